@@ -1,0 +1,1 @@
+"""Signal in, predictions out. Never imports retrain_service."""

@@ -1,0 +1,1 @@
+"""Data in, versions out. Never imports flask, never imports api_service."""

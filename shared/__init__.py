@@ -1,0 +1,1 @@
+"""What both daemons must agree on. Knows neither of them."""

@@ -1,0 +1,121 @@
+"""Files that are complete or absent: write beside, fsync, rename, fsync the directory.
+
+Knows nothing of models or signals. Any thread and any process may call any function here;
+two writers of one file are kept apart by design (one writer per file), not by this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.errors import StorageUnavailable
+
+IS_WINDOWS = os.name == "nt"
+_REPLACE_TRIES = 10
+_FIRST_PAUSE_S = 0.01
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the disk's own refusals (full, read-only, no rights) into StorageUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _STORAGE_ERRNOS:
+            raise StorageUnavailable(f"{path}: cannot be written: {error.strerror}.") from error
+        raise
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `content` so that a reader sees the old file or the new one, whole.
+
+    Raises:
+        StorageUnavailable: the disk is full or not writable; the old file stands.
+    """
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_synced(beside, content, mode=mode)
+            replace(beside, path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def write_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Create a new file and leave it only when its bytes are on the disk."""
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode
+    )
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - opened by descriptor, for its mode
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_file(path: Path) -> None:
+    """Force the bytes of an already written file to the disk."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Force the names in a directory to the disk. Windows keeps them without being asked."""
+    if IS_WINDOWS:
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(source: Path, target: Path) -> None:
+    """`os.replace`, repeated for about ten seconds while a Windows reader has `target` open."""
+    pause_s = _FIRST_PAUSE_S
+    for attempt in range(_REPLACE_TRIES):
+        try:
+            os.replace(source, target)  # noqa: PTH105 - the call that crash tests watch
+        except PermissionError:
+            if not IS_WINDOWS or attempt == _REPLACE_TRIES - 1:
+                raise
+            time.sleep(pause_s)
+            pause_s *= 2
+        else:
+            return
+
+
+def commit_directory(staged: Path, final: Path) -> None:
+    """Give a staged directory its final name. It must be in the same file system.
+
+    The caller has synced every file; after this returns the directory survives a power cut.
+    """
+    with storage_errors(final):
+        for directory in sorted(
+            {path.parent for path in staged.rglob("*")} | {staged}, reverse=True
+        ):
+            sync_directory(directory)
+        os.rename(staged, final)  # noqa: PTH104 - the call that crash tests watch
+        sync_directory(final.parent)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal text, read in blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_with_digest(path: Path) -> tuple[bytes, str]:
+    """The bytes of a file and their SHA-256 as hexadecimal text, of one and the same read."""
+    content = path.read_bytes()
+    return content, hashlib.sha256(content).hexdigest()

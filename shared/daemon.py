@@ -1,0 +1,131 @@
+"""What a daemon needs from the system: stop event, periodic ticks, logs, readiness, one instance.
+
+Knows nothing of models. A signal handler only records; the loop acts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import filelock
+import structlog
+
+from shared.atomic_file import storage_errors, write_atomic
+from shared.errors import AlreadyRunning
+
+
+def utc_now() -> datetime:
+    """The one place where daemons read the wall clock."""
+    return datetime.now(UTC)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
+
+    def record(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, record)
+    signal.signal(signal.SIGINT, record)
+    if sys.platform == "win32":
+        signal.signal(signal.SIGBREAK, record)
+
+
+def run_every(period_s: float, tick: Callable[[datetime], None], stop: threading.Event) -> None:
+    """Call `tick(now)` every `period_s`, measured from the start of the tick, until `stop`.
+
+    A tick that takes longer than the period is followed by the next at once; none is made up for.
+    """
+    while not stop.is_set():
+        started = time.monotonic()
+        tick(utc_now())
+        stop.wait(max(0.0, period_s - (time.monotonic() - started)))
+
+
+def start_logging(log_format: Literal["auto", "text", "json"], daemon: str) -> None:
+    """Log lines on standard error: one event a line, UTC, with the daemon's name and pid."""
+    as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if as_text
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(daemon=daemon, pid=os.getpid())
+
+
+@contextmanager
+def only_instance(pids_dir: Path, daemon: str) -> Iterator[None]:
+    """Hold `pids/<daemon>.lock` and keep `pids/<daemon>.pid` while the block runs.
+
+    The lock is the system's: it ends with the process, however that dies.
+
+    Raises:
+        AlreadyRunning: another process holds it; the message names its pid.
+    """
+    pid_path = pids_dir / f"{daemon}.pid"
+    with storage_errors(pids_dir):
+        pids_dir.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(pids_dir / f"{daemon}.lock", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            pid = pid_path.read_text().strip() if pid_path.exists() else "unknown"
+            raise AlreadyRunning(f"{daemon} is already running (pid {pid}).") from None
+    try:
+        write_atomic(pid_path, f"{os.getpid()}\n".encode())
+        yield
+    finally:
+        pid_path.unlink(missing_ok=True)
+        lock.release()
+
+
+def notify(state: str) -> None:
+    """Tell systemd "READY=1", "WATCHDOG=1", "STATUS=…"; does nothing elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or sys.platform == "win32":
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.sendto(state.encode(), address)
+        except OSError:
+            return  # the service manager went away; we go on
+
+
+def watch_parent(on_gone: Callable[[], None], *, period_s: float = 1.0) -> None:
+    """Start a thread that calls `on_gone` once when the process that started this one is dead."""
+    import psutil
+
+    parent = psutil.Process(os.getppid())
+
+    def look() -> None:
+        while parent.is_running() and os.getppid() == parent.pid:
+            time.sleep(period_s)
+        on_gone()
+
+    threading.Thread(target=look, name="parent-watch", daemon=True).start()

@@ -1,0 +1,214 @@
+"""The JSON beside each model: what it is, what it was measured with, what its bytes are.
+
+Knows how to sign, read and check a manifest and the files it names; never opens a model.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+
+from shared.atomic_file import read_with_digest, sha256_of
+from shared.errors import DigestMismatch, ManifestInvalid, SignatureInvalid
+from shared.keys import SigningKey, VerifyKey
+from shared.workloads.base import FeatureSpec
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+MODEL_NAME = "model.joblib"
+GOLDEN_NAME = "golden.json"
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    sha256: str
+    size_bytes: int
+
+
+class Holdout(msgspec.Struct, frozen=True):
+    """The newest time slice that the metrics were measured on; both days inclusive, UTC."""
+
+    first_day: str
+    last_day: str
+    n_rows: int
+    n_days: int
+
+
+class Watermark(msgspec.Struct, frozen=True):
+    """What data the version knows.
+
+    newest_record_at : `updated_at` of the newest record in the snapshot, UTC.
+    trained_until : last day whose rows the estimator was fitted on; the state may know more.
+    high_seq : the buffer's sequence number up to which records were seen.
+    """
+
+    newest_record_at: datetime | None
+    trained_until: str
+    n_records: int
+    high_seq: int
+    snapshot_digest: str
+
+
+class ServingForm(msgspec.Struct, frozen=True):
+    """The form that serves, how far it is from scikit-learn, and why others were refused."""
+
+    form: str
+    max_abs_difference: float | None = None
+    latency_us: float | None = None
+    refused: dict[str, str] = {}
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """Why the version was promoted, and against which generation that was decided."""
+
+    base_generation: int
+    reason: str
+
+
+class Signature(msgspec.Struct, frozen=True):
+    key_id: str
+    ed25519: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """See the module docstring. Times are UTC; errors of a regressor are in `metric_unit`."""
+
+    format: int = FORMAT
+    model: str
+    version: str
+    run_id: str
+    workload: str
+    parameters: dict[str, Any]
+    features: list[FeatureSpec]
+    metrics: dict[str, dict[str, float]]
+    metric_unit: str
+    holdout: Holdout
+    watermark: Watermark
+    libraries: dict[str, str]
+    serving_form: ServingForm
+    golden_tolerance: float
+    promotion: Promotion
+    trained_at: datetime
+    files: dict[str, FileEntry]
+    signature: Signature | None = None
+
+
+def describe_files(directory: Path) -> dict[str, FileEntry]:
+    """Every file below a staged directory by its POSIX path, except the manifest."""
+    return {
+        path.relative_to(directory).as_posix(): FileEntry(sha256_of(path), path.stat().st_size)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_NAME
+    }
+
+
+def _signed_bytes(manifest: Manifest) -> bytes:
+    unsigned = msgspec.structs.replace(manifest, signature=None)
+    return msgspec.json.encode(unsigned, order="deterministic")
+
+
+def sign(manifest: Manifest, key: SigningKey) -> Manifest:
+    """The same manifest with a signature over all the rest of it."""
+    signature = base64.b64encode(key.sign(_signed_bytes(manifest))).decode()
+    return msgspec.structs.replace(manifest, signature=Signature(key.key_id, signature))
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`, indented for people."""
+    return (
+        msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n"
+    )
+
+
+def read_manifest(directory: Path) -> tuple[Manifest, str]:
+    """Read a version's manifest without trusting it.
+
+    Returns:
+        The manifest and the SHA-256 of its bytes.
+
+    Raises:
+        ManifestInvalid: absent, unreadable, not a manifest, or of another format number.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        content, digest = read_with_digest(path)
+        fields = msgspec.json.decode(content)
+        if isinstance(fields, Mapping) and fields.get("format") != FORMAT:
+            raise ManifestInvalid(
+                f"manifest of {directory.name}: expected format {FORMAT},"
+                f" found {fields.get('format')!r}"
+            )
+        return msgspec.convert(fields, Manifest), digest
+    except FileNotFoundError:
+        raise ManifestInvalid(f"manifest of {directory.name}: {path} does not exist") from None
+    except OSError as error:
+        raise ManifestInvalid(f"manifest of {directory.name}: cannot be read: {error}") from None
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
+
+
+def verify(
+    directory: Path,
+    key: VerifyKey,
+    *,
+    model: str,
+    version: str,
+    manifest_sha256: str | None = None,
+) -> Manifest:
+    """Prove that a version directory is what the retrain daemon wrote; nothing is parsed before.
+
+    Args:
+        manifest_sha256: what the reload signal says; None where no signal names this version.
+
+    Raises:
+        ManifestInvalid, SignatureInvalid, DigestMismatch: with expected, found and where.
+    """
+    manifest, digest = read_manifest(directory)
+    if manifest_sha256 is not None and digest != manifest_sha256:
+        raise DigestMismatch(
+            f"manifest of {version}: expected SHA-256 {manifest_sha256[:12]}… as the signal says,"
+            f" found {digest[:12]}…"
+        )
+    if manifest.signature is None:
+        raise SignatureInvalid(f"manifest of {version}: not signed")
+    try:
+        key.verify(base64.b64decode(manifest.signature.ed25519), _signed_bytes(manifest))
+    except (InvalidSignature, ValueError):
+        raise SignatureInvalid(
+            f"manifest of {version}: the signature is not by the trusted key {key.key_id}"
+            f" (it names key {manifest.signature.key_id})"
+        ) from None
+    if (manifest.model, manifest.version) != (model, version):
+        raise ManifestInvalid(
+            f"manifest of {version}: expected {model} {version},"
+            f" found {manifest.model} {manifest.version}"
+        )
+    for name, entry in manifest.files.items():
+        _verify_file(directory, name, entry, version)
+    return manifest
+
+
+def _verify_file(directory: Path, name: str, entry: FileEntry, version: str) -> None:
+    path = directory / name
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ManifestInvalid(f"manifest of {version}: {name} lies outside the version")
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes != entry.size_bytes:
+            raise DigestMismatch(
+                f"{version}: {name} has {size_bytes} bytes, expected {entry.size_bytes}"
+            )
+        found = sha256_of(path)
+    except FileNotFoundError:
+        raise DigestMismatch(f"{version}: {name} is missing") from None
+    except OSError as error:
+        raise DigestMismatch(f"{version}: {name} cannot be read: {error}") from None
+    if found != entry.sha256:
+        raise DigestMismatch(
+            f"{version}: {name} has SHA-256 {found[:12]}…, expected {entry.sha256[:12]}…"
+        )

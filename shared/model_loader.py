@@ -1,0 +1,196 @@
+"""verify → load → contract → golden answers → warm: one way to open a version.
+
+Used by the API before a swap and by the retrain daemon for the trial load before a promotion,
+so that what passed the trial is what serves. Decides nothing, swaps nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared.errors import ContractMismatch, GoldenMismatch, HotfitError, LoadFailed
+from shared.keys import VerifyKey
+from shared.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, verify
+from shared.workloads import open_workload
+from shared.workloads.base import Answerer, GoldenRequest, check_features
+
+WARM_ROUNDS = 3
+
+
+class GoldenAnswer(msgspec.Struct, frozen=True):
+    """One line of `golden.json`: a request and what the trainer answered."""
+
+    golden: GoldenRequest
+    answer: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long each stage took, in milliseconds."""
+
+    verify_ms: float
+    load_ms: float
+    golden_ms: float
+    warm_ms: float
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class LoadedModel:
+    """A version that may serve. Immutable; any thread may use it."""
+
+    manifest: Manifest
+    answerer: Answerer
+    timings: Timings
+    generation: int = 0
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+
+def open_version(
+    directory: Path,
+    key: VerifyKey,
+    *,
+    model: str,
+    version: str,
+    generation: int = 0,
+    manifest_sha256: str | None = None,
+    on_warming: Callable[[], None] = lambda: None,
+) -> LoadedModel:
+    """Open a version so that it may serve.
+
+    Args:
+        on_warming: called once when the model is loaded and starts to answer golden requests.
+
+    Raises:
+        VersionUnusable: which of them says what is wrong; the sentence says what was expected.
+    """
+    started = time.perf_counter()
+    manifest = verify(directory, key, model=model, version=version, manifest_sha256=manifest_sha256)
+    verified = time.perf_counter()
+    answerer = _load(directory, manifest)
+    loaded = time.perf_counter()
+    on_warming()
+    goldens = read_goldens(directory, version)
+    check_goldens(answerer, goldens, manifest.golden_tolerance, version)
+    checked = time.perf_counter()
+    for _ in range(WARM_ROUNDS):
+        for line in goldens:
+            answerer.answer(line.golden.question, line.golden.request, line.golden.now)
+    warmed = time.perf_counter()
+    timings = Timings(
+        verify_ms=(verified - started) * 1e3,
+        load_ms=(loaded - verified) * 1e3,
+        golden_ms=(checked - loaded) * 1e3,
+        warm_ms=(warmed - checked) * 1e3,
+    )
+    return LoadedModel(manifest, answerer, timings, generation)
+
+
+def _load(directory: Path, manifest: Manifest) -> Answerer:
+    """Only after `verify`: unpickling runs code, and the signature says whose."""
+    try:
+        workload = open_workload(manifest.workload, manifest.parameters)
+    except HotfitError as error:
+        raise ContractMismatch(f"{manifest.version}: {error}") from None
+    try:
+        check_features(workload.features, manifest.features)
+    except ContractMismatch as error:
+        raise ContractMismatch(f"{manifest.version}: {error}") from None
+    try:
+        return workload.open(load_estimator(directory), read_state(directory, manifest))
+    except Exception as error:
+        raise LoadFailed(f"{manifest.version}: opening the model failed: {error!r}") from error
+
+
+def load_estimator(directory: Path) -> Any:
+    """Unpickle the fitted estimator of a version that was verified."""
+    import joblib  # heavy, and its import brings numpy's memory maps: only who loads pays
+
+    return joblib.load(directory / MODEL_NAME)
+
+
+def read_state(directory: Path, manifest: Manifest) -> Mapping[str, bytes]:
+    """The version's `state.*` files."""
+    return {
+        name: (directory / name).read_bytes()
+        for name in manifest.files
+        if name.startswith("state.")
+    }
+
+
+def read_goldens(directory: Path, version: str) -> Sequence[GoldenAnswer]:
+    """The golden requests with the trainer's answers.
+
+    Raises:
+        LoadFailed: the file is not what it should be.
+    """
+    try:
+        content = (directory / GOLDEN_NAME).read_bytes()
+        return msgspec.json.decode(content, type=list[GoldenAnswer])
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise LoadFailed(f"{version}: {GOLDEN_NAME} cannot be read: {error}") from None
+
+
+def check_goldens(
+    answerer: Answerer, goldens: Sequence[GoldenAnswer], tolerance: float, version: str
+) -> None:
+    """Ask every golden request again.
+
+    Raises:
+        GoldenMismatch: an answer differs by more than the relative `tolerance`, or asking failed.
+    """
+    if not goldens:
+        raise GoldenMismatch(f"{version}: {GOLDEN_NAME} holds no request; nothing could be checked")
+    for i, line in enumerate(goldens):
+        question = line.golden.question
+        try:
+            answer = answerer.answer(question, line.golden.request, line.golden.now)
+        except Exception as error:
+            raise GoldenMismatch(
+                f"{version}: golden request {i} ({question}) failed: {error!r}"
+            ) from error
+        # What a client would get: through JSON and back, so that types compare as types there.
+        difference = _difference(
+            line.answer, msgspec.json.decode(msgspec.json.encode(answer)), tolerance, question
+        )
+        if difference is not None:
+            raise GoldenMismatch(f"{version}: golden request {i}: {difference}")
+
+
+def _difference(expected: Any, found: Any, tolerance: float, where: str) -> str | None:
+    """The first difference between two JSON values as a sentence, or None."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        if expected.keys() != found.keys():
+            changed = sorted(expected.keys() ^ found.keys())
+            return f"{where}: fields differ: {changed}"
+        pairs = ((f"{where}.{name}", expected[name], found[name]) for name in expected)
+    elif isinstance(expected, list) and isinstance(found, list):
+        if len(expected) != len(found):
+            return f"{where}: expected {len(expected)} items, found {len(found)}"
+        pairs = (
+            (f"{where}[{i}]", one, other)
+            for i, (one, other) in enumerate(zip(expected, found, strict=True))
+        )
+    elif _is_number(expected) and _is_number(found):
+        close = math.isclose(expected, found, rel_tol=tolerance, abs_tol=tolerance)
+        return None if close else f"{where}: expected {expected!r}, found {found!r}"
+    else:
+        return None if expected == found else f"{where}: expected {expected!r}, found {found!r}"
+    for place, one, other in pairs:
+        difference = _difference(one, other, tolerance, place)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

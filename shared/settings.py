@@ -1,0 +1,295 @@
+"""hotfit.toml + HOTFIT_* environment -> one frozen Settings object.
+
+Environment wins over the file: HOTFIT_API__PORT=5001 sets `[api] port`. Knows no daemon;
+paths are made absolute against the working directory, and nothing is created here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from shared.errors import SettingsInvalid
+
+MODEL_NAME = re.compile(r"[a-z0-9_-]+")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> object:
+    """Turn "90s", "15m", "24h" or "7d" into a timedelta; anything else is left to pydantic."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
+    if isinstance(value, str):
+        raise ValueError('expected a duration such as "90s", "15m", "24h" or "7d"')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiSettings(_Section):
+    """[api]: the prediction daemon."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys")
+    port: int = Field(5000, ge=1, le=65535, description="port to listen on")
+    workers: int = Field(2, ge=1, le=64, description="serving processes (always 1 on Windows)")
+    default_model: str = Field("", description="model of /predict; empty: the only one there is")
+    reconcile_interval_s: float = Field(
+        2.0, gt=0, le=60, description="slow timer: look at the signals even when no event came"
+    )
+    drain_timeout_s: float = Field(
+        30.0, gt=0, description="wait this long for requests on the old version"
+    )
+    public_key: Path | None = Field(
+        None, description="key that versions must be signed with; empty: <home>/keys/signing.pub"
+    )
+    max_request_bytes: int = Field(
+        8_000_000, ge=1_000, description="larger request bodies are answered with 413"
+    )
+
+
+class RetrainSettings(_Section):
+    """[retrain]: the training daemon."""
+
+    tick_interval_s: float = Field(1.0, gt=0, le=60, description="how often the loop looks around")
+    nice: int = Field(5, ge=0, le=19, description="priority given away by a training process")
+
+
+class StreamSettings(_Section):
+    """[models.NAME.streams.STREAM]: where one stream of records lives in its source."""
+
+    collection: str = Field("", description="collection or table; empty: the stream's own name")
+    id_field: str = Field("id", description="SQL: column with the unique id")
+    updated_at_field: str = Field("updated_at", description="field that grows with every change")
+    deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
+
+
+class SourceSettings(_Section):
+    """[sources.NAME]: a database to watch."""
+
+    kind: Literal["sql", "firestore"] = Field(description="driver")
+    url: str = Field("", description="sql: SQLAlchemy URL")
+    project: str = Field("", description="firestore: project id; empty: from the environment")
+    database: str = Field("(default)", description="firestore: database id")
+    poll_interval_s: float = Field(30.0, gt=0, description="time between two looks for new records")
+    lag_s: float = Field(
+        60.0, ge=0, description="leave rows younger than this for the next look (late commits)"
+    )
+    page_size: int = Field(500, ge=1, le=10_000, description="records a read")
+    timeout_s: float = Field(30.0, gt=0, description="limit for one read")
+    daily_read_budget: int = Field(
+        0, ge=0, description="billed reads a UTC day before polling slows down; 0: no budget"
+    )
+    overlap: Duration = Field(
+        timedelta(hours=2), description="how far the daily re-read goes back for late commits"
+    )
+    reconcile_days: int = Field(
+        7, ge=0, le=3660, description="days whose counts are compared daily to find deletions"
+    )
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> SourceSettings:
+        if self.kind == "sql" and not self.url:
+            raise ValueError(
+                'kind "sql" needs url = "sqlite:///file.db" or "postgresql+psycopg://…"'
+            )
+        return self
+
+
+class TriggerSettings(_Section):
+    """[models.NAME.triggers]: when to train; any of them is enough."""
+
+    new_records: int = Field(10, ge=0, description="train after so many new records; 0: never")
+    every: Duration | None = Field(
+        timedelta(hours=24), description="train when the last run is older than this"
+    )
+    min_interval: Duration = Field(
+        timedelta(0), description="brake: at least this long between two runs"
+    )
+    failure_backoff: Duration = Field(
+        timedelta(minutes=1), description="brake: wait after a failure, doubled up to an hour"
+    )
+
+
+class GateSettings(_Section):
+    """[models.NAME.gate]: what a candidate must show before it is promoted."""
+
+    max_regression: float = Field(
+        0.10, ge=0, le=10, description="error may be this much above the champion's (0.10 = 10 %)"
+    )
+    min_rows: int = Field(50, ge=1, description="rows needed to train at all")
+    min_days: int = Field(14, ge=1, description="days needed to train at all")
+
+
+class TrainingSettings(_Section):
+    """[models.NAME.training]: limits of the training process."""
+
+    max_run_time_s: float = Field(3600.0, gt=0, description="a run is stopped after this")
+    seed: int = Field(20_251_126, ge=0, description="random seed; same data and seed, same model")
+
+
+class ModelSettings(_Section):
+    """[models.NAME]: one model."""
+
+    workload: str = Field(description="what kind of model")
+    source: str = Field(description="name of the [sources.…] section it learns from")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="parameters of the workload"
+    )
+    streams: dict[str, StreamSettings] = Field(
+        default_factory=dict, description="where each stream of the workload lives"
+    )
+    triggers: TriggerSettings = Field(default_factory=TriggerSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+
+    def stream(self, name: str) -> StreamSettings:
+        """Settings of one stream, its collection filled in."""
+        found = self.streams.get(name, StreamSettings())
+        return found if found.collection else found.model_copy(update={"collection": name})
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Frozen; both daemons read the same file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HOTFIT_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    home: Path = Field(Path("var"), description="where models, logs, keys and buffers live")
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto", description="log lines: text on a terminal, JSON elsewhere, or always one of them"
+    )
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_hold_together(self) -> Settings:
+        for name, model in self.models.items():
+            if not MODEL_NAME.fullmatch(name):
+                raise ValueError(f"models: a name is made of a-z, 0-9, _ and -, found {name!r}")
+            if model.source not in self.sources:
+                known = ", ".join(sorted(self.sources)) or "none"
+                raise ValueError(
+                    f"models.{name}.source: expected one of the [sources.…] sections ({known}),"
+                    f" found {model.source!r}"
+                )
+        if self.api.default_model and self.api.default_model not in self.models:
+            raise ValueError(
+                f"api.default_model: expected one of {sorted(self.models)},"
+                f" found {self.api.default_model!r}"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file arrives as init arguments; the environment must win over it.
+        return env_settings, init_settings
+
+    # Paths that both daemons must agree on, in one place.
+
+    @property
+    def models_dir(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.home / "reports"
+
+    @property
+    def requests_dir(self) -> Path:
+        return self.home / "requests"
+
+    @property
+    def keys_dir(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def pids_dir(self) -> Path:
+        return self.home / "pids"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def buffer_dir(self) -> Path:
+        return self.home / "buffer"
+
+    @property
+    def run_log_path(self) -> Path:
+        return self.home / "run_log.sqlite"
+
+    @property
+    def public_key_path(self) -> Path:
+        return self.api.public_key or self.keys_dir / "signing.pub"
+
+
+def config_path() -> Path | None:
+    """The file that will be read: HOTFIT_CONFIG, else ./hotfit.toml, else none."""
+    named = os.environ.get("HOTFIT_CONFIG")
+    if named:
+        return Path(named).absolute()
+    default = Path("hotfit.toml").absolute()
+    return default if default.is_file() else None
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the configuration.
+
+    Args:
+        path: the TOML file; None means as `config_path()` says.
+
+    Raises:
+        SettingsInvalid: unreadable, not TOML, or a setting is unknown or out of range;
+            one line per fault, each with the setting's path.
+    """
+    path = path or config_path()
+    content: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsInvalid(f"{path}: cannot be read: {error.strerror}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsInvalid(f"{path}: not valid TOML: {error}.") from None
+    # HOTFIT_CONFIG names the file; it is not a setting in it.
+    where = path.name if path is not None else "environment"
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        lines = []
+        for fault in error.errors():
+            at = ".".join(str(part) for part in fault["loc"]) or "settings"
+            message = fault["msg"].removeprefix("Value error, ")
+            found = (
+                "" if fault["type"] in ("missing", "value_error") else f", found {fault['input']!r}"
+            )
+            lines.append(f"{where}: {at}: {message}{found}")
+        raise SettingsInvalid("\n".join(lines)) from None
+    return settings.model_copy(update={"home": settings.home.absolute()})

@@ -1,0 +1,192 @@
+"""The small files the daemons exchange: reload signal, worker report, retrain report, request.
+
+Values and their reading and writing; no decisions. Each file has one writer. A file that does
+not parse is treated as absent by the readers here and named to the caller.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from shared.atomic_file import write_atomic
+
+SIGNAL_NAME = "reload_signal.json"
+RETRAIN_REPORT_NAME = "retrain.json"
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class SignalUnreadable(Exception):
+    """A file exists but is not what it should be; the sentence says what and where."""
+
+
+class ReloadSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """The wanted version of one model. `generation` only grows; written by the retrain daemon."""
+
+    generation: int
+    version: str
+    manifest_sha256: str
+    previous: str | None
+    reason: str
+    hold: bool = False
+    promoted_at: datetime
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one swap took in one worker. Times in milliseconds, memory in bytes (RSS)."""
+
+    version: str
+    generation: int
+    previous: str | None
+    detect_ms: float
+    verify_ms: float
+    load_ms: float
+    golden_ms: float
+    warm_ms: float
+    switch_ms: float
+    drain_ms: float | None
+    rss_before_bytes: int
+    rss_after_bytes: int | None
+    requests_failed: int
+    swapped_at: datetime
+
+
+class ServingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One model as one worker sees it.
+
+    state, generation : of the wanted version (a VersionState's value).
+    version : the version that serves now, None when none does.
+    degraded : why what serves is not what is wanted; None when it is.
+    quarantined : "<version> generation <n>" -> reason.
+    """
+
+    state: str
+    generation: int
+    wanted: str | None
+    version: str | None
+    serving_generation: int | None
+    degraded: str | None = None
+    error: str | None = None
+    quarantined: dict[str, str] = {}
+    receipt: Receipt | None = None
+
+
+class WatcherReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether directory events arrive; without them the slow timer still sees every change."""
+
+    is_well: bool
+    sentence: str
+
+
+class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`reports/<host>-<pid>.json`: written by one API worker on every change and heartbeat."""
+
+    host: str
+    pid: int
+    started_at: datetime
+    updated_at: datetime
+    watcher: WatcherReport
+    models: dict[str, ServingReport]
+
+
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Health of one stream of one model.
+
+    state : ok, catching_up, unavailable, misconfigured or budget.
+    """
+
+    source: str
+    stream: str
+    state: str
+    sentence: str
+    since: datetime
+    last_read_at: datetime | None
+    billed_reads_today: int
+    daily_read_budget: int
+    n_records: int
+    n_without_cursor_field: int
+
+
+class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the training of one model stands.
+
+    next_due : what will start the next run, as a sentence.
+    """
+
+    new_records: int
+    new_records_needed: int
+    next_due: str
+    last_run_id: str | None
+    running_run_id: str | None
+    stage: str | None
+    progress: float | None
+    error: str | None
+    hold: bool
+    n_usable_records: int
+    sources: list[SourceReport]
+
+
+class RetrainReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`reports/retrain.json`: the retrain daemon's own state, a heartbeat every few seconds."""
+
+    host: str
+    pid: int
+    started_at: datetime
+    updated_at: datetime
+    models: dict[str, TrainingReport]
+    error: str | None = None
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """`requests/<id>.json`: what the API asks the retrain daemon to do; consumed once.
+
+    id : unique; for `train` it is also the run id.
+    """
+
+    id: str
+    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload"]
+    model: str
+    requested_at: datetime
+    requested_by: str
+    version: str | None = None
+    run_id: str | None = None
+    reason: str = ""
+    options: dict[str, Any] = {}
+
+
+def write_struct(path: Path, value: msgspec.Struct) -> None:
+    """Write one of the structs above so that a reader sees all of it or the one before."""
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def read_struct(path: Path, kind: type[S]) -> S | None:
+    """Read one of the structs above; None when the file does not exist.
+
+    Raises:
+        SignalUnreadable: it exists but cannot be read as `kind`.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise SignalUnreadable(f"{path}: not a {kind.__name__}: {error}") from error
+
+
+def read_worker_reports(reports_dir: Path) -> list[WorkerReport]:
+    """Every worker report that parses, ordered by pid; the retrain report is not among them."""
+    reports = []
+    for path in sorted(reports_dir.glob("*.json")):
+        if path.name == RETRAIN_REPORT_NAME:
+            continue
+        try:
+            report = read_struct(path, WorkerReport)
+        except SignalUnreadable:
+            continue
+        if report is not None:
+            reports.append(report)
+    return sorted(reports, key=lambda report: report.pid)

@@ -1,0 +1,28 @@
+"""The workloads by name. A workload is imported only when a model asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from shared.errors import SettingsInvalid
+from shared.workloads.base import Workload
+
+REGISTRY: Mapping[str, str] = {
+    "spare_parts": "shared.workloads.spare_parts:SpareParts",
+}
+
+
+def open_workload(name: str, parameters: Mapping[str, Any]) -> Workload:
+    """Make the workload `name` with its parameters.
+
+    Raises:
+        SettingsInvalid: no such workload, or it does not take these parameters.
+    """
+    if name not in REGISTRY:
+        known = ", ".join(sorted(REGISTRY))
+        raise SettingsInvalid(f"workload: expected one of {known}, found {name!r}.")
+    module_name, _, class_name = REGISTRY[name].partition(":")
+    workload_class: type[Workload] = getattr(import_module(module_name), class_name)
+    return workload_class(parameters)

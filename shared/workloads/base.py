@@ -1,0 +1,252 @@
+"""The workload contract: records in, answers out, the same code in both daemons.
+
+One workload is one file: record schema, training set, estimator, split, metrics, naive
+baseline, golden requests and the answer to a request. The engine knows no workload by name,
+and a workload knows neither daemon, no clock and no disk.
+
+A workload must: give the same features for the same rows in both daemons; never use in a
+training row what was not known at that row's time; answer equally before storing and after
+loading; refuse a missing or extra field with a message that is a diff.
+A workload must never: import pandas or scikit-learn at module level (the API imports this
+file), keep state between calls, or put code into its version state.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import ContractMismatch, RequestInvalid, SettingsInvalid
+from shared.records import Table
+
+Progress = Callable[[float, str], None]
+"""Called with (fraction done 0..1, name of the stage); may raise to cancel."""
+
+
+class FeatureSpec(msgspec.Struct, frozen=True):
+    """One column that a model takes.
+
+    low, high : the range seen or meant, in `unit`; None where unbounded. Outside it is allowed.
+    """
+
+    name: str
+    dtype: Literal["float64", "int64", "bool", "category"]
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream of records that a workload reads.
+
+    is_counted : its usable records count towards the `new_records` trigger.
+    is_required : no training without it.
+    """
+
+    name: str
+    purpose: str
+    is_counted: bool = True
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Rows to learn from, oldest first.
+
+    features : (n_rows, n_features) float64, columns as in the workload's FeatureSpecs.
+    target : (n_rows,) float64, or what the workload learns from.
+    day : (n_rows,) datetime64[D], the day each row belongs to; blocks for the bootstrap.
+    slices : (n_rows,) of str, the part, device or class of each row, for tolerances per slice.
+    context : what the workload needs beyond the rows (history, catalogue); opaque to the engine.
+    rejected : reason -> number of records that could not be used.
+    """
+
+    features: NDArray[np.float64]
+    target: NDArray[Any]
+    day: NDArray[np.datetime64]
+    slices: NDArray[np.str_]
+    context: Any = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.day.shape[0])
+
+    @property
+    def n_days(self) -> int:
+        return int(np.unique(self.day).shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well something answered a holdout; lower loss is better in every workload.
+
+    loss : (n_rows,) float64, in `unit`; row i is the same row for every model scored on a holdout.
+    day, slices : as in TrainingSet.
+    metrics : named summary values, for people ("mae", "rmse", "r2", ...).
+    """
+
+    loss: NDArray[np.float64]
+    day: NDArray[np.datetime64]
+    slices: NDArray[np.str_]
+    metrics: Mapping[str, float]
+    unit: str
+
+
+class GoldenRequest(msgspec.Struct, frozen=True):
+    """A request whose answer is stored at training and repeated before a version serves."""
+
+    question: str
+    request: dict[str, Any]
+    now: datetime
+
+
+class Answerer(ABC):
+    """An opened model: estimator + state, ready to answer. Immutable; any thread may call it."""
+
+    @property
+    @abstractmethod
+    def questions(self) -> Mapping[str, str]:
+        """Question -> one sentence that says what it answers; "predict" is always there."""
+
+    @abstractmethod
+    def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """Answer one request. `now` is UTC-aware; the answer is JSON values only.
+
+        Raises:
+            RequestInvalid: says what was expected, what came, and where.
+            NotFound: the request names something the model does not know.
+        """
+
+
+class Workload(ABC):
+    """See the module docstring for what a workload must and must never do."""
+
+    name: ClassVar[str]
+    streams: ClassVar[tuple[StreamSpec, ...]]
+    Parameters: ClassVar[type[msgspec.Struct]]
+    """The workload's parameters with their defaults; declare it with forbid_unknown_fields."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        try:
+            self.parameters: Any = msgspec.convert(dict(parameters), self.Parameters)
+        except msgspec.ValidationError as error:
+            known = ", ".join(self.Parameters.__struct_fields__)
+            raise SettingsInvalid(
+                f"parameters of workload {self.name}: {error}. Known parameters: {known}."
+            ) from None
+
+    # -- what the records are ------------------------------------------------------------------
+
+    @abstractmethod
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        """None when the record can be learnt from; otherwise why not, in a few words."""
+
+    # -- training half: retrain_service only -----------------------------------------------------
+
+    @abstractmethod
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        """Turn frozen streams into rows. Same tables, same rows."""
+
+    @abstractmethod
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        """Chronological: (train, holdout); every holdout day is later than every train day."""
+
+    @abstractmethod
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """Fit and return the estimator (what joblib stores). Same rows and seed, same estimator."""
+
+    @abstractmethod
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        """Score a candidate or the champion on a holdout."""
+
+    @abstractmethod
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        """Score the workload's naive baseline on the same rows, in the same order."""
+
+    @abstractmethod
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        """File name (`state.*`) -> bytes: what answers need beyond the estimator, as data."""
+
+    @abstractmethod
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        """A few requests that reach every question and every branch worth guarding."""
+
+    # -- serving half: both daemons ----------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def features(self) -> tuple[FeatureSpec, ...]:
+        """The columns of `predict`, in order."""
+
+    @abstractmethod
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        """Make the answerer from an estimator and the version's state files."""
+
+
+def check_features(expected: Sequence[FeatureSpec], found: Sequence[FeatureSpec]) -> None:
+    """Compare two feature contracts.
+
+    Raises:
+        ContractMismatch: the message is a diff by name, then by dtype and order.
+    """
+    expected_names = [spec.name for spec in expected]
+    found_names = [spec.name for spec in found]
+    missing = [name for name in expected_names if name not in found_names]
+    unexpected = [name for name in found_names if name not in expected_names]
+    if missing or unexpected:
+        raise ContractMismatch(f"features differ: missing {missing}, unexpected {unexpected}")
+    if expected_names != found_names:
+        raise ContractMismatch(
+            f"features differ in order: expected {expected_names}, found {found_names}"
+        )
+    for one, other in zip(expected, found, strict=True):
+        if one.dtype != other.dtype:
+            raise ContractMismatch(
+                f"features differ: {one.name} is {other.dtype}, expected {one.dtype}"
+            )
+
+
+def rows_to_matrix(
+    instances: object, features: Sequence[FeatureSpec], where: str = "instances"
+) -> NDArray[np.float64]:
+    """Decode the rows of a `predict` request; a missing value (null) becomes NaN.
+
+    Returns:
+        (n_instances, n_features) float64, columns in the order of `features`.
+
+    Raises:
+        RequestInvalid: not a list of objects, no row, a field missing or unknown, not a number.
+    """
+    if not isinstance(instances, list) or not instances:
+        raise RequestInvalid("a list of at least one object, one per row", instances, where)
+    names = [spec.name for spec in features]
+    matrix = np.empty((len(instances), len(names)), dtype=np.float64)
+    for i, row in enumerate(instances):
+        if not isinstance(row, Mapping):
+            raise RequestInvalid("an object with one field per feature", row, f"{where}[{i}]")
+        missing = [name for name in names if name not in row]
+        unexpected = [name for name in row if name not in names]
+        if missing or unexpected:
+            raise RequestInvalid(
+                f"the fields {names}",
+                {"missing": missing, "unexpected": unexpected},
+                f"{where}[{i}]",
+            )
+        for j, name in enumerate(names):
+            value = row[name]
+            if value is None:
+                matrix[i, j] = np.nan
+            elif isinstance(value, (int, float)):
+                matrix[i, j] = value
+            else:
+                raise RequestInvalid("a number or null", value, f"{where}[{i}].{name}")
+    return matrix
