@@ -6,6 +6,7 @@ Knows nothing of models. A signal handler only records; the loop acts.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Literal
@@ -119,13 +121,26 @@ def notify(state: str) -> None:
 
 def watch_parent(on_gone: Callable[[], None], *, period_s: float = 1.0) -> None:
     """Start a thread that calls `on_gone` once when the process that started this one is dead."""
-    import psutil
-
-    parent = psutil.Process(os.getppid())
+    started_by = multiprocessing.parent_process()
+    if started_by is not None:
+        # Its end of a pipe closes with it: seen at once, and also when it died before we asked.
+        wait = started_by.join
+    else:
+        wait = partial(_wait_for_parent, os.getppid(), period_s)
 
     def look() -> None:
-        while parent.is_running() and os.getppid() == parent.pid:
-            time.sleep(period_s)
+        wait()
         on_gone()
 
     threading.Thread(target=look, name="parent-watch", daemon=True).start()
+
+
+def _wait_for_parent(pid: int, period_s: float) -> None:
+    import psutil
+
+    try:
+        parent = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return
+    while parent.is_running() and os.getppid() == pid:
+        time.sleep(period_s)

@@ -28,7 +28,7 @@ class BudgetSpent(TryLater):
 
 
 class StorageUnavailable(TryLater):
-    """The disk is full or not writable. Nothing half-written was left behind."""
+    """The disk is full, not writable or not readable. Nothing half-written was left behind."""
 
 
 # --- fix the configuration: a person must act ---------------------------------------------

@@ -15,7 +15,12 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 
 from shared.atomic_file import read_with_digest, sha256_of
-from shared.errors import DigestMismatch, ManifestInvalid, SignatureInvalid
+from shared.errors import (
+    DigestMismatch,
+    ManifestInvalid,
+    SignatureInvalid,
+    StorageUnavailable,
+)
 from shared.keys import SigningKey, VerifyKey
 from shared.workloads.base import FeatureSpec
 
@@ -132,7 +137,8 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
         The manifest and the SHA-256 of its bytes.
 
     Raises:
-        ManifestInvalid: absent, unreadable, not a manifest, or of another format number.
+        ManifestInvalid: absent, not a manifest, or of another format number.
+        StorageUnavailable: it is there but cannot be read now.
     """
     path = directory / MANIFEST_NAME
     try:
@@ -146,8 +152,10 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
         return msgspec.convert(fields, Manifest), digest
     except FileNotFoundError:
         raise ManifestInvalid(f"manifest of {directory.name}: {path} does not exist") from None
-    except OSError as error:
-        raise ManifestInvalid(f"manifest of {directory.name}: cannot be read: {error}") from None
+    except OSError as error:  # a disk or rights that may come back: no fault of the version
+        raise StorageUnavailable(
+            f"manifest of {directory.name}: cannot be read: {error.strerror}."
+        ) from None
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
 
@@ -167,6 +175,7 @@ def verify(
 
     Raises:
         ManifestInvalid, SignatureInvalid, DigestMismatch: with expected, found and where.
+        StorageUnavailable: a file is there but cannot be read now.
     """
     manifest, digest = read_manifest(directory)
     if manifest_sha256 is not None and digest != manifest_sha256:
@@ -207,7 +216,7 @@ def _verify_file(directory: Path, name: str, entry: FileEntry, version: str) -> 
     except FileNotFoundError:
         raise DigestMismatch(f"{version}: {name} is missing") from None
     except OSError as error:
-        raise DigestMismatch(f"{version}: {name} cannot be read: {error}") from None
+        raise StorageUnavailable(f"{version}: {name} cannot be read: {error.strerror}.") from None
     if found != entry.sha256:
         raise DigestMismatch(
             f"{version}: {name} has SHA-256 {found[:12]}…, expected {entry.sha256[:12]}…"

@@ -2,11 +2,15 @@
 
 Used by the API before a swap and by the retrain daemon for the trial load before a promotion,
 so that what passed the trial is what serves. Decides nothing, swaps nothing.
+`python -m shared.model_loader DIRECTORY PUBLIC_KEY MODEL VERSION` does it in a process of its own
+and prints one JSON line: the timings, or the error.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +76,7 @@ def open_version(
 
     Raises:
         VersionUnusable: which of them says what is wrong; the sentence says what was expected.
+        StorageUnavailable: a file cannot be read now; nothing is known about the version.
     """
     started = time.perf_counter()
     manifest = verify(directory, key, model=model, version=version, manifest_sha256=manifest_sha256)
@@ -194,3 +199,28 @@ def _difference(expected: Any, found: Any, tolerance: float, where: str) -> str 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+class TrialResult(msgspec.Struct, frozen=True):
+    """What a trial load printed: `error` is None when the version may serve."""
+
+    error: str | None
+    timings_ms: dict[str, float] = {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The trial: open a version as the API would, in this process."""
+    directory, public_key, model, version = arguments
+    try:
+        key = VerifyKey.read(Path(public_key))
+        loaded = open_version(Path(directory), key, model=model, version=version)
+    except HotfitError as error:
+        result = TrialResult(str(error))
+    else:
+        result = TrialResult(None, dataclasses.asdict(loaded.timings))
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    return 0 if result.error is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -17,6 +17,7 @@ from shared.signals import SIGNAL_NAME, ReloadSignal, read_struct, write_struct
 
 VERSIONS = "versions"
 STAGED_PREFIX = ".staged-"
+DISCARDED_PREFIX = ".discarded-"
 
 
 class ModelStore:
@@ -83,9 +84,10 @@ class ModelStore:
             path.mkdir(parents=True)
         return path
 
-    def staged(self, model: str) -> list[Path]:
-        """Directories that a run left behind."""
-        return sorted((self.models_dir / model / VERSIONS).glob(f"{STAGED_PREFIX}*"))
+    def left_over(self, model: str) -> list[Path]:
+        """Directories that a run left behind: staged, or half removed."""
+        versions = self.models_dir / model / VERSIONS
+        return sorted([*versions.glob(f"{STAGED_PREFIX}*"), *versions.glob(f"{DISCARDED_PREFIX}*")])
 
     def commit(self, model: str, staged: Path, version: str) -> Path:
         """Give a staged version its name. Afterwards it is there, whole, also after a power cut."""

@@ -94,6 +94,21 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What the next decision needs to know of a model's past runs.
+
+    last_finished : the last run that succeeded, whether or not it was promoted.
+    runs_since : runs of any outcome that were asked for after it.
+    failures_in_a_row : runs that failed since one succeeded.
+    """
+
+    last_finished: Run | None
+    last_ended_at: datetime | None
+    runs_since: int
+    failures_in_a_row: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One line of the ordered log."""
 
@@ -262,6 +277,11 @@ class RunLog:
             raise NotFound(f"no run {run_id!r}.")
         return _run(row)
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether a run of that id was ever written down."""
+        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id=?", (run_id,))
+        return found.fetchone() is not None
+
     def runs(
         self,
         *,
@@ -293,6 +313,24 @@ class RunLog:
             "SELECT max(version_number) FROM runs WHERE model=?", (model,)
         ).fetchone()
         return row[0] or 0
+
+    def history(self, model: str) -> History:
+        """The past of one model, in the order in which its runs got their numbers."""
+        row = self._connection.execute(
+            "SELECT * FROM runs WHERE model=? AND status=? ORDER BY version_number DESC LIMIT 1",
+            (model, RunStatus.SUCCEEDED),
+        ).fetchone()
+        last_finished = _run(row) if row is not None else None
+        since = last_finished.version_number if last_finished is not None else 0
+        n_runs, n_failed = self._connection.execute(
+            "SELECT count(*), coalesce(sum(status=?), 0) FROM runs"
+            " WHERE model=? AND version_number>?",
+            (RunStatus.FAILED, model, since),
+        ).fetchone()
+        ended = self._connection.execute(
+            "SELECT max(finished_at) FROM runs WHERE model=?", (model,)
+        ).fetchone()[0]
+        return History(last_finished, _time(ended), n_runs, n_failed)
 
     def events(self, *, model: str | None = None, after: int = 0, limit: int = 100) -> list[Event]:
         """Events with a number above `after`, oldest first."""

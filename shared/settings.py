@@ -62,6 +62,10 @@ class ApiSettings(_Section):
     max_request_bytes: int = Field(
         8_000_000, ge=1_000, description="larger request bodies are answered with 413"
     )
+    allowed_hosts: list[str] = Field(
+        default_factory=list,
+        description="on loopback: further host names to answer to, such as a proxy's public name",
+    )
 
 
 class RetrainSettings(_Section):
@@ -78,6 +82,9 @@ class StreamSettings(_Section):
     id_field: str = Field("id", description="SQL: column with the unique id")
     updated_at_field: str = Field("updated_at", description="field that grows with every change")
     deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
+    retention_days: int = Field(
+        0, ge=0, description="forget records not changed for so many days; 0: keep everything"
+    )
 
 
 class SourceSettings(_Section):
@@ -240,6 +247,10 @@ class Settings(BaseSettings):
     @property
     def buffer_dir(self) -> Path:
         return self.home / "buffer"
+
+    @property
+    def work_dir(self) -> Path:
+        return self.home / "work"
 
     @property
     def run_log_path(self) -> Path:

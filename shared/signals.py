@@ -97,18 +97,19 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """Health of one stream of one model.
 
     state : ok, catching_up, unavailable, misconfigured or budget.
+    n_without_cursor_field : records that no read will ever bring; None when not looked at yet.
     """
 
     source: str
     stream: str
     state: str
     sentence: str
-    since: datetime
+    since: datetime | None
     last_read_at: datetime | None
     billed_reads_today: int
     daily_read_budget: int
     n_records: int
-    n_without_cursor_field: int
+    n_without_cursor_field: int | None
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,215 @@
+"""stage → trial load in a fresh process → version directory → signal.
+
+Artefact first, manifest next, signal last. `stage` and `trial` run in the training process;
+`promote`, `point_back` and `recover` only in the daemon, which alone writes the signal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import joblib
+import msgspec
+
+from shared.atomic_file import (
+    sha256_of,
+    storage_errors,
+    sync_directory,
+    sync_file,
+    write_synced,
+)
+from shared.errors import StateConflict, VersionUnusable
+from shared.keys import SigningKey, VerifyKey
+from shared.manifest import (
+    GOLDEN_NAME,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    Manifest,
+    describe_files,
+    encode,
+    sign,
+    verify,
+)
+from shared.model_loader import GoldenAnswer, TrialResult
+from shared.model_store import DISCARDED_PREFIX, ModelStore
+from shared.signals import ReloadSignal
+from shared.workloads.base import TrainingSet, Workload
+
+TRIAL_TIMEOUT_S = 120
+
+
+def stage(
+    staged: Path,
+    workload: Workload,
+    estimator: Any,
+    rows: TrainingSet,
+    manifest: Manifest,
+    key: SigningKey,
+) -> None:
+    """Write all of a version into its staged directory; the signed manifest last.
+
+    rows : everything known, train and holdout; the state is made from it.
+
+    Raises:
+        StorageUnavailable: the disk is full or not writable.
+    """
+    with storage_errors(staged):
+        joblib.dump(estimator, staged / MODEL_NAME)
+        sync_file(staged / MODEL_NAME)
+        state = workload.state(rows)
+        for name, content in state.items():
+            write_synced(staged / name, content)
+        goldens = _answer_goldens(workload, estimator, state, rows)
+        write_synced(staged / GOLDEN_NAME, msgspec.json.encode(goldens))
+        complete = msgspec.structs.replace(manifest, files=describe_files(staged))
+        write_synced(staged / MANIFEST_NAME, encode(sign(complete, key)))
+        sync_directory(staged)
+
+
+def _answer_goldens(
+    workload: Workload, estimator: Any, state: Mapping[str, bytes], rows: TrainingSet
+) -> list[GoldenAnswer]:
+    answerer = workload.open(estimator, state)
+    return [
+        GoldenAnswer(golden, answerer.answer(golden.question, golden.request, golden.now))
+        for golden in workload.golden_requests(rows)
+    ]
+
+
+def trial(staged: Path, public_key: Path, model: str, version: str) -> TrialResult:
+    """Open the staged version in a fresh process with the API's own loader."""
+    command = [sys.executable, "-m", "shared.model_loader", str(staged), str(public_key)]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own module, no shell
+            [*command, model, version],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TRIAL_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return TrialResult(f"the trial load took longer than {TRIAL_TIMEOUT_S} s")
+    try:
+        return msgspec.json.decode(done.stdout, type=TrialResult)
+    except msgspec.DecodeError:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        last = lines[-1] if lines else "no output"
+        return TrialResult(f"the trial load died (exit code {done.returncode}): {last}")
+
+
+def promote(
+    store: ModelStore, staged: Path, manifest: Manifest, reason: str, now: datetime
+) -> ReloadSignal:
+    """Make a staged version the wanted one, if the generation it was judged against still stands.
+
+    Raises:
+        StateConflict: the generation moved on since; nothing was changed.
+        StorageUnavailable: the disk refused; the old signal stands.
+    """
+    _check_generation(store, manifest)
+    store.commit(manifest.model, staged, manifest.version)
+    return _point_at_new(store, manifest, reason, now)
+
+
+def _check_generation(store: ModelStore, manifest: Manifest) -> None:
+    current = store.signal(manifest.model)
+    generation = current.generation if current is not None else 0
+    base = manifest.promotion.base_generation
+    if generation != base:
+        raise StateConflict(
+            f"{manifest.version} was judged against generation {base}, now it is {generation}."
+        )
+
+
+def _point_at_new(
+    store: ModelStore, manifest: Manifest, reason: str, now: datetime
+) -> ReloadSignal:
+    current = store.signal(manifest.model)
+    manifest_path = store.version_dir(manifest.model, manifest.version) / MANIFEST_NAME
+    signal = ReloadSignal(
+        generation=manifest.promotion.base_generation + 1,
+        version=manifest.version,
+        manifest_sha256=sha256_of(manifest_path),
+        previous=current.version if current is not None else None,
+        reason=reason,
+        promoted_at=now,
+    )
+    # Signal last: its rename is the commit.
+    store.point_at(manifest.model, signal)
+    return signal
+
+
+def point_back(
+    store: ModelStore,
+    model: str,
+    version: str,
+    *,
+    key: VerifyKey,
+    reason: str,
+    hold: bool,
+    now: datetime,
+) -> ReloadSignal:
+    """Name an existing version under a new generation: rollback, reload, hold and release.
+
+    Raises:
+        VersionUnusable: the version does not verify; nothing was changed.
+        StorageUnavailable: the disk refused; the old signal stands.
+    """
+    verify(store.version_dir(model, version), key, model=model, version=version)
+    current = store.signal(model)
+    previous = current.version if current is not None else None
+    if current is not None and previous == version:
+        previous = current.previous
+    signal = ReloadSignal(
+        generation=(current.generation if current is not None else 0) + 1,
+        version=version,
+        manifest_sha256=sha256_of(store.version_dir(model, version) / MANIFEST_NAME),
+        previous=previous,
+        reason=reason,
+        hold=hold,
+        promoted_at=now,
+    )
+    store.point_at(model, signal)
+    return signal
+
+
+def finish_interrupted(
+    store: ModelStore, model: str, version: str, key: VerifyKey, now: datetime
+) -> str | None:
+    """Finish or discard what a daemon that died left of one run.
+
+    Returns:
+        The promotion's reason when the version is the wanted one afterwards, else None.
+    """
+    current = store.signal(model)
+    directory = store.version_dir(model, version)
+    if not directory.exists():
+        return None
+    if current is not None and current.version == version:
+        return current.reason
+    try:
+        manifest = verify(directory, key, model=model, version=version)
+        _check_generation(store, manifest)
+    except (VersionUnusable, StateConflict):
+        discard(directory)
+        return None
+    _point_at_new(store, manifest, manifest.promotion.reason, now)
+    return manifest.promotion.reason
+
+
+def discard(directory: Path) -> None:
+    """Remove a staged or never promoted directory; first its name, so that no reader sees half."""
+    gone = directory
+    if not directory.name.startswith(DISCARDED_PREFIX):
+        gone = directory.with_name(f"{DISCARDED_PREFIX}{directory.name.lstrip('.')}")
+        if not directory.exists():
+            return
+        shutil.rmtree(gone, ignore_errors=True)
+        directory.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

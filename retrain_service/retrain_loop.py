@@ -1,0 +1,169 @@
+"""One tick(now): requests → each model reads, decides, trains → report.
+
+Knows no database and no workload. A model that raises what nobody expected is logged and looked
+at again at the next tick; it never takes the others or the daemon down.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from retrain_service.model_keeper import ModelKeeper
+from retrain_service.stream_reader import StreamReader
+from shared.atomic_file import storage_errors
+from shared.errors import StorageUnavailable
+from shared.keys import SigningKey, ensure_api_keys
+from shared.model_store import ModelStore
+from shared.run_log import RunLog
+from shared.settings import Settings
+from shared.signals import (
+    RETRAIN_REPORT_NAME,
+    Request,
+    RetrainReport,
+    SignalUnreadable,
+    TrainingReport,
+    read_struct,
+    write_struct,
+)
+from shared.workloads import open_workload
+
+log = structlog.get_logger()
+
+REPORT_PERIOD = timedelta(seconds=5)
+
+
+class RetrainLoop:
+    """initialize → tick … tick → shutdown, all on one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keepers: dict[str, ModelKeeper] = {}
+        self._run_log: RunLog | None = None
+        self._started_at: datetime | None = None
+        self._reported_at: datetime | None = None
+        self._reported: Mapping[str, TrainingReport] = {}
+        self._troubles: dict[str, str] = {}
+
+    def initialize(self, now: datetime) -> None:
+        """Open everything, finish or discard what a daemon that died left behind.
+
+        Raises:
+            FixConfiguration: a workload does not take its parameters, a key is unusable.
+            StorageUnavailable: the home directory is not writable.
+        """
+        settings = self._settings
+        workloads = {
+            name: open_workload(model.workload, model.parameters)
+            for name, model in settings.models.items()
+        }
+        with storage_errors(settings.home):
+            for directory in (settings.models_dir, settings.requests_dir, settings.work_dir):
+                directory.mkdir(parents=True, exist_ok=True)
+        key = SigningKey.read_or_create(settings.keys_dir)
+        ensure_api_keys(settings.keys_dir)
+        store = ModelStore(settings.models_dir)
+        self._run_log = RunLog.open(settings.run_log_path)
+        for name, workload in workloads.items():
+            source = settings.models[name].source
+            reader = StreamReader(
+                name,
+                settings,
+                workload,
+                n_sharing=sum(
+                    len(workloads[other].streams)
+                    for other, model in settings.models.items()
+                    if model.source == source
+                ),
+                spent_elsewhere=partial(self._spent, name),
+            )
+            keeper = ModelKeeper(name, settings, reader, store, self._run_log, key)
+            keeper.recover(now)
+            self._keepers[name] = keeper
+        self._started_at = now
+
+    def tick(self, now: datetime) -> None:
+        """Look around once."""
+        self._handle_requests(now)
+        for name, keeper in self._keepers.items():
+            try:
+                keeper.tick(now)
+            except Exception as error:  # noqa: BLE001 - the loop outlives whatever a model raises
+                self._trouble(name, error)
+            else:
+                self._troubles.pop(name, None)
+        self._report(now)
+
+    def shutdown(self, now: datetime) -> None:
+        """Stop runs under way and close everything; nothing is left but the files."""
+        for keeper in self._keepers.values():
+            keeper.close(now)
+        if self._run_log is not None:
+            self._run_log.close()
+        (self._settings.reports_dir / RETRAIN_REPORT_NAME).unlink(missing_ok=True)
+
+    def _trouble(self, name: str, error: Exception) -> None:
+        # Once per trouble, not once per tick.
+        sentence = f"{type(error).__name__}: {error}"
+        if self._troubles.get(name) != sentence:
+            self._troubles[name] = sentence
+            if isinstance(error, StorageUnavailable):
+                log.error("storage", model=name, sentence=sentence)
+            else:
+                log.exception("unexpected", model=name, sentence=sentence)
+
+    def _spent(self, model: str, source: str, _day: date) -> int:
+        """Billed reads of a source today by the other models, as of their last look."""
+        return sum(
+            keeper.billed_today.get(source, 0)
+            for name, keeper in self._keepers.items()
+            if name != model
+        )
+
+    def _handle_requests(self, now: datetime) -> None:
+        for path in sorted(self._settings.requests_dir.glob("*.json")):
+            try:
+                request = read_struct(path, Request)
+            except SignalUnreadable as error:
+                log.warning("request_unreadable", sentence=f"{error}; set aside.")
+                path.replace(path.with_suffix(".unreadable"))
+                continue
+            if request is None:
+                continue
+            keeper = self._keepers.get(request.model)
+            if keeper is None:
+                log.warning("request_refused", sentence=f"no model {request.model!r} is configured")
+                path.unlink(missing_ok=True)
+                continue
+            try:
+                is_done = keeper.handle(request, now)
+            except Exception as error:  # noqa: BLE001 - as above; the request waits
+                self._trouble(request.model, error)
+                continue
+            if is_done:
+                path.unlink(missing_ok=True)
+
+    def _report(self, now: datetime) -> None:
+        models = {name: keeper.report() for name, keeper in self._keepers.items()}
+        is_fresh = self._reported_at is not None and now - self._reported_at < REPORT_PERIOD
+        if is_fresh and models == self._reported:
+            return
+        report = RetrainReport(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_at=self._started_at or now,
+            updated_at=now,
+            models=models,
+            error="; ".join(f"{name}: {text}" for name, text in self._troubles.items()) or None,
+        )
+        try:
+            write_struct(self._settings.reports_dir / RETRAIN_REPORT_NAME, report)
+        except StorageUnavailable as error:
+            self._trouble("report", error)
+            return
+        self._reported, self._reported_at = models, now

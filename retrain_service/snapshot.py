@@ -1,0 +1,143 @@
+"""A run's frozen training data: one parquet file that any process can read.
+
+The same records give the same rows in the same order and the same digest, wherever and whenever
+they were buffered. Knows neither DuckDB nor workloads: arrow batches in, Tables out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from shared.errors import StorageUnavailable
+from shared.records import Table, from_epoch_us
+
+SCHEMA = pa.schema(
+    [
+        ("stream", pa.string()),
+        ("id", pa.string()),
+        ("updated_us", pa.int64()),
+        ("body", pa.binary()),
+    ]
+)
+_STREAMS_KEY = b"hotfit.streams"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotInfo:
+    """What a snapshot holds.
+
+    digest : SHA-256 in hex over the content (not the file's bytes, which change with libraries).
+    n_rows : records by stream; a stream without records is there with 0.
+    newest : greatest `updated_at` of all rows, UTC; None when there is no row.
+    high_seq : the buffer's sequence number when it was taken; what came later is new.
+    """
+
+    digest: str
+    n_rows: Mapping[str, int]
+    newest: datetime | None
+    high_seq: int
+    taken_at: datetime
+
+    @property
+    def n_total(self) -> int:
+        return sum(self.n_rows.values())
+
+
+class _ContentDigest:
+    """SHA-256 column by column, so that where a batch begins or ends does not matter."""
+
+    def __init__(self) -> None:
+        self._columns = {
+            f"{name}.{part}": hashlib.sha256()
+            for name in SCHEMA.names
+            for part in ("lengths", "bytes")
+        }
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        for name in ("stream", "id", "body"):
+            column = batch.column(name).cast(pa.binary())
+            lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
+            self._columns[f"{name}.lengths"].update(lengths.astype("<i8").tobytes())
+            self._columns[f"{name}.bytes"].update(b"".join(column.to_pylist()))
+        times = batch.column("updated_us").to_numpy(zero_copy_only=False)
+        self._columns["updated_us.bytes"].update(np.ascontiguousarray(times, "<i8").tobytes())
+
+    def hexdigest(self) -> str:
+        whole = hashlib.sha256(b"hotfit snapshot 1\n")
+        for name in sorted(self._columns):
+            whole.update(name.encode() + b" " + self._columns[name].digest())
+        return whole.hexdigest()
+
+
+def write_snapshot(
+    batches: Iterable[pa.RecordBatch],
+    path: Path,
+    streams: Sequence[str],
+    high_seq: int,
+    taken_at: datetime,
+) -> SnapshotInfo:
+    """Write batches of SCHEMA, already ordered by (stream, updated_us, id), to `path`.
+
+    Raises:
+        StorageUnavailable: the disk is full or not writable; nothing is left at `path`.
+    """
+    beside = path.with_name(path.name + ".part")
+    digest, n_rows, newest_us = _ContentDigest(), dict.fromkeys(sorted(streams), 0), None
+    schema = SCHEMA.with_metadata({_STREAMS_KEY: json.dumps(sorted(streams)).encode()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(beside, schema, compression="zstd") as writer:
+            for batch in batches:
+                if batch.num_rows == 0:
+                    continue
+                digest.add(batch)
+                for counted in pc.value_counts(batch.column("stream")):
+                    n_rows[counted["values"].as_py()] += counted["counts"].as_py()
+                top_us = pc.max(batch.column("updated_us")).as_py()
+                newest_us = top_us if newest_us is None else max(newest_us, top_us)
+                writer.write_batch(batch.cast(SCHEMA))
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StorageUnavailable(
+            f"{path}: the training snapshot could not be written: {error.strerror or error}."
+            " Nothing half-written was left behind."
+        ) from error
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    newest = None if newest_us is None else from_epoch_us(newest_us)
+    return SnapshotInfo(digest.hexdigest(), n_rows, newest, high_seq, taken_at)
+
+
+def read_snapshot(path: Path) -> dict[str, Table]:
+    """Every stream the snapshot was taken of, empty ones included.
+
+    Raises:
+        StorageUnavailable: the file is missing or not a snapshot.
+    """
+    try:
+        table = pq.read_table(path)
+        streams: list[str] = json.loads(table.schema.metadata[_STREAMS_KEY])
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
+        raise StorageUnavailable(f"{path}: not a readable training snapshot: {error}.") from error
+    found = {}
+    for stream in streams:
+        rows = table.filter(pc.field("stream") == stream)
+        found[stream] = Table(
+            stream=stream,
+            ids=rows.column("id").to_pylist(),
+            updated_at_us=rows.column("updated_us").to_pylist(),
+            bodies=rows.column("body").to_pylist(),
+        )
+    return found

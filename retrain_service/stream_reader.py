@@ -1,0 +1,138 @@
+"""The streams of one model on one thread: poll what is due, count what is new, freeze a snapshot.
+
+Everything but `is_due` and `look_now` runs on the keeper's reader thread, one call at a time.
+Decides nothing about training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+
+from retrain_service.buffer import Buffer, SnapshotInfo, buffer_path
+from retrain_service.intake import Intake, StreamHealth
+from shared.settings import ModelSettings, Settings
+from shared.workloads.base import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at all streams came to.
+
+    new_records : usable records that changed after `watermark_seq`.
+    changes : streams whose state changed in this round; to be written down once.
+    billed_today : source -> billed reads of this UTC day by this model.
+    """
+
+    watermark_seq: int
+    new_records: int
+    n_usable: int
+    n_records: Mapping[str, int]
+    is_caught_up: bool
+    health: tuple[StreamHealth, ...]
+    changes: tuple[StreamHealth, ...]
+    billed_today: Mapping[str, int]
+    notice: str | None
+
+
+class StreamReader:
+    """Owns the buffer and the intakes of one model; both are opened on the reader thread."""
+
+    def __init__(
+        self,
+        model_name: str,
+        settings: Settings,
+        workload: Workload,
+        *,
+        n_sharing: int,
+        spent_elsewhere: Callable[[str, date], int],
+    ) -> None:
+        self._model_name = model_name
+        self._settings = settings
+        self._model: ModelSettings = settings.models[model_name]
+        self._workload = workload
+        self._n_sharing = n_sharing
+        self._spent_elsewhere = spent_elsewhere
+        self._buffer: Buffer | None = None
+        self._intakes: list[Intake] = []
+        self._must_look = True
+        self._has_more = False
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether `read` would do something now."""
+        if self._must_look or self._has_more:
+            return True
+        return any(intake.due_at is None or intake.due_at <= now for intake in self._intakes)
+
+    def look_now(self) -> None:
+        """Make the next `read` due at once, without polling a source before its time."""
+        self._must_look = True
+
+    # -- the reader thread -------------------------------------------------------------------------
+
+    def read(self, now: datetime, watermark_seq: int) -> Round:
+        """Poll every stream that is due, at most a few pages each, and count.
+
+        Raises:
+            StorageUnavailable: the buffer cannot be opened or written.
+        """
+        buffer = self._open(now)
+        self._must_look = False
+        results = [intake.poll(now) for intake in self._intakes]
+        self._has_more = any(result.has_more for result in results)
+        statistics = buffer.statistics()
+        source = self._model.source
+        return Round(
+            watermark_seq=watermark_seq,
+            new_records=buffer.counted_since(watermark_seq),
+            n_usable=sum(
+                statistics[stream.name].n_usable
+                for stream in self._workload.streams
+                if stream.is_counted and stream.name in statistics
+            ),
+            n_records={name: found.n_records for name, found in statistics.items()},
+            is_caught_up=all(intake.is_caught_up for intake in self._intakes),
+            health=tuple(intake.health for intake in self._intakes),
+            changes=tuple(result.change for result in results if result.change is not None),
+            billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
+            notice=buffer.take_notice(),
+        )
+
+    def snapshot(self, path: Path, now: datetime) -> SnapshotInfo:
+        """Freeze all streams into a parquet file."""
+        names = [stream.name for stream in self._workload.streams]
+        return self._open(now).snapshot(path, names, now)
+
+    def close(self) -> None:
+        """Leave no connection and no lock on the buffer behind."""
+        for intake in self._intakes:
+            intake.close()
+        self._intakes = []
+        if self._buffer is not None:
+            self._buffer.close()
+            self._buffer = None
+
+    def _open(self, now: datetime) -> Buffer:
+        if self._buffer is None:
+            path = buffer_path(self._settings.buffer_dir, self._model_name)
+            self._buffer = Buffer(path, now)
+            self._intakes = [
+                Intake(
+                    stream=stream.name,
+                    source_name=self._model.source,
+                    settings=self._settings.sources[self._model.source],
+                    stream_settings=self._model.stream(stream.name),
+                    buffer=self._buffer,
+                    reject_reason=partial(self._workload.reject_reason, stream.name),
+                    is_counted=stream.is_counted,
+                    n_sharing=self._n_sharing,
+                    spent_elsewhere=partial(self._spent_elsewhere, self._model.source),
+                )
+                for stream in self._workload.streams
+            ]
+        return self._buffer

@@ -1,0 +1,227 @@
+"""The process of one run: snapshot → fit → evaluate → decide → stage → trial → result.
+
+It has the run's work directory and the staged directory to itself and writes nowhere else.
+It ends at once when the daemon that started it is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from retrain_service.buffer import read_snapshot
+from retrain_service.evaluation import Evaluation, evaluate, unseen
+from retrain_service.promotion import GateResult, Promote, Verdict, check_data, decide, reason
+from retrain_service.publish import stage, trial
+from retrain_service.trainer import Candidate, fit_candidate, library_versions
+from retrain_service.training_job import (
+    JOB_NAME,
+    PROGRESS_NAME,
+    RESULT_NAME,
+    JobProgress,
+    JobResult,
+    JobSpec,
+)
+from shared.atomic_file import write_atomic
+from shared.errors import ContractMismatch, HotfitError, VersionUnusable
+from shared.keys import SigningKey, VerifyKey
+from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark, verify
+from shared.model_loader import load_estimator
+from shared.model_store import ModelStore
+from shared.workloads import open_workload
+from shared.workloads.base import TrainingSet, Workload, check_features
+
+GOLDEN_TOLERANCE = 1e-6
+PARENT_GONE_EXIT = 75
+# Share of the run at which each stage begins; the fit takes most of it.
+STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.9, "trial": 0.95}
+
+
+def main(work_dir: Path) -> int:
+    """Run one job and leave its result; 0 when a result was left."""
+    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    spec = msgspec.json.decode((work_dir / JOB_NAME).read_bytes(), type=JobSpec)
+    if hasattr(os, "nice"):
+        os.nice(spec.nice)
+    try:
+        result = _run(spec, work_dir)
+    except HotfitError as error:
+        result = JobResult(outcome="failed", reason=str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a fit raises is the run's result
+        traceback.print_exc()
+        result = JobResult(outcome="failed", reason=f"{type(error).__name__}: {error}")
+    write_atomic(work_dir / RESULT_NAME, msgspec.json.encode(result))
+    return 0
+
+
+def _end_with_parent() -> None:
+    # The daemon holds the other end of this pipe and never writes: end of file is its death.
+    sys.stdin.buffer.read()
+    os._exit(PARENT_GONE_EXIT)
+
+
+def _run(spec: JobSpec, work_dir: Path) -> JobResult:
+    def progress(name: str, within: float = 0.0) -> None:
+        starts = [*STAGE_STARTS.values(), 1.0]
+        at = list(STAGE_STARTS).index(name)
+        fraction = starts[at] + (starts[at + 1] - starts[at]) * within
+        write_atomic(
+            work_dir / PROGRESS_NAME, msgspec.json.encode(JobProgress(name, round(fraction, 3)))
+        )
+
+    policy = spec.policy()
+    progress("reading")
+    workload = open_workload(spec.workload, spec.parameters)
+    rows = workload.training_set(read_snapshot(Path(spec.snapshot)))
+    if (refused := check_data(rows, policy)) is not None:
+        return _not_promoted(refused, _row_details(rows))
+    train, holdout = workload.split(rows)
+    progress("fitting")
+    candidate = fit_candidate(
+        workload, train, spec.seed, lambda share, _stage: progress("fitting", share)
+    )
+    progress("evaluating")
+    evaluation, holdout = _evaluate(spec, workload, candidate, train, holdout)
+    details = _details(rows, train, holdout, candidate, evaluation)
+    verdict = decide(evaluation, policy)
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, details)
+    progress("staging")
+    manifest = _manifest(spec, workload, train, holdout, evaluation, verdict)
+    key = SigningKey.read(Path(spec.keys_dir))
+    stage(Path(spec.staged), workload, candidate.estimator, rows, manifest, key)
+    progress("trial")
+    tried = trial(Path(spec.staged), Path(spec.public_key), spec.model, spec.version)
+    if tried.error is not None:
+        gate = GateResult("trial", None, None, 0, False, f"trial load: {tried.error}")
+        return _not_promoted(type(verdict)((*verdict.gates, gate)), details)
+    return JobResult(
+        outcome="promote",
+        reason=reason(verdict),
+        gates=list(verdict.gates),
+        details={**details, "trial_ms": tried.timings_ms},
+        manifest=manifest,
+    )
+
+
+def _evaluate(
+    spec: JobSpec,
+    workload: Workload,
+    candidate: Candidate,
+    train: TrainingSet,
+    holdout: TrainingSet,
+) -> tuple[Evaluation, TrainingSet]:
+    """Score on the holdout rows that neither candidate nor champion was fitted on."""
+    champion, missing = None, None
+    trained_until = train.day.max()
+    if spec.champion is not None:
+        directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, spec.champion)
+        try:
+            manifest = verify(
+                directory,
+                VerifyKey.read(Path(spec.public_key)),
+                model=spec.model,
+                version=spec.champion,
+            )
+            check_features(workload.features, manifest.features)
+        except (VersionUnusable, ContractMismatch) as error:
+            missing = f"the champion {spec.champion} cannot be scored ({error})"
+        else:
+            champion = load_estimator(directory)
+            trained_until = max(trained_until, np.datetime64(manifest.watermark.trained_until))
+    holdout = unseen(holdout, trained_until)
+    return evaluate(workload, candidate.estimator, champion, holdout, missing), holdout
+
+
+def _not_promoted(verdict: Verdict, details: dict[str, Any]) -> JobResult:
+    outcome = {"Reject": "reject", "InsufficientData": "insufficient_data"}
+    return JobResult(
+        outcome=outcome.get(type(verdict).__name__, "reject"),
+        reason=reason(verdict),
+        gates=list(verdict.gates),
+        details=details,
+    )
+
+
+def _row_details(rows: TrainingSet) -> dict[str, Any]:
+    return {
+        "rows": rows.n_rows,
+        "days": rows.n_days,
+        "rejected_records": dict(rows.rejected),
+        "libraries": library_versions(),
+    }
+
+
+def _details(
+    rows: TrainingSet,
+    train: TrainingSet,
+    holdout: TrainingSet,
+    candidate: Candidate,
+    evaluation: Evaluation,
+) -> dict[str, Any]:
+    return {
+        **_row_details(rows),
+        "train_rows": train.n_rows,
+        "test_rows": holdout.n_rows,
+        "fit_s": round(candidate.fit_s, 3),
+        "metrics": _metrics(evaluation),
+        "metric_unit": evaluation.candidate.unit,
+    }
+
+
+def _metrics(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    scores = {"candidate": evaluation.candidate, "baseline": evaluation.baseline}
+    if evaluation.champion is not None:
+        scores["champion"] = evaluation.champion
+    return {name: dict(score.metrics) for name, score in scores.items()}
+
+
+def _manifest(
+    spec: JobSpec,
+    workload: Workload,
+    train: TrainingSet,
+    holdout: TrainingSet,
+    evaluation: Evaluation,
+    verdict: Verdict,
+) -> Manifest:
+    return Manifest(
+        model=spec.model,
+        version=spec.version,
+        run_id=spec.run_id,
+        workload=spec.workload,
+        parameters=spec.parameters,
+        features=list(workload.features),
+        metrics=_metrics(evaluation),
+        metric_unit=evaluation.candidate.unit,
+        holdout=Holdout(
+            first_day=str(holdout.day.min()),
+            last_day=str(holdout.day.max()),
+            n_rows=holdout.n_rows,
+            n_days=holdout.n_days,
+        ),
+        watermark=Watermark(
+            newest_record_at=spec.newest_record_at,
+            trained_until=str(train.day.max()),
+            n_records=spec.n_records,
+            high_seq=spec.high_seq,
+            snapshot_digest=spec.snapshot_digest,
+        ),
+        libraries=library_versions(),
+        serving_form=ServingForm("scikit-learn"),
+        golden_tolerance=GOLDEN_TOLERANCE,
+        promotion=Promotion(spec.base_generation, reason(verdict)),
+        trained_at=datetime.now(UTC),
+        files={},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
