@@ -74,6 +74,7 @@ class Buffer:
         """
         self.path = path
         self._file = BufferFile(path, now)
+        self._notices = [self._file.notice] if self._file.notice else []
         found = self._file.one("SELECT value FROM meta WHERE key = 'high_seq'")
         self._high_seq = int(found[0])
 
@@ -81,9 +82,9 @@ class Buffer:
         self._file.close()
 
     def take_notice(self) -> str | None:
-        """A sentence for the log when the file had to be rebuilt; given once."""
-        notice, self._file.notice = self._file.notice, None
-        return notice
+        """What a person should know: the file was rebuilt, a stream has moved. Given once."""
+        notices, self._notices = self._notices, []
+        return " ".join(notices) or None
 
     # -- streams -------------------------------------------------------------------------------
 
@@ -103,6 +104,11 @@ class Buffer:
                 )
             self._file.one(
                 "UPDATE streams SET is_counted = ? WHERE stream = ?", [is_counted, stream]
+            )
+        if is_moved:
+            self._notices.append(
+                f"{stream} is now read from {origin}; the records of its former place were"
+                " dropped from the buffer."
             )
         return is_moved
 
@@ -326,7 +332,7 @@ class Buffer:
         """
         try:
             rows = self._file.database.sql(
-                "SELECT stream, id, updated_us, body::BLOB AS body FROM rows"
+                "SELECT stream, id, updated_us, body FROM rows"
                 " WHERE NOT is_deleted AND stream IN (SELECT unnest(?::VARCHAR[]))"
                 " ORDER BY stream, updated_us, id",
                 params=[list(streams)],

@@ -156,7 +156,10 @@ class BufferFile:
         """The only row of a query; of a DELETE or UPDATE, the number of rows it touched."""
         return self.all(query, parameters)[0]
 
-    def translated(self, error: duckdb.Error) -> HotfitError:
+    def translated(self, error: duckdb.Error) -> Exception:
+        """The error for our callers; a statement of ours that is wrong stays what it is."""
+        if isinstance(error, duckdb.ProgrammingError | duckdb.DataError):
+            return error
         return as_known(error, self.path) or StorageUnavailable(
             f"{self.path}: {str(error).splitlines()[0]}. Nothing was changed; when it stays so,"
             " a restart checks the file and rebuilds it from the source if it is damaged."

@@ -62,13 +62,11 @@ class PollResult:
 
     has_more : there is more to do now; call again at the next tick without waiting.
     change : the health when its state changed, to be logged once; None otherwise.
-    notice : something a person should know that is no state; given once.
     """
 
     applied: Applied = field(default_factory=Applied)
     has_more: bool = False
     change: StreamHealth | None = None
-    notice: str | None = None
 
 
 class Intake:
@@ -109,7 +107,6 @@ class Intake:
         self._is_in_backlog = False
         self._is_caught_up = False
         self._slowed_on: date | None = None
-        self._notice: str | None = None
         self._health = StreamHealth(
             stream,
             source_name,
@@ -165,12 +162,10 @@ class Intake:
             self._stop(error, now)
         self._refresh(applied, now)
         has_changed = was_first or self._health.state != before
-        notice, self._notice = self._notice, None
         return PollResult(
             applied,
             self._is_in_backlog or self._steps is not None,
             self._health if has_changed else None,
-            notice,
         )
 
     # -- one look --------------------------------------------------------------------------------
@@ -179,11 +174,7 @@ class Intake:
         if self._source is None:
             source = self._open_source(self._settings, self._stream_settings)
             self._source = source
-            if self._buffer.open_stream(self._stream, source.origin, self._is_counted):
-                self._notice = (
-                    f"{self._stream} is now read from {source.origin}; the records of its former"
-                    " place were dropped from the buffer."
-                )
+            self._buffer.open_stream(self._stream, source.origin, self._is_counted)
             self._upkeep = Upkeep(
                 source=source,
                 source_name=self._source_name,

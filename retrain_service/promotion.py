@@ -13,6 +13,8 @@ from retrain_service.evaluation import Evaluation
 from shared.settings import GateSettings
 from shared.workloads.base import TrainingSet
 
+COMPARISONS = ("baseline", "champion")
+
 
 class GateResult(msgspec.Struct, frozen=True):
     """One gate: what was measured, what it had to be, on how many rows, and the sentence."""
@@ -44,7 +46,9 @@ Verdict = Promote | Reject | InsufficientData
 
 
 def reason(verdict: Verdict) -> str:
-    """The sentence of the gate that decided; of the last one passed when all did."""
+    """Why, in a sentence: of the gate that refused, or of the comparisons that were passed."""
+    if isinstance(verdict, Promote):
+        return " ".join(gate.sentence for gate in verdict.gates if gate.gate in COMPARISONS)
     return verdict.gates[-1].sentence
 
 
@@ -106,12 +110,13 @@ def _gates(evaluation: Evaluation, policy: GateSettings) -> Iterator[GateResult]
         baseline,
         n,
         candidate <= baseline,
-        f"error {candidate:.4g} {unit}, naive baseline {baseline:.4g}: "
+        f"Error {candidate:.4g} {unit}, naive baseline {baseline:.4g}: "
         + ("no worse." if candidate <= baseline else "worse than guessing; not promoted."),
     )
     if evaluation.champion is None:
         why = evaluation.champion_missing or "there is no champion yet"
-        yield GateResult("champion", candidate, None, n, True, f"{why}: nothing to compare with.")
+        sentence = f"{why}: promoted."
+        yield GateResult("champion", candidate, None, n, True, sentence[0].upper() + sentence[1:])
         return
     champion = _mean_loss(evaluation.champion.loss)
     bound = champion * (1 + policy.max_regression)
@@ -121,7 +126,7 @@ def _gates(evaluation: Evaluation, policy: GateSettings) -> Iterator[GateResult]
         bound,
         n,
         candidate <= bound,
-        f"error {candidate:.4g} {unit}, champion {champion:.4g} on the same {n} rows,"
+        f"Error {candidate:.4g} {unit}, champion {champion:.4g} on the same {n} rows,"
         f" at most {bound:.4g} allowed: "
         + ("promoted." if candidate <= bound else "worse; not promoted."),
     )

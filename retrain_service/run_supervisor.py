@@ -6,6 +6,7 @@ what may be promoted, and this carries it out.
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -97,6 +98,7 @@ class RunSupervisor:
         self.history = self._run_log.history(self.model)
 
     def _recover_run(self, run: Run, now: datetime) -> None:
+        shutil.rmtree(self._settings.work_dir / run.run_id, ignore_errors=True)
         verdict = publish.finish_interrupted(
             self._store, self.model, run.version, self._key.verify_key, now
         )
@@ -196,10 +198,12 @@ class RunSupervisor:
 
     def _give_up(self, now: datetime, status: RunStatus, error: str) -> None:
         assert self._preparation is not None
-        run, self._preparation = self._preparation.run, None
+        run, work_dir = self._preparation.run, self._preparation.work_dir
+        self._preparation = None
         self._run_log.finish_run(run.run_id, now, status, error=error)
         self.history = self._run_log.history(self.model)
         self.say(now, status.value, f"{run.version} was not trained: {error}", run.run_id)
+        shutil.rmtree(work_dir, ignore_errors=True)
 
     def _spec(self, preparation: Preparation, snapshot: SnapshotInfo) -> JobSpec:
         run = preparation.run

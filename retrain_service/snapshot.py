@@ -86,7 +86,9 @@ def write_snapshot(
     high_seq: int,
     taken_at: datetime,
 ) -> SnapshotInfo:
-    """Write batches of SCHEMA, already ordered by (stream, updated_us, id), to `path`.
+    """Write batches, already ordered by (stream, updated_us, id), to `path`.
+
+    batches : of SCHEMA; `body` may also be text, which is kept as its UTF-8 bytes.
 
     Raises:
         StorageUnavailable: the disk is full or not writable; nothing is left at `path`.

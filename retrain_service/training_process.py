@@ -19,7 +19,15 @@ import numpy as np
 
 from retrain_service.buffer import read_snapshot
 from retrain_service.evaluation import Evaluation, evaluate, unseen
-from retrain_service.promotion import GateResult, Promote, Verdict, check_data, decide, reason
+from retrain_service.promotion import (
+    GateResult,
+    Promote,
+    Reject,
+    Verdict,
+    check_data,
+    decide,
+    reason,
+)
 from retrain_service.publish import stage, trial
 from retrain_service.trainer import Candidate, fit_candidate, library_versions
 from retrain_service.training_job import (
@@ -102,7 +110,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     tried = trial(Path(spec.staged), Path(spec.public_key), spec.model, spec.version)
     if tried.error is not None:
         gate = GateResult("trial", None, None, 0, False, f"trial load: {tried.error}")
-        return _not_promoted(type(verdict)((*verdict.gates, gate)), details)
+        return _not_promoted(Reject((*verdict.gates, gate)), details)
     return JobResult(
         outcome="promote",
         reason=reason(verdict),
@@ -181,7 +189,11 @@ def _metrics(evaluation: Evaluation) -> dict[str, dict[str, float]]:
     scores = {"candidate": evaluation.candidate, "baseline": evaluation.baseline}
     if evaluation.champion is not None:
         scores["champion"] = evaluation.champion
-    return {name: dict(score.metrics) for name, score in scores.items()}
+    # JSON has no NaN: a metric that is undefined on this holdout is left out.
+    return {
+        name: {metric: value for metric, value in score.metrics.items() if np.isfinite(value)}
+        for name, score in scores.items()
+    }
 
 
 def _manifest(

@@ -5,6 +5,7 @@ Knows nothing of models. A signal handler only records; the loop acts.
 
 from __future__ import annotations
 
+import io
 import logging
 import multiprocessing
 import os
@@ -14,12 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import Literal, TextIO, cast
 
 import filelock
 import structlog
@@ -64,19 +65,42 @@ def start_logging(log_format: Literal["auto", "text", "json"], daemon: str) -> N
         if as_text
         else structlog.processors.JSONRenderer()
     )
+
+    def name_the_process(
+        _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        # Not bound context: threads started later would not have it.
+        return {**event, "daemon": daemon, "pid": os.getpid()}
+
     structlog.configure(
         processors=[
+            name_the_process,
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=cast(TextIO, _NeverFails(sys.stderr))),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(daemon=daemon, pid=os.getpid())
+
+
+class _NeverFails(io.TextIOBase):
+    """A log that cannot be written (disk full, reader gone) must not stop what it tells of."""
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            self._target.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._target.flush()
 
 
 @contextmanager

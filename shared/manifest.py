@@ -119,6 +119,8 @@ def _signed_bytes(manifest: Manifest) -> bytes:
 
 def sign(manifest: Manifest, key: SigningKey) -> Manifest:
     """The same manifest with a signature over all the rest of it."""
+    # As a reader will have it: a whole number in a float field comes back as a float.
+    manifest = msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
     signature = base64.b64encode(key.sign(_signed_bytes(manifest))).decode()
     return msgspec.structs.replace(manifest, signature=Signature(key.key_id, signature))
 

@@ -10,7 +10,7 @@ from shared.errors import SettingsInvalid
 from shared.workloads.base import Workload
 
 REGISTRY: Mapping[str, str] = {
-    "spare_parts": "shared.workloads.spare_parts:SpareParts",
+    "spare_parts": "shared.workloads.spare_parts.workload:SpareParts",
 }
 
 

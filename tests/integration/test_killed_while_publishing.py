@@ -1,0 +1,103 @@
+"""kill -9 of the retrain daemon at each step of a publish."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from shared.errors import HotfitError
+from shared.keys import VerifyKey
+from shared.manifest import verify
+from shared.model_store import ModelStore
+from shared.run_log import RunStatus
+from tests.support.daemons import MeanHome, daemon
+from tests.support.waiting import wait_until
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="finds the path of a descriptor in /proc"),
+]
+
+# What a publish does to the disk, in this order; each is killed before and after.
+PUBLISH = [
+    "fsync m/versions/STAGED/model.joblib",
+    "fsync m/versions/STAGED/state.json",
+    "fsync m/versions/STAGED/golden.json",
+    "fsync m/versions/STAGED/manifest.json",
+    "fsync m/versions/STAGED",
+    "rename m/versions/VERSION",
+    "fsync m/versions",
+    "fsync m/TEMPORARY_reload_signal",
+    "replace m/reload_signal.json",
+    "fsync m",
+]
+
+
+def _wanted_version_verifies(home: Path) -> bool:
+    """What an API would find at this moment: nothing yet, or a version that holds."""
+    store = ModelStore(home / "models")
+    signal = store.signal("m")
+    if signal is None:
+        return True
+    key = VerifyKey.read(home / "keys" / "signing.pub")
+    verify(
+        store.version_dir("m", signal.version),
+        key,
+        model="m",
+        version=signal.version,
+        manifest_sha256=signal.manifest_sha256,
+    )
+    return True
+
+
+def test_a_daemon_killed_at_any_step_of_a_publish_leaves_what_verifies_and_goes_on(
+    tmp_path: Path,
+) -> None:
+    """Power cuts choose their moment; none of them may leave half a version or lose the run."""
+    place = MeanHome(tmp_path)
+    place.add_rows(100)
+    for step in [f"{moment} {step}" for step in PUBLISH for moment in ("before", "after")]:
+        place.add_rows(10)
+        reached = tmp_path / step.replace("/", "-")
+        with daemon(
+            "retrain_service",
+            "run",
+            config=place.config,
+            output=tmp_path / "daemon.log",
+            environment={
+                "KILL_AT": step,
+                "KILL_MODELS_DIR": str(place.home / "models"),
+                "KILL_REACHED": str(reached),
+            },
+        ) as running:
+            running.process.wait(60)
+
+        assert reached.exists(), f"died before it came to {step}: {running.output()[-2000:]}"
+        assert _wanted_version_verifies(place.home)
+
+    with daemon(
+        "retrain_service", "run", config=place.config, output=tmp_path / "daemon.log"
+    ) as running:
+        place.add_rows(10)
+        wait_until(
+            lambda: (
+                (place.runs()[0].status, place.runs()[0].promoted) == (RunStatus.SUCCEEDED, True)
+            ),
+            30,
+            "a run after all the kills",
+        )
+        assert running.stop() == 0
+    versions = place.home / "models" / "m" / "versions"
+    assert [path.name for path in versions.iterdir() if path.name.startswith(".")] == []
+    assert not list((place.home / "work").iterdir())
+    assert {run.status for run in place.runs()} <= {RunStatus.SUCCEEDED, RunStatus.ABANDONED}
+    numbers = [run.version_number for run in place.runs()]
+    assert len(numbers) == len(set(numbers))
+    for version in ModelStore(place.home / "models").versions("m"):
+        try:
+            key = VerifyKey.read(place.home / "keys" / "signing.pub")
+            verify(versions / version, key, model="m", version=version)
+        except HotfitError as error:
+            pytest.fail(f"{version} is there and does not hold: {error}")

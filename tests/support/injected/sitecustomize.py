@@ -1,0 +1,75 @@
+"""What a daemon under test is started with on its PYTHONPATH; it knows nothing of this itself.
+
+Makes `MeanWorkload` known in every process of the daemon and, where KILL_AT names a step of a
+publish ("before fsync m/versions/STAGED/model.joblib"), kills the daemon with SIGKILL when any
+of its processes comes to that step. Steps are every fsync, rename and replace below the models
+directory; names that differ from run to run are replaced by what they stand for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def _know_the_test_workload() -> None:
+    import shared.workloads
+
+    registry: Any = shared.workloads.REGISTRY
+    registry["mean"] = "tests.support.mean_workload:MeanWorkload"
+    registry["tiny"] = "tests.support.tiny_workload:TinyWorkload"
+
+
+def _normal(path: str) -> str:
+    path = re.sub(r"\.staged-\w+", "STAGED", path)
+    path = re.sub(r"v\d{6}-\w+", "VERSION", path)
+    return re.sub(r"\.(\w+)\.json\.\w+\.tmp", r"TEMPORARY_\1", path)
+
+
+def _kill_at(wanted: str, models_dir: str, reached: Path, daemon_pid: int) -> None:
+    def step(name: str, path: str) -> None:
+        if not path.startswith(models_dir):
+            return
+        if (
+            f"{name} {_normal(os.path.relpath(path, models_dir))}" == wanted
+            and not reached.exists()
+        ):
+            reached.touch()
+            os.kill(daemon_pid, signal.SIGKILL)
+
+    def around(name: str, call: Callable[..., Any], path_of: Callable[..., str]) -> Any:
+        def wrapped(*arguments: Any) -> Any:
+            path = path_of(*arguments)
+            step(f"before {name}", path)
+            result = call(*arguments)
+            step(f"after {name}", path)
+            return result
+
+        return wrapped
+
+    def of_descriptor(descriptor: int) -> str:
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+    os.fsync = around("fsync", os.fsync, of_descriptor)
+    os.replace = around("replace", os.replace, lambda _source, target: os.fspath(target))
+    os.rename = around("rename", os.rename, lambda _source, target: os.fspath(target))
+
+
+try:
+    _know_the_test_workload()
+except ImportError:
+    pass  # a helper process of Python's own, outside the project's folder
+else:
+    if "KILL_AT" in os.environ:
+        # The first process of the daemon is the one to kill, whoever takes the step.
+        os.environ.setdefault("KILL_DAEMON_PID", str(os.getpid()))
+        _kill_at(
+            os.environ["KILL_AT"],
+            os.environ["KILL_MODELS_DIR"],
+            Path(os.environ["KILL_REACHED"]),
+            int(os.environ["KILL_DAEMON_PID"]),
+        )

@@ -1,0 +1,120 @@
+"""`MeanWorkload`: the smallest workload that is whole, so that the engine can be tested fast.
+
+Records `{"day": "2026-01-02", "value": 3.5}`; the model is the mean of the values; `predict`
+answers it for every row. Everything else about it is real: rows, split, scores, state, goldens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from shared.errors import RequestInvalid
+from shared.records import Table
+from shared.workloads.base import (
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+    rows_to_matrix,
+)
+
+HOLDOUT_SHARE = 0.2
+FEATURES = (FeatureSpec("weekday", "int64", "day of week, Monday 0", 0, 6),)
+
+
+class MeanParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    offset: float = 0.0
+    """Added to every prediction: makes a worse model on purpose."""
+
+
+class MeanWorkload(Workload):
+    name: ClassVar[str] = "mean"
+    streams: ClassVar[tuple[StreamSpec, ...]] = (StreamSpec("rows", "values by day"),)
+    Parameters: ClassVar[type[msgspec.Struct]] = MeanParameters
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        return None if "value" in fields else "no value"
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        rows = sorted(
+            (np.datetime64(record.fields["day"]), float(record.fields["value"]))
+            for record in tables["rows"]
+            if self.reject_reason("rows", record.fields) is None
+        )
+        day = np.array([at for at, _ in rows], dtype="datetime64[D]")
+        return TrainingSet(
+            features=((day.astype(np.int64) + 3) % 7).astype(np.float64)[:, None],
+            target=np.array([value for _, value in rows]),
+            day=day,
+            slices=np.full(len(rows), "all"),
+        )
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        days = np.unique(rows.day)
+        border = days[int(len(days) * (1 - HOLDOUT_SHARE)) - 1]
+        return _where(rows, rows.day <= border), _where(rows, rows.day > border)
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        progress(1.0, "mean")
+        return {"mean": float(train.target.mean()) + self.parameters.offset}
+
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        return _score(holdout, np.full(holdout.n_rows, estimator["mean"]))
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        return _score(holdout, np.zeros(holdout.n_rows))
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        return {"state.json": msgspec.json.encode({"n_rows": rows.n_rows})}
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        return [GoldenRequest("predict", {"instances": [{"weekday": 1}]}, now)]
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return FEATURES
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        return MeanAnswerer(estimator["mean"], msgspec.json.decode(state["state.json"])["n_rows"])
+
+
+class MeanAnswerer(Answerer):
+    def __init__(self, mean: float, n_rows: int) -> None:
+        self._mean = mean
+        self._n_rows = n_rows
+
+    @property
+    def questions(self) -> Mapping[str, str]:
+        return {"predict": "the mean, for every row"}
+
+    def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        if question != "predict":
+            raise RequestInvalid("the question predict", question, "question")
+        rows = rows_to_matrix(request.get("instances"), FEATURES)
+        return {"predictions": [self._mean] * len(rows), "n_rows": self._n_rows}
+
+
+def _where(rows: TrainingSet, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingSet:
+    return replace(
+        rows,
+        features=rows.features[mask],
+        target=rows.target[mask],
+        day=rows.day[mask],
+        slices=rows.slices[mask],
+    )
+
+
+def _score(holdout: TrainingSet, prediction: np.ndarray[Any, np.dtype[np.float64]]) -> Score:
+    loss = np.abs(holdout.target - prediction)
+    return Score(loss, holdout.day, holdout.slices, {"mae": float(loss.mean())}, "units")
