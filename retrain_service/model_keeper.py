@@ -72,10 +72,9 @@ class ModelKeeper:
         """One look around: at most one step each of reading, training and deciding."""
         self._collect_round(now)
         if self._runs.tick(now):
-            # The watermark may have moved: decide only on a count from the new one.
-            self._round = None
             self._reader.look_now()
-        if self._round is not None:
+        # A run that ended may have moved the watermark: decide only on a count from where it is.
+        if self._round is not None and self._round.watermark_seq == self._watermark_seq:
             self._decision = triggers.decide(self._state(self._round), self._triggers, now)
             if isinstance(self._decision, triggers.Train):
                 self._begin(self._decision, now)
@@ -142,9 +141,8 @@ class ModelKeeper:
             self._runs.say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
         if found.notice:
             self._runs.say(now, "buffer", found.notice)
-        if found.watermark_seq == self._watermark_seq:
-            self._round = found
-        else:
+        self._round = found
+        if found.watermark_seq != self._watermark_seq:
             self._reader.look_now()
 
     def _set_error(self, error: Exception, now: datetime) -> None:

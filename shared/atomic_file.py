@@ -20,7 +20,16 @@ from shared.errors import StorageUnavailable
 IS_WINDOWS = os.name == "nt"
 _REPLACE_TRIES = 10
 _FIRST_PAUSE_S = 0.01
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_STORAGE_ERRNOS = {
+    errno.ENOSPC,
+    getattr(errno, "EDQUOT", errno.ENOSPC),
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
+}
 
 
 @contextlib.contextmanager

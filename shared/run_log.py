@@ -153,9 +153,15 @@ class RunLog:
         Raises:
             NotFound: there is no run log yet.
         """
+        not_yet = NotFound("no run log yet: the retrain daemon has not started here.")
         if not path.exists():
-            raise NotFound("no run log yet: the retrain daemon has not started here.")
+            raise not_yet
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
+        # The writer makes the file first and its tables next; in between there is no log yet.
+        is_made = "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events')"
+        if connection.execute(is_made).fetchone()[0] < 2:
+            connection.close()
+            raise not_yet
         return cls(connection, path)
 
     def close(self) -> None:
@@ -360,9 +366,13 @@ def reading(path: Path) -> Iterator[RunLog]:
 
     Raises:
         NotFound: there is no run log yet.
+        StorageUnavailable: it cannot be read.
     """
-    with closing(RunLog.open_to_read(path)) as log:
-        yield log
+    try:
+        with closing(RunLog.open_to_read(path)) as log:
+            yield log
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"{path}: cannot be read: {error}.") from error
 
 
 def _where(filters: Mapping[str, str | None]) -> tuple[str, list[str]]:

@@ -12,6 +12,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from retrain_service.buffer import Buffer, buffer_path, read_snapshot
+from shared.daemon import utc_now
+from shared.errors import NotFound
 from shared.run_log import Run, reading
 from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, read_struct
 
@@ -123,7 +126,22 @@ failure_backoff = "0s"
 
     def runs(self) -> list[Run]:
         """Runs, newest first."""
-        if not (self.home / "run_log.sqlite").exists():
+        try:
+            with reading(self.home / "run_log.sqlite") as log:
+                return log.runs(limit=1000)[0]
+        except NotFound:
             return []
-        with reading(self.home / "run_log.sqlite") as log:
-            return log.runs(limit=1000)[0]
+
+    def buffered_ids(self) -> set[str]:
+        """The ids in the buffer; only while the daemon does not run, for it alone may open it."""
+        path = buffer_path(self.home / "buffer", "m")
+        snapshot = self.home / "ids.parquet"
+        with contextlib.closing(Buffer(path, utc_now())) as buffer:
+            buffer.snapshot(snapshot, ["rows"], utc_now())
+        return set(read_snapshot(snapshot)["rows"].ids)
+
+    def billed_reads(self, source: str) -> int:
+        """Today's entry in the ledger; only while the daemon does not run."""
+        path = buffer_path(self.home / "buffer", "m")
+        with contextlib.closing(Buffer(path, utc_now())) as buffer:
+            return buffer.billed_reads(source, utc_now().date())

@@ -1,0 +1,111 @@
+"""`TinyWorkload`: a model that answers the number of its own version, so that a mix is seen.
+
+Nothing is learnt. The estimator is a dictionary; what it says makes the model slow or broken at
+one stage on purpose (`SLOW`, `BROKEN`), because that is what a swap must survive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from shared.errors import NotFound, RequestInvalid
+from shared.records import Table
+from shared.workloads.base import (
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+    rows_to_matrix,
+)
+
+FEATURES = (FeatureSpec("x", "float64", "none"),)
+GOLDEN_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class TinyParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    pass
+
+
+class TinyWorkload(Workload):
+    name: ClassVar[str] = "tiny"
+    streams: ClassVar[tuple[StreamSpec, ...]] = (StreamSpec("rows", "nothing is learnt"),)
+    Parameters: ClassVar[type[msgspec.Struct]] = TinyParameters
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        return None
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        raise NotImplementedError
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        raise NotImplementedError
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        raise NotImplementedError
+
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        raise NotImplementedError
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        raise NotImplementedError
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        raise NotImplementedError
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        raise NotImplementedError
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return FEATURES
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        time.sleep(estimator.get("load_s", 0))
+        if estimator.get("broken") == "load":
+            raise RuntimeError("this model breaks when it is opened")
+        ballast = np.ones(estimator.get("ballast_mb", 0) * 125_000)
+        return TinyAnswerer(estimator["number"], estimator.get("broken"), ballast)
+
+
+class TinyAnswerer(Answerer):
+    """Answers `number` twice: as the model knows it and through the rows."""
+
+    def __init__(self, number: int, broken: str | None, ballast: Any) -> None:
+        self._number = number
+        self._broken = broken
+        self._ballast = ballast
+        self._n_asked = 0
+
+    @property
+    def questions(self) -> Mapping[str, str]:
+        return {"predict": "the version's number", "forecast": "as spare_parts", "parts": "names"}
+
+    def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        if question == "forecast":
+            days = request.get("forecast_days", 7)
+            if not isinstance(days, int) or not 1 <= days <= 90:
+                raise RequestInvalid("a whole number from 1 to 90", days, "forecast_days")
+            return {"status": "success", "forecast_period_days": days}
+        if question == "parts":
+            return {"parts": [f"part {self._number}"], "total": 1}
+        if question != "predict":
+            raise NotFound(f"no question {question!r}.")
+        time.sleep(request.get("sleep_s", 0))
+        if request.get("raise"):
+            raise ZeroDivisionError("asked to fail")
+        rows = rows_to_matrix(request.get("instances", [{"x": 0}]), FEATURES)
+        self._n_asked += 1
+        if self._broken == "warm" and self._n_asked > 1:
+            raise RuntimeError("this model breaks when it is warmed")
+        wrong = 1 if self._broken == "golden" else 0
+        return {"predictions": [self._number + wrong] * len(rows), "number": self._number}

@@ -1,0 +1,148 @@
+"""Real signed versions of `TinyWorkload` on disk, made without the retrain daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import joblib
+import msgspec
+import pytest
+
+import shared.workloads
+from shared.keys import SigningKey
+from shared.manifest import (
+    GOLDEN_NAME,
+    MANIFEST_NAME,
+    MODEL_NAME,
+    Holdout,
+    Manifest,
+    Promotion,
+    ServingForm,
+    Watermark,
+    describe_files,
+    encode,
+    read_manifest,
+    sign,
+)
+from shared.model_loader import GoldenAnswer
+from shared.model_store import ModelStore
+from shared.model_version import ModelVersion
+from shared.signals import ReloadSignal
+from shared.workloads.base import FeatureSpec, GoldenRequest
+from tests.support.tiny_workload import FEATURES, GOLDEN_NOW
+
+FIRST_AT = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
+
+
+@contextmanager
+def tiny_workload_known() -> Iterator[None]:
+    """Make `tiny` a known workload in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            shared.workloads,
+            "REGISTRY",
+            {**shared.workloads.REGISTRY, "tiny": "tests.support.tiny_workload:TinyWorkload"},
+        )
+        yield
+
+
+def version_name(number: int) -> str:
+    return str(ModelVersion(number, FIRST_AT + timedelta(hours=number)))
+
+
+def make_version(
+    store: ModelStore,
+    key: SigningKey,
+    model: str,
+    number: int,
+    *,
+    features: tuple[FeatureSpec, ...] = FEATURES,
+    newest_record_at: datetime | None = None,
+    **estimator: Any,
+) -> str:
+    """Write a complete, signed version and return its name.
+
+    Args:
+        estimator: what makes the model slow, large or broken: see TinyWorkload.
+    """
+    version = version_name(number)
+    staged = store.stage(model, f"run-{number}")
+    joblib.dump({"number": number, **estimator}, staged / MODEL_NAME)
+    golden = GoldenAnswer(
+        GoldenRequest("predict", {"instances": [{"x": 1.5}]}, GOLDEN_NOW),
+        {"predictions": [number], "number": number},
+    )
+    (staged / GOLDEN_NAME).write_bytes(msgspec.json.encode([golden]))
+    manifest = Manifest(
+        model=model,
+        version=version,
+        run_id=f"run-{number}",
+        workload="tiny",
+        parameters={},
+        features=list(features),
+        metrics={"candidate": {"mae": 1.0}},
+        metric_unit="none",
+        holdout=Holdout("2026-10-01", "2026-10-31", 31, 31),
+        watermark=Watermark(newest_record_at or FIRST_AT, "2026-10-31", 100, 100, "none"),
+        libraries={},
+        serving_form=ServingForm("sklearn"),
+        golden_tolerance=1e-6,
+        promotion=Promotion(0, "a test wants it"),
+        trained_at=FIRST_AT + timedelta(hours=number),
+        files=describe_files(staged),
+    )
+    (staged / MANIFEST_NAME).write_bytes(encode(sign(manifest, key)))
+    store.commit(model, staged, version)
+    return version
+
+
+def point_at(
+    store: ModelStore,
+    model: str,
+    version: str,
+    *,
+    generation: int | None = None,
+    hold: bool = False,
+    manifest_sha256: str | None = None,
+) -> ReloadSignal:
+    """State the wanted version, as the retrain daemon does."""
+    current = store.signal(model)
+    if manifest_sha256 is None:
+        manifest_sha256 = read_manifest(store.version_dir(model, version))[1]
+    signal = ReloadSignal(
+        generation=generation or (current.generation + 1 if current else 1),
+        version=version,
+        manifest_sha256=manifest_sha256,
+        previous=current.version if current else None,
+        reason="a test wants it",
+        hold=hold,
+        promoted_at=datetime.now(UTC),
+    )
+    store.point_at(model, signal)
+    return signal
+
+
+def publish(store: ModelStore, key: SigningKey, model: str, number: int, **estimator: Any) -> str:
+    """Make a version and point at it."""
+    version = make_version(store, key, model, number, **estimator)
+    point_at(store, model, version)
+    return version
+
+
+class ServingHome:
+    """A home directory with keys and a store of tiny versions."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "home"
+        self.key = SigningKey.read_or_create(self.path / "keys")
+        self.store = ModelStore(self.path / "models")
+
+    def publish(self, model: str, number: int, **estimator: Any) -> str:
+        return publish(self.store, self.key, model, number, **estimator)
+
+    def make(self, model: str, number: int, **estimator: Any) -> str:
+        return make_version(self.store, self.key, model, number, **estimator)
