@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from retrain_service.buffer import read_snapshot
-from retrain_service.evaluation import Evaluation, evaluate, unseen
+from retrain_service.contest import hold_contest, metrics_of
+from retrain_service.evaluation import Evaluation
 from retrain_service.promotion import (
     GateResult,
     Promote,
@@ -39,13 +39,11 @@ from retrain_service.training_job import (
     JobSpec,
 )
 from shared.atomic_file import write_atomic
-from shared.errors import ContractMismatch, HotfitError, VersionUnusable
-from shared.keys import SigningKey, VerifyKey
-from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark, verify
-from shared.model_loader import load_estimator
-from shared.model_store import ModelStore
+from shared.errors import HotfitError
+from shared.keys import SigningKey
+from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads import open_workload
-from shared.workloads.base import TrainingSet, Workload, check_features
+from shared.workloads.base import TrainingSet, Workload
 
 GOLDEN_TOLERANCE = 1e-6
 PARENT_GONE_EXIT = 75
@@ -97,7 +95,8 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
         workload, train, spec.seed, lambda share, _stage: progress("fitting", share)
     )
     progress("evaluating")
-    evaluation, holdout = _evaluate(spec, workload, candidate, train, holdout)
+    contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
+    evaluation, holdout = contest.evaluation, contest.holdout
     details = _details(rows, train, holdout, candidate, evaluation)
     verdict = decide(evaluation, policy)
     if not isinstance(verdict, Promote):
@@ -118,35 +117,6 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
         details={**details, "trial_ms": tried.timings_ms},
         manifest=manifest,
     )
-
-
-def _evaluate(
-    spec: JobSpec,
-    workload: Workload,
-    candidate: Candidate,
-    train: TrainingSet,
-    holdout: TrainingSet,
-) -> tuple[Evaluation, TrainingSet]:
-    """Score on the holdout rows that neither candidate nor champion was fitted on."""
-    champion, missing = None, None
-    trained_until = train.day.max()
-    if spec.champion is not None:
-        directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, spec.champion)
-        try:
-            manifest = verify(
-                directory,
-                VerifyKey.read(Path(spec.public_key)),
-                model=spec.model,
-                version=spec.champion,
-            )
-            check_features(workload.features, manifest.features)
-        except (VersionUnusable, ContractMismatch) as error:
-            missing = f"the champion {spec.champion} cannot be scored ({error})"
-        else:
-            champion = load_estimator(directory)
-            trained_until = max(trained_until, np.datetime64(manifest.watermark.trained_until))
-    holdout = unseen(holdout, trained_until)
-    return evaluate(workload, candidate.estimator, champion, holdout, missing), holdout
 
 
 def _not_promoted(verdict: Verdict, details: dict[str, Any]) -> JobResult:
@@ -180,19 +150,8 @@ def _details(
         "train_rows": train.n_rows,
         "test_rows": holdout.n_rows,
         "fit_s": round(candidate.fit_s, 3),
-        "metrics": _metrics(evaluation),
+        "metrics": metrics_of(evaluation),
         "metric_unit": evaluation.candidate.unit,
-    }
-
-
-def _metrics(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    scores = {"candidate": evaluation.candidate, "baseline": evaluation.baseline}
-    if evaluation.champion is not None:
-        scores["champion"] = evaluation.champion
-    # JSON has no NaN: a metric that is undefined on this holdout is left out.
-    return {
-        name: {metric: value for metric, value in score.metrics.items() if np.isfinite(value)}
-        for name, score in scores.items()
     }
 
 
@@ -211,7 +170,7 @@ def _manifest(
         workload=spec.workload,
         parameters=spec.parameters,
         features=list(workload.features),
-        metrics=_metrics(evaluation),
+        metrics=metrics_of(evaluation),
         metric_unit=evaluation.candidate.unit,
         holdout=Holdout(
             first_day=str(holdout.day.min()),
