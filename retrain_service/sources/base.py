@@ -11,23 +11,49 @@ A source must:
 - leave no connection and no thread behind after `close()`.
 A source must never: return part of a page as if it were all of it without the cursor saying so,
 sleep, retry for longer than `timeout_s`, or write to the application's data.
+
+A read that breaks in the middle returns what it has with `is_last=False` and the cursor of the
+last record it brought: those records are paid for, and the next read begins behind them.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
+from shared.errors import SourceUnavailable
 from shared.records import Batch, Cursor, Record
+
+
+class ReadInterrupted(SourceUnavailable):
+    """The source went away in the middle of a call whose part result is of no use.
+
+    billed_reads : what the provider bills for the part that was read; the ledger must have it.
+    """
+
+    def __init__(self, message: str, billed_reads: int) -> None:
+        super().__init__(message)
+        self.billed_reads = billed_reads
 
 
 @dataclass(frozen=True, slots=True)
 class DayCounts:
-    """Number of records by the UTC day of their `updated_at`, and what counting them cost."""
+    """Number of records by the UTC day of their `updated_at`, and what counting them cost.
+
+    by_day : every day asked for, 0 where there is nothing.
+    """
 
     by_day: Mapping[date, int]
+    billed_reads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IdSet:
+    """Ids, and what it cost to learn them."""
+
+    ids: frozenset[str]
     billed_reads: int = 0
 
 
@@ -37,8 +63,9 @@ class Inspection:
 
     n_records : all records there, with or without the cursor field.
     n_without_cursor_field : records that no read will ever bring, because the order-by field
-        is missing from them.
-    sample : a few of the newest records.
+        is missing from them or holds no time.
+    newest_updated_at : None when there is no record, or when no sample was asked for.
+    sample : a few of the newest records, newest first.
     """
 
     n_records: int
@@ -51,24 +78,38 @@ class Inspection:
 class Source(ABC):
     """One stream. Used by one thread at a time."""
 
+    @property
+    @abstractmethod
+    def origin(self) -> str:
+        """Which database and collection this is, without credentials: ids and cursors of one
+        origin mean nothing in another."""
+
     @abstractmethod
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         """Read at most `limit` records strictly after `cursor` (None: from the beginning)."""
 
     @abstractmethod
-    def rewind(self, cursor: Cursor, by: timedelta) -> Cursor:
-        """A cursor that is earlier by `by`, for the daily re-read of a wider overlap."""
+    def cursor_at(self, at: datetime) -> Cursor:
+        """A cursor just before every record whose `updated_at` is `at` or later. No I/O."""
 
     @abstractmethod
     def count_by_day(self, days: Sequence[date]) -> DayCounts:
         """How many records each UTC day of `updated_at` holds now, for delete reconciliation."""
 
     @abstractmethod
-    def ids_of_day(self, day: date) -> tuple[frozenset[str], int]:
-        """The ids whose `updated_at` falls on that UTC day, and the billed reads."""
+    def ids_of_day(self, day: date) -> IdSet:
+        """The ids whose `updated_at` falls on that UTC day.
+
+        A stream that ended early looks like fewer ids: compare with `count_by_day` before
+        anything is deleted on the strength of it.
+        """
 
     @abstractmethod
-    def inspect(self) -> Inspection:
+    def missing(self, ids: Collection[str]) -> IdSet:
+        """Which of these ids do not exist in the source now, whatever their `updated_at`."""
+
+    @abstractmethod
+    def inspect(self, n_sample: int = 0) -> Inspection:
         """Look at the stream for `check` and the daily report."""
 
     @abstractmethod

@@ -1,0 +1,82 @@
+"""What databases hold, as the JSON values that a record carries. Knows no driver."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+_NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
+
+_INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
+
+
+def to_json(value: Any, otherwise: Callable[[Any], Any] = str) -> Any:
+    """Turn one value into JSON values, however deep.
+
+    Times become RFC 3339 in UTC (a naive one is taken for UTC), dates "2025-11-26", durations
+    seconds, bytes base64, Decimal a float, NaN and infinities None.
+
+    Args:
+        otherwise: turns a type that is not listed here into something that is.
+    """
+    match value:
+        case None | bool():
+            return value
+        case str():
+            # A lone surrogate is legal in a Python text, but not in JSON.
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        case int():
+            return int(value) if _INT64_MIN <= value <= _UINT64_MAX else float(value)
+        case float() | Decimal():
+            return float(value) if math.isfinite(value) else None
+        case datetime():
+            return to_rfc3339(value)
+        case date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case bytes() | bytearray() | memoryview():
+            return base64.b64encode(bytes(value)).decode("ascii")
+        case Mapping():
+            return {str(key): to_json(item, otherwise) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [to_json(item, otherwise) for item in value]
+        case Enum():
+            return to_json(value.value, otherwise)
+    found = otherwise(value)
+    return found if isinstance(found, str) else to_json(found)
+
+
+def to_rfc3339(at: datetime) -> str:
+    """An instant as "2025-11-26T10:00:00Z", with microseconds where there are any."""
+    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    # Not isoformat() of the value: a driver's subclass may print itself in its own way.
+    micros = f".{utc.microsecond:06d}" if utc.microsecond else ""
+    return (
+        f"{utc.year:04d}-{utc.month:02d}-{utc.day:02d}"
+        f"T{utc.hour:02d}:{utc.minute:02d}:{utc.second:02d}{micros}Z"
+    )
+
+
+def decode_json_text(value: Any) -> Any:
+    """The object or array that a text holds as JSON; every other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value
+
+
+def is_set(value: Any) -> bool:
+    """Whether a tombstone field says deleted: true, a number but 0, a time, or such a text."""
+    if isinstance(value, str):
+        return value.strip().lower() not in _NOT_SET
+    return bool(value)

@@ -1,0 +1,118 @@
+"""Connections to SQLite and PostgreSQL that can only read. Knows no table."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool, QueuePool
+
+from shared.errors import SourceMisconfigured, SourceUnavailable
+
+_EXTRAS = {"postgresql": "postgresql"}
+
+
+def parse_url(url: str) -> sa.URL:
+    """The address, its driver filled in.
+
+    Raises:
+        SourceMisconfigured: not an address, or of a database that is not supported.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        # Not the text itself: it may hold a password.
+        raise SourceMisconfigured(
+            'url: expected "sqlite:///file.db" or "postgresql://user:password@host/database".'
+        ) from None
+    if parsed.drivername in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        return parsed
+    raise SourceMisconfigured(
+        f"url: expected sqlite or postgresql (driver psycopg), found {parsed.drivername!r}."
+    )
+
+
+def open_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
+    """An engine that has not connected yet.
+
+    Raises:
+        SourceMisconfigured: the driver is not installed, or the address names no file.
+    """
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, timeout_s)
+    try:
+        engine = sa.create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=timeout_s,
+            connect_args={
+                "connect_timeout": max(2, round(timeout_s)),
+                # A server that vanished without a word must not hold the loop for hours.
+                "tcp_user_timeout": round(timeout_s * 1000),
+                "application_name": "hotfit",
+                **url.query,
+            },
+        )
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS[url.get_backend_name()]
+        raise SourceMisconfigured(
+            f"url: the driver for {url.get_backend_name()} is not installed"
+            f" (no module {error.name!r}): pip install hotfit[{extra}]"
+        ) from None
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # UTC, so that zones of sessions and roles play no part; read-only, whatever rights we have.
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute(f"SET statement_timeout = {round(timeout_s * 1000)}")
+        connection.commit()
+
+    return engine
+
+
+def check_file(url: sa.URL) -> None:
+    """Say clearly when an SQLite file is not there; it is never created here.
+
+    Raises:
+        SourceUnavailable: no such file; it may still appear.
+        SourceMisconfigured: it is a directory.
+    """
+    if url.get_backend_name() != "sqlite":
+        return
+    path = Path(str(url.database))
+    if path.is_dir():
+        raise SourceMisconfigured(f"{path}: expected a database file, found a directory.")
+    if not path.exists():
+        raise SourceUnavailable(f"{path}: no such file; waiting for it to appear.")
+
+
+def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
+    if not url.database or url.database == ":memory:":
+        raise SourceMisconfigured(
+            'url: expected a file as in "sqlite:///file.db"; a database in memory belongs to one'
+            " process alone."
+        )
+    address = f"file:{quote(str(Path(url.database).absolute().as_posix()))}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            address, uri=True, timeout=min(timeout_s, 5.0), check_same_thread=False
+        )
+        # SQLite does not insist on UTF-8, and one bad byte must not stop a stream.
+        connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        deadline = time.monotonic() + timeout_s
+        connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
+        return connection
+
+    # A connection for each read: a file that was replaced is then the new file.
+    return sa.create_engine("sqlite://", creator=connect, poolclass=NullPool)

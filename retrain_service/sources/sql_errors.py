@@ -1,0 +1,90 @@
+"""What an error of a database driver means for us: try later, or fix the configuration."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from shared.errors import HotfitError, SourceMisconfigured, SourceUnavailable
+
+# SQLite's primary result codes (the low byte of the extended ones).
+_SQLITE_LATER = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_FULL,
+}
+
+# Classes of SQLSTATE that a later try can help: connection, rollback, resources, operator
+# intervention, system error. https://www.postgresql.org/docs/current/errcodes-appendix.html
+_STATE_LATER = ("08", "40", "53", "55", "57", "58", "XX", "25")
+
+# psycopg gives no SQLSTATE when the server refuses at connecting; these refusals stay until a
+# person acts.
+_REFUSALS = (
+    "authentication failed",
+    "no pg_hba.conf entry",
+    "role ",
+    'database "',
+    "permission denied",
+    "no password supplied",
+    "invalid connection option",
+    "invalid integer value",
+)
+
+
+@contextmanager
+def told_apart(where: str, timeout_s: float) -> Iterator[None]:
+    """Turn what SQLAlchemy raises inside into our errors; `where` must hold no password."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise _meaning(error, where, timeout_s) from error
+    except sa.exc.TimeoutError as error:
+        raise SourceUnavailable(f"{where}: no connection within {timeout_s:g} s.") from error
+    except sa.exc.SQLAlchemyError as error:
+        raise SourceMisconfigured(f"{where}: {_first_line(error)}.") from error
+    except sqlite3.Error as error:
+        raise _sqlite_meaning(error, where, timeout_s) from error
+
+
+def _meaning(error: sa.exc.DBAPIError, where: str, timeout_s: float) -> HotfitError:
+    original = error.orig
+    if isinstance(original, sqlite3.Error):
+        return _sqlite_meaning(original, where, timeout_s)
+    state = getattr(original, "sqlstate", None)
+    text = _first_line(original or error)
+    if state == "57014":
+        return SourceUnavailable(f"{where}: no answer within {timeout_s:g} s.")
+    if state is not None:
+        later = state.startswith(_STATE_LATER)
+        return (SourceUnavailable if later else SourceMisconfigured)(f"{where}: {text}.")
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+        return SourceMisconfigured(f"{where}: {text}.")
+    refused = "FATAL:" in str(original) and any(sign in str(original) for sign in _REFUSALS)
+    # "the database system is starting up" is a FATAL too, and passes.
+    return (SourceMisconfigured if refused else SourceUnavailable)(f"{where}: {text}.")
+
+
+def _sqlite_meaning(error: sqlite3.Error, where: str, timeout_s: float) -> HotfitError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:
+        return SourceMisconfigured(f"{where}: {_first_line(error)}.")
+    primary = code & 0xFF
+    if primary == sqlite3.SQLITE_INTERRUPT:
+        return SourceUnavailable(f"{where}: no answer within {timeout_s:g} s.")
+    kind = SourceUnavailable if primary in _SQLITE_LATER else SourceMisconfigured
+    return kind(f"{where}: {_first_line(error)}.")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,249 @@
+"""Applications' databases to read from, one class per kind, all written to by their own clients.
+
+Knows nothing of what is asserted: the suite writes through a Place and reads through a Source.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+import grpc
+import psutil
+import psycopg
+
+from retrain_service.sources import open_source
+from retrain_service.sources.base import Source
+from shared.settings import SourceSettings, StreamSettings
+from tests.firestore_server import FirestoreServer
+from tests.support.postgres import PostgresServer
+
+
+class Place(ABC):
+    """One collection named `appointments`, whose records have a time, a text and an object."""
+
+    kind: ClassVar[str]
+    collection = "appointments"
+
+    def __init__(self) -> None:
+        self._opened: list[Source] = []
+
+    def source(
+        self, *, lag_s: float = 0, deleted_field: str = "", timeout_s: float = 5, **stream: Any
+    ) -> Source:
+        settings = SourceSettings(**self.address(), lag_s=lag_s, timeout_s=timeout_s, page_size=5)
+        found = open_source(
+            settings,
+            StreamSettings(collection=self.collection, deleted_field=deleted_field, **stream),
+        )
+        self._opened.append(found)
+        return found
+
+    def close(self) -> None:
+        for source in self._opened:
+            source.close()
+
+    @abstractmethod
+    def address(self) -> dict[str, Any]:
+        """What the [sources.…] section says."""
+
+    @abstractmethod
+    def put(self, id_: str, at: datetime | None, note: Any = None, gone: bool = False) -> None:
+        """Write or overwrite a record; `at` None leaves the cursor field out or empty."""
+
+    @abstractmethod
+    def delete(self, id_: str) -> None: ...
+
+    @abstractmethod
+    def outage(self) -> AbstractContextManager[None]:
+        """The database cannot be reached inside the block; its data is there afterwards."""
+
+    @abstractmethod
+    def refusal(self) -> AbstractContextManager[None]:
+        """The database answers inside the block, but not this reader or not this request."""
+
+    @abstractmethod
+    def n_connections(self) -> int:
+        """How many connections our source holds open."""
+
+    def put_many(self, records: Mapping[str, datetime]) -> None:
+        for id_, at in records.items():
+            self.put(id_, at)
+
+
+class SqlitePlace(Place):
+    kind = "sqlite"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.path = folder / "app.db"
+        with self._connected() as connection:
+            connection.execute(
+                "CREATE TABLE appointments (id TEXT PRIMARY KEY, updated_at TEXT, note TEXT,"
+                " gone INTEGER)"
+            )
+
+    def address(self) -> dict[str, Any]:
+        return {"kind": "sql", "url": f"sqlite:///{self.path}"}
+
+    def put(self, id_: str, at: datetime | None, note: Any = None, gone: bool = False) -> None:
+        text = None if at is None else at.astimezone(UTC).isoformat(timespec="microseconds")
+        with self._connected() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO appointments VALUES (?, ?, ?, ?)",
+                [id_, text, json.dumps(note), gone],
+            )
+
+    def put_many(self, records: Mapping[str, datetime]) -> None:
+        with self._connected() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO appointments VALUES (?, ?, 'null', 0)",
+                [(id_, at.isoformat(timespec="microseconds")) for id_, at in records.items()],
+            )
+
+    def delete(self, id_: str) -> None:
+        with self._connected() as connection:
+            connection.execute("DELETE FROM appointments WHERE id = ?", [id_])
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        away = self.path.with_suffix(".away")
+        self.path.rename(away)
+        try:
+            yield
+        finally:
+            assert not self.path.exists(), "the source must never create the application's database"
+            away.rename(self.path)
+
+    @contextmanager
+    def refusal(self) -> Iterator[None]:
+        with self._connected() as connection:
+            connection.execute("ALTER TABLE appointments RENAME TO something_else")
+        try:
+            yield
+        finally:
+            with self._connected() as connection:
+                connection.execute("ALTER TABLE something_else RENAME TO appointments")
+
+    def n_connections(self) -> int:
+        opened = {Path(found.path).name for found in psutil.Process().open_files()}
+        return len(opened & {self.path.name})
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self.path)) as connection:
+            yield connection
+            connection.commit()
+
+
+class PostgresPlace(Place):
+    kind = "postgresql"
+
+    def __init__(self, server: PostgresServer) -> None:
+        super().__init__()
+        self.server = server
+        self._run("DROP TABLE IF EXISTS appointments, something_else")
+        self._run(
+            "CREATE TABLE appointments (id TEXT PRIMARY KEY, updated_at TIMESTAMPTZ, note JSONB,"
+            " gone BOOLEAN)"
+        )
+
+    def address(self) -> dict[str, Any]:
+        return {"kind": "sql", "url": self.server.url()}
+
+    def put(self, id_: str, at: datetime | None, note: Any = None, gone: bool = False) -> None:
+        self._run(
+            "INSERT INTO appointments VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE"
+            " SET updated_at = excluded.updated_at, note = excluded.note, gone = excluded.gone",
+            [id_, at, json.dumps(note), gone],
+        )
+
+    def put_many(self, records: Mapping[str, datetime]) -> None:
+        with psycopg.connect(self.server.url()) as connection:
+            connection.cursor().executemany(
+                "INSERT INTO appointments VALUES (%s, %s, 'null', false)", list(records.items())
+            )
+
+    def delete(self, id_: str) -> None:
+        self._run("DELETE FROM appointments WHERE id = %s", [id_])
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.server.stop()
+        try:
+            yield
+        finally:
+            self.server.start()
+
+    @contextmanager
+    def refusal(self) -> Iterator[None]:
+        self._run("ALTER TABLE appointments RENAME TO something_else")
+        try:
+            yield
+        finally:
+            self._run("ALTER TABLE something_else RENAME TO appointments")
+
+    def n_connections(self) -> int:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hotfit'"
+        with psycopg.connect(self.server.url()) as connection:
+            found = connection.execute(query).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    def _run(self, statement: str, parameters: list[Any] | None = None) -> None:
+        with psycopg.connect(self.server.url()) as connection:
+            connection.execute(statement, parameters)  # type: ignore[call-overload, unused-ignore]
+
+
+class FirestorePlace(Place):
+    kind = "firestore"
+
+    def __init__(self, server: FirestoreServer) -> None:
+        super().__init__()
+        self.server = server
+        self.client = server.client()
+        self.documents = self.client.collection(self.collection)
+
+    def address(self) -> dict[str, Any]:
+        assert os.environ["FIRESTORE_EMULATOR_HOST"] == self.server.host
+        return {"kind": "firestore", "project": self.server.project}
+
+    def put(self, id_: str, at: datetime | None, note: Any = None, gone: bool = False) -> None:
+        fields = {"note": note, "gone": gone}
+        self.documents.document(id_).set(fields if at is None else {"updated_at": at, **fields})
+
+    def delete(self, id_: str) -> None:
+        self.documents.document(id_).delete()
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.server.stop()
+        try:
+            yield
+        finally:
+            self.server.start()
+
+    @contextmanager
+    def refusal(self) -> Iterator[None]:
+        with self.server.faults.fail(grpc.StatusCode.PERMISSION_DENIED):
+            yield
+
+    def n_connections(self) -> int:
+        port = self.server.port
+        ours = [
+            found
+            for found in psutil.Process().net_connections(kind="tcp")
+            if found.raddr and found.raddr.port == port and found.status == "ESTABLISHED"
+        ]
+        return len(ours)
+
+    def close(self) -> None:
+        super().close()
+        self.client._firestore_api.transport.close()
