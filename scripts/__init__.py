@@ -1,0 +1,1 @@
+"""What a person runs: set up, start, look, stop, check, and the demo data."""

@@ -1,0 +1,136 @@
+"""start, stop, status: the command line behind the shells of the same names.
+
+Options first, everything else after, so that --help needs no package. Wiring only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO_CONFIG = ROOT / "scripts" / "demo.toml"
+
+EXIT_CONFIGURATION = 2
+EXIT_FAILED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the scripts work on. `is_demo`: there is no hotfit.toml, so the demo stands in."""
+
+    settings: Settings
+    is_demo: bool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    wanted = _parser().parse_args(arguments)
+    from scripts.terminal import complain, prepare
+
+    prepare()
+    from shared.errors import HotfitError, SettingsInvalid
+
+    try:
+        return _run(wanted)
+    except SettingsInvalid as error:
+        complain(str(error))
+        return EXIT_CONFIGURATION
+    except BrokenPipeError:  # the reader has seen enough: status.sh | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except (HotfitError, OSError) as error:
+        complain(f"{wanted.command}: {error}")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        complain(
+            "Interrupted. What was started goes on: scripts/status.sh shows it, stop.sh ends it."
+        )
+        return 130
+
+
+def find_place() -> Place:
+    """Read the configuration as the daemons will: HOTFIT_CONFIG, hotfit.toml, else the demo.
+
+    From here on the working directory is the project's, for relative paths in the settings.
+
+    Raises:
+        SettingsInvalid: it cannot be used as it is.
+    """
+    from shared.settings import load_settings
+
+    named = os.environ.get("HOTFIT_CONFIG")
+    if named:  # relative to where the caller stands
+        os.environ["HOTFIT_CONFIG"] = str(Path(named).absolute())
+    os.chdir(ROOT)
+    is_demo = not named and not (ROOT / "hotfit.toml").is_file()
+    if is_demo:
+        os.environ["HOTFIT_CONFIG"] = str(DEMO_CONFIG)
+    return Place(load_settings(), is_demo)
+
+
+def _run(wanted: argparse.Namespace) -> int:
+    place = find_place()
+    if wanted.command == "start":
+        from scripts.start_daemons import start
+
+        return start(place.settings, is_demo=place.is_demo, wait_s=wanted.wait)
+    if wanted.command == "stop":
+        from scripts.stop_daemons import stop
+
+        return stop(place.settings)
+    from scripts.show_status import show
+
+    return show(place.settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="control.py", description="Start, stop and look.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    suffix = "bat" if os.name == "nt" else "sh"
+    environment = (
+        "HOTFIT_CONFIG names the configuration (hotfit.toml; without one the demo runs),"
+        " HOTFIT_VENV the virtual environment (.venv), HOTFIT_PYTHON the Python to make it with."
+    )
+    start_parser = commands.add_parser(
+        "start",
+        prog=f"start.{suffix}",
+        description="Start both daemons in the background and wait until predictions are served."
+        " The first start makes .venv.",
+        epilog=f"{environment} Exit code: 0 healthy; 2 configuration; 3 already running;"
+        " 4 a daemon ended or did not become healthy in time.",
+    )
+    start_parser.add_argument(
+        "--wait",
+        type=float,
+        default=300.0,
+        metavar="SECONDS",
+        help="how long to wait until healthy; 0: do not wait (default: 300)",
+    )
+    commands.add_parser(
+        "stop",
+        prog=f"stop.{suffix}",
+        description="Stop both daemons: ask, wait ten seconds, then kill what is left.",
+        epilog="Exit code: 0 nothing runs any more; 1 something could not be stopped.",
+    )
+    commands.add_parser(
+        "status",
+        prog=f"status.{suffix}",
+        description="Show both daemons, the version that is served and the last training run.",
+        epilog="Exit code: 0 both run; 1 one runs; 3 none runs.",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

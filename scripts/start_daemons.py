@@ -1,0 +1,179 @@
+"""Start both daemons, wait until predictions are served, say what to try."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from scripts import demo_data, health, processes
+from scripts.terminal import ProgressLine, complain, paint, say
+from shared.keys import Role
+from shared.settings import Settings
+
+EXIT_ALREADY_RUNNING = 3
+EXIT_FAILED = 4
+_LOOK_EVERY_S = 0.25
+_DEGRADED_PATIENCE_S = 5.0
+_SHOWN_LOG_LINES = 10
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_IS_WINDOWS = sys.platform == "win32"
+_SUFFIX = "bat" if _IS_WINDOWS else "sh"
+
+
+def start(settings: Settings, *, is_demo: bool, wait_s: float) -> int:
+    """Start what does not run yet and wait; the exit code of start.sh."""
+    began = time.monotonic()
+    found = {each: processes.running(each, settings.pids_dir) for each in processes.DAEMONS}
+    running = {each: process for each, process in found.items() if process is not None}
+    if len(running) == len(found):
+        pids = ", ".join(f"{each.name} (pid {process.pid})" for each, process in running.items())
+        complain(f"Already running: {pids}, {health.base_url(settings)}. Nothing was started.")
+        complain(f"To restart: scripts/stop.{_SUFFIX}, then scripts/start.{_SUFFIX}.")
+        return EXIT_ALREADY_RUNNING
+    if is_demo:
+        _prepare_demo(settings)
+    for daemon, process in running.items():
+        say(f"{daemon.name}  was running (pid {process.pid})")
+    started: list[processes.Started] = []
+    for daemon in processes.DAEMONS:
+        if daemon not in running:
+            if daemon is processes.API:
+                _wait_for_keys(settings, started)
+            log_path = settings.logs_dir / f"{daemon.name}.log"
+            started.append(processes.start(daemon, settings.home, log_path))
+            say(f"{daemon.name}  started (pid {started[-1].child.pid})")
+    if wait_s <= 0:
+        say(f"Not waiting. Look: scripts/status.{_SUFFIX}   Logs: {settings.logs_dir}")
+        return 0
+    now = _wait_until_serving(settings, started, began + wait_s)
+    if now is None:
+        return EXIT_FAILED
+    _say_what_to_try(settings, now, took_s=time.monotonic() - began)
+    return 0
+
+
+def _prepare_demo(settings: Settings) -> None:
+    """Fill the demo database up to yesterday, and say that it is one."""
+    say("No hotfit.toml here: using the embedded demo database, filled with synthetic data.")
+    say("For your own: copy docs/hotfit.example.toml to hotfit.toml and edit it.")
+    url = settings.sources["demo"].url
+    if not url.startswith("sqlite:///"):
+        return
+    path = Path(url.removeprefix("sqlite:///")).absolute()
+    now = datetime.now(UTC)
+    n_added = demo_data.fill(path, until=now.date() - timedelta(days=1), now=now)
+    if n_added:
+        say(f"{path}: {n_added} appointments added, up to yesterday.")
+
+
+def _wait_for_keys(settings: Settings, started: Sequence[processes.Started]) -> None:
+    """Off loopback the API needs keys, which the retrain daemon makes at its first start."""
+    deadline = time.monotonic() + 30.0
+    while (
+        settings.api.host not in _LOOPBACK
+        and not (settings.keys_dir / f"{Role.ADMIN}.key").exists()
+        and all(each.child.poll() is None for each in started)
+        and time.monotonic() < deadline
+    ):
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _wait_until_serving(
+    settings: Settings, started: Sequence[processes.Started], deadline: float
+) -> health.Health | None:
+    """Wait, showing what is going on; None when it will not or did not come to serve."""
+    progress = ProgressLine()
+    patience_until = deadline
+    try:
+        while True:
+            dead = [each for each in started if each.child.poll() is not None]
+            if dead:
+                progress.close()
+                _say_why_it_ended(settings, dead, started)
+                return None
+            now = health.ask(settings)
+            # Another server on our port may answer too, until our daemon says so and ends.
+            if now.is_serving and processes.running(processes.API, settings.pids_dir):
+                if now.status == "ok" or time.monotonic() > patience_until:
+                    return now
+                # Some of what is amiss in the first moments passes by itself.
+                patience_until = min(patience_until, time.monotonic() + _DEGRADED_PATIENCE_S)
+            text, detail = health.what_it_waits_for(settings, now)
+            if time.monotonic() > deadline:
+                progress.close()
+                complain(f"Not healthy yet: {text} {detail}".rstrip())
+                complain(f"Both daemons go on. Look: scripts/status.{_SUFFIX}")
+                complain(f"Logs: {settings.logs_dir}")
+                return None
+            progress.show(text, detail)
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        progress.close()
+
+
+def _say_why_it_ended(
+    settings: Settings,
+    dead: Sequence[processes.Started],
+    started: Sequence[processes.Started],
+) -> None:
+    """The last words of a daemon; what else this start has begun is taken back."""
+    for each in dead:
+        lines = each.log_lines()
+        # A daemon that gives up on purpose says so in lines that begin with its name.
+        own_words = [line for line in lines if line.startswith(f"{each.daemon.name}: ")]
+        complain(f"{each.daemon.name} ended with exit code {each.child.returncode}:")
+        for line in (own_words or lines)[-_SHOWN_LOG_LINES:]:
+            complain(f"  {line}")
+        complain(f"  ({each.log_path})")
+    for each in started:
+        if each not in dead:
+            try:
+                main = psutil.Process(each.child.pid)
+                group = processes.members(each.daemon, settings.home, main)
+                processes.ask_to_stop(main)
+            except psutil.NoSuchProcess:
+                continue
+            processes.kill(processes.wait_for_end(group, 10.0))
+            complain(f"{each.daemon.name} was stopped again.")
+
+
+def _say_what_to_try(settings: Settings, now: health.Health, took_s: float) -> None:
+    colour = "green" if now.status != "degraded" else "yellow"
+    say()
+    say(f"Hotfit is {paint(now.status, colour)} after {took_s:.0f} s: {health.base_url(settings)}")
+    if now.status == "degraded":
+        say(f"  {now.sentence}")
+    say(f"Logs: {settings.logs_dir}")
+    say(f"Stop: scripts/stop.{_SUFFIX}")
+    say()
+    say("Try:")
+    for line in what_to_try(settings, datetime.now(UTC)):
+        say(f"  {line}")
+
+
+def what_to_try(settings: Settings, now: datetime) -> list[str]:
+    """Three lines for a shell of this system that work as they stand."""
+    curl = ["curl", "-s"]
+    if settings.api.host not in _LOOPBACK and not _IS_WINDOWS:
+        key_path = shlex.quote(str(settings.keys_dir / f"{Role.PREDICT}.key"))
+        curl += ["-H", f'"X-API-Key: $(head -n 1 {key_path})"']
+    url = health.base_url(settings)
+    lines = [[*curl, f"{url}/health"]]
+    if any(model.workload == "spare_parts" for model in settings.models.values()):
+        question = json.dumps({"forecast_days": 7, "current_date": now.date().isoformat()})
+        body = '"' + question.replace('"', '\\"') + '"' if _IS_WINDOWS else shlex.quote(question)
+        header = '"Content-Type: application/json"'
+        lines += [
+            [*curl, f"{url}/forecast_restock_demand", "-H", header, "-d", body],
+            [*curl, f"{url}/parts"],
+        ]
+    else:
+        lines += [[*curl, f"{url}/models"], [*curl, f"{url}/runs"]]
+    return [" ".join(line) for line in lines]
