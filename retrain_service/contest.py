@@ -41,7 +41,7 @@ def hold_contest(
     trained_until = train.day.max()
     if spec.champion is not None:
         try:
-            champion, manifest = _open(spec, workload, spec.champion)
+            champion, manifest = open_estimator(spec, workload, spec.champion)
             trained_until = max(trained_until, np.datetime64(manifest.watermark.trained_until))
         except VersionUnusable as error:
             missing = f"the champion {spec.champion} cannot be scored ({error})"
@@ -49,7 +49,12 @@ def hold_contest(
     return Contest(evaluate(workload, candidate, champion, holdout, missing), holdout)
 
 
-def _open(spec: JobSpec, workload: Workload, version: str) -> tuple[Any, Manifest]:
+def open_estimator(spec: JobSpec, workload: Workload, version: str) -> tuple[Any, Manifest]:
+    """Unpickle a version after its signature, digests and columns were found right.
+
+    Raises:
+        VersionUnusable: they were not.
+    """
     directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
     key = VerifyKey.read(Path(spec.public_key))
     manifest = verify(directory, key, model=spec.model, version=version)

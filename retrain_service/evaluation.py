@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,14 +29,7 @@ class Evaluation:
 
 def unseen(holdout: TrainingSet, trained_until: np.datetime64) -> TrainingSet:
     """The rows of a holdout that are later than the day a model was trained until."""
-    later = holdout.day > trained_until
-    return replace(
-        holdout,
-        features=holdout.features[later],
-        target=holdout.target[later],
-        day=holdout.day[later],
-        slices=holdout.slices[later],
-    )
+    return holdout.where(holdout.day > trained_until)
 
 
 def evaluate(

@@ -10,42 +10,30 @@ import shutil
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
 from retrain_service import publish
-from retrain_service.buffer import SnapshotInfo
-from retrain_service.training_job import (
-    SNAPSHOT_NAME,
-    JobProgress,
-    JobResult,
-    JobSpec,
-    TrainingJob,
-)
+from retrain_service.current_run import CurrentRun, details_of
+from retrain_service.job_spec import build_spec
+from retrain_service.pinned_snapshot import PinnedSnapshot
+from retrain_service.snapshot import SnapshotInfo
+from retrain_service.training_job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
 from retrain_service.triggers import Train
 from shared.errors import HotfitError, StateConflict, StorageUnavailable
 from shared.keys import SigningKey
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion, VersionState, transition
-from shared.run_log import History, Run, RunLog, RunStatus
+from shared.run_log import FINISHED, History, Run, RunLog, RunStatus
 from shared.settings import Settings
 from shared.signals import Request
 
 log = structlog.get_logger()
 
 FreezeSnapshot = Callable[[Path, datetime], Future[SnapshotInfo]]
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """A run that is written down and waits for its snapshot."""
-
-    run: Run
-    work_dir: Path
-    snapshot: Future[SnapshotInfo]
 
 
 class RunSupervisor:
@@ -61,25 +49,24 @@ class RunSupervisor:
     ) -> None:
         self.model = model
         self._settings = settings
-        self._model_settings = settings.models[model]
+        self._limits = settings.models[model.partition("/")[0]].training
         self._store = store
         self._run_log = run_log
         self._key = key
-        self._preparation: Preparation | None = None
-        self._job: TrainingJob | None = None
+        self._pinned = PinnedSnapshot(settings.work_dir / "pinned" / model.replace("/", "__"))
+        self._current: CurrentRun | None = None
         self.history: History = run_log.history(model)
 
     @property
     def running_run_id(self) -> str | None:
-        if self._job is not None:
-            return self._job.spec.run_id
-        return self._preparation.run.run_id if self._preparation is not None else None
+        return self._current.run.run_id if self._current is not None else None
 
     @property
     def progress(self) -> JobProgress | None:
-        if self._job is not None:
-            return self._job.progress()
-        return JobProgress("queued", 0.0) if self._preparation is not None else None
+        if self._current is None:
+            return None
+        job = self._current.job
+        return job.progress() if job is not None else JobProgress("queued", 0.0)
 
     def say(self, now: datetime, kind: str, sentence: str, run_id: str | None = None) -> None:
         """Write an event down and log it, once."""
@@ -115,11 +102,8 @@ class RunSupervisor:
 
     def close(self, now: datetime) -> None:
         """Stop a run that is under way; nothing of it is left but its line in the log."""
-        because = "the daemon was stopped."
-        if self._job is not None:
-            self._end(now, RunStatus.ABANDONED, because, stop=True)
-        elif self._preparation is not None:
-            self._give_up(now, RunStatus.ABANDONED, because)
+        if self._current is not None:
+            self._stop(now, RunStatus.ABANDONED, "the daemon was stopped")
 
     # -- a run's steps ---------------------------------------------------------------------------
 
@@ -154,110 +138,100 @@ class RunSupervisor:
         self.say(now, "decision", f"training {run.version}: {decision.reason}.", run.run_id)
         work_dir = self._settings.work_dir / run.run_id
         work_dir.mkdir(parents=True, exist_ok=True)
-        self._preparation = Preparation(run, work_dir, freeze(work_dir / SNAPSHOT_NAME, now))
+        path = work_dir / SNAPSHOT_NAME
+        pinned = self._pinned.take(path) if request is None else None
+        self._current = CurrentRun(
+            run,
+            work_dir,
+            options=request.options if request is not None else {},
+            is_retry=pinned is not None,
+            freezing=freeze(path, now) if pinned is None else None,
+            snapshot=pinned,
+        )
 
     def tick(self, now: datetime) -> bool:
         """Take the run one step further; True when a run ended in this call."""
-        if self._preparation is not None and self._preparation.snapshot.done():
-            return self._start_job(now)
-        if self._job is not None and (result := self._job.poll()) is not None:
-            self._conclude(result, now)
-            return True
-        return False
+        current = self._current
+        if current is None:
+            return False
+        if current.job is not None:
+            result = current.job.poll()
+            if result is not None:
+                self._conclude(current.job, result, now)
+        elif current.snapshot is not None:
+            self._start_job(current, current.snapshot, now)
+        elif current.freezing is not None and current.freezing.done():
+            try:
+                self._current = replace(current, snapshot=current.freezing.result())
+            except (HotfitError, OSError) as error:
+                self._end(now, RunStatus.FAILED, str(error))
+        return self._current is None
 
     def cancel(self, now: datetime, run_id: str | None, by: str) -> bool:
         """Stop the run under way, if it is that one; False when there was none to stop."""
-        if self.running_run_id is None or run_id not in (None, self.running_run_id):
+        if self._current is None or run_id not in (None, self._current.run.run_id):
             return False
-        if self._job is not None:
-            self._end(now, RunStatus.CANCELLED, f"cancelled by {by}.", stop=True)
-        else:
-            self._give_up(now, RunStatus.CANCELLED, f"cancelled by {by}.")
+        self._stop(now, RunStatus.CANCELLED, f"cancelled by {by}")
         return True
 
     def _next_number(self) -> int:
         published = [ModelVersion.parse(name).number for name in self._store.versions(self.model)]
         return 1 + max(self._run_log.last_version_number(self.model), *published, 0)
 
-    def _start_job(self, now: datetime) -> bool:
-        assert self._preparation is not None
-        preparation = self._preparation
+    def _start_job(self, current: CurrentRun, snapshot: SnapshotInfo, now: datetime) -> None:
+        run_id = current.run.run_id
+        self._run_log.start_run(run_id, now, snapshot.high_seq)
         try:
-            snapshot = preparation.snapshot.result()
-            self._job = TrainingJob.start(
-                self._spec(preparation, snapshot),
-                preparation.work_dir,
-                self._model_settings.training.max_run_time_s,
+            spec = build_spec(
+                current.run,
+                snapshot,
+                settings=self._settings,
+                options=current.options,
+                champion=self._store.signal(self.model),
+                work_dir=current.work_dir,
+                staged=self._store.stage(self.model, run_id),
             )
+            last = self.history.last_finished
+            is_same = last is not None and last.details.get("inputs_digest") == spec.inputs_digest
+            if is_same and last is not None and not current.options.get("force"):
+                reason = f"skipped: identical inputs as run {last.run_id}."
+                self._end(now, RunStatus.SKIPPED, reason, inputs_digest=spec.inputs_digest)
+                return
+            job = TrainingJob.start(spec, current.work_dir, self._limits)
         except (HotfitError, OSError) as error:
-            self._give_up(now, RunStatus.FAILED, str(error))
-            return True
-        self._preparation = None
-        self._run_log.start_run(preparation.run.run_id, now, snapshot.high_seq)
-        return False
+            self._end(now, RunStatus.FAILED, str(error))
+        else:
+            self._current = replace(current, job=job)
 
-    def _give_up(self, now: datetime, status: RunStatus, error: str) -> None:
-        assert self._preparation is not None
-        run, work_dir = self._preparation.run, self._preparation.work_dir
-        self._preparation = None
-        self._run_log.finish_run(run.run_id, now, status, error=error)
-        self.history = self._run_log.history(self.model)
-        self.say(now, status.value, f"{run.version} was not trained: {error}", run.run_id)
-        shutil.rmtree(work_dir, ignore_errors=True)
+    # -- the end of a run ------------------------------------------------------------------------
 
-    def _spec(self, preparation: Preparation, snapshot: SnapshotInfo) -> JobSpec:
-        run = preparation.run
-        signal = self._store.signal(self.model)
-        return JobSpec(
-            run_id=run.run_id,
-            model=self.model,
-            version=run.version,
-            requested_at=run.requested_at,
-            workload=self._model_settings.workload,
-            parameters=self._model_settings.parameters,
-            gate=self._model_settings.gate.model_dump(),
-            seed=self._model_settings.training.seed,
-            nice=self._settings.retrain.nice,
-            base_generation=signal.generation if signal is not None else 0,
-            champion=signal.version if signal is not None else None,
-            models_dir=str(self._store.models_dir),
-            keys_dir=str(self._settings.keys_dir),
-            public_key=str(self._settings.keys_dir / "signing.pub"),
-            staged=str(self._store.stage(self.model, run.run_id)),
-            snapshot=str(preparation.work_dir / SNAPSHOT_NAME),
-            snapshot_digest=snapshot.digest,
-            newest_record_at=snapshot.newest,
-            n_records=snapshot.n_total,
-            high_seq=snapshot.high_seq,
-        )
+    def _stop(self, now: datetime, status: RunStatus, because: str) -> None:
+        assert self._current is not None
+        job = self._current.job
+        if job is not None:
+            job.stop(because)
+        self._end(now, status, f"{because}.")
 
-    # -- the end of a run --------------------------------------------------------------------------
-
-    def _conclude(self, result: JobResult, now: datetime) -> None:
+    def _conclude(self, job: TrainingJob, result: JobResult, now: datetime) -> None:
         if result.outcome == "failed":
             self._end(now, RunStatus.FAILED, result.reason, result=result)
         elif result.manifest is None:
             self._end(now, RunStatus.SUCCEEDED, result.reason, result=result)
         else:
-            self._promote(result, now)
+            self._promote(job, result, now)
 
-    def _promote(self, result: JobResult, now: datetime) -> None:
-        assert self._job is not None
+    def _promote(self, job: TrainingJob, result: JobResult, now: datetime) -> None:
         assert result.manifest is not None
-        spec = self._job.spec
-        current = self._store.signal(self.model)
-        if current is not None and current.hold:
-            reason = f"held at {current.version} ({current.reason}); release it to promote again."
+        spec = job.spec
+        wanted = self._store.signal(self.model)
+        if wanted is not None and wanted.hold:
+            reason = f"held at {wanted.version} ({wanted.reason}); release it to promote again."
             self._end(now, RunStatus.SUCCEEDED, reason, result=result)
             return
         generation = spec.base_generation + 1
-        state = transition(
-            VersionState.CANDIDATE,
-            VersionState.VALIDATED,
-            version=spec.version,
-            generation=generation,
-        )
-        transition(state, VersionState.PROMOTED, version=spec.version, generation=generation)
+        state = VersionState.CANDIDATE
+        for following in (VersionState.VALIDATED, VersionState.PROMOTED):
+            state = transition(state, following, version=spec.version, generation=generation)
         try:
             publish.promote(self._store, Path(spec.staged), result.manifest, result.reason, now)
         except StateConflict as error:
@@ -276,30 +250,38 @@ class RunSupervisor:
         *,
         result: JobResult | None = None,
         promoted: bool = False,
-        stop: bool = False,
+        inputs_digest: str | None = None,
     ) -> None:
-        assert self._job is not None
-        job, self._job = self._job, None
-        if stop:
-            job.stop(reason)
-        spec = job.spec
-        succeeded = status is RunStatus.SUCCEEDED
+        """Write the end down first, then tidy up: a crash in between is tidied up at the start."""
+        assert self._current is not None
+        current, self._current = self._current, None
+        run = current.run
+        is_finished = status in FINISHED
         self._run_log.finish_run(
-            spec.run_id,
+            run.run_id,
             now,
             status,
             promoted=promoted,
-            verdict=reason if succeeded else None,
-            error=None if succeeded else reason,
-            details={
-                **(result.details if result is not None else {}),
-                "gates": result.gates if result is not None else [],
-                "parameters": spec.parameters,
-                "snapshot_digest": spec.snapshot_digest,
-            },
+            verdict=reason if is_finished else None,
+            error=None if is_finished else reason,
+            details=details_of(current, result, inputs_digest),
         )
         self.history = self._run_log.history(self.model)
-        kind = "promote" if promoted else "reject" if succeeded else status.value
-        self.say(now, kind, f"{spec.version}: {reason}", spec.run_id)
-        publish.discard(Path(spec.staged))
-        job.clear()
+        kind = "promote" if promoted else "reject" if result and is_finished else status.value
+        self.say(now, kind, f"{run.version}: {reason}", run.run_id)
+        self._keep_or_let_go(current, status)
+        publish.discard(self._store.staged_dir(self.model, run.run_id))
+        if current.job is not None:
+            current.job.close()
+        shutil.rmtree(current.work_dir, ignore_errors=True)
+
+    def _keep_or_let_go(self, current: CurrentRun, status: RunStatus) -> None:
+        """The retry of a run that failed trains on the same rows."""
+        try:
+            if status is RunStatus.FAILED and current.snapshot is not None:
+                path = current.work_dir / SNAPSHOT_NAME
+                self._pinned.keep(path, current.snapshot, was_retry=current.is_retry)
+            elif status in FINISHED:
+                self._pinned.let_go()
+        except StorageUnavailable as error:
+            log.warning("snapshot_not_kept", model=self.model, sentence=str(error))

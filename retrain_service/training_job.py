@@ -8,7 +8,7 @@ is how the child notices that the daemon died.
 from __future__ import annotations
 
 import contextlib
-import shutil
+import os
 import signal
 import subprocess
 import sys
@@ -22,18 +22,33 @@ import psutil
 
 from retrain_service.promotion import GateResult
 from shared.manifest import Manifest
-from shared.settings import GateSettings
+from shared.settings import GateSettings, TrainingSettings
 
 JOB_NAME = "job.json"
 PROGRESS_NAME = "progress.json"
 RESULT_NAME = "result.json"
 SNAPSHOT_NAME = "snapshot.parquet"
 OUTPUT_NAME = "output.log"
+HEARTBEAT_NAME = "heartbeat"
 STOP_GRACE_S = 1.0
+# Everything that numerical libraries read to decide how many threads they start.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "LOKY_MAX_CPU_COUNT",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a run depends on besides the code: same spec and snapshot, same candidate."""
+    """All that a run depends on besides the code: same spec and snapshot, same candidate.
+
+    days : train on the newest so many days only; None for all.
+    full_every : continue the champion where that is possible, but train from scratch at least
+        every so many runs; None to train from scratch.
+    memory_limit_mb : 0 for none.
+    """
 
     run_id: str
     model: str
@@ -55,6 +70,11 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     newest_record_at: datetime | None
     n_records: int
     high_seq: int
+    inputs_digest: str
+    memory_limit_mb: int
+    threads: int
+    days: int | None = None
+    full_every: int | None = None
 
     def policy(self) -> GateSettings:
         return GateSettings.model_validate(self.gate)
@@ -81,30 +101,38 @@ class TrainingJob:
     """A started run. Only the daemon's loop touches it."""
 
     def __init__(
-        self, spec: JobSpec, work_dir: Path, process: subprocess.Popen[bytes], deadline: float
+        self,
+        spec: JobSpec,
+        work_dir: Path,
+        process: subprocess.Popen[bytes],
+        limits: TrainingSettings,
     ) -> None:
         self.spec = spec
         self.work_dir = work_dir
         self._process = process
-        self._deadline = deadline
+        self._limits = limits
+        self._started = time.monotonic()
+        self._oom_kills_before = _oom_kills()
         self._stopped_because: str | None = None
 
     @classmethod
-    def start(cls, spec: JobSpec, work_dir: Path, max_run_time_s: float) -> TrainingJob:
+    def start(cls, spec: JobSpec, work_dir: Path, limits: TrainingSettings) -> TrainingJob:
         """Start the run's process in its own session, on a snapshot that lies in `work_dir`."""
         (work_dir / JOB_NAME).write_bytes(msgspec.json.encode(spec))
         # A session of its own on POSIX, a process group of its own on Windows.
         flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+        threads = dict.fromkeys(_THREAD_VARIABLES, str(spec.threads))
         with (work_dir / OUTPUT_NAME).open("wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 [sys.executable, "-m", "retrain_service.training_process", str(work_dir)],
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
+                env={**os.environ, **threads},
                 start_new_session=True,
                 creationflags=flags,
             )
-        return cls(spec, work_dir, process, time.monotonic() + max_run_time_s)
+        return cls(spec, work_dir, process, limits)
 
     @property
     def pid(self) -> int:
@@ -119,12 +147,41 @@ class TrainingJob:
             return JobProgress("starting", 0.0)
 
     def poll(self) -> JobResult | None:
-        """The result once the process has ended; None while it runs. Stops it when overdue."""
+        """The result once the process has ended; None while it runs. Stops it beyond a limit."""
         if self._process.poll() is None:
-            if time.monotonic() <= self._deadline:
+            beyond = self._beyond_limit()
+            if beyond is None:
                 return None
-            self.stop("it ran longer than its max_run_time_s")
+            self.stop(beyond)
         return self._result()
+
+    def _beyond_limit(self) -> str | None:
+        limits = self._limits
+        if time.monotonic() - self._started > limits.max_run_time_s:
+            return f"it ran longer than max_run_time_s = {limits.max_run_time_s:g}"
+        silent_s = self._silent_s()
+        if silent_s > limits.heartbeat_timeout_s:
+            return f"no sign of life for {silent_s:.0f} s"
+        if limits.memory_limit_mb and (used_mb := self._memory_mb()) > limits.memory_limit_mb:
+            return f"it used {used_mb} MB, memory_limit_mb = {limits.memory_limit_mb}"
+        return None
+
+    def _silent_s(self) -> float:
+        try:
+            beat_at = (self.work_dir / HEARTBEAT_NAME).stat().st_mtime
+        except OSError:
+            return time.monotonic() - self._started
+        return time.time() - beat_at
+
+    def _memory_mb(self) -> int:
+        """Resident memory of the process and all it started."""
+        used = 0
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(self._process.pid)
+            for member in (family, *family.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    used += member.memory_info().rss
+        return used // 1_000_000
 
     def stop(self, because: str) -> None:
         """End the process and every process it started, within about two seconds."""
@@ -141,11 +198,10 @@ class TrainingJob:
                     member.kill()
         self._process.wait()
 
-    def clear(self) -> None:
-        """Remove the run's work directory."""
+    def close(self) -> None:
+        """Let go of the pipe to a process that has ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        shutil.rmtree(self.work_dir, ignore_errors=True)
 
     def _result(self) -> JobResult:
         if self._stopped_because is not None:
@@ -160,8 +216,18 @@ class TrainingJob:
         code = self._process.returncode
         if code < 0:
             name = signal.Signals(-code).name
-            hint = " (the system may have run out of memory)" if name == "SIGKILL" else ""
-            return f"the training process was ended by {name}{hint}."
+            if name == "SIGKILL" and _oom_kills() > self._oom_kills_before:
+                return "the training process was killed: the machine ran out of memory."
+            return f"the training process was ended by {name}, not by us."
         output = (self.work_dir / OUTPUT_NAME).read_text(errors="replace").strip().splitlines()
         last = output[-1] if output else "it said nothing"
         return f"the training process ended with exit code {code}: {last}"
+
+
+def _oom_kills() -> int:
+    """How often the kernel killed a process for memory since it started; 0 where it cannot say."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

@@ -6,18 +6,22 @@ It ends at once when the daemon that started it is gone.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import os
 import sys
 import threading
+import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from retrain_service.buffer import read_snapshot
-from retrain_service.contest import hold_contest, metrics_of
+from retrain_service.contest import hold_contest, metrics_of, open_estimator
 from retrain_service.evaluation import Evaluation
 from retrain_service.promotion import (
     GateResult,
@@ -29,8 +33,9 @@ from retrain_service.promotion import (
     reason,
 )
 from retrain_service.publish import stage, trial
-from retrain_service.trainer import Candidate, fit_candidate, library_versions
+from retrain_service.trainer import Candidate, Fitted, fit_candidate, library_versions
 from retrain_service.training_job import (
+    HEARTBEAT_NAME,
     JOB_NAME,
     PROGRESS_NAME,
     RESULT_NAME,
@@ -39,7 +44,7 @@ from retrain_service.training_job import (
     JobSpec,
 )
 from shared.atomic_file import write_atomic
-from shared.errors import HotfitError
+from shared.errors import HotfitError, VersionUnusable
 from shared.keys import SigningKey
 from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads import open_workload
@@ -47,6 +52,7 @@ from shared.workloads.base import TrainingSet, Workload
 
 GOLDEN_TOLERANCE = 1e-6
 PARENT_GONE_EXIT = 75
+HEARTBEAT_PERIOD_S = 1.0
 # Share of the run at which each stage begins; the fit takes most of it.
 STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.9, "trial": 0.95}
 
@@ -54,13 +60,20 @@ STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.
 def main(work_dir: Path) -> int:
     """Run one job and leave its result; 0 when a result was left."""
     threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
+    threading.Thread(target=_beat, args=(work_dir,), name="heartbeat", daemon=True).start()
     spec = msgspec.json.decode((work_dir / JOB_NAME).read_bytes(), type=JobSpec)
     if hasattr(os, "nice"):
         os.nice(spec.nice)
+    _limit_memory(spec.memory_limit_mb)
     try:
         result = _run(spec, work_dir)
     except HotfitError as error:
         result = JobResult(outcome="failed", reason=str(error))
+    except MemoryError:
+        limit = (
+            f"memory_limit_mb = {spec.memory_limit_mb}" if spec.memory_limit_mb else "the machine"
+        )
+        result = JobResult(outcome="failed", reason=f"out of memory: more was needed than {limit}.")
     except Exception as error:  # noqa: BLE001 - whatever a fit raises is the run's result
         traceback.print_exc()
         result = JobResult(outcome="failed", reason=f"{type(error).__name__}: {error}")
@@ -72,6 +85,22 @@ def _end_with_parent() -> None:
     # The daemon holds the other end of this pipe and never writes: end of file is its death.
     sys.stdin.buffer.read()
     os._exit(PARENT_GONE_EXIT)
+
+
+def _beat(work_dir: Path) -> None:
+    """Show that the process lives, whatever the fit is doing."""
+    while True:
+        with contextlib.suppress(OSError):
+            (work_dir / HEARTBEAT_NAME).touch()
+        time.sleep(HEARTBEAT_PERIOD_S)
+
+
+def _limit_memory(limit_mb: int) -> None:
+    """Where the system can, make an allocation beyond the limit fail here, with a MemoryError."""
+    if limit_mb and importlib.util.find_spec("resource"):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_mb * 1_000_000, limit_mb * 1_000_000))
 
 
 def _run(spec: JobSpec, work_dir: Path) -> JobResult:
@@ -87,12 +116,18 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     progress("reading")
     workload = open_workload(spec.workload, spec.parameters)
     rows = workload.training_set(read_snapshot(Path(spec.snapshot)))
+    if spec.days is not None:
+        rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
     if (refused := check_data(rows, policy)) is not None:
         return _not_promoted(refused, _row_details(rows))
     train, holdout = workload.split(rows)
     progress("fitting")
     candidate = fit_candidate(
-        workload, train, spec.seed, lambda share, _stage: progress("fitting", share)
+        workload,
+        train,
+        spec.seed,
+        lambda share, _stage: progress("fitting", share),
+        continue_from=_continuable(spec, workload),
     )
     progress("evaluating")
     contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
@@ -102,7 +137,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details)
     progress("staging")
-    manifest = _manifest(spec, workload, train, holdout, evaluation, verdict)
+    manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, verdict)
     key = SigningKey.read(Path(spec.keys_dir))
     stage(Path(spec.staged), workload, candidate.estimator, rows, manifest, key)
     progress("trial")
@@ -116,6 +151,21 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
         gates=list(verdict.gates),
         details={**details, "trial_ms": tried.timings_ms},
         manifest=manifest,
+    )
+
+
+def _continuable(spec: JobSpec, workload: Workload) -> Fitted | None:
+    """The champion, where it may be continued instead of trained from scratch."""
+    if spec.full_every is None or spec.champion is None:
+        return None
+    try:
+        champion, manifest = open_estimator(spec, workload, spec.champion)
+    except VersionUnusable:
+        return None
+    if manifest.parameters != spec.parameters or manifest.runs_since_full + 1 >= spec.full_every:
+        return None
+    return Fitted(
+        champion, np.datetime64(manifest.watermark.trained_until), manifest.runs_since_full
     )
 
 
@@ -150,6 +200,7 @@ def _details(
         "train_rows": train.n_rows,
         "test_rows": holdout.n_rows,
         "fit_s": round(candidate.fit_s, 3),
+        "incremental": candidate.runs_since_full > 0,
         "metrics": metrics_of(evaluation),
         "metric_unit": evaluation.candidate.unit,
     }
@@ -160,6 +211,7 @@ def _manifest(
     workload: Workload,
     train: TrainingSet,
     holdout: TrainingSet,
+    candidate: Candidate,
     evaluation: Evaluation,
     verdict: Verdict,
 ) -> Manifest:
@@ -190,6 +242,7 @@ def _manifest(
         golden_tolerance=GOLDEN_TOLERANCE,
         promotion=Promotion(spec.base_generation, reason(verdict)),
         trained_at=datetime.now(UTC),
+        runs_since_full=candidate.runs_since_full,
         files={},
     )
 

@@ -68,11 +68,17 @@ class ServingForm(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
 
 
-class Promotion(msgspec.Struct, frozen=True):
-    """Why the version was promoted, and against which generation that was decided."""
+class Promotion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why the version was promoted, and against which generation that was decided.
+
+    anchor : the best version so far, which later candidates must not fall behind by much; it may
+        be this version itself. None in manifests that do not know of anchors. Retention must
+        keep it as long as this version is kept.
+    """
 
     base_generation: int
     reason: str
+    anchor: str | None = None
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -81,7 +87,10 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """See the module docstring. Times are UTC; errors of a regressor are in `metric_unit`."""
+    """See the module docstring. Times are UTC; errors of a regressor are in `metric_unit`.
+
+    runs_since_full : how often the estimator was continued since it was trained from scratch.
+    """
 
     format: int = FORMAT
     model: str
@@ -99,6 +108,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     golden_tolerance: float
     promotion: Promotion
     trained_at: datetime
+    runs_since_full: int = 0
     files: dict[str, FileEntry]
     signature: Signature | None = None
 

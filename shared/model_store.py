@@ -78,11 +78,15 @@ class ModelStore:
 
     def stage(self, model: str, run_id: str) -> Path:
         """An empty directory in the versions' own file system for one run to fill."""
-        path = self.models_dir / model / VERSIONS / f"{STAGED_PREFIX}{run_id}"
+        path = self.staged_dir(model, run_id)
         with storage_errors(path):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(parents=True)
         return path
+
+    def staged_dir(self, model: str, run_id: str) -> Path:
+        """Where a run stages its version."""
+        return self.models_dir / model / VERSIONS / f"{STAGED_PREFIX}{run_id}"
 
     def left_over(self, model: str) -> list[Path]:
         """Directories that a run left behind: staged, or half removed."""

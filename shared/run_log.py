@@ -64,6 +64,8 @@ class RunStatus(StrEnum):
 
 
 UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
+FINISHED = (RunStatus.SUCCEEDED, RunStatus.SKIPPED)
+"""Runs that came to a verdict: what they saw need not be counted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Run:
 class History:
     """What the next decision needs to know of a model's past runs.
 
-    last_finished : the last run that succeeded, whether or not it was promoted.
+    last_finished : the last run that came to a verdict, whether or not it was promoted.
     runs_since : runs of any outcome that were asked for after it.
     failures_in_a_row : runs that failed since one succeeded.
     """
@@ -323,8 +325,9 @@ class RunLog:
     def history(self, model: str) -> History:
         """The past of one model, in the order in which its runs got their numbers."""
         row = self._connection.execute(
-            "SELECT * FROM runs WHERE model=? AND status=? ORDER BY version_number DESC LIMIT 1",
-            (model, RunStatus.SUCCEEDED),
+            "SELECT * FROM runs WHERE model=? AND status IN (?,?)"
+            " ORDER BY version_number DESC LIMIT 1",
+            (model, *FINISHED),
         ).fetchone()
         last_finished = _run(row) if row is not None else None
         since = last_finished.version_number if last_finished is not None else 0

@@ -73,6 +73,9 @@ class RetrainSettings(_Section):
 
     tick_interval_s: float = Field(1.0, gt=0, le=60, description="how often the loop looks around")
     nice: int = Field(5, ge=0, le=19, description="priority given away by a training process")
+    max_parallel_runs: int = Field(
+        1, ge=1, le=64, description="training processes at the same time, over all models"
+    )
 
 
 class StreamSettings(_Section):
@@ -137,17 +140,79 @@ class TriggerSettings(_Section):
 class GateSettings(_Section):
     """[models.NAME.gate]: what a candidate must show before it is promoted."""
 
+    mode: Literal["point", "non_inferior", "superior"] = Field(
+        "non_inferior",
+        description="how errors are compared: plain means, surely not worse, or surely better",
+    )
     max_regression: float = Field(
         0.10, ge=0, le=10, description="error may be this much above the champion's (0.10 = 10 %)"
     )
+    max_total_regression: float = Field(
+        0.20, ge=0, le=10, description="error may be this much above the best past version's"
+    )
+    slice_tolerance: float = Field(
+        0.50, ge=0, le=10, description="no part, device or class may get surely worse by more; 0: off"
+    )
+    confidence: float = Field(
+        0.95, ge=0.5, lt=1, description="how sure the comparisons must be (0.95 = 95 %)"
+    )
+    min_holdout_rows: int = Field(
+        10, ge=1, description="rows that no model was fitted on, needed to compare two versions"
+    )
+    min_holdout_days: int = Field(7, ge=1, description="days of such rows needed")
+    block_days: int = Field(
+        1, ge=1, le=31, description="neighbouring days that are resampled together"
+    )
+    min_slice_rows: int = Field(20, ge=1, description="slices with fewer held-out rows are ignored")
+    patience_days: int = Field(
+        30, ge=0, description="while unsure, keep the champion this long, then go by plain means"
+    )
     min_rows: int = Field(50, ge=1, description="rows needed to train at all")
     min_days: int = Field(14, ge=1, description="days needed to train at all")
+    max_label_nulls: float = Field(
+        0.10, ge=0, le=1, description="share of rows without a usable label or value"
+    )
+    max_duplicates: float = Field(
+        0.10, ge=0, le=1, description="share of rows that repeat another one's key"
+    )
+    max_rejected: float = Field(
+        0.95, ge=0, le=1, description="share of records that could not be used"
+    )
+    max_data_age_days: int = Field(
+        0, ge=0, description="the newest row may be this old; 0: no limit"
+    )
+    allow_contract_change: bool = Field(
+        False, description="promote although columns, workload or library generation differ"
+    )
+    max_load_s: float = Field(60.0, gt=0, description="a version must open and warm up within this")
+    max_memory_mb: int = Field(
+        2000, ge=1, description="memory of a process that has opened nothing but this version"
+    )
+    max_size_mb: int = Field(1000, ge=1, description="size of all files of a version")
+    max_latency_ms: float = Field(
+        1000.0, gt=0, description="time to answer the slowest golden request"
+    )
 
 
 class TrainingSettings(_Section):
     """[models.NAME.training]: limits of the training process."""
 
     max_run_time_s: float = Field(3600.0, gt=0, description="a run is stopped after this")
+    memory_limit_mb: int = Field(
+        0, ge=0, description="a run that uses more memory than this is stopped; 0: no limit"
+    )
+    heartbeat_timeout_s: float = Field(
+        300.0, gt=0, description="a run whose process shows no sign of life for this is stopped"
+    )
+    threads: int = Field(
+        0, ge=0, description="threads of a run; 0: the machine's, shared among parallel runs"
+    )
+    incremental: bool = Field(
+        False, description="continue the champion on new rows where the estimator can"
+    )
+    full_every: int = Field(
+        10, ge=1, description="with incremental: train from scratch at least every so many runs"
+    )
     seed: int = Field(20_251_126, ge=0, description="random seed; same data and seed, same model")
 
 

@@ -13,9 +13,10 @@ file), keep state between calls, or put code into its version state.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -67,6 +68,8 @@ class TrainingSet:
     slices : (n_rows,) of str, the part, device or class of each row, for tolerances per slice.
     context : what the workload needs beyond the rows (history, catalogue); opaque to the engine.
     rejected : reason -> number of records that could not be used.
+    key : (n_rows,) what makes a row one of its kind (record id, device and minute), so that one
+        that came twice is found; None where rows cannot come twice.
     """
 
     features: NDArray[np.float64]
@@ -75,6 +78,7 @@ class TrainingSet:
     slices: NDArray[np.str_]
     context: Any = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    key: NDArray[Any] | None = None
 
     @property
     def n_rows(self) -> int:
@@ -84,14 +88,27 @@ class TrainingSet:
     def n_days(self) -> int:
         return int(np.unique(self.day).shape[0])
 
+    def where(self, mask: NDArray[np.bool_]) -> TrainingSet:
+        """The rows for which `mask` (n_rows,) is true; the context stays whole."""
+        return replace(
+            self,
+            features=self.features[mask],
+            target=self.target[mask],
+            day=self.day[mask],
+            slices=self.slices[mask],
+            key=self.key[mask] if self.key is not None else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """How well something answered a holdout; lower loss is better in every workload.
 
-    loss : (n_rows,) float64, in `unit`; row i is the same row for every model scored on a holdout.
+    loss : (n_rows,) float64 >= 0, in `unit`, 0 is perfect (a recommender's may be 1 - hit);
+        row i is the same row for every model scored on a holdout.
     day, slices : as in TrainingSet.
-    metrics : named summary values, for people ("mae", "rmse", "r2", ...).
+    metrics : named summary values, for people; a regressor gives at least "mae", "rmse", "r2".
+    prediction : (n_rows,) float64, what was answered; None where answers are not numbers.
     """
 
     loss: NDArray[np.float64]
@@ -99,6 +116,7 @@ class Score:
     slices: NDArray[np.str_]
     metrics: Mapping[str, float]
     unit: str
+    prediction: NDArray[np.float64] | None = None
 
 
 class GoldenRequest(msgspec.Struct, frozen=True):
@@ -163,6 +181,23 @@ class Workload(ABC):
     @abstractmethod
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         """Fit and return the estimator (what joblib stores). Same rows and seed, same estimator."""
+
+    def fit_more(
+        self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
+    ) -> Any | None:
+        """Continue a fitted estimator on rows it has not seen, without changing it.
+
+        Returns:
+            A new estimator, or None where this estimator cannot be continued; the default
+            continues whatever has `partial_fit`.
+        """
+        del seed
+        if not hasattr(estimator, "partial_fit"):
+            return None
+        continued = copy.deepcopy(estimator)
+        continued.partial_fit(new.features, new.target)
+        progress(1.0, "fitting")
+        return continued
 
     @abstractmethod
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:

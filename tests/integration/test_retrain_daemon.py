@@ -232,7 +232,7 @@ def test_a_training_process_ends_when_its_daemon_is_killed(place: MeanHome) -> N
     assert not alive
 
 
-def request(place: MeanHome, kind: str, **fields: str) -> str:
+def request(place: MeanHome, kind: str, **fields: object) -> str:
     """Write what the API would write."""
     made = Request(
         id=f"{kind}-{len(list((place.home / 'requests').iterdir()))}-{utc_now():%H%M%S%f}",
@@ -262,7 +262,7 @@ def test_requests_are_carried_out_once_each(place: MeanHome) -> None:
 
         request(place, "rollback", version=first)
         wait_until(lambda: signal_is(first, True), 20, "the rollback")
-        run_id = request(place, "train")
+        run_id = request(place, "train", options={"force": True})
         wait_until(
             lambda: (
                 place.runs()[0].run_id == run_id and place.runs()[0].status is RunStatus.SUCCEEDED

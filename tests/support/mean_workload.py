@@ -6,10 +6,12 @@ answers it for every row. Everything else about it is real: rows, split, scores,
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
@@ -33,8 +35,19 @@ FEATURES = (FeatureSpec("weekday", "int64", "day of week, Monday 0", 0, 6),)
 
 
 class MeanParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a test can ask of the workload.
+
+    offset : added to every prediction: makes a worse model on purpose.
+    fit_s, fit_mb : how long a fit takes and how much memory it asks for.
+    fit_fault : what goes wrong in a fit: raise, exit, kill or freeze.
+    can_continue : whether a fitted estimator can be continued.
+    """
+
     offset: float = 0.0
-    """Added to every prediction: makes a worse model on purpose."""
+    fit_s: float = 0.0
+    fit_mb: int = 0
+    fit_fault: Literal["", "raise", "exit", "kill", "freeze"] = ""
+    can_continue: bool = False
 
 
 class MeanWorkload(Workload):
@@ -62,11 +75,24 @@ class MeanWorkload(Workload):
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
         days = np.unique(rows.day)
         border = days[int(len(days) * (1 - HOLDOUT_SHARE)) - 1]
-        return _where(rows, rows.day <= border), _where(rows, rows.day > border)
+        return rows.where(rows.day <= border), rows.where(rows.day > border)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        _go_wrong(self.parameters.fit_fault)
+        held = np.ones(self.parameters.fit_mb * 125_000)
+        threading.Event().wait(self.parameters.fit_s)
         progress(1.0, "mean")
-        return {"mean": float(train.target.mean()) + self.parameters.offset}
+        mean = float(train.target.mean()) + self.parameters.offset
+        return {"mean": mean, "n": train.n_rows, "held": held.size}
+
+    def fit_more(
+        self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
+    ) -> Any | None:
+        if not self.parameters.can_continue:
+            return None
+        n = estimator["n"] + new.n_rows
+        total = estimator["mean"] * estimator["n"] + float(new.target.sum())
+        return {**estimator, "mean": total / n, "n": n}
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         return _score(holdout, np.full(holdout.n_rows, estimator["mean"]))
@@ -105,16 +131,24 @@ class MeanAnswerer(Answerer):
         return {"predictions": [self._mean] * len(rows), "n_rows": self._n_rows}
 
 
-def _where(rows: TrainingSet, mask: np.ndarray[Any, np.dtype[np.bool_]]) -> TrainingSet:
-    return replace(
-        rows,
-        features=rows.features[mask],
-        target=rows.target[mask],
-        day=rows.day[mask],
-        slices=rows.slices[mask],
-    )
+def _go_wrong(fault: str) -> None:
+    if fault == "raise":
+        raise ZeroDivisionError("on purpose")
+    if fault == "exit":
+        os._exit(7)
+    if fault == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "freeze":
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _score(holdout: TrainingSet, prediction: np.ndarray[Any, np.dtype[np.float64]]) -> Score:
-    loss = np.abs(holdout.target - prediction)
-    return Score(loss, holdout.day, holdout.slices, {"mae": float(loss.mean())}, "units")
+    error = prediction - holdout.target
+    metrics: dict[str, float] = {}
+    if error.size:
+        spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
+        metrics["mae"] = float(np.abs(error).mean())
+        metrics["rmse"] = float(np.sqrt(np.mean(error**2)))
+        if spread > 0:
+            metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
+    return Score(np.abs(error), holdout.day, holdout.slices, metrics, "units", prediction)

@@ -208,4 +208,4 @@ def _score(predicted: NDArray[np.float64], holdout: TrainingSet) -> Score:
         spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
         if spread > 0:
             metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
-    return Score(np.abs(error), holdout.day, holdout.slices, metrics, UNIT)
+    return Score(np.abs(error), holdout.day, holdout.slices, metrics, UNIT, predicted)

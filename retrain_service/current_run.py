@@ -1,0 +1,50 @@
+"""A run between its decision and its end: what is known of it so far. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrain_service.snapshot import SnapshotInfo
+from retrain_service.training_job import JobResult, TrainingJob
+from shared.run_log import Run
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentRun:
+    """A run that is written down and has no end yet.
+
+    freezing : the snapshot being made; `snapshot` once it is there.
+    options : what a person asked for: days, parameters, incremental, force.
+    is_retry : its rows are those of a run that failed.
+    job : the training process, once it was started.
+    """
+
+    run: Run
+    work_dir: Path
+    options: Mapping[str, Any]
+    is_retry: bool
+    freezing: Future[SnapshotInfo] | None
+    snapshot: SnapshotInfo | None = None
+    job: TrainingJob | None = None
+
+
+def details_of(
+    current: CurrentRun, result: JobResult | None, inputs_digest: str | None
+) -> dict[str, Any]:
+    """What the run log keeps of a run beyond its columns."""
+    details: dict[str, Any] = {"options": dict(current.options), "is_retry": current.is_retry}
+    if inputs_digest is not None:
+        details["inputs_digest"] = inputs_digest
+    if current.snapshot is not None:
+        details["snapshot_digest"] = current.snapshot.digest
+        details["records"] = current.snapshot.n_total
+    if current.job is not None:
+        spec = current.job.spec
+        details |= {"parameters": spec.parameters, "inputs_digest": spec.inputs_digest}
+    if result is not None:
+        details |= {**result.details, "gates": result.gates}
+    return details

@@ -1,0 +1,33 @@
+"""How many runs may go on at the same time, and who is next. Pure; no clock, no process."""
+
+from __future__ import annotations
+
+
+class JobSlots:
+    """First come, first served: whoever has waited longest goes first."""
+
+    def __init__(self, n_slots: int) -> None:
+        self.n_slots = n_slots
+        self._holding: set[str] = set()
+        self._waiting: dict[str, None] = {}  # in the order in which they came
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        return tuple(self._waiting)
+
+    def ask(self, name: str) -> bool:
+        """True when `name` may start now; it then holds a slot until it gives it back."""
+        if name in self._holding:
+            return True
+        self._waiting.setdefault(name)
+        n_free = self.n_slots - len(self._holding)
+        if name not in list(self._waiting)[:n_free]:
+            return False
+        del self._waiting[name]
+        self._holding.add(name)
+        return True
+
+    def give_back(self, name: str) -> None:
+        """`name` no longer runs, or no longer wants to."""
+        self._holding.discard(name)
+        self._waiting.pop(name, None)
