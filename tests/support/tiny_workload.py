@@ -1,11 +1,13 @@
 """`TinyWorkload`: a model that answers the number of its own version, so that a mix is seen.
 
-Nothing is learnt. The estimator is a dictionary; what it says makes the model slow or broken at
-one stage on purpose (`SLOW`, `BROKEN`), because that is what a swap must survive.
+Nothing is learnt. The estimator is a dictionary; what it says makes the model slow, large or
+broken at one stage on purpose, because that is what a swap must survive.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -71,6 +73,8 @@ class TinyWorkload(Workload):
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         time.sleep(estimator.get("load_s", 0))
+        if estimator.get("broken") == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
         if estimator.get("broken") == "load":
             raise RuntimeError("this model breaks when it is opened")
         ballast = np.ones(estimator.get("ballast_mb", 0) * 125_000)

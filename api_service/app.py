@@ -1,0 +1,27 @@
+"""create_app(): the Flask factory. Puts routes, errors and access together; does no I/O."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from api_service.access import register_access
+from api_service.context import Context
+from api_service.problems import register_problems
+from api_service.routes import BLUEPRINTS
+
+
+def create_app(context: Context) -> Flask:
+    """The WSGI application over one worker's slots.
+
+    A user may register more routes and hooks on what this returns.
+    """
+    app = Flask("hotfit", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = context.config.max_request_bytes
+    # A redirect would answer a POST with a page; an odd path is not found instead.
+    app.url_map.merge_slashes = False
+    app.extensions["hotfit"] = context
+    register_problems(app, context.config.max_request_bytes)
+    register_access(app, context.config, context.ring)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint(context))
+    return app

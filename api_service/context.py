@@ -1,0 +1,64 @@
+"""What the routes may use: one value, made by the worker, handed to every blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from shared.daemon import utc_now
+from shared.errors import AnswerClient, NotReady
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from api_service.access import KeyRing
+    from api_service.serving_config import ServingConfig
+    from api_service.serving_slot import ServingSlot, ServingTable
+    from shared.model_loader import LoadedModel
+    from shared.model_store import ModelStore
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Read-only for routes. `clock` is the wall clock, UTC."""
+
+    config: ServingConfig
+    table: ServingTable
+    store: ModelStore
+    ring: KeyRing
+    clock: Callable[[], datetime] = utc_now
+
+
+def identity(live: LoadedModel) -> dict[str, Any]:
+    """Which version answered, and what data it knows."""
+    manifest = live.manifest
+    return {
+        "model": manifest.model,
+        "version": manifest.version,
+        "generation": live.generation,
+        "trained_at": manifest.trained_at,
+        "watermark": manifest.watermark.newest_record_at,
+    }
+
+
+def ask(
+    slot: ServingSlot, question: str, request: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Answer a question by exactly one version, which the answer names.
+
+    Raises:
+        NotReady: no version serves.
+        RequestInvalid, NotFound: as the workload says.
+    """
+    try:
+        live = slot.require()  # once: features, answer and names come from this object
+        answer = live.answerer.answer(question, request, now)
+    except AnswerClient as error:
+        if error.status >= 500 and not isinstance(error, NotReady):
+            slot.n_failed += 1
+        raise
+    except Exception:
+        slot.n_failed += 1
+        raise
+    return {**answer, **identity(live)}

@@ -1,0 +1,58 @@
+"""Find clients that vanished: TCP keep-alive on every connection of this process.
+
+A client whose network died in the middle of a request says nothing for ever, and the thread
+that reads its body would wait as long. The server library offers no time-out for that; the
+system does, and accepted connections inherit it from the listening socket.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+
+_IDLE_S = 15
+_INTERVAL_S = 5
+_PROBES = 3
+_LOOK_EVERY_S = 0.1
+_GIVE_UP_AFTER_S = 60.0
+_HIGHEST_DESCRIPTOR = 256
+
+
+def notice_dead_peers(port: int) -> None:
+    """Start a thread that waits until this process listens on `port` and switches it on there."""
+    if sys.platform == "win32":
+        return  # sockets are no file descriptors there
+
+    def look() -> None:
+        deadline = time.monotonic() + _GIVE_UP_AFTER_S
+        while not keep_alive_on_listeners(port) and time.monotonic() < deadline:
+            time.sleep(_LOOK_EVERY_S)
+
+    threading.Thread(target=look, name="dead-peers", daemon=True).start()
+
+
+def keep_alive_on_listeners(port: int) -> int:
+    """Switch it on for every listening socket on `port`; return how many there are."""
+    n = 0
+    for descriptor in range(3, _HIGHEST_DESCRIPTOR):
+        try:
+            # A second descriptor of the same socket: closing it leaves the server's own open.
+            with socket.socket(fileno=os.dup(descriptor)) as sock:
+                is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                if not is_listening or sock.getsockname()[1] != port:
+                    continue
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name, value in (
+                    ("TCP_KEEPIDLE", _IDLE_S),
+                    ("TCP_KEEPINTVL", _INTERVAL_S),
+                    ("TCP_KEEPCNT", _PROBES),
+                ):
+                    if hasattr(socket, name):
+                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+                n += 1
+        except (OSError, IndexError):  # not open, or not such a socket
+            continue
+    return n

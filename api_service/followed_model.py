@@ -1,0 +1,137 @@
+"""What one worker remembers of one model: states, quarantine, what drains, the last receipt.
+
+Values and their bookkeeping; opens nothing, decides nothing. Only the reload thread touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from api_service.draining import Draining
+from api_service.reload_policy import VersionKey
+from api_service.serving_slot import ServingSlot
+from shared.model_loader import LoadedModel
+from shared.model_version import NEXT_STATES, VersionState, transition
+from shared.signals import Receipt, ServingReport
+
+log = structlog.get_logger()
+
+_REMEMBERED = 50
+
+
+@dataclass(slots=True)
+class Leaving:
+    """A version on its way out, and the swap that its end will complete."""
+
+    draining: Draining
+    receipt: Receipt
+    failed_before: int
+
+
+@dataclass(slots=True)
+class FollowedModel:
+    """See the module docstring.
+
+    highest : (version, generation) of the highest generation followed so far.
+    degraded : why what serves is not what is wanted; None when it is.
+    error : what went wrong last; None once the wanted version serves.
+    not_before, pause_s : back-off on the monotonic clock after a failure that may pass.
+    """
+
+    slot: ServingSlot
+    highest: VersionKey | None = None
+    states: dict[VersionKey, VersionState] = field(default_factory=dict)
+    quarantined: dict[VersionKey, str] = field(default_factory=dict)
+    leaving: list[Leaving] = field(default_factory=list)
+    receipt: Receipt | None = None
+    degraded: str | None = None
+    error: str | None = None
+    not_before: float = 0.0
+    pause_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.slot.name
+
+    @property
+    def serving(self) -> VersionKey | None:
+        live = self.slot.current()
+        return key_of(live) if live is not None else None
+
+    def follow(self, wanted: VersionKey) -> None:
+        """Note a new wish; one seen before keeps its state and its back-off."""
+        if self.highest != wanted:
+            self.highest = wanted
+            self.error = None
+            self.end_backoff()
+
+    def begin(self, key: VersionKey) -> None:
+        """promoted → loading, unless an earlier try got that far."""
+        if key not in self.states:
+            self.states[key] = VersionState.PROMOTED
+            self.go(key, VersionState.LOADING)
+            _forget_oldest(self.states)
+
+    def go(self, key: VersionKey, wanted: VersionState) -> None:
+        """Change a version's state; staying where it is, as a repeated try does, is no change."""
+        current = self.states[key]
+        if current is not wanted:
+            self.states[key] = transition(current, wanted, version=key[0], generation=key[1])
+
+    def quarantine(self, key: VersionKey, reason: str) -> None:
+        """Never to be tried again at this generation; the reason stays with it."""
+        self.go(key, VersionState.QUARANTINED)
+        self.quarantined[key] = reason
+        while len(self.quarantined) > _REMEMBERED:
+            del self.quarantined[next(iter(self.quarantined))]
+        self.error = reason
+        self.slot.why_empty = reason
+
+    def end_backoff(self) -> None:
+        self.not_before = self.pause_s = 0.0
+
+    def set_degraded(self, reason: str | None) -> None:
+        """Say once why what serves is not what is wanted."""
+        if reason is not None and reason != self.degraded:
+            log.warning("model degraded", model=self.name, reason=reason)
+        self.degraded = reason
+        if reason is not None and self.slot.current() is None:
+            self.slot.why_empty = reason
+
+    def report(self) -> ServingReport:
+        """This model's part of the worker's report."""
+        live, wanted = self.slot.current(), self.highest
+        state = self.states.get(wanted, VersionState.PROMOTED) if wanted else VersionState.PROMOTED
+        return ServingReport(
+            state=state.value,
+            generation=wanted[1] if wanted else 0,
+            wanted=wanted[0] if wanted else None,
+            version=live.version if live else None,
+            serving_generation=live.generation if live else None,
+            degraded=self.degraded,
+            error=self.error,
+            quarantined=named(self.quarantined),
+            receipt=self.receipt,
+        )
+
+
+def key_of(loaded: LoadedModel) -> VersionKey:
+    return loaded.version, loaded.generation
+
+
+def named(quarantined: Mapping[VersionKey, str]) -> dict[str, str]:
+    """Quarantined versions as reports name them."""
+    return {
+        f"{version} generation {generation}": reason
+        for (version, generation), reason in quarantined.items()
+    }
+
+
+def _forget_oldest(states: dict[VersionKey, VersionState]) -> None:
+    """Keep the last few; only what has reached its end may be forgotten."""
+    ended = [key for key, state in states.items() if not NEXT_STATES[state]]
+    for key in ended[: max(0, len(ended) - _REMEMBERED)]:
+        del states[key]

@@ -1,0 +1,150 @@
+"""Everything that is known -> ok, degraded or not_ready, with one sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api_service.overview import in_words, model_entry, seconds_since
+from api_service.retrain_daemon import RetrainDaemon
+from api_service.serving_slot import ServingSlot
+from api_service.worker_reports import STALE_AFTER_S
+from shared.signals import TrainingReport, WorkerReport
+
+_TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What health is judged by.
+
+    slots : this worker's. workers : reports of workers that run, of this and other processes.
+    """
+
+    now: datetime
+    slots: Sequence[ServingSlot]
+    workers: Sequence[WorkerReport]
+    expected_workers: int
+    retrain: RetrainDaemon
+
+
+def summarize(known: Known) -> dict[str, Any]:
+    """The body of `GET /health`."""
+    entries = [model_entry(slot, known.workers, known.now) for slot in known.slots]
+    trainings = known.retrain.report.models if known.retrain.report else {}
+    for entry in entries:
+        entry["training"] = _training_line(trainings.get(entry["name"]))
+    problems = list(_problems(known, entries, trainings))
+    is_ready = not_ready_reason(known.slots) is None
+    status = ("degraded" if problems else "ok") if is_ready else "not_ready"
+    return {
+        "status": status,
+        "sentence": _sentence(problems, entries, known),
+        "problems": problems,
+        "models": entries,
+        "workers": {"expected": known.expected_workers, "running": len(known.workers)},
+        "retrain": {
+            "state": known.retrain.state,
+            "sentence": known.retrain.sentence,
+            "last_heard_s": seconds_since(
+                known.retrain.report.updated_at if known.retrain.report else None, known.now
+            ),
+        },
+        "time": known.now,
+    }
+
+
+def not_ready_reason(slots: Sequence[ServingSlot]) -> str | None:
+    """Why no request can be answered; None when at least one model serves."""
+    if any(slot.current() is not None for slot in slots):
+        return None
+    if not slots:
+        return "no model is configured and none was ever published; add [models.NAME] to the file."
+    return " ".join(f"{slot.name}: {slot.why_empty}" for slot in slots[:3])
+
+
+def _problems(
+    known: Known, entries: Sequence[dict[str, Any]], trainings: dict[str, TrainingReport]
+) -> Iterator[str]:
+    """Sentences, the most pressing first."""
+    for slot, entry in zip(known.slots, entries, strict=True):
+        name = slot.name
+        if slot.current() is None:
+            training = trainings.get(name)
+            yield f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
+        elif entry["degraded"]:
+            yield f"{name}: {entry['degraded']}"
+    missing = known.expected_workers - len(known.workers)
+    if missing > 0:
+        yield (
+            f"{missing} of {known.expected_workers} workers are not running; they are started"
+            " again, the log says why they ended."
+        )
+    for report in known.workers:
+        age_s = seconds_since(report.updated_at, known.now) or 0
+        if age_s > STALE_AFTER_S:
+            yield f"worker {report.pid} has not reported for {in_words(age_s)}."
+    yield from sorted(
+        {report.watcher.sentence for report in known.workers if not report.watcher.is_well}
+    )
+    if not known.retrain.is_running:
+        yield known.retrain.sentence
+        return
+    if known.retrain.report and known.retrain.report.error:
+        yield f"retrain daemon: {known.retrain.report.error}"
+    for name, training in trainings.items():
+        for source in training.sources:
+            if source.state in _TROUBLED_SOURCE:
+                stream = f"{source.source}.{source.stream}"
+                yield f"{name}: {stream} is {source.state}: {source.sentence}"
+        if training.error:
+            yield f"training of {name}: {training.error}"
+
+
+def _what_comes(training: TrainingReport | None) -> str:
+    if training is None:
+        return ""
+    if training.running_run_id:
+        stage = f", {training.stage}" if training.stage else ""
+        return f" Training runs now ({training.running_run_id}{stage})."
+    return f" {training.next_due}" if training.next_due else ""
+
+
+def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:
+    if training is None:
+        return None
+    return {
+        "next_due": training.next_due,
+        "new_records": training.new_records,
+        "running": training.running_run_id,
+        "hold": training.hold,
+        "error": training.error,
+        "sources": [
+            {
+                "stream": f"{source.source}.{source.stream}",
+                "state": source.state,
+                "sentence": source.sentence,
+            }
+            for source in training.sources
+        ],
+    }
+
+
+def _sentence(problems: Sequence[str], entries: Sequence[dict[str, Any]], known: Known) -> str:
+    if problems:
+        more = f" (and {len(problems) - 1} more, see problems)" if len(problems) > 1 else ""
+        return problems[0] + more
+    workers = f"{len(known.workers)} worker{'' if len(known.workers) == 1 else 's'}"
+    if len(entries) != 1:
+        return f"All is well: {len(entries)} models are served by {workers}."
+    entry = entries[0]
+    trained = in_words(seconds_since(entry["trained_at"], known.now))
+    knows = f", its newest record is {entry['watermark_age']} old" if entry["watermark"] else ""
+    switching = [line for line in entry["workers"] if line["version"] != entry["version"]]
+    also = f" {len(switching)} of them on another version for the moment;" if switching else ""
+    return (
+        f"All is well: {entry['name']} {entry['version']} is served by {workers};{also}"
+        f" trained {trained} ago{knows}."
+    )

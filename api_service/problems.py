@@ -1,0 +1,82 @@
+"""Errors as `application/problem+json`: what was expected, what came, where, what to do.
+
+The one table from exception to answer; routes raise and never build an error themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from shared.errors import AnswerClient, HotfitError, KeyRequired, RequestInvalid, TryLater
+
+log = structlog.get_logger()
+
+_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+def register_problems(app: Flask, max_request_bytes: int) -> None:
+    """Give the application its error table."""
+
+    @app.errorhandler(AnswerClient)
+    def _(error: AnswerClient) -> Response:
+        more: dict[str, Any] = {}
+        if isinstance(error, RequestInvalid):
+            more = {"expected": error.expected, "found": error.found, "where": error.where}
+        answer = problem(_kind(error), error.title, error.status, str(error), **more)
+        if isinstance(error, KeyRequired):
+            answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+
+    @app.errorhandler(TryLater)
+    def _(error: TryLater) -> Response:
+        return problem(_kind(error), "try again later", 503, str(error))
+
+    @app.errorhandler(HTTPException)
+    def _(error: HTTPException) -> Response:
+        status = error.code or 500
+        detail = error.description or error.name
+        if status == 404:
+            detail = f"no route {request.method} {request.path}; GET /models lists what is served."
+        elif isinstance(error, MethodNotAllowed):
+            allowed = ", ".join(sorted(error.valid_methods or ()))
+            detail = f"{request.path} does not take {request.method}; it takes {allowed}."
+        elif isinstance(error, RequestEntityTooLarge):
+            detail = f"the body is larger than {max_request_bytes} bytes (api.max_request_bytes)."
+        answer = problem(_kind(error), error.name.lower(), status, detail)
+        if isinstance(error, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return answer
+
+    @app.errorhandler(Exception)
+    def _(error: Exception) -> Response:
+        mark = uuid.uuid4().hex[:8]
+        log.exception("request failed", path=request.path, mark=mark)
+        detail = f"{error}" if isinstance(error, HotfitError) else "an error of ours."
+        return problem(
+            "internal", "internal error", 500, f"{detail} The log has the details under {mark}."
+        )
+
+
+def problem(kind: str, title: str, status: int, detail: str, **more: Any) -> Response:
+    """One problem document (RFC 9457)."""
+    content = msgspec.json.encode(
+        {
+            "type": f"urn:hotfit:problem:{kind}",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            **more,
+        }
+    )
+    return Response(content + b"\n", status, mimetype="application/problem+json")
+
+
+def _kind(error: Exception) -> str:
+    return _WORD_START.sub("-", type(error).__name__).lower()

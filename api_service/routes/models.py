@@ -1,0 +1,198 @@
+"""What is served, what exists, and pointing at a version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.access import needs
+from api_service.context import Context
+from api_service.json_io import json_response, only_fields, read_object, text_field
+from api_service.overview import model_entry
+from api_service.paging import Page
+from api_service.request_box import Kind, put_request
+from api_service.routes.naming import model_route
+from api_service.runs import rejected_versions
+from api_service.version_list import version_lines
+from api_service.worker_reports import live_reports
+from shared.errors import HotfitError, NotFound, RequestInvalid, StateConflict
+from shared.keys import Role
+from shared.manifest import Manifest
+from shared.signals import ReloadSignal, SignalUnreadable
+
+_NAMED_IN_ERRORS = 10
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("models", __name__)
+    config, table = context.config, context.table
+
+    @routes.get("/models")
+    def list_models() -> ResponseReturnValue:
+        page = Page.of(request)
+        workers, now = live_reports(config.reports_dir), context.clock()
+        slots = list(table)
+        entries = [model_entry(slot, workers, now) for slot in page.of_items(slots)]
+        return json_response(page.answer("models", entries, len(slots)), is_for_people=True)
+
+    @model_route(routes, "GET", "")
+    def show_model(model: str) -> ResponseReturnValue:
+        slot = table.slot(model)
+        workers = live_reports(config.reports_dir)
+        entry = model_entry(slot, workers, context.clock())
+        signal = _signal(context, model)
+        live = slot.current()
+        reports = [report.models[model] for report in workers if model in report.models]
+        entry |= {
+            "questions": dict(live.answerer.questions) if live else {},
+            "hold": signal.hold if signal else False,
+            "previous": signal.previous if signal else None,
+            "quarantined": {k: v for report in reports for k, v in report.quarantined.items()},
+            "receipts": [report.receipt for report in reports if report.receipt],
+            "manifest": _shown(live.manifest) if live else None,
+        }
+        return json_response(entry, is_for_people=True)
+
+    @model_route(routes, "GET", "/versions")
+    def list_versions(model: str) -> ResponseReturnValue:
+        table.slot(model)
+        page = Page.of(request)
+        lines = version_lines(
+            model,
+            context.store.versions(model),
+            rejected_versions(config.run_log_path, model),
+            _signal(context, model),
+            live_reports(config.reports_dir),
+        )
+        entries = [
+            {
+                "version": line.version,
+                "state": line.state,
+                "reason": line.reason,
+                **_manifest_part(context, model, line.version),
+            }
+            for line in page.of_items(lines)
+        ]
+        return json_response(page.answer("versions", entries, len(lines)), is_for_people=True)
+
+    def ask_for(
+        kind: Kind, model: str, will: str, reason: str, version: str | None = None
+    ) -> ResponseReturnValue:
+        answer = put_request(
+            config.requests_dir,
+            config.reports_dir,
+            context.clock(),
+            kind=kind,
+            model=model,
+            requested_by=f"API, from {request.remote_addr}",
+            will=will,
+            version=version,
+            reason=reason,
+        )
+        return json_response(answer | {"version": version} if version else answer, 202)
+
+    @model_route(routes, "POST", "/reload")
+    @needs(Role.ADMIN)
+    def reload(model: str) -> ResponseReturnValue:
+        named, reason = _version_and_reason(context, model)
+        version = named or _wanted(context, model).version
+        will = f"every worker opens {version} again under a new generation and swaps to it."
+        return ask_for("reload", model, will, reason, version)
+
+    @model_route(routes, "POST", "/rollback")
+    @needs(Role.ADMIN)
+    def rollback(model: str) -> ResponseReturnValue:
+        named, reason = _version_and_reason(context, model)
+        signal = _wanted(context, model)
+        version = named or signal.previous
+        if version is None:
+            raise StateConflict(
+                f"{signal.version} is the first version of {model}; there is no previous one."
+            )
+        if version == signal.version:
+            raise StateConflict(f"{version} is already the wanted version of {model}.")
+        if version not in context.store.versions(model):
+            raise NotFound(f"the previous version {version} of {model} is not stored any more.")
+        will = (
+            f"every worker goes from {signal.version} to {version}, which is held there:"
+            f" nothing is promoted until POST /models/{model}/release."
+        )
+        return ask_for("rollback", model, will, reason, version)
+
+    @model_route(routes, "POST", "/hold")
+    @needs(Role.ADMIN)
+    def hold(model: str) -> ResponseReturnValue:
+        reason = _only_reason(context, model)
+        signal = _wanted(context, model)
+        will = f"{signal.version} stays; nothing is promoted until POST /models/{model}/release."
+        return ask_for("hold", model, will, reason)
+
+    @model_route(routes, "POST", "/release")
+    @needs(Role.ADMIN)
+    def release(model: str) -> ResponseReturnValue:
+        reason = _only_reason(context, model)
+        _wanted(context, model)
+        return ask_for("release", model, "the next better version is promoted again.", reason)
+
+    return routes
+
+
+def _signal(context: Context, model: str) -> ReloadSignal | None:
+    try:
+        return context.store.signal(model)
+    except SignalUnreadable:
+        return None  # health says so; what is served is not in doubt
+
+
+def _wanted(context: Context, model: str) -> ReloadSignal:
+    signal = _signal(context, model)
+    if signal is None:
+        raise StateConflict(f"no version of {model} has been promoted yet.")
+    return signal
+
+
+def _only_reason(context: Context, model: str) -> str:
+    context.table.slot(model)
+    body = read_object(request, may_be_empty=True)
+    only_fields(body, "reason")
+    return text_field(body, "reason", "a text") or ""
+
+
+def _version_and_reason(context: Context, model: str) -> tuple[str | None, str]:
+    """The stored version a request names, None when it names none; and its reason."""
+    context.table.slot(model)
+    body = read_object(request, may_be_empty=True)
+    only_fields(body, "version", "reason")
+    reason = text_field(body, "reason", "a text") or ""
+    version = text_field(body, "version", "the name of a version")
+    if version is not None:
+        stored = context.store.versions(model)
+        if version not in stored:
+            shown = ", ".join(reversed(stored[-_NAMED_IN_ERRORS:])) or "none"
+            raise RequestInvalid(f"one of the stored versions ({shown})", version, "version")
+    return version, reason
+
+
+def _manifest_part(context: Context, model: str, version: str) -> dict[str, Any]:
+    try:
+        manifest = context.store.manifest(model, version)
+    except HotfitError as error:
+        return {"manifest_error": str(error)}
+    return {
+        "run_id": manifest.run_id,
+        "trained_at": manifest.trained_at,
+        "watermark": manifest.watermark.newest_record_at,
+        "metrics": manifest.metrics,
+        "promotion": manifest.promotion.reason,
+        "size_bytes": sum(entry.size_bytes for entry in manifest.files.values()),
+    }
+
+
+def _shown(manifest: Manifest) -> Any:
+    """All of it but the signature, which proves nothing once it went through here."""
+    fields = msgspec.to_builtins(manifest)
+    fields.pop("signature")
+    return fields

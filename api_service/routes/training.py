@@ -1,0 +1,120 @@
+"""Training on demand, how it stands, and the run log."""
+
+from __future__ import annotations
+
+import msgspec
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.access import needs
+from api_service.context import Context
+from api_service.json_io import json_response, only_fields, read_object, text_field
+from api_service.paging import Page
+from api_service.request_box import put_request, waiting_run
+from api_service.retrain_daemon import look_at_retrain_daemon
+from api_service.routes.naming import model_route
+from api_service.runs import list_runs, show_run
+from shared.errors import NotFound, RequestInvalid, StateConflict
+from shared.keys import Role
+from shared.run_log import RunStatus
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("training", __name__)
+    config = context.config
+
+    @model_route(routes, "POST", "/train")
+    @needs(Role.ADMIN)
+    def train(model: str) -> ResponseReturnValue:
+        _must_be_trained_here(context, model)
+        body = read_object(request, may_be_empty=True)
+        only_fields(body, "reason")
+        answer = put_request(
+            config.requests_dir,
+            config.reports_dir,
+            context.clock(),
+            kind="train",
+            model=model,
+            requested_by=f"API, from {request.remote_addr}",
+            will=f"{model} is trained with everything known, and promoted if it is better.",
+            reason=text_field(body, "reason", "a text") or "",
+        )
+        run_id = answer["request_id"]
+        url = f"/runs/{run_id}"
+        response = json_response({"run_id": run_id, "status": "queued", "url": url, **answer}, 202)
+        response.headers["Location"] = url
+        return response
+
+    @model_route(routes, "POST", "/training/cancel")
+    @needs(Role.ADMIN)
+    def cancel(model: str) -> ResponseReturnValue:
+        _must_be_trained_here(context, model)
+        body = read_object(request, may_be_empty=True)
+        only_fields(body, "reason", "run_id")
+        run_id = text_field(body, "run_id", "the id of a run")
+        answer = put_request(
+            config.requests_dir,
+            config.reports_dir,
+            context.clock(),
+            kind="cancel",
+            model=model,
+            requested_by=f"API, from {request.remote_addr}",
+            will=f"the training of {model} is stopped if it still runs; what serves stays.",
+            run_id=run_id,
+            reason=text_field(body, "reason", "a text") or "",
+        )
+        return json_response(answer, 202)
+
+    @model_route(routes, "GET", "/training")
+    def training(model: str) -> ResponseReturnValue:
+        context.table.slot(model)
+        daemon = look_at_retrain_daemon(config.reports_dir, context.clock())
+        found = daemon.report.models.get(model) if daemon.report else None
+        answer = {
+            "model": model,
+            "retrain_daemon": daemon.state,
+            "sentence": daemon.sentence,
+            "reported_at": daemon.report.updated_at if daemon.report else None,
+            **(msgspec.to_builtins(found) if found is not None else {}),
+        }
+        return json_response(answer, is_for_people=True)
+
+    @routes.get("/runs")
+    def runs() -> ResponseReturnValue:
+        page = Page.of(request, "model", "status")
+        found, total = list_runs(
+            config.run_log_path,
+            model=page.rest.get("model"),
+            status=_status(page.rest.get("status")),
+            limit=page.limit,
+            offset=page.offset,
+        )
+        return json_response(page.answer("runs", found, total), is_for_people=True)
+
+    @routes.get("/runs/<run_id>")
+    def run(run_id: str) -> ResponseReturnValue:
+        try:
+            found = show_run(config.run_log_path, run_id)
+        except NotFound:
+            waiting = waiting_run(config.requests_dir, run_id)
+            # Not in the box either: it may have gone from there into the log in between.
+            found = dict(waiting) if waiting else show_run(config.run_log_path, run_id)
+        return json_response(found, is_for_people=True)
+
+    return routes
+
+
+def _must_be_trained_here(context: Context, model: str) -> None:
+    if model in context.config.workloads:
+        return
+    context.table.slot(model)
+    raise StateConflict(f"{model} is served but not configured: there is nothing to train it from.")
+
+
+def _status(text: str | None) -> RunStatus | None:
+    if text is None:
+        return None
+    try:
+        return RunStatus(text)
+    except ValueError:
+        raise RequestInvalid(f"one of {', '.join(RunStatus)}", text, "status") from None

@@ -1,0 +1,60 @@
+"""The run log as the API shows it. Opens it to read for one request and closes it again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from shared.errors import NotFound, StorageUnavailable
+from shared.run_log import Run, RunStatus, reading
+
+_VERSIONS_LOOKED_AT = 500
+
+
+def list_runs(
+    path: Path, *, model: str | None, status: RunStatus | None, limit: int, offset: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of runs, newest first, and how many there are; none before the first start.
+
+    Raises:
+        StorageUnavailable: the log cannot be read now.
+    """
+    try:
+        with reading(path) as log:
+            runs, total = log.runs(model=model, status=status, limit=limit, offset=offset)
+    except NotFound:
+        return [], 0
+    return [_shown(run, with_details=False) for run in runs], total
+
+
+def show_run(path: Path, run_id: str) -> dict[str, Any]:
+    """One run with its details.
+
+    Raises:
+        NotFound: no such run. StorageUnavailable: the log cannot be read now.
+    """
+    with reading(path) as log:
+        return _shown(log.run(run_id), with_details=True)
+
+
+def rejected_versions(path: Path, model: str) -> dict[str, str]:
+    """Version -> verdict of the newest runs whose candidate was not promoted."""
+    try:
+        with reading(path) as log:
+            runs, _ = log.runs(model=model, limit=_VERSIONS_LOOKED_AT)
+    except (NotFound, StorageUnavailable):
+        return {}  # what is stored and served is known without the log
+    return {
+        run.version: run.verdict or "not promoted"
+        for run in runs
+        if run.status is RunStatus.SUCCEEDED and not run.promoted
+    }
+
+
+def _shown(run: Run, *, with_details: bool) -> dict[str, Any]:
+    fields = asdict(run)
+    fields.pop("idempotency_key")
+    if not with_details:
+        fields.pop("details")
+    return fields
