@@ -34,6 +34,7 @@ from shared.daemon import run_every, start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey
 from shared.model_store import ModelStore
 from shared.signals import WatcherReport
+from shared.workloads import PER_ENTITY
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -64,7 +65,8 @@ class Worker:
             self.table,
             partial(VerifyKey.read, config.public_key_path),
             drain_timeout_s=config.drain_timeout_s,
-            configured=config.workloads,
+            # A model per entity has no version of its own; entities are known by their versions.
+            configured=[name for name, kind in config.workloads.items() if kind not in PER_ENTITY],
             on_change=self.write_report,
         )
 

@@ -14,15 +14,17 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from retrain_service.buffer_file import BufferFile, buffer_path
 from retrain_service.snapshot import SnapshotInfo, read_snapshot, write_snapshot
-from retrain_service.upsert import Applied, RejectReason, to_arrow, upsert
+from retrain_service.upsert import Applied, EntityOf, RejectReason, to_arrow, upsert
 from shared.records import Batch, Cursor, from_epoch_us, to_epoch_us
 
 __all__ = [
     "Applied",
     "Buffer",
+    "EntityCount",
     "RejectReason",
     "SnapshotInfo",
     "StreamState",
@@ -60,6 +62,14 @@ class StreamStatistics:
     newest: datetime | None = None
     body_bytes: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityCount:
+    """Usable records of one entity, and how many of them are new since its watermark."""
+
+    n_usable: int = 0
+    n_new: int = 0
 
 
 class Buffer:
@@ -151,6 +161,7 @@ class Buffer:
         source: str,
         now: datetime,
         reject_reason: RejectReason,
+        entity_of: EntityOf = lambda _fields: "",
         moves_cursor: bool = True,
     ) -> Applied:
         """Take a batch in: rows, cursor and billed reads together or not at all.
@@ -166,7 +177,7 @@ class Buffer:
         Raises:
             StorageUnavailable: nothing of the batch was kept.
         """
-        incoming = to_arrow(batch.records, reject_reason)
+        incoming = to_arrow(batch.records, reject_reason, entity_of)
         has_moved = moves_cursor and batch.cursor != self.cursor(stream)
         applied, high_seq = Applied(), self._high_seq
         if not (incoming.num_rows or has_moved or batch.billed_reads):
@@ -257,6 +268,31 @@ class Buffer:
             )[0]
         )
 
+    def count_by_entity(self, watermarks: Mapping[str, int]) -> dict[str, EntityCount]:
+        """Usable records of the counted streams by entity ("" where there are none).
+
+        watermarks : entity -> the sequence number after which its records are new; 0 if absent.
+        """
+        seqs = pa.table(
+            [
+                pa.array(list(watermarks), pa.string()),
+                pa.array(list(watermarks.values()), pa.int64()),
+            ],
+            names=["entity", "seq"],
+        )
+        self._file.database.register("watermarks", seqs)
+        try:
+            rows = self._file.all(
+                "SELECT r.entity, count(*), count(*) FILTER (r.seq > coalesce(w.seq, 0))"
+                " FROM rows r JOIN streams s ON s.stream = r.stream"
+                " LEFT JOIN watermarks w ON w.entity = r.entity"
+                " WHERE r.is_counted AND s.is_counted AND NOT r.is_deleted"
+                " GROUP BY r.entity ORDER BY r.entity"
+            )
+        finally:
+            self._file.database.unregister("watermarks")
+        return {entity: EntityCount(n_usable, n_new) for entity, n_usable, n_new in rows}
+
     def statistics(self) -> dict[str, StreamStatistics]:
         """Every stream that was opened, also an empty one."""
         found = {
@@ -324,8 +360,12 @@ class Buffer:
         files = (self.path, self.path.with_name(self.path.name + ".wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
-    def snapshot(self, path: Path, streams: Sequence[str], now: datetime) -> SnapshotInfo:
+    def snapshot(
+        self, path: Path, streams: Sequence[str], now: datetime, entity: str = ""
+    ) -> SnapshotInfo:
         """Freeze `streams` into a parquet file, ordered by (stream, updated_at, id).
+
+        entity : only its records and those of no entity; "" for all records.
 
         Raises:
             StorageUnavailable: the disk is full or not writable; nothing is left at `path`.
@@ -334,8 +374,9 @@ class Buffer:
             rows = self._file.database.sql(
                 "SELECT stream, id, updated_us, body FROM rows"
                 " WHERE NOT is_deleted AND stream IN (SELECT unnest(?::VARCHAR[]))"
+                " AND (? = '' OR entity IN (?, ''))"
                 " ORDER BY stream, updated_us, id",
-                params=[list(streams)],
+                params=[list(streams), entity, entity],
             )
             return write_snapshot(rows.to_arrow_reader(50_000), path, streams, self._high_seq, now)
         except duckdb.Error as error:

@@ -18,7 +18,7 @@ import duckdb
 from shared.errors import AlreadyRunning, HotfitError, StorageUnavailable
 from shared.records import to_epoch_us
 
-FORMAT = "1"
+FORMAT = "2"
 
 _TABLES = """
 CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -30,7 +30,7 @@ CREATE TABLE streams (
 CREATE TABLE rows (
     stream VARCHAR NOT NULL, id VARCHAR NOT NULL, updated_us BIGINT NOT NULL, body VARCHAR NOT NULL,
     is_deleted BOOLEAN NOT NULL, is_counted BOOLEAN NOT NULL, reject_reason VARCHAR,
-    seq BIGINT NOT NULL
+    entity VARCHAR NOT NULL, seq BIGINT NOT NULL
 );
 CREATE TABLE reads (
     source VARCHAR NOT NULL, day DATE NOT NULL, stream VARCHAR NOT NULL, billed BIGINT NOT NULL
@@ -39,7 +39,8 @@ CREATE TABLE reads (
 
 # Reads every block of every column, so that its checksum is verified now and not in mid-training.
 _VERIFY = (
-    "SELECT bit_xor(hash(stream, id, updated_us, body, is_deleted, is_counted, reject_reason, seq))"
+    "SELECT bit_xor(hash(stream, id, updated_us, body, is_deleted, is_counted, reject_reason,"
+    " entity, seq))"
     " FROM rows",
     "SELECT bit_xor(hash(stream, origin, is_counted, cursor, caught_up_us, chores_us, inspected_us,"
     " n_without_cursor_field)) FROM streams",

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.snapshot import SnapshotInfo
-from retrain_service.training_job import JobResult, TrainingJob
+from retrain_service.trainer import library_versions
+from retrain_service.training_job import JobResult, JobSpec, TrainingJob
 from shared.run_log import Run
 
 
@@ -32,6 +33,17 @@ class CurrentRun:
     job: TrainingJob | None = None
 
 
+def spec_details(spec: JobSpec) -> dict[str, Any]:
+    """What a run is made of besides its rows."""
+    return {
+        "workload": spec.workload,
+        "parameters": spec.parameters,
+        "seed": spec.seed,
+        "libraries": library_versions(),
+        "inputs_digest": spec.inputs_digest,
+    }
+
+
 def details_of(
     current: CurrentRun, result: JobResult | None, inputs_digest: str | None
 ) -> dict[str, Any]:
@@ -43,8 +55,7 @@ def details_of(
         details["snapshot_digest"] = current.snapshot.digest
         details["records"] = current.snapshot.n_total
     if current.job is not None:
-        spec = current.job.spec
-        details |= {"parameters": spec.parameters, "inputs_digest": spec.inputs_digest}
+        details |= spec_details(current.job.spec)
     if result is not None:
         details |= {**result.details, "gates": result.gates}
     return details

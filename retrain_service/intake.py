@@ -17,6 +17,7 @@ from retrain_service.buffer import Applied, Buffer, RejectReason
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source
 from retrain_service.upkeep import Upkeep
+from retrain_service.upsert import EntityOf
 from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from shared.records import Cursor
 from shared.settings import SourceSettings, StreamSettings
@@ -81,6 +82,7 @@ class Intake:
         stream_settings: StreamSettings,
         buffer: Buffer,
         reject_reason: RejectReason,
+        entity_of: EntityOf = lambda _fields: "",
         is_counted: bool = True,
         open_source: Callable[[SourceSettings, StreamSettings], Source] = open_registered_source,
         n_sharing: int = 1,
@@ -91,6 +93,7 @@ class Intake:
         Args:
             stream_settings: with its `collection` filled in.
             reject_reason: the workload's judgement on the fields of this stream's records.
+            entity_of: the entity that fields belong to.
             is_counted: whether its records count towards the `new_records` trigger.
             n_sharing: how many intakes share the source, and so its daily budget.
             spent_elsewhere: billed reads of the same source and UTC day in other buffers.
@@ -98,6 +101,7 @@ class Intake:
         self._stream, self._source_name = stream, source_name
         self._settings, self._stream_settings = settings, stream_settings
         self._buffer, self._reject_reason, self._is_counted = buffer, reject_reason, is_counted
+        self._entity_of = entity_of
         self._open_source = open_source
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
         self._source: Source | None = None
@@ -183,6 +187,7 @@ class Intake:
                 oldest_kept=self._oldest_kept,
                 buffer=self._buffer,
                 reject_reason=self._reject_reason,
+                entity_of=self._entity_of,
             )
         return self._source
 
@@ -212,6 +217,7 @@ class Intake:
                 source=self._source_name,
                 now=now,
                 reject_reason=self._reject_reason,
+                entity_of=self._entity_of,
             )
             self._health = msgspec.structs.replace(self._health, last_read_at=now, n_failures=0)
             if batch.is_last:

@@ -1,7 +1,8 @@
-"""One model on the training side: its streams are read, its triggers asked, its run supervised.
+"""One configured model on the training side: its streams, and the trainings that live on them.
 
 The loop's thread calls everything here. Reading sources and the buffer happens on one thread
 of the keeper's own, one task at a time, so that a database that hangs holds up nobody else.
+Entities (devices, shops) are discovered from the data; each has a training of its own.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from retrain_service import publish, triggers
+from retrain_service import triggers
 from retrain_service.intake import StreamHealth
-from retrain_service.run_supervisor import RunSupervisor
+from retrain_service.job_slots import JobSlots
+from retrain_service.model_training import Decide, ModelTraining
 from retrain_service.stream_reader import Round, StreamReader
-from shared.errors import HotfitError, NotFound, StorageUnavailable, VersionUnusable
+from shared.errors import HotfitError
 from shared.keys import SigningKey
+from shared.model_names import full_name, split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
 from shared.settings import Settings
@@ -26,11 +29,11 @@ from shared.signals import Request, SourceReport, TrainingReport
 log = structlog.get_logger()
 
 RETRY_PAUSE = timedelta(seconds=10)
-HOLD_AFTER = {"rollback": True, "hold": True, "release": False}
+EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
 
 
 class ModelKeeper:
-    """Keeps one model right. See the module docstring for who may call what."""
+    """Keeps one configured model right. See the module docstring for who may call what."""
 
     def __init__(
         self,
@@ -40,89 +43,84 @@ class ModelKeeper:
         store: ModelStore,
         run_log: RunLog,
         key: SigningKey,
+        slots: JobSlots,
+        decide: Decide = triggers.decide,
     ) -> None:
         self.name = name
-        self._triggers = settings.models[name].triggers
+        self._settings = settings
         self._reader = reader
         self._store = store
         self._run_log = run_log
         self._key = key
-        self._runs = RunSupervisor(name, settings, store, run_log, key)
+        self._slots = slots
+        self._decide = decide
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
         self._reading: Future[Round] | None = None
         self._round: Round | None = None
-        self._requested: Request | None = None
-        self._decision: triggers.Decision = triggers.Wait("starting")
-        self._error: str | None = None
+        self.error: str | None = None
         self._retry_at = datetime.min.replace(tzinfo=UTC)
+        self.trainings: dict[str, ModelTraining] = {}
 
     def recover(self, now: datetime) -> None:
         """Finish or discard what a daemon that died left behind."""
-        self._runs.recover(now)
+        known = {*self._store.model_names(), *(run.model for run in self._run_log.unfinished())}
+        entities = {entity for model, entity in map(split_name, known) if model == self.name}
+        for entity in sorted(entities | (set() if self._reader.per_entity else {""})):
+            self._add_training(entity).runs.recover(now)
 
     def close(self, now: datetime) -> None:
-        """Stop a run that is under way; leave no thread, process or connection behind."""
-        self._runs.close(now)
+        """Stop runs that are under way; leave no thread, process or connection behind."""
+        for training in self.trainings.values():
+            training.runs.close(now)
         self._thread.submit(self._reader.close)
         self._thread.shutdown(wait=True)
 
-    # -- the loop's calls --------------------------------------------------------------------------
+    # -- the loop's calls ----------------------------------------------------------------------
 
     def tick(self, now: datetime) -> None:
         """One look around: at most one step each of reading, training and deciding."""
         self._collect_round(now)
-        if self._runs.tick(now):
+        ended = [training.tick(now, self._round) for training in self.trainings.values()]
+        if any(ended):
             self._reader.look_now()
-        # A run that ended may have moved the watermark: decide only on a count from where it is.
-        if self._round is not None and self._round.watermark_seq == self._watermark_seq:
-            self._decision = triggers.decide(self._state(self._round), self._triggers, now)
-            if isinstance(self._decision, triggers.Train):
-                self._begin(self._decision, now)
         if self._reading is None and now >= self._retry_at and self._reader.is_due(now):
-            self._reading = self._thread.submit(self._reader.read, now, self._watermark_seq)
+            watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
+            self._reading = self._thread.submit(self._reader.read, now, watermarks)
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
-        if request.kind == "train":
-            if self._run_log.has_run(request.id):
-                return True
-            if self._requested is None:
-                self._requested = request
-            return False  # until its run is written down: a crash in between loses nothing
-        if request.kind == "cancel":
-            self._runs.cancel(now, request.run_id, request.requested_by)
-            return True
-        self._point(request, now)
+        training = self.trainings.get(split_name(request.model)[1])
+        if training is not None:
+            return training.handle(request, now)
+        known = ", ".join(sorted(t.name for t in self.trainings.values())) or "none yet"
+        sentence = f"{request.kind} refused: there is no model {request.model}; known: {known}."
+        self._say(now, "refusal", sentence, {"request_id": request.id})
         return True
 
-    def report(self) -> TrainingReport:
-        """What the API shows of this model's training."""
+    def report(self) -> dict[str, TrainingReport]:
+        """What the API shows of each training, by full name."""
+        sources = self.sources
+        return {t.name: t.report(sources, self.error) for t in self.trainings.values()}
+
+    @property
+    def sources(self) -> list[SourceReport]:
+        """How reading each stream goes, as of the last look."""
         found = self._round
-        progress = self._runs.progress
-        signal = self._store.signal(self.name)
-        finished = self._runs.history.last_finished
-        return TrainingReport(
-            new_records=found.new_records if found else 0,
-            new_records_needed=self._triggers.new_records,
-            next_due=self._decision.reason,
-            last_run_id=finished.run_id if finished is not None else None,
-            running_run_id=self._runs.running_run_id,
-            stage=progress.stage if progress is not None else None,
-            progress=progress.fraction if progress is not None else None,
-            error=self._error,
-            hold=signal.hold if signal is not None else False,
-            n_usable_records=found.n_usable if found else 0,
-            sources=[_source_report(health, found.n_records) for health in found.health]
-            if found
-            else [],
-        )
+        if found is None:
+            return []
+        return [_source_report(health, found.n_records) for health in found.health]
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Everything that is in the source has been read at least once."""
+        return self._round is not None and self._round.is_caught_up
 
     @property
     def billed_today(self) -> Mapping[str, int]:
         """Billed reads of this UTC day by source, as of the last look."""
         return self._round.billed_today if self._round else {}
 
-    # -- reading and deciding --------------------------------------------------------------------
+    # -- reading -------------------------------------------------------------------------------
 
     def _collect_round(self, now: datetime) -> None:
         if self._reading is None or not self._reading.done():
@@ -135,83 +133,48 @@ class ModelKeeper:
             self._reader.look_now()
             self._retry_at = now + RETRY_PAUSE
             return
-        self._error = None
+        self.error = None
         for change in found.changes:
-            kind = "source" if change.state in ("ok", "catching_up") else "source_outage"
-            self._runs.say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
+            kind = EVENT_OF_STATE.get(change.state, "source_outage")
+            self._say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
         if found.notice:
-            self._runs.say(now, "buffer", found.notice)
+            self._say(now, "buffer", found.notice)
         self._round = found
-        if found.watermark_seq != self._watermark_seq:
+        if self._reader.per_entity:
+            for entity in sorted(found.by_entity.keys() - self.trainings.keys() - {""}):
+                self._say(now, "entity", f"{full_name(self.name, entity)} is new in the data.")
+                self._add_training(entity)
+        if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
             self._reader.look_now()
+
+    def _add_training(self, entity: str) -> ModelTraining:
+        training = ModelTraining(
+            full_name(self.name, entity),
+            self._settings,
+            self._store,
+            self._run_log,
+            self._key,
+            self._slots,
+            lambda entity, path, at: self._thread.submit(self._reader.snapshot, path, at, entity),
+            self._decide,
+        )
+        self.trainings[entity] = training
+        return training
 
     def _set_error(self, error: Exception, now: datetime) -> None:
         is_ours = isinstance(error, HotfitError)
         sentence = str(error) if is_ours else f"reading failed: {type(error).__name__}: {error}"
-        if sentence != self._error:
-            self._error = sentence
-            self._runs.say(now, "error", sentence)
+        if sentence != self.error:
+            self.error = sentence
+            self._say(now, "error", sentence)
             if not is_ours:
                 log.error("unexpected", model=self.name, exc_info=error)
 
-    @property
-    def _watermark_seq(self) -> int:
-        finished = self._runs.history.last_finished
-        return (finished.high_seq or 0) if finished is not None else 0
-
-    def _state(self, found: Round) -> triggers.TrainingState:
-        history = self._runs.history
-        finished = history.last_finished
-        request = self._requested
-        return triggers.TrainingState(
-            new_records=found.new_records,
-            watermark_seq=self._watermark_seq,
-            runs_since_finished=history.runs_since,
-            last_finished_at=finished.finished_at if finished is not None else None,
-            last_ended_at=history.last_ended_at,
-            failures_in_a_row=history.failures_in_a_row,
-            has_champion=self._store.signal(self.name) is not None,
-            is_running=self._runs.running_run_id is not None,
-            is_catching_up=not found.is_caught_up,
-            n_usable_records=found.n_usable,
-            requested=(request.id, request.requested_by) if request is not None else None,
-        )
-
-    def _begin(self, decision: triggers.Train, now: datetime) -> None:
-        request = self._requested if decision.trigger == "manual" else None
-        if request is not None:
-            self._requested = None
-        self._runs.begin(
-            decision,
-            request,
-            lambda path, at: self._thread.submit(self._reader.snapshot, path, at),
-            now,
-        )
-
-    # -- pointing at versions ---------------------------------------------------------------------
-
-    def _point(self, request: Request, now: datetime) -> None:
-        """rollback, reload, hold and release all name a version under a new generation."""
-        signal = self._store.signal(self.name)
-        version = request.version or (signal.version if signal is not None else None)
-        is_held = signal.hold if signal is not None else False
-        reason = request.reason or f"{request.kind} asked for by {request.requested_by}"
-        try:
-            if version is None:
-                raise NotFound(f"model {self.name} has no version yet.")
-            publish.point_back(
-                self._store,
-                self.name,
-                version,
-                key=self._key.verify_key,
-                reason=reason,
-                hold=HOLD_AFTER.get(request.kind, is_held),
-                now=now,
-            )
-        except (NotFound, VersionUnusable, StorageUnavailable) as error:
-            self._runs.say(now, "refusal", f"{request.kind} refused: {error}")
-        else:
-            self._runs.say(now, request.kind, f"{version} is wanted now: {reason}.")
+    def _say(
+        self, now: datetime, kind: str, sentence: str, details: Mapping[str, str] | None = None
+    ) -> None:
+        self._run_log.add_event(now, self.name, kind, sentence, details=details)
+        log.info(kind, model=self.name, sentence=sentence)
 
 
 def _source_report(health: StreamHealth, n_records: Mapping[str, int]) -> SourceReport:

@@ -14,15 +14,22 @@ from functools import partial
 
 import structlog
 
+from retrain_service import triggers
+from retrain_service.event_box import collect_events
+from retrain_service.job_slots import JobSlots
 from retrain_service.model_keeper import ModelKeeper
+from retrain_service.model_training import Decide
+from retrain_service.onlookers import Onlookers
 from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
 from shared.errors import StorageUnavailable
 from shared.keys import SigningKey, ensure_api_keys
+from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
 from shared.settings import Settings
 from shared.signals import (
+    EVENT_PREFIX,
     RETRAIN_REPORT_NAME,
     Request,
     RetrainReport,
@@ -41,8 +48,20 @@ REPORT_PERIOD = timedelta(seconds=5)
 class RetrainLoop:
     """initialize → tick … tick → shutdown, all on one thread."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, *, only: str | None = None, decide: Decide = triggers.decide
+    ) -> None:
+        """Prepare.
+
+        Args:
+            only: keep this configured model alone, and leave requests and events of the API to
+                the daemon.
+            decide: when to train.
+        """
         self._settings = settings
+        self._only = only
+        self._decide = decide
+        self._onlookers: Onlookers | None = None
         self._keepers: dict[str, ModelKeeper] = {}
         self._run_log: RunLog | None = None
         self._started_at: datetime | None = None
@@ -68,8 +87,12 @@ class RetrainLoop:
         key = SigningKey.read_or_create(settings.keys_dir)
         ensure_api_keys(settings.keys_dir)
         store = ModelStore(settings.models_dir)
+        slots = JobSlots(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
+        self._onlookers = Onlookers(settings, self._run_log)
         for name, workload in workloads.items():
+            if self._only not in (None, name):
+                continue
             source = settings.models[name].source
             reader = StreamReader(
                 name,
@@ -82,14 +105,18 @@ class RetrainLoop:
                 ),
                 spent_elsewhere=partial(self._spent, name),
             )
-            keeper = ModelKeeper(name, settings, reader, store, self._run_log, key)
+            keeper = ModelKeeper(
+                name, settings, reader, store, self._run_log, key, slots, self._decide
+            )
             keeper.recover(now)
             self._keepers[name] = keeper
         self._started_at = now
 
     def tick(self, now: datetime) -> None:
         """Look around once."""
-        self._handle_requests(now)
+        if self._only is None:
+            self._handle_requests(now)
+            self._collect_events(now)
         for name, keeper in self._keepers.items():
             try:
                 keeper.tick(now)
@@ -97,12 +124,20 @@ class RetrainLoop:
                 self._trouble(name, error)
             else:
                 self._troubles.pop(name, None)
+        if self._onlookers is not None:
+            self._onlookers.look(now)
         self._report(now)
+
+    def keeper(self, model: str) -> ModelKeeper:
+        """The keeper of a configured model."""
+        return self._keepers[model]
 
     def shutdown(self, now: datetime) -> None:
         """Stop runs under way and close everything; nothing is left but the files."""
         for keeper in self._keepers.values():
             keeper.close(now)
+        if self._onlookers is not None:
+            self._onlookers.close()
         if self._run_log is not None:
             self._run_log.close()
         (self._settings.reports_dir / RETRAIN_REPORT_NAME).unlink(missing_ok=True)
@@ -125,8 +160,27 @@ class RetrainLoop:
             if name != model
         )
 
+    def _collect_events(self, now: datetime) -> None:
+        assert self._run_log is not None
+        try:
+            collect_events(self._settings.requests_dir, self._run_log, self._names(), now)
+        except Exception as error:  # noqa: BLE001 - as above; the files wait
+            self._trouble("events", error)
+        else:
+            self._troubles.pop("events", None)
+
+    def _names(self) -> dict[str, list[str]]:
+        """Every name a caller may use -> the trainings it means: one, or all of a model's."""
+        names: dict[str, list[str]] = {}
+        for name, keeper in self._keepers.items():
+            names[name] = [training.name for training in keeper.trainings.values()]
+            names |= {full: [full] for full in names[name]}
+        return names
+
     def _handle_requests(self, now: datetime) -> None:
         for path in sorted(self._settings.requests_dir.glob("*.json")):
+            if path.name.startswith(EVENT_PREFIX):
+                continue
             try:
                 request = read_struct(path, Request)
             except SignalUnreadable as error:
@@ -135,7 +189,11 @@ class RetrainLoop:
                 continue
             if request is None:
                 continue
-            keeper = self._keepers.get(request.model)
+            if request.kind == "prune" and self._onlookers is not None:
+                self._onlookers.prune(now, request.id)
+                path.unlink(missing_ok=True)
+                continue
+            keeper = self._keepers.get(split_name(request.model)[0])
             if keeper is None:
                 log.warning("request_refused", sentence=f"no model {request.model!r} is configured")
                 path.unlink(missing_ok=True)
@@ -149,7 +207,11 @@ class RetrainLoop:
                 path.unlink(missing_ok=True)
 
     def _report(self, now: datetime) -> None:
-        models = {name: keeper.report() for name, keeper in self._keepers.items()}
+        models = {
+            name: report
+            for keeper in self._keepers.values()
+            for name, report in keeper.report().items()
+        }
         is_fresh = self._reported_at is not None and now - self._reported_at < REPORT_PERIOD
         if is_fresh and models == self._reported:
             return

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -68,9 +69,16 @@ class RunSupervisor:
         job = self._current.job
         return job.progress() if job is not None else JobProgress("queued", 0.0)
 
-    def say(self, now: datetime, kind: str, sentence: str, run_id: str | None = None) -> None:
+    def say(
+        self,
+        now: datetime,
+        kind: str,
+        sentence: str,
+        run_id: str | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         """Write an event down and log it, once."""
-        self._run_log.add_event(now, self.model, kind, sentence, run_id=run_id)
+        self._run_log.add_event(now, self.model, kind, sentence, run_id=run_id, details=details)
         log.info(kind, model=self.model, run_id=run_id, sentence=sentence)
 
     # -- life ------------------------------------------------------------------------------------
@@ -180,7 +188,7 @@ class RunSupervisor:
 
     def _start_job(self, current: CurrentRun, snapshot: SnapshotInfo, now: datetime) -> None:
         run_id = current.run.run_id
-        self._run_log.start_run(run_id, now, snapshot.high_seq)
+        self._run_log.start_run(run_id, now, snapshot.high_seq, details_of(current, None, None))
         try:
             spec = build_spec(
                 current.run,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from retrain_service.buffer import Buffer, SnapshotInfo, buffer_path
+from retrain_service.buffer import Buffer, EntityCount, SnapshotInfo, buffer_path
 from retrain_service.intake import Intake, StreamHealth
+from shared.model_names import entity_name
 from shared.settings import ModelSettings, Settings
 from shared.workloads.base import Workload
 
@@ -22,16 +24,18 @@ from shared.workloads.base import Workload
 class Round:
     """What one look at all streams came to.
 
-    new_records : usable records that changed after `watermark_seq`.
+    watermarks : entity -> the number after which its records were counted as new.
+    by_entity : entity ("" where there are none) -> its usable and its new records.
+    read_until : what was committed before this has been read from every stream; None: not yet.
     changes : streams whose state changed in this round; to be written down once.
     billed_today : source -> billed reads of this UTC day by this model.
     """
 
-    watermark_seq: int
-    new_records: int
-    n_usable: int
+    watermarks: Mapping[str, int]
+    by_entity: Mapping[str, EntityCount]
     n_records: Mapping[str, int]
     is_caught_up: bool
+    read_until: datetime | None
     health: tuple[StreamHealth, ...]
     changes: tuple[StreamHealth, ...]
     billed_today: Mapping[str, int]
@@ -61,6 +65,10 @@ class StreamReader:
         self._must_look = True
         self._has_more = False
 
+    @property
+    def per_entity(self) -> bool:
+        return self._workload.per_entity
+
     # -- any thread ------------------------------------------------------------------------------
 
     def is_due(self, now: datetime) -> bool:
@@ -75,7 +83,7 @@ class StreamReader:
 
     # -- the reader thread -------------------------------------------------------------------------
 
-    def read(self, now: datetime, watermark_seq: int) -> Round:
+    def read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
         """Poll every stream that is due, at most a few pages each, and count.
 
         Raises:
@@ -88,25 +96,21 @@ class StreamReader:
         statistics = buffer.statistics()
         source = self._model.source
         return Round(
-            watermark_seq=watermark_seq,
-            new_records=buffer.counted_since(watermark_seq),
-            n_usable=sum(
-                statistics[stream.name].n_usable
-                for stream in self._workload.streams
-                if stream.is_counted and stream.name in statistics
-            ),
+            watermarks=watermarks,
+            by_entity=buffer.count_by_entity(watermarks),
             n_records={name: found.n_records for name, found in statistics.items()},
             is_caught_up=all(intake.is_caught_up for intake in self._intakes),
+            read_until=self._read_until(),
             health=tuple(intake.health for intake in self._intakes),
             changes=tuple(result.change for result in results if result.change is not None),
             billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
             notice=buffer.take_notice(),
         )
 
-    def snapshot(self, path: Path, now: datetime) -> SnapshotInfo:
-        """Freeze all streams into a parquet file."""
+    def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:
+        """Freeze all streams, or one entity's part of them, into a parquet file."""
         names = [stream.name for stream in self._workload.streams]
-        return self._open(now).snapshot(path, names, now)
+        return self._open(now).snapshot(path, names, now, entity)
 
     def close(self) -> None:
         """Leave no connection and no lock on the buffer behind."""
@@ -116,6 +120,16 @@ class StreamReader:
         if self._buffer is not None:
             self._buffer.close()
             self._buffer = None
+
+    def _read_until(self) -> datetime | None:
+        times = [intake.health.last_read_at for intake in self._intakes]
+        read = [at for at in times if at is not None]
+        lag = timedelta(seconds=self._settings.sources[self._model.source].lag_s)
+        return min(read) - lag if read and len(read) == len(times) else None
+
+    def _entity_of(self, stream: str, fields: Mapping[str, Any]) -> str:
+        raw = self._workload.entity_of(stream, fields)
+        return entity_name(raw) if raw is not None else ""
 
     def _open(self, now: datetime) -> Buffer:
         if self._buffer is None:
@@ -129,6 +143,7 @@ class StreamReader:
                     stream_settings=self._model.stream(stream.name),
                     buffer=self._buffer,
                     reject_reason=partial(self._workload.reject_reason, stream.name),
+                    entity_of=partial(self._entity_of, stream.name),
                     is_counted=stream.is_counted,
                     n_sharing=self._n_sharing,
                     spent_elsewhere=partial(self._spent_elsewhere, self._model.source),

@@ -1,39 +1,24 @@
-"""When to train: state + now → Decision. Pure; knows no database, no clock and no process."""
+"""When to train: state + now → Decision. Pure; knows no database, no clock and no process.
+
+Triggers are OR-ed and level-triggered: each stays due until a run that covers it has finished,
+so that a brake, a failure, a cancel or a crash delays it and never loses it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from retrain_service.schedule import cron_moment, interval_moment
+from retrain_service.training_state import RunUnderWay, TrainingState
 from shared.settings import TriggerSettings
 
 LONGEST_BACKOFF = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingState:
-    """All that a decision rests on.
-
-    new_records : usable records that changed since the last *finished* run, so that a failure
-        never loses the count.
-    runs_since_finished : runs of any outcome since then; makes each attempt's key its own.
-    last_finished_at, last_ended_at : end of the last run that succeeded, and of any run.
-    failures_in_a_row : runs that failed since one succeeded.
-    is_catching_up : a stream is still bringing records that were there before.
-    requested : id of a person's request that waits, and by whom.
-    """
-
-    new_records: int
-    watermark_seq: int
-    runs_since_finished: int
-    last_finished_at: datetime | None
-    last_ended_at: datetime | None
-    failures_in_a_row: int
-    has_champion: bool
-    is_running: bool
-    is_catching_up: bool
-    n_usable_records: int
-    requested: tuple[str, str] | None = None
+_DAY = timedelta(days=1)
+# Where time-like triggers count from when no finished run is known.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +31,35 @@ class Train:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """Stop the run under way and start this one in its place."""
+
+    trigger: str
+    reason: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
-    """Do not train now; `reason` says what will start the next run."""
+    """Do not train now.
+
+    reason : what will start the next run, or what holds back one that is due.
+    trigger : the trigger that is due and held back; None when nothing is due.
+    until : when that ends, or when the next moment comes; None when no time is known.
+    """
 
     reason: str
+    trigger: str | None = None
+    until: datetime | None = None
 
 
-Decision = Train | Wait
+Decision = Train | Replace | Wait
 
 
 def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> Decision:
-    """Decide whether to train now. Triggers are OR-ed; a person's request passes the brakes."""
-    if state.is_running:
-        return Wait("a run is under way")
+    """Decide whether to train now. A person's request passes the brakes."""
+    if state.running is not None:
+        return _beside(state.running, state, settings, now)
     if state.requested is not None:
         request_id, who = state.requested
         return Train("manual", f"asked for by {who}", f"manual:{request_id}")
@@ -66,55 +67,257 @@ def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> De
         return Wait("there is no usable record yet")
     if state.is_catching_up:
         return Wait("first reading the records that are already there")
+    due = _all_due(state, settings, now)
+    if not due:
+        return _nothing_due(state, settings, now)
+    reason = "; ".join(due.values())
+    trigger = next(iter(due))
     if (brake := _brake(state, settings, now)) is not None:
-        return Wait(brake)
-    attempt = f"{state.watermark_seq}:{state.runs_since_finished}"
-    if not state.has_champion and state.last_finished_at is None:
-        return Train("first", "there is no model yet", f"first:{attempt}")
-    if settings.new_records and state.new_records >= settings.new_records:
-        reason = f"{state.new_records} new records (every {settings.new_records})"
-        return Train("new_records", reason, f"new_records:{attempt}")
-    due_at = _due_at(state, settings)
-    if due_at is not None and now >= due_at:
-        reason = f"the last run ended at {_minute(state.last_finished_at)}, every {settings.every}"
-        return Train("every", reason, f"every:{attempt}")
-    return Wait(_next_due(state, settings, due_at))
+        until, why = brake
+        sentence = f"{reason}; {why}: waits until {_when(until, settings)}"
+        return Wait(sentence, trigger, until)
+    return Train(trigger, reason, _key(state.last_number))
 
 
-def _brake(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
-    if state.last_ended_at is None:
+def _key(last_number: int) -> str:
+    """One run follows each run: whatever decides, and however often, the log takes one."""
+    return f"after:{last_number}"
+
+
+def _beside(
+    running: RunUnderWay, state: TrainingState, settings: TriggerSettings, now: datetime
+) -> Decision:
+    """What becomes of a trigger that comes due while a run is under way."""
+    if state.requested is not None:
+        request_id, who = state.requested
+        if settings.overlap == "replace":
+            return Replace("manual", f"asked for by {who}", f"manual:{request_id}")
+        return Wait(f"a run is under way; the one asked for by {who} follows", "manual")
+    if settings.overlap == "skip":
+        return Wait("a run is under way")
+    # As if the run under way had finished: what it does not cover is due beside it.
+    events = state.events
+    beside = replace(
+        state,
+        running=None,
+        covered_at=running.requested_at,
+        finished_at=None,
+        last_ended_at=running.requested_at,
+        failures_in_a_row=0,
+        n_abandoned=0,
+        n_cancelled=0,
+        lost_request=None,
+        has_finished=True,
+        new_records=max(0, state.new_records - running.new_records),
+        events=events if events is not None and events.last_at > running.requested_at else None,
+        champion_libraries=None,
+    )
+    due = _all_due(beside, settings, now)
+    if not due:
+        return Wait("a run is under way")
+    reason = "; ".join(due.values())
+    trigger = next(iter(due))
+    waits = Wait(f"a run is under way; one more follows: {reason}", trigger)
+    if settings.overlap == "queue" or running.trigger == "manual" or running.is_replacement:
+        # A person's run is a person's to stop. And a run that took another's place is left to
+        # finish: triggers that come faster than runs end would else never let one through.
+        return waits
+    if (brake := _brake(beside, settings, now)) is not None:
+        until, why = brake
+        sentence = f"{waits.reason}; {why}: not before {_when(until, settings)}"
+        return Wait(sentence, trigger, until)
+    return Replace(trigger, reason, _key(running.number))
+
+
+# -- triggers ------------------------------------------------------------------------------------
+
+
+def _all_due(state: TrainingState, settings: TriggerSettings, now: datetime) -> Mapping[str, str]:
+    """Every trigger that is due with its sentence; the first one names the run."""
+    if not state.has_champion and not state.has_finished:
+        return {"first": "there is no model yet"}
+    found = {
+        "manual": _lost_request(state),
+        "new_records": _new_records(state, settings),
+        "event": _event(state, settings, now),
+        "cron": _cron(state, settings, now),
+        "every": _every(state, settings, now),
+        "environment": _environment(state, settings),
+    }
+    return {trigger: reason for trigger, reason in found.items() if reason is not None}
+
+
+def _lost_request(state: TrainingState) -> str | None:
+    if state.lost_request is None:
         return None
-    if state.failures_in_a_row:
-        pause = min(
-            settings.failure_backoff * 2 ** min(state.failures_in_a_row - 1, 20), LONGEST_BACKOFF
-        )
-        if now < state.last_ended_at + pause:
-            until = _minute(state.last_ended_at + pause)
-            return f"the last {_times(state.failures_in_a_row)} failed; waits until {until}"
-    if now < state.last_ended_at + settings.min_interval:
-        until = _minute(state.last_ended_at + settings.min_interval)
-        return f"the last run was a short while ago; waits until {until}"
-    return None
+    return f"{state.lost_request}, again: the run before did not come to its end"
 
 
-def _due_at(state: TrainingState, settings: TriggerSettings) -> datetime | None:
-    if settings.every is None or state.last_finished_at is None:
+def _new_records(state: TrainingState, settings: TriggerSettings) -> str | None:
+    if not settings.new_records or state.new_records < settings.new_records:
         return None
-    return state.last_finished_at + settings.every
+    return f"{state.new_records} new records (every {settings.new_records})"
 
 
-def _next_due(state: TrainingState, settings: TriggerSettings, due_at: datetime | None) -> str:
-    ways = []
+def _event(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
+    events = _pending_events(state, settings)
+    if events is None or now < events.due_at or state.read_until is None:
+        return None
+    # A run on rows read before the event would answer it without having seen what it told of.
+    if state.read_until < (events.first_at if now >= events.latest_at else events.last_at):
+        return None
+    return f"{_count(events.n, 'event')} since {_when(events.first_at, settings)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    first_at: datetime
+    last_at: datetime
+    n: int
+    due_at: datetime
+    latest_at: datetime
+
+
+def _pending_events(state: TrainingState, settings: TriggerSettings) -> _Pending | None:
+    events = state.events
+    if not settings.event or events is None:
+        return None
+    first_at = events.first_at
+    if state.covered_at is not None:
+        # Of a burst that goes on, the finished run answered what came before it.
+        first_at = min(max(first_at, state.covered_at), events.last_at)
+    latest_at = first_at + settings.max_wait
+    due_at = min(events.last_at + settings.debounce, latest_at)
+    return _Pending(first_at, events.last_at, events.n, due_at, latest_at)
+
+
+def _answered_until(state: TrainingState, settings: TriggerSettings) -> datetime:
+    """Moments up to here need no run of their own."""
+    covered_at = state.covered_at or LONG_AGO
+    if settings.overlap == "skip" and state.finished_at is not None:
+        return max(covered_at, state.finished_at)
+    return covered_at
+
+
+def _cron(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
+    found = cron_moment(settings.cron, settings.time_zone, _answered_until(state, settings))
+    if found is None or now < found[0]:
+        return None
+    if state.covered_at is None:
+        return f'cron "{found[1]}", and no run is known to have finished'
+    return f'cron "{found[1]}" at {_when(found[0], settings)}'
+
+
+def _every(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
+    if not settings.every:
+        return None
+    spoken = _spoken(settings.every)
+    if state.covered_at is None:
+        return f"every {spoken}, and no run is known to have finished"
+    if now < _next_interval(state.covered_at, settings.every, state, settings):
+        return None
+    return f"every {spoken}, and the last run was asked for at {_when(state.covered_at, settings)}"
+
+
+def _next_interval(
+    covered_at: datetime, every: timedelta, state: TrainingState, settings: TriggerSettings
+) -> datetime:
+    after = _answered_until(state, settings)
+    return interval_moment(every, settings.time_zone, covered_at, after)
+
+
+def _environment(state: TrainingState, settings: TriggerSettings) -> str | None:
+    if not settings.environment or state.champion_libraries is None:
+        return None
+    changes = changed_libraries(state.champion_libraries, state.libraries)
+    trained_with = state.finished_libraries
+    # Tried under these libraries already, and not promoted: once is enough.
+    was_tried = trained_with is not None and not changed_libraries(trained_with, state.libraries)
+    return "libraries changed: " + ", ".join(changes) if changes and not was_tried else None
+
+
+def changed_libraries(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """What differs, as "numpy 2.2.0 → 2.3.1".
+
+    Python is compared by its major and minor number, libraries exactly: a stored estimator is
+    only promised to open with the very version that wrote it. What one side alone has recorded
+    says nothing about a change.
+    """
+    return [
+        f"{name} {before} → {now[name]}"
+        for name, before in then.items()
+        if name in now and _compared(name, before) != _compared(name, now[name])
+    ]
+
+
+def _compared(name: str, version: str) -> str:
+    return ".".join(version.split(".")[:2]) if name == "python" else version
+
+
+# -- brakes --------------------------------------------------------------------------------------
+
+
+def _brake(
+    state: TrainingState, settings: TriggerSettings, now: datetime
+) -> tuple[datetime, str] | None:
+    """The brake that holds longest: until when, and why. None when nothing holds."""
+    found: list[tuple[datetime, str]] = []
+    if state.last_ended_at is not None:
+        # A restart in the middle of a run is free; that it happens again and again is a failure.
+        failures = state.failures_in_a_row + state.n_cancelled + max(0, state.n_abandoned - 1)
+        if failures:
+            pause = min(settings.failure_backoff * 2 ** min(failures - 1, 20), LONGEST_BACKOFF)
+            why = f"{_count(failures, 'run')} in a row did not finish"
+            found.append((state.last_ended_at + pause, why))
+        why = f"at least {_spoken(settings.min_interval)} between two runs"
+        found.append((state.last_ended_at + settings.min_interval, why))
+    today = [at for at in state.recent_requests if at > now - _DAY]
+    if settings.max_runs_per_day and len(today) >= settings.max_runs_per_day:
+        why = f"{_count(len(today), 'run')} in 24 h, at most {settings.max_runs_per_day}"
+        found.append((today[-settings.max_runs_per_day] + _DAY, why))
+    longest = max(found, default=None)
+    return longest if longest is not None and now < longest[0] else None
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+def _nothing_due(state: TrainingState, settings: TriggerSettings, now: datetime) -> Wait:
+    """What will start the next run."""
+    ways, moments = [], []
     if settings.new_records:
         ways.append(f"after {settings.new_records - state.new_records} more new records")
-    if due_at is not None:
-        ways.append(f"at {_minute(due_at)}")
-    return " or ".join(ways) or "only when asked for"
+    if (events := _pending_events(state, settings)) is not None:
+        what = _count(events.n, "event")
+        if now < events.due_at:
+            moments.append(events.due_at)
+            ways.append(f"at {_when(events.due_at, settings)} for {what}")
+        else:
+            ways.append(f"for {what} as soon as the source has been read after it")
+    answered = _answered_until(state, settings)
+    cron = cron_moment(settings.cron, settings.time_zone, answered)
+    times = [cron[0]] if cron is not None else []
+    if settings.every and state.covered_at is not None:
+        times.append(_next_interval(state.covered_at, settings.every, state, settings))
+    if times:
+        moments.append(min(times))
+        ways.append(f"at {_when(min(times), settings)}")
+    return Wait(" or ".join(ways) or "only when asked for", None, min(moments, default=None))
 
 
-def _minute(at: datetime | None) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%S UTC") if at is not None else "never"
+def _when(at: datetime, settings: TriggerSettings) -> str:
+    if settings.time_zone == "UTC":
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at.astimezone(ZoneInfo(settings.time_zone)):%Y-%m-%d %H:%M:%S} {settings.time_zone}"
 
 
-def _times(n: int) -> str:
-    return "run" if n == 1 else f"{n} runs"
+def _spoken(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= unit_s and seconds % unit_s == 0 and (unit != "d" or seconds > unit_s):
+            return f"{seconds // unit_s:.0f} {unit}"
+    return f"{seconds:g} s"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from retrain_service.buffer import Applied, Buffer, RejectReason
 from retrain_service.sources.base import Source
+from retrain_service.upsert import EntityOf
 from shared.settings import SourceSettings
 
 PERIOD = timedelta(days=1)
@@ -31,11 +32,13 @@ class Upkeep:
         oldest_kept: Callable[[datetime], datetime | None],
         buffer: Buffer,
         reject_reason: RejectReason,
+        entity_of: EntityOf,
     ) -> None:
         self._source, self._source_name = source, source_name
         self._stream, self._settings = stream, settings
         self._oldest_kept = oldest_kept
         self._buffer, self._reject_reason = buffer, reject_reason
+        self._entity_of = entity_of
 
     def is_due(self, now: datetime) -> bool:
         return self._is_inspection_due(now) or self._is_second_look_due(now)
@@ -93,6 +96,7 @@ class Upkeep:
                 source=self._source_name,
                 now=now,
                 reject_reason=self._reject_reason,
+                entity_of=self._entity_of,
                 moves_cursor=False,
             )
             if batch.is_last or (batch.records and batch.records[-1].updated_at > end):

@@ -19,6 +19,9 @@ from shared.records import Record, to_epoch_us
 RejectReason = Callable[[Mapping[str, Any]], str | None]
 """None when a record's fields can be learnt from; otherwise why not, in a few words."""
 
+EntityOf = Callable[[Mapping[str, Any]], str]
+"""The entity a record's fields belong to, as a name; "" where the model has no entities."""
+
 # Sorted keys: a source may give the fields of an unchanged document in another order.
 _encode_fields = msgspec.json.Encoder(order="sorted").encode
 
@@ -30,6 +33,7 @@ _INCOMING = pa.schema(
         ("is_deleted", pa.bool_()),
         ("is_counted", pa.bool_()),
         ("reject_reason", pa.string()),
+        ("entity", pa.string()),
     ]
 )
 
@@ -84,7 +88,7 @@ def upsert(file: BufferFile, stream: str, incoming: pa.Table, high_seq: int) -> 
         )
         database.execute(
             "INSERT INTO rows SELECT ?, id, updated_us, body, is_deleted, is_counted,"
-            " reject_reason, ? + nth FROM changed",
+            " reject_reason, entity, ? + nth FROM changed",
             [stream, high_seq],
         )
         database.execute(
@@ -96,11 +100,14 @@ def upsert(file: BufferFile, stream: str, incoming: pa.Table, high_seq: int) -> 
     return Applied(n_new, n_changed, n_deleted, n_unchanged), high_seq + n_all
 
 
-def to_arrow(records: Sequence[Record], reject_reason: RejectReason) -> pa.Table:
+def to_arrow(
+    records: Sequence[Record], reject_reason: RejectReason, entity_of: EntityOf
+) -> pa.Table:
     """One row per id, the reject reason judged; the bodies as JSON text."""
     by_id = {record.id: record for record in records}  # the later one is the newer one
     rows = list(by_id.values())
     reasons = [None if row.is_deleted else _judge(row, reject_reason) for row in rows]
+    entities = ["" if row.is_deleted else _entity(row, entity_of) for row in rows]
     bodies = [b"{}" if row.is_deleted else _encode_fields(row.fields) for row in rows]
     return pa.table(
         [
@@ -113,9 +120,17 @@ def to_arrow(records: Sequence[Record], reject_reason: RejectReason) -> pa.Table
                 pa.bool_(),
             ),
             pa.array(reasons, pa.string()),
+            pa.array(entities, pa.string()),
         ],
         schema=_INCOMING,
     )
+
+
+def _entity(record: Record, entity_of: EntityOf) -> str:
+    try:
+        return entity_of(record.fields)
+    except Exception:  # noqa: BLE001 - a record too odd to say whose it is belongs to nobody
+        return ""
 
 
 def _judge(record: Record, reject_reason: RejectReason) -> str | None:

@@ -88,14 +88,21 @@ def start_logging(log_format: Literal["auto", "text", "json"], daemon: str) -> N
 
 
 class _NeverFails(io.TextIOBase):
-    """A log that cannot be written (disk full, reader gone) must not stop what it tells of."""
+    """A log that cannot be written (disk full, reader gone) must not stop what it tells of.
+
+    Whole lines only: several processes write to one file, and unbuffered parts would mix.
+    """
 
     def __init__(self, target: TextIO) -> None:
         self._target = target
+        self._line = ""
 
     def write(self, text: str) -> int:
-        with suppress(OSError, ValueError):
-            self._target.write(text)
+        self._line += text
+        if text.endswith("\n"):
+            line, self._line = self._line, ""
+            with suppress(OSError, ValueError):
+                self._target.write(line)
         return len(text)
 
     def flush(self) -> None:

@@ -3,13 +3,14 @@
 Used by the API before a swap and by the retrain daemon for the trial load before a promotion,
 so that what passed the trial is what serves. Decides nothing, swaps nothing.
 `python -m shared.model_loader DIRECTORY PUBLIC_KEY MODEL VERSION` does it in a process of its own
-and prints one JSON line: the timings, or the error.
+and prints one JSON line: what was measured, or the error.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from shared.workloads import open_workload
 from shared.workloads.base import Answerer, GoldenRequest, check_features
 
 WARM_ROUNDS = 3
+LATENCY_ROUNDS = 5
 
 
 class GoldenAnswer(msgspec.Struct, frozen=True):
@@ -202,10 +204,35 @@ def _is_number(value: object) -> bool:
 
 
 class TrialResult(msgspec.Struct, frozen=True):
-    """What a trial load printed: `error` is None when the version may serve."""
+    """What a trial load printed: `error` is None when the version may serve.
+
+    memory_mb : resident memory of the process with nothing but this version in it.
+    size_mb : all files that the manifest names. latency_ms : of the slowest golden request, warm;
+        the median of several rounds.
+    """
 
     error: str | None
     timings_ms: dict[str, float] = {}
+    n_goldens: int = 0
+    memory_mb: float | None = None
+    size_mb: float | None = None
+    latency_ms: float | None = None
+
+
+def _resident_mb() -> float:
+    import psutil  # only the trial measures
+
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def _latency_ms(answerer: Answerer, golden: GoldenRequest) -> float:
+    """The median over a few rounds, so that one interruption does not decide."""
+    took_ms = []
+    for _ in range(LATENCY_ROUNDS):
+        started = time.perf_counter()
+        answerer.answer(golden.question, golden.request, golden.now)
+        took_ms.append((time.perf_counter() - started) * 1e3)
+    return statistics.median(took_ms)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -217,7 +244,15 @@ def main(arguments: Sequence[str]) -> int:
     except HotfitError as error:
         result = TrialResult(str(error))
     else:
-        result = TrialResult(None, dataclasses.asdict(loaded.timings))
+        goldens = read_goldens(Path(directory), version)
+        result = TrialResult(
+            None,
+            dataclasses.asdict(loaded.timings),
+            len(goldens),
+            _resident_mb(),
+            sum(entry.size_bytes for entry in loaded.manifest.files.values()) / 1e6,
+            max(_latency_ms(loaded.answerer, line.golden) for line in goldens),
+        )
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
     return 0 if result.error is None else 1
 

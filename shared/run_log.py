@@ -6,17 +6,33 @@ Knows no policy: it writes down what happened and refuses what would double a ru
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shared import pending_events, run_log_pruning
 from shared.errors import NotFound, StorageUnavailable
+from shared.pending_events import PendingEvents
+from shared.run_history import History, read_history
+from shared.run_log_pruning import OldEntries
+from shared.runs import FINISHED, UNFINISHED, Run, RunStatus, run_of
+
+__all__ = [
+    "FINISHED",
+    "UNFINISHED",
+    "Event",
+    "History",
+    "PendingEvents",
+    "Run",
+    "RunLog",
+    "RunStatus",
+    "reading",
+]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -49,65 +65,6 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_by_model ON events (model, seq);
 """
-
-
-class RunStatus(StrEnum):
-    """A run goes queued → running → one of the others."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    ABANDONED = "abandoned"
-    SKIPPED = "skipped"
-
-
-UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
-FINISHED = (RunStatus.SUCCEEDED, RunStatus.SKIPPED)
-"""Runs that came to a verdict: what they saw need not be counted again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One training run as the log has it. Times are UTC.
-
-    high_seq : the buffer's sequence number the run trained up to; None until the snapshot.
-    promoted : whether its version was published; `verdict` says why or why not.
-    details : rows, days, metrics, parameters, library versions, … as the run reported them.
-    """
-
-    run_id: str
-    idempotency_key: str
-    model: str
-    trigger: str
-    trigger_reason: str
-    version: str
-    version_number: int
-    status: RunStatus
-    requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    high_seq: int | None
-    promoted: bool
-    verdict: str | None
-    error: str | None
-    details: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """What the next decision needs to know of a model's past runs.
-
-    last_finished : the last run that came to a verdict, whether or not it was promoted.
-    runs_since : runs of any outcome that were asked for after it.
-    failures_in_a_row : runs that failed since one succeeded.
-    """
-
-    last_finished: Run | None
-    last_ended_at: datetime | None
-    runs_since: int
-    failures_in_a_row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +100,7 @@ class RunLog:
             connection = sqlite3.connect(path, timeout=30)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA)
+            connection.executescript(_SCHEMA + pending_events.SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
         return cls(connection, path)
@@ -210,12 +167,26 @@ class RunLog:
             return False
         return True
 
-    def start_run(self, run_id: str, now: datetime, high_seq: int) -> None:
-        """queued → running, on a snapshot up to `high_seq`."""
+    def start_run(
+        self,
+        run_id: str,
+        now: datetime,
+        high_seq: int,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """queued → running, on a snapshot up to `high_seq`; details as far as they are known."""
         with self._transaction() as connection:
             connection.execute(
-                "UPDATE runs SET status=?, started_at=?, high_seq=? WHERE run_id=? AND status=?",
-                (RunStatus.RUNNING, now.isoformat(), high_seq, run_id, RunStatus.QUEUED),
+                "UPDATE runs SET status=?, started_at=?, high_seq=?, details=?"
+                " WHERE run_id=? AND status=?",
+                (
+                    RunStatus.RUNNING,
+                    now.isoformat(),
+                    high_seq,
+                    msgspec.json.encode(details or {}).decode(),
+                    run_id,
+                    RunStatus.QUEUED,
+                ),
             )
 
     def finish_run(
@@ -229,22 +200,27 @@ class RunLog:
         error: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Close an unfinished run; False when it was closed before, and nothing changes."""
+        """Close an unfinished run; False when it was closed before, and nothing changes.
+
+        details : None keeps those that were written when it started.
+        """
         with self._transaction() as connection:
             done = connection.execute(
-                "UPDATE runs SET status=?, finished_at=?, promoted=?, verdict=?, error=?, details=?"
-                " WHERE run_id=? AND status IN (?,?)",
+                "UPDATE runs SET status=?, finished_at=?, promoted=?, verdict=?, error=?,"
+                " details=coalesce(?, details) WHERE run_id=? AND status IN (?,?)",
                 (
                     status,
                     now.isoformat(),
                     promoted,
                     verdict,
                     error,
-                    msgspec.json.encode(details or {}).decode(),
+                    msgspec.json.encode(details).decode() if details is not None else None,
                     run_id,
                     *UNFINISHED,
                 ),
             )
+            if done.rowcount == 1 and status in FINISHED:
+                pending_events.clear_covered(connection, run_id)
         return done.rowcount == 1
 
     def add_event(
@@ -272,6 +248,21 @@ class RunLog:
                 ),
             )
 
+    def add_pending_events(self, model: str, first_at: datetime, last_at: datetime, n: int) -> None:
+        """Keep events until a run that is decided on from now on has finished."""
+        with self._transaction() as connection:
+            pending_events.add(connection, model, first_at, last_at, n)
+
+    def carry_events(self, model: str, number: int, read_until: datetime | None) -> None:
+        """Keep for the run after `number` what that one has not read: events after `read_until`."""
+        with self._transaction() as connection:
+            pending_events.carry(connection, model, number, read_until)
+
+    def forget(self, old: OldEntries) -> None:
+        """Remove what `old_entries` found, all or nothing."""
+        with self._transaction() as connection:
+            run_log_pruning.forget(connection, old)
+
     # -- reading: anybody -----------------------------------------------------------------------
 
     def run(self, run_id: str) -> Run:
@@ -283,7 +274,7 @@ class RunLog:
         row = self._connection.execute("SELECT * FROM runs WHERE run_id=?", (run_id,)).fetchone()
         if row is None:
             raise NotFound(f"no run {run_id!r}.")
-        return _run(row)
+        return run_of(row)
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run of that id was ever written down."""
@@ -295,25 +286,30 @@ class RunLog:
         *,
         model: str | None = None,
         status: RunStatus | None = None,
+        trigger: str | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[list[Run], int]:
         """Runs, newest first, and how many there are in all under the same filter."""
-        where, values = _where({"model": model, "status": status})
+        where, values = _where({"model": model, "status": status, "trigger": trigger})
         total = self._connection.execute(f"SELECT count(*) FROM runs{where}", values).fetchone()[0]  # noqa: S608 - columns are ours
         rows = self._connection.execute(
             f"SELECT * FROM runs{where} ORDER BY requested_at DESC, version_number DESC"  # noqa: S608
             " LIMIT ? OFFSET ?",
             (*values, limit, offset),
         )
-        return [_run(row) for row in rows], total
+        return [run_of(row) for row in rows], total
+
+    def old_entries(self, before: datetime, kept: Mapping[str, Collection[str]]) -> OldEntries:
+        """What ended before `before` and nothing needs any more; kept: model -> versions kept."""
+        return run_log_pruning.find(self._connection, before, kept)
 
     def unfinished(self) -> list[Run]:
         """Runs that are queued or running, oldest first."""
         rows = self._connection.execute(
             "SELECT * FROM runs WHERE status IN (?,?) ORDER BY requested_at", UNFINISHED
         )
-        return [_run(row) for row in rows]
+        return [run_of(row) for row in rows]
 
     def last_version_number(self, model: str) -> int:
         """The highest version number ever given to a run of this model; 0 before the first."""
@@ -324,26 +320,35 @@ class RunLog:
 
     def history(self, model: str) -> History:
         """The past of one model, in the order in which its runs got their numbers."""
-        row = self._connection.execute(
-            "SELECT * FROM runs WHERE model=? AND status IN (?,?)"
-            " ORDER BY version_number DESC LIMIT 1",
-            (model, *FINISHED),
-        ).fetchone()
-        last_finished = _run(row) if row is not None else None
-        since = last_finished.version_number if last_finished is not None else 0
-        n_runs, n_failed = self._connection.execute(
-            "SELECT count(*), coalesce(sum(status=?), 0) FROM runs"
-            " WHERE model=? AND version_number>?",
-            (RunStatus.FAILED, model, since),
-        ).fetchone()
-        ended = self._connection.execute(
-            "SELECT max(finished_at) FROM runs WHERE model=?", (model,)
-        ).fetchone()[0]
-        return History(last_finished, _time(ended), n_runs, n_failed)
+        return read_history(self._connection, model)
 
-    def events(self, *, model: str | None = None, after: int = 0, limit: int = 100) -> list[Event]:
+    def pending_events(self, model: str) -> PendingEvents | None:
+        """Events that no finished run covers; None when there are none."""
+        return pending_events.read(self._connection, model)
+
+    def ended_since(self, at: datetime | None, limit: int = 100) -> list[Run]:
+        """Runs that ended at `at` or later (None: all of them), in the order of their ends."""
+        rows = self._connection.execute(
+            "SELECT * FROM runs WHERE finished_at >= ? ORDER BY finished_at, run_id LIMIT ?",
+            (_text(at) or "", limit),
+        )
+        return [run_of(row) for row in rows]
+
+    def last_event_seq(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        found = self._connection.execute("SELECT max(seq) FROM events").fetchone()
+        return found[0] or 0
+
+    def events(
+        self,
+        *,
+        model: str | None = None,
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+    ) -> list[Event]:
         """Events with a number above `after`, oldest first."""
-        where, values = _where({"model": model})
+        where, values = _where({"model": model, "kind": kind})
         joiner = " AND" if where else " WHERE"
         rows = self._connection.execute(
             f"SELECT * FROM events{where}{joiner} seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
@@ -387,28 +392,3 @@ def _where(filters: Mapping[str, str | None]) -> tuple[str, list[str]]:
 
 def _text(at: datetime | None) -> str | None:
     return at.isoformat() if at is not None else None
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None
-
-
-def _run(row: sqlite3.Row) -> Run:
-    return Run(
-        run_id=row["run_id"],
-        idempotency_key=row["idempotency_key"],
-        model=row["model"],
-        trigger=row["trigger"],
-        trigger_reason=row["trigger_reason"],
-        version=row["version"],
-        version_number=row["version_number"],
-        status=RunStatus(row["status"]),
-        requested_at=datetime.fromisoformat(row["requested_at"]),
-        started_at=_time(row["started_at"]),
-        finished_at=_time(row["finished_at"]),
-        high_seq=row["high_seq"],
-        promoted=bool(row["promoted"]),
-        verdict=row["verdict"],
-        error=row["error"],
-        details=msgspec.json.decode(row["details"]),
-    )

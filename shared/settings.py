@@ -11,9 +11,9 @@ import re
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,22 +21,9 @@ from pydantic_settings import (
 )
 
 from shared.errors import SettingsInvalid
+from shared.settings_values import LONGEST, CronExpressions, Duration, TimeZone
 
 MODEL_NAME = re.compile(r"[a-z0-9_-]+")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
-_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(value: object) -> object:
-    """Turn "90s", "15m", "24h" or "7d" into a timedelta; anything else is left to pydantic."""
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
-    if isinstance(value, str):
-        raise ValueError('expected a duration such as "90s", "15m", "24h" or "7d"')
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
 class _Section(BaseModel):
@@ -127,14 +114,62 @@ class TriggerSettings(_Section):
 
     new_records: int = Field(10, ge=0, description="train after so many new records; 0: never")
     every: Duration | None = Field(
-        timedelta(hours=24), description="train when the last run is older than this"
+        timedelta(hours=24),
+        ge=timedelta(0),
+        le=LONGEST,
+        description='train when the last run is older than this; "0s": never',
+    )
+    cron: CronExpressions = Field(
+        (), description='train at these times: "0 2 * * *", or a list of such expressions'
+    )
+    time_zone: TimeZone = Field(
+        "UTC", description="IANA name of the clock for cron and for every, from a day upwards"
+    )
+    event: bool = Field(True, description='train when told "the data changed" through the API')
+    debounce: Duration = Field(
+        timedelta(seconds=30),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="event: wait until none has come for this long",
+    )
+    max_wait: Duration = Field(
+        timedelta(minutes=10),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="event: but no longer than this after the first",
+    )
+    environment: bool = Field(
+        True, description="train when Python or a library is another than the served version's"
+    )
+    overlap: Literal["skip", "queue", "replace"] = Field(
+        "skip",
+        description="due during a run: let the moment pass, run once more, or start anew",
     )
     min_interval: Duration = Field(
-        timedelta(0), description="brake: at least this long between two runs"
+        timedelta(0),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="brake: at least this long between two runs",
+    )
+    max_runs_per_day: int = Field(
+        0, ge=0, description="brake: at most so many runs in 24 hours; 0: no limit"
     )
     failure_backoff: Duration = Field(
-        timedelta(minutes=1), description="brake: wait after a failure, doubled up to an hour"
+        timedelta(minutes=1),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="brake: wait after a failure, doubled up to an hour",
     )
+
+    @model_validator(mode="after")
+    def _max_wait_is_the_longer_one(self) -> TriggerSettings:
+        if self.max_wait < self.debounce:
+            raise ValueError(
+                "max_wait: expected at least as much as debounce"
+                f" ({self.debounce.total_seconds():g} s),"
+                f" found {self.max_wait.total_seconds():g} s"
+            )
+        return self
 
 
 class GateSettings(_Section):
@@ -151,7 +186,10 @@ class GateSettings(_Section):
         0.20, ge=0, le=10, description="error may be this much above the best past version's"
     )
     slice_tolerance: float = Field(
-        0.50, ge=0, le=10, description="no part, device or class may get surely worse by more; 0: off"
+        0.50,
+        ge=0,
+        le=10,
+        description="no part, device or class may get surely worse by more; 0: off",
     )
     confidence: float = Field(
         0.95, ge=0.5, lt=1, description="how sure the comparisons must be (0.95 = 95 %)"
@@ -169,11 +207,11 @@ class GateSettings(_Section):
     )
     min_rows: int = Field(50, ge=1, description="rows needed to train at all")
     min_days: int = Field(14, ge=1, description="days needed to train at all")
-    max_label_nulls: float = Field(
-        0.10, ge=0, le=1, description="share of rows without a usable label or value"
+    max_bad_rows: float = Field(
+        0.10, ge=0, le=1, description="share of rows without a label or with an impossible value"
     )
     max_duplicates: float = Field(
-        0.10, ge=0, le=1, description="share of rows that repeat another one's key"
+        0.10, ge=0, le=1, description="share of rows that came a second time"
     )
     max_rejected: float = Field(
         0.95, ge=0, le=1, description="share of records that could not be used"
@@ -216,6 +254,41 @@ class TrainingSettings(_Section):
     seed: int = Field(20_251_126, ge=0, description="random seed; same data and seed, same model")
 
 
+class RetentionSettings(_Section):
+    """[retention]: what is forgotten once a day, and by `prune`. Records: see StreamSettings."""
+
+    versions: int = Field(10, ge=1, description="newest versions of each model that are kept")
+    version_days: int = Field(
+        30, ge=0, description="versions younger than this are kept as well, however many"
+    )
+    log_days: int = Field(
+        60, ge=0, description="ended runs, events and files set aside go after this; 0: never"
+    )
+
+
+NoticeKind = Literal[
+    "failure", "rejection", "rollback", "quarantine", "outage", "budget", "promotion"
+]
+
+
+class NotifySettings(_Section):
+    """[notify]: who is told when something happens. Needs the extra "notify"."""
+
+    urls: list[str] = Field(
+        default_factory=list, description="where to, as apprise writes it; empty: nowhere"
+    )
+    kinds: tuple[NoticeKind, ...] = Field(
+        ("failure", "rejection", "rollback", "quarantine", "outage", "budget"),
+        description='what is told of; "promotion" can be added',
+    )
+    repeat_after: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="the same of the same model is not told again before this",
+    )
+
+
 class ModelSettings(_Section):
     """[models.NAME]: one model."""
 
@@ -250,6 +323,8 @@ class Settings(BaseSettings):
     )
     api: ApiSettings = Field(default_factory=ApiSettings)
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
+    retention: RetentionSettings = Field(default_factory=RetentionSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The small files the daemons exchange: reload signal, worker report, retrain report, request.
+"""The small files the daemons exchange: reload signal, reports, requests, event bursts.
 
 Values and their reading and writing; no decisions. Each file has one writer. A file that does
 not parse is treated as absent by the readers here and named to the caller.
@@ -6,6 +6,11 @@ not parse is treated as absent by the readers here and named to the caller.
 
 from __future__ import annotations
 
+import os
+import re
+import socket
+import threading
+import zlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,6 +21,10 @@ from shared.atomic_file import write_atomic
 
 SIGNAL_NAME = "reload_signal.json"
 RETRAIN_REPORT_NAME = "retrain.json"
+EVENT_PREFIX = "event-"
+
+_NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]")
+_recording = threading.Lock()  # one process is one writer, however many threads it has
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -149,7 +158,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload"]
+    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload", "prune"]
     model: str
     requested_at: datetime
     requested_by: str
@@ -157,6 +166,51 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     reason: str = ""
     options: dict[str, Any] = {}
+
+
+class EventBurst(msgspec.Struct, frozen=True, kw_only=True):
+    """`requests/event-<model>-<host>-<pid>.json`: "the data changed", told `n` times.
+
+    Written by one API worker; taken, file and all, by the retrain daemon.
+    """
+
+    model: str
+    first_at: datetime
+    last_at: datetime
+    n: int
+
+
+def record_event(requests_dir: Path, model: str, now: datetime, n: int = 1) -> EventBurst:
+    """Write down that the data of a model changed; any thread of a worker may call this.
+
+    The worker's file is replaced whole. Should the daemon take the one before in between, its
+    events are told once more: an event may count twice, never not at all.
+
+    Raises:
+        StorageUnavailable: it could not be written; the event is not recorded.
+    """
+    path = requests_dir / _event_name(model)
+    with _recording:
+        try:
+            before = read_struct(path, EventBurst)
+        except SignalUnreadable:
+            before = None
+        burst = EventBurst(
+            model=model,
+            first_at=min(before.first_at, now) if before is not None else now,
+            last_at=max(before.last_at, now) if before is not None else now,
+            n=n + (before.n if before is not None else 0),
+        )
+        write_struct(path, burst)
+    return burst
+
+
+def _event_name(model: str) -> str:
+    name = model.replace("/", "__")
+    if "__" in model:  # a__b is not a/b
+        name += f"-{zlib.crc32(model.encode()):08x}"
+    host = _NOT_IN_A_NAME.sub("_", socket.gethostname())
+    return f"{EVENT_PREFIX}{name}-{host}-{os.getpid()}.json"
 
 
 def write_struct(path: Path, value: msgspec.Struct) -> None:

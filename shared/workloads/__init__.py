@@ -13,6 +13,9 @@ REGISTRY: Mapping[str, str] = {
     "spare_parts": "shared.workloads.spare_parts.workload:SpareParts",
 }
 
+PER_ENTITY: set[str] = set()
+"""Workloads with one model per entity; said here so that the API need not import them to know."""
+
 
 def open_workload(name: str, parameters: Mapping[str, Any]) -> Workload:
     """Make the workload `name` with its parameters.

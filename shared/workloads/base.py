@@ -164,6 +164,14 @@ class Workload(ABC):
 
     # -- what the records are ------------------------------------------------------------------
 
+    per_entity: ClassVar[bool] = False
+    """One model per entity (device, shop) that the records name, discovered from the data."""
+
+    def entity_of(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        """The id of the entity a record belongs to; None where it belongs to all or to none."""
+        del stream, fields
+        return None
+
     @abstractmethod
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -13,15 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from tests.support.network import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("api_service", "retrain_service", "shared", "scripts", "docs", "requirements.txt")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True, slots=True)

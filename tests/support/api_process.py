@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,14 +16,9 @@ from api_service.worker_reports import live_reports
 from shared.model_version import ModelVersion
 from shared.signals import WorkerReport
 from tests.support.daemons import Daemon, daemon
+from tests.support.network import free_port
 from tests.support.versions import ServingHome
 from tests.support.waiting import wait_until
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class ApiHome(ServingHome):

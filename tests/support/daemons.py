@@ -78,7 +78,7 @@ def daemon(
 class MeanHome:
     """A home directory with one model `m` of MeanWorkload and its SQLite database."""
 
-    def __init__(self, directory: Path, settings: str = "") -> None:
+    def __init__(self, directory: Path, settings: str = "", workload: str = "mean") -> None:
         self.home = directory / "home"
         self.home.mkdir(parents=True, exist_ok=True)
         self.database = directory / "rows.db"
@@ -94,7 +94,7 @@ url = "sqlite:///{self.database.as_posix()}"
 poll_interval_s = 0.1
 lag_s = 0
 [models.m]
-workload = "mean"
+workload = "{workload}"
 source = "rows"
 [models.m.triggers]
 failure_backoff = "0s"
@@ -105,18 +105,20 @@ failure_backoff = "0s"
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(
                 "CREATE TABLE IF NOT EXISTS rows"
-                " (id INTEGER PRIMARY KEY, day TEXT, value REAL, updated_at TEXT)"
+                " (id INTEGER PRIMARY KEY, day TEXT, value REAL, device TEXT, updated_at TEXT)"
             )
 
-    def add_rows(self, n: int, *, value: float = 5.0) -> None:
-        """Append `n` rows, one a day, with values around `value`."""
+    def add_rows(self, n: int, *, value: float = 5.0, device: str = "a") -> None:
+        """Append `n` rows of a device, one a day, with values around `value`."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection, connection:
-            so_far = connection.execute("SELECT count(*) FROM rows").fetchone()[0]
+            so_far = connection.execute(
+                "SELECT count(*) FROM rows WHERE device = ?", (device,)
+            ).fetchone()[0]
             at = datetime.now(UTC).isoformat()
             connection.executemany(
-                "INSERT INTO rows (day, value, updated_at) VALUES (?, ?, ?)",
+                "INSERT INTO rows (day, value, device, updated_at) VALUES (?, ?, ?, ?)",
                 [
-                    (str(date(2024, 1, 1) + timedelta(days=i)), value + i % 3, at)
+                    (str(date(2024, 1, 1) + timedelta(days=i)), value + i % 3, device, at)
                     for i in range(so_far, so_far + n)
                 ],
             )

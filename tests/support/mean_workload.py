@@ -115,6 +115,16 @@ class MeanWorkload(Workload):
         return MeanAnswerer(estimator["mean"], msgspec.json.decode(state["state.json"])["n_rows"])
 
 
+class MeanPerDevice(MeanWorkload):
+    """One model per value of the field `device`."""
+
+    name = "mean_per_device"
+    per_entity = True
+
+    def entity_of(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        return str(fields["device"])
+
+
 class MeanAnswerer(Answerer):
     def __init__(self, mean: float, n_rows: int) -> None:
         self._mean = mean

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from retrain_service.training_state import RunUnderWay, TrainingState, training_state
 from retrain_service.triggers import Decision, Replace, Train, Wait, decide
@@ -168,7 +168,7 @@ class SimulatedDaemon:
         high_seq = self.world.n_records
         if is_retry and self.world.pinned is not None:
             high_seq = self.world.pinned
-        self.log.start_run(run_id, now, high_seq)
+        self.log.start_run(run_id, now, high_seq, {"is_retry": is_retry})
         self._reach("started")
         self.training = Training(
             run, now + self._duration, self._outcome(number), high_seq, is_retry
@@ -189,6 +189,8 @@ class SimulatedDaemon:
     def _close(self, now: datetime, status: RunStatus, *, promoted: bool = False) -> None:
         assert self.training is not None
         training, self.training = self.training, None
-        details = {"is_retry": training.is_retry, "libraries": self.world.libraries}
+        details: dict[str, Any] = {"is_retry": training.is_retry}
+        if status is RunStatus.SUCCEEDED:
+            details |= {"libraries": self.world.libraries, "gates": []}
         self.log.finish_run(training.run.run_id, now, status, promoted=promoted, details=details)
         self.history = self.log.history(MODEL)

@@ -21,6 +21,8 @@ def _know_the_test_workload() -> None:
 
     registry: Any = shared.workloads.REGISTRY
     registry["mean"] = "tests.support.mean_workload:MeanWorkload"
+    registry["mean_per_device"] = "tests.support.mean_workload:MeanPerDevice"
+    shared.workloads.PER_ENTITY.add("mean_per_device")
     registry["tiny"] = "tests.support.tiny_workload:TinyWorkload"
 
 

@@ -1,0 +1,172 @@
+"""One trained model: its triggers are asked, its run supervised, its version pointed at.
+
+A configured model has one of these, or one per entity. Only the loop's thread calls it; it
+reads no source and opens no buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from datetime import datetime
+from pathlib import Path
+
+from retrain_service import triggers
+from retrain_service.buffer import EntityCount
+from retrain_service.environment import Environment
+from retrain_service.job_slots import JobSlots
+from retrain_service.pointing import point
+from retrain_service.run_supervisor import RunSupervisor
+from retrain_service.snapshot import SnapshotInfo
+from retrain_service.stream_reader import Round
+from retrain_service.training_state import RunUnderWay, TrainingState, training_state
+from shared.keys import SigningKey
+from shared.model_names import split_name
+from shared.model_store import ModelStore
+from shared.run_log import RunLog
+from shared.settings import Settings, TriggerSettings
+from shared.signals import Request, SourceReport, TrainingReport
+
+FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
+"""(entity, path, now) -> the snapshot of that entity's rows, made on the reader's thread."""
+
+Decide = Callable[[TrainingState, TriggerSettings, datetime], triggers.Decision]
+
+
+class ModelTraining:
+    """Keeps one version right. `name` is the full name, `<model>` or `<model>/<entity>`."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        store: ModelStore,
+        run_log: RunLog,
+        key: SigningKey,
+        slots: JobSlots,
+        freeze: FreezeEntity,
+        decide: Decide = triggers.decide,
+    ) -> None:
+        self.name = name
+        model_name, self.entity = split_name(name)
+        self._triggers = settings.models[model_name].triggers
+        self._store = store
+        self._run_log = run_log
+        self._key = key
+        self._slots = slots
+        self._freeze = freeze
+        self._decide = decide
+        self._environment = Environment(name, store)
+        self.runs = RunSupervisor(name, settings, store, run_log, key)
+        self._counted = EntityCount()
+        self._requested: Request | None = None
+        self._under_way: RunUnderWay | None = None
+        self._decision: triggers.Decision = triggers.Wait("starting")
+
+    @property
+    def watermark_seq(self) -> int:
+        """The buffer's number up to which the last finished run saw this model's records."""
+        finished = self.runs.history.last_finished
+        return (finished.high_seq or 0) if finished is not None else 0
+
+    def tick(self, now: datetime, found: Round | None) -> bool:
+        """One step of the run and one decision; True when a run ended in this call."""
+        ended = self.runs.tick(now)
+        if ended:
+            self._slots.give_back(self.name)
+        # A run that ended may have moved the watermark: decide only on a count from where it is.
+        if found is not None and found.watermarks.get(self.entity, 0) == self.watermark_seq:
+            self._counted = found.by_entity.get(self.entity, EntityCount())
+            self._decision = self._decide(self._state(found, now), self._triggers, now)
+            self._act(found, now)
+        return ended
+
+    def handle(self, request: Request, now: datetime) -> bool:
+        """Do what was asked through a request file; False when it must wait for a later tick."""
+        if request.kind == "train":
+            if self._run_log.has_run(request.id):
+                return True
+            if self._requested is None:
+                self._requested = request
+            return False  # until its run is written down: a crash in between loses nothing
+        if request.kind == "cancel":
+            if self.runs.cancel(now, request.run_id, request.requested_by):
+                self._slots.give_back(self.name)
+            else:
+                sentence = "cancel refused: that run is not under way."
+                self.runs.say(now, "refusal", sentence, details={"request_id": request.id})
+            return True
+        kind, sentence = point(self._store, request, self._key.verify_key, now)
+        self.runs.say(now, kind, sentence, details={"request_id": request.id})
+        return True
+
+    def report(self, sources: list[SourceReport], error: str | None) -> TrainingReport:
+        """What the API shows of this model's training."""
+        progress = self.runs.progress
+        signal = self._store.signal(self.name)
+        finished = self.runs.history.last_finished
+        return TrainingReport(
+            new_records=self._counted.n_new,
+            new_records_needed=self._triggers.new_records,
+            next_due=self._decision.reason,
+            last_run_id=finished.run_id if finished is not None else None,
+            running_run_id=self.runs.running_run_id,
+            stage=progress.stage if progress is not None else None,
+            progress=progress.fraction if progress is not None else None,
+            error=error,
+            hold=signal.hold if signal is not None else False,
+            n_usable_records=self._counted.n_usable,
+            sources=sources,
+        )
+
+    # -- deciding ----------------------------------------------------------------------------------
+
+    def _state(self, found: Round, now: datetime) -> TrainingState:
+        signal = self._store.signal(self.name)
+        request = self._requested
+        return training_state(
+            self.runs.history,
+            now,
+            new_records=self._counted.n_new,
+            n_usable_records=self._counted.n_usable,
+            is_caught_up=found.is_caught_up,
+            read_until=found.read_until,
+            events=self._run_log.pending_events(self.name),
+            has_champion=signal is not None,
+            champion_libraries=self._environment.of_version(signal.version if signal else None),
+            libraries=self._environment.installed(now),
+            running=self._under_way if self.runs.running_run_id is not None else None,
+            requested=(request.id, request.requested_by) if request is not None else None,
+        )
+
+    def _act(self, found: Round, now: datetime) -> None:
+        decision = self._decision
+        if isinstance(decision, triggers.Replace):
+            self.runs.cancel(now, None, f"a newer run: {decision.reason}")
+            train = triggers.Train(decision.trigger, decision.reason, decision.key)
+            self._begin(train, found, now, is_replacement=True)
+        elif isinstance(decision, triggers.Train):
+            if self._slots.ask(self.name):
+                self._begin(decision, found, now)
+            else:
+                n_slots = self._slots.n_slots
+                reason = f"{decision.reason}; waits for one of {n_slots} training slots"
+                self._decision = triggers.Wait(reason, decision.trigger)
+        if self.runs.running_run_id is None and not isinstance(decision, triggers.Train):
+            self._slots.give_back(self.name)
+
+    def _begin(
+        self, decision: triggers.Train, found: Round, now: datetime, *, is_replacement: bool = False
+    ) -> None:
+        request = self._requested if decision.trigger == "manual" else None
+        if request is not None:
+            self._requested = None
+        self.runs.begin(
+            decision, request, lambda path, at: self._freeze(self.entity, path, at), now
+        )
+        number = self._run_log.last_version_number(self.name)
+        self._under_way = RunUnderWay(
+            number, decision.trigger, now, self._counted.n_new, is_replacement
+        )
+        # Its rows are from before what has not been read yet: those events need the next run.
+        self._run_log.carry_events(self.name, number, found.read_until)

@@ -1,0 +1,122 @@
+"""All that the decision to train rests on, gathered from the past, the data and the present.
+
+Pure: everything comes in as arguments. Knows the run log's values, not the run log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.run_log import History, PendingEvents
+
+# What lies further in the future than this was written while the clock was wrong.
+CLOCK_SLACK = timedelta(days=1)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RunUnderWay:
+    """The run that goes on now.
+
+    new_records : how many there were when it was decided on; those it takes into account.
+    is_replacement : it took the place of a run that was stopped for it.
+    """
+
+    number: int
+    trigger: str
+    requested_at: datetime
+    new_records: int
+    is_replacement: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """What is known at one moment. Times are UTC.
+
+    last_number : number of the last run that was written down, whatever became of it.
+    covered_at : when the rows of the last *finished* run were asked for: what happened up to
+        then is answered by it. None: no run ever finished, or nobody knows when.
+    finished_at : when that run ended; None as above.
+    last_ended_at : end of the last run of any outcome.
+    failures_in_a_row, n_abandoned, n_cancelled : runs of that outcome since the last finished.
+    recent_requests : when the runs of the last 24 hours were asked for, oldest first.
+    lost_request : a person's run that ended with its daemon; the sentence that asked for it.
+    new_records : usable records that changed since the last finished run's snapshot.
+    is_catching_up : a stream is still bringing records that were there before.
+    read_until : every stream has been read up to this time; None before the first reading.
+    champion_libraries : what the wanted version was trained with; None: there is none.
+    finished_libraries : what the last run that trained was trained with; None: not recorded.
+    libraries : what is installed now.
+    requested : id of a person's request that waits, and by whom.
+    """
+
+    last_number: int
+    covered_at: datetime | None
+    finished_at: datetime | None
+    last_ended_at: datetime | None
+    failures_in_a_row: int
+    n_abandoned: int
+    n_cancelled: int
+    recent_requests: tuple[datetime, ...]
+    lost_request: str | None
+    has_finished: bool
+    has_champion: bool
+    new_records: int
+    n_usable_records: int
+    is_catching_up: bool
+    read_until: datetime | None
+    events: PendingEvents | None
+    champion_libraries: Mapping[str, str] | None
+    finished_libraries: Mapping[str, str] | None
+    libraries: Mapping[str, str]
+    running: RunUnderWay | None = None
+    requested: tuple[str, str] | None = None
+
+
+def training_state(
+    history: History,
+    now: datetime,
+    *,
+    new_records: int,
+    n_usable_records: int,
+    is_caught_up: bool,
+    read_until: datetime | None,
+    events: PendingEvents | None,
+    has_champion: bool,
+    champion_libraries: Mapping[str, str] | None,
+    libraries: Mapping[str, str],
+    running: RunUnderWay | None,
+    requested: tuple[str, str] | None,
+) -> TrainingState:
+    """Gather the state; times that only a wrong clock can have written are not believed."""
+
+    def believed(at: datetime | None) -> datetime | None:
+        return at if at is not None and at <= now + CLOCK_SLACK else None
+
+    return TrainingState(
+        last_number=history.last_number,
+        covered_at=believed(history.covered_at),
+        finished_at=believed(history.finished_at),
+        last_ended_at=believed(history.last_ended_at),
+        failures_in_a_row=history.failures_in_a_row,
+        n_abandoned=history.n_abandoned,
+        n_cancelled=history.n_cancelled,
+        recent_requests=tuple(
+            at for at in history.recent_requests if now - DAY < at <= now + CLOCK_SLACK
+        ),
+        lost_request=history.lost_request,
+        has_finished=history.last_finished is not None,
+        has_champion=has_champion,
+        new_records=new_records,
+        n_usable_records=n_usable_records,
+        is_catching_up=not is_caught_up,
+        read_until=read_until,
+        events=events,
+        champion_libraries=champion_libraries,
+        finished_libraries=history.libraries,
+        libraries=libraries,
+        running=running,
+        requested=requested,
+    )

@@ -1,0 +1,64 @@
+"""Values that people write as text in a setting: durations, cron expressions, time zones.
+
+Knows no section and no daemon. A wrong value is a ValueError that says what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import BeforeValidator
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> object:
+    """Turn "90s", "15m", "24h" or "7d" into a timedelta; anything else is left to pydantic."""
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
+    if isinstance(value, str):
+        raise ValueError('expected a duration such as "90s", "15m", "24h" or "7d"')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+LONGEST = timedelta(days=3660)
+
+
+def _as_cron_expressions(value: object) -> object:
+    """One expression or a list of them; each must name at least one moment to come."""
+    expressions = (value,) if isinstance(value, str) else value
+    if not isinstance(expressions, list | tuple):
+        return value
+    for expression in expressions:
+        if not isinstance(expression, str) or len(expression.split()) != 5:
+            raise ValueError(
+                "expected minute, hour, day of the month, month and day of the week, such as"
+                f' "0 2 * * *", found {expression!r}'
+            )
+        try:
+            next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
+        except CronSimError as error:
+            raise ValueError(f"{expression!r}: {str(error).lower()}") from None
+        except StopIteration:
+            raise ValueError(f"{expression!r}: there is no such day") from None
+    return tuple(expressions)
+
+
+def _as_time_zone(value: object) -> object:
+    try:
+        ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f'expected an IANA time zone such as "Europe/Istanbul" or "UTC", found {value!r}'
+        ) from None
+    return value
+
+
+CronExpressions = Annotated[tuple[str, ...], BeforeValidator(_as_cron_expressions)]
+TimeZone = Annotated[str, BeforeValidator(_as_time_zone)]
