@@ -33,6 +33,18 @@ def read_object(request: Request, *, may_be_empty: bool = False) -> dict[str, An
         RequestInvalid: not JSON, or not an object; says at which line and column.
         RequestEntityTooLarge: more bytes than the application's limit.
     """
+    value = read_value(request, may_be_empty=may_be_empty)
+    if not isinstance(value, dict):
+        raise RequestInvalid("a JSON object", value, "body")
+    return value
+
+
+def read_value(request: Request, *, may_be_empty: bool = False) -> Any:
+    """Any JSON value as a request's body; {} for an empty one where that is allowed.
+
+    Raises:
+        As `read_object`.
+    """
     content = request.get_data(cache=False)
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(content) >= limit:
@@ -50,8 +62,6 @@ def read_object(request: Request, *, may_be_empty: bool = False) -> dict[str, An
         raise RequestInvalid("a JSON object", "JSON that is nested too deeply", "body") from None
     except UnicodeDecodeError as error:
         raise RequestInvalid("JSON in UTF-8", str(error), "body") from None
-    if not isinstance(value, dict):
-        raise RequestInvalid("a JSON object", value, "body")
     return value
 
 

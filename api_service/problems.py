@@ -14,7 +14,14 @@ import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from shared.errors import AnswerClient, HotfitError, KeyRequired, RequestInvalid, TryLater
+from shared.errors import (
+    AnswerClient,
+    HotfitError,
+    KeyRequired,
+    RateLimited,
+    RequestInvalid,
+    TryLater,
+)
 
 log = structlog.get_logger()
 
@@ -32,6 +39,8 @@ def register_problems(app: Flask, max_request_bytes: int) -> None:
         answer = problem(_kind(error), error.title, error.status, str(error), **more)
         if isinstance(error, KeyRequired):
             answer.headers["WWW-Authenticate"] = "Bearer"
+        if isinstance(error, RateLimited):
+            answer.headers["Retry-After"] = str(error.retry_after_s)
         return answer
 
     @app.errorhandler(TryLater)

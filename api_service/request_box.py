@@ -14,7 +14,7 @@ from typing import Any, Literal
 from api_service.retrain_daemon import look_at_retrain_daemon
 from shared.signals import Request, SignalUnreadable, read_struct, write_struct
 
-Kind = Literal["train", "cancel", "rollback", "hold", "release", "reload"]
+Kind = Literal["train", "cancel", "rollback", "hold", "release", "reload", "forget"]
 
 
 def new_id(now: datetime) -> str:
@@ -34,6 +34,7 @@ def put_request(
     version: str | None = None,
     run_id: str | None = None,
     reason: str = "",
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write a request and return what to answer: its id and what will happen.
 
@@ -49,6 +50,7 @@ def put_request(
         version=version,
         run_id=run_id,
         reason=reason,
+        options=dict(options or {}),
     )
     write_struct(requests_dir / f"{request.id}.json", request)
     daemon = look_at_retrain_daemon(reports_dir, now)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import NotFound, StorageUnavailable
-from shared.run_log import Run, RunStatus, reading
+from shared.run_log import RunStatus, reading
+from shared.run_record import run_line, run_record
 
 _VERSIONS_LOOKED_AT = 500
 
@@ -25,7 +26,7 @@ def list_runs(
             runs, total = log.runs(model=model, status=status, limit=limit, offset=offset)
     except NotFound:
         return [], 0
-    return [_shown(run, with_details=False) for run in runs], total
+    return [run_line(run) for run in runs], total
 
 
 def show_run(path: Path, run_id: str) -> dict[str, Any]:
@@ -35,7 +36,34 @@ def show_run(path: Path, run_id: str) -> dict[str, Any]:
         NotFound: no such run. StorageUnavailable: the log cannot be read now.
     """
     with reading(path) as log:
-        return _shown(log.run(run_id), with_details=True)
+        return run_record(log.run(run_id))
+
+
+def totals(path: Path, model: str) -> dict[str, Any]:
+    """How many trainings of a model there were, by how they ended, and the last of them."""
+    try:
+        with reading(path) as log:
+            counts = {
+                status.value: log.runs(model=model, status=status, limit=1)[1]
+                for status in RunStatus
+            }
+            newest, total = log.runs(model=model, limit=1)
+    except NotFound:
+        return {"total": 0, "last": None}
+    return {"total": total, **counts, "last": run_line(newest[0]) if newest else None}
+
+
+def list_events(path: Path, *, model: str | None, after: int, limit: int) -> list[dict[str, Any]]:
+    """Events with a number above `after`, oldest first; none before the first start.
+
+    Raises:
+        StorageUnavailable: the log cannot be read now.
+    """
+    try:
+        with reading(path) as log:
+            return [asdict(event) for event in log.events(model=model, after=after, limit=limit)]
+    except NotFound:
+        return []
 
 
 def rejected_versions(path: Path, model: str) -> dict[str, str]:
@@ -50,11 +78,3 @@ def rejected_versions(path: Path, model: str) -> dict[str, str]:
         for run in runs
         if run.status is RunStatus.SUCCEEDED and not run.promoted
     }
-
-
-def _shown(run: Run, *, with_details: bool) -> dict[str, Any]:
-    fields = asdict(run)
-    fields.pop("idempotency_key")
-    if not with_details:
-        fields.pop("details")
-    return fields

@@ -7,11 +7,12 @@ configuration file of their own and do not import the settings library.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from api_service.address import Address
+from api_service.feed_config import FeedConfig
 
 if TYPE_CHECKING:
     from shared.settings import Settings
@@ -36,6 +37,7 @@ class ServingConfig:
     drain_timeout_s: float
     max_request_bytes: int
     log_format: Literal["auto", "text", "json"]
+    feed: FeedConfig = field(default_factory=FeedConfig)
 
     @classmethod
     def of(cls, settings: Settings, address: Address, workers: int) -> ServingConfig:
@@ -56,4 +58,5 @@ class ServingConfig:
             drain_timeout_s=settings.api.drain_timeout_s,
             max_request_bytes=settings.api.max_request_bytes,
             log_format=settings.log_format,
+            feed=FeedConfig.of(settings),
         )

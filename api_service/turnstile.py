@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+_OWN_LOCK = "hotfit.turnstile"
 
 
 class FairLock:
@@ -64,6 +67,10 @@ class FairLock:
         return bell
 
 
+LET_OTHERS_THROUGH = "hotfit.others_pass"
+"""Environ key of a context manager: while it is held, other requests go through."""
+
+
 class Turnstile:
     """WSGI middleware; outermost, so that everything inside may count on running alone."""
 
@@ -72,9 +79,43 @@ class Turnstile:
         self._lock = FairLock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ[LET_OTHERS_THROUGH] = _Open(self._lock)
         environ["wsgi.input"] = _OpenWhileReading(environ["wsgi.input"], self._lock)
+        environ[_OWN_LOCK] = self._lock
         with self._lock:
             return self._application(environ, start_response)
+
+
+@contextmanager
+def opened(environ: WSGIEnvironment) -> Iterator[None]:
+    """Let others through while this request waits for the disk; it must not compute in here."""
+    lock: FairLock | None = environ.get(_OWN_LOCK)
+    if lock is None:  # not behind a turnstile: a test, or another server
+        yield
+        return
+    lock.release()
+    try:
+        yield
+    finally:
+        lock.acquire()
+
+
+class _Open:
+    """The turnstile is open to others inside the block."""
+
+    def __init__(self, lock: FairLock) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        self._lock.release()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._lock.acquire()
 
 
 class _OpenWhileReading:
@@ -82,7 +123,7 @@ class _OpenWhileReading:
 
     def __init__(self, body: Any, lock: FairLock) -> None:
         self._body = body
-        self._lock = lock
+        self._others_pass = _Open(lock)
 
     def read(self, *size: int) -> Any:
         return self._while_open(self._body.read, size)
@@ -97,8 +138,5 @@ class _OpenWhileReading:
         return iter(self.readlines())
 
     def _while_open(self, call: Any, arguments: tuple[int, ...]) -> Any:
-        self._lock.release()
-        try:
+        with self._others_pass:
             return call(*arguments)
-        finally:
-            self._lock.acquire()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 import msgspec
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
@@ -13,10 +15,15 @@ from api_service.paging import Page
 from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.naming import model_route
-from api_service.runs import list_runs, show_run
+from api_service.run_wait import wait_for_run
+from api_service.runs import list_events, list_runs, show_run, totals
+from api_service.training_options import read_options
+from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, RequestInvalid, StateConflict
 from shared.keys import Role
-from shared.run_log import RunStatus
+from shared.model_names import full_name, split_name
+from shared.runs import UNFINISHED, RunStatus
+from shared.signals import record_event
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -27,23 +34,39 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def train(model: str) -> ResponseReturnValue:
         _must_be_trained_here(context, model)
-        body = read_object(request, may_be_empty=True)
-        only_fields(body, "reason")
+        options, wait_s, reason = read_options(read_object(request, may_be_empty=True))
         answer = put_request(
             config.requests_dir,
             config.reports_dir,
             context.clock(),
             kind="train",
             model=model,
-            requested_by=f"API, from {request.remote_addr}",
-            will=f"{model} is trained with everything known, and promoted if it is better.",
-            reason=text_field(body, "reason", "a text") or "",
+            requested_by=_who(),
+            will=f"{model} is trained with everything known, and promoted if it is good enough.",
+            reason=reason,
+            options=options,
         )
         run_id = answer["request_id"]
         url = f"/runs/{run_id}"
+        ended = None
+        if wait_s:
+            others_pass = request.environ.get(LET_OTHERS_THROUGH)
+            ended = wait_for_run(config.run_log_path, run_id, wait_s, others_pass)
+        if ended is not None:
+            return json_response({"url": url, **ended}, is_for_people=True)
         response = json_response({"run_id": run_id, "status": "queued", "url": url, **answer}, 202)
         response.headers["Location"] = url
         return response
+
+    @model_route(routes, "POST", "/events")
+    @needs(Role.FEED)
+    def events(model: str) -> ResponseReturnValue:
+        _must_be_trained_here(context, model)
+        only_fields(read_object(request, may_be_empty=True), "reason")
+        burst = record_event(config.requests_dir, model, context.clock())
+        sentence = f"{model} is trained when the event trigger says so."
+        answer = {"model": model, "events_waiting": burst.n, "sentence": sentence}
+        return json_response(answer, 202)
 
     @model_route(routes, "POST", "/training/cancel")
     @needs(Role.ADMIN)
@@ -58,7 +81,7 @@ def blueprint(context: Context) -> Blueprint:
             context.clock(),
             kind="cancel",
             model=model,
-            requested_by=f"API, from {request.remote_addr}",
+            requested_by=_who(),
             will=f"the training of {model} is stopped if it still runs; what serves stays.",
             run_id=run_id,
             reason=text_field(body, "reason", "a text") or "",
@@ -76,6 +99,7 @@ def blueprint(context: Context) -> Blueprint:
             "sentence": daemon.sentence,
             "reported_at": daemon.report.updated_at if daemon.report else None,
             **(msgspec.to_builtins(found) if found is not None else {}),
+            "totals": totals(config.run_log_path, model),
         }
         return json_response(answer, is_for_people=True)
 
@@ -101,11 +125,52 @@ def blueprint(context: Context) -> Blueprint:
             found = dict(waiting) if waiting else show_run(config.run_log_path, run_id)
         return json_response(found, is_for_people=True)
 
+    @routes.delete("/runs/<run_id>")
+    @needs(Role.ADMIN)
+    def forget(run_id: str) -> ResponseReturnValue:
+        found = show_run(config.run_log_path, run_id)
+        if found["status"] in UNFINISHED:
+            raise StateConflict(f"run {run_id} is {found['status']}; cancel it first.")
+        answer = put_request(
+            config.requests_dir,
+            config.reports_dir,
+            context.clock(),
+            kind="forget",
+            model=full_name(found["model"], found["entity"] or ""),
+            requested_by=_who(),
+            will=f"run {run_id} is taken out of the log; its version, if it has one, stays.",
+            run_id=run_id,
+        )
+        return json_response(answer, 202)
+
+    @routes.get("/events")
+    def event_log() -> ResponseReturnValue:
+        page = Page.of(request, "model", "after")
+        after = page.rest.get("after", "0")
+        if not after.isdigit():
+            raise RequestInvalid("the number of an event", after, "after")
+        found = list_events(
+            config.run_log_path,
+            model=page.rest.get("model"),
+            after=int(after),
+            limit=page.limit,
+        )
+        answer: dict[str, object] = {"events": found, "total": len(found)}
+        if len(found) == page.limit:
+            model = page.rest.get("model")
+            query = {"after": found[-1]["seq"], "limit": page.limit}
+            answer["next"] = f"/events?{urlencode({**query, 'model': model} if model else query)}"
+        return json_response(answer, is_for_people=True)
+
     return routes
 
 
+def _who() -> str:
+    return f"API, from {request.remote_addr}"
+
+
 def _must_be_trained_here(context: Context, model: str) -> None:
-    if model in context.config.workloads:
+    if split_name(model)[0] in context.config.workloads:
         return
     context.table.slot(model)
     raise StateConflict(f"{model} is served but not configured: there is nothing to train it from.")

@@ -17,7 +17,7 @@ from api_service.context import Context
 from api_service.reload_manager import ReloadManager
 from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
-from shared.keys import VerifyKey
+from shared.keys import Role, VerifyKey, ensure_api_keys
 from shared.signals import ServingReport
 from tests.support.versions import ServingHome, tiny_workload_known
 
@@ -97,3 +97,12 @@ def home(tmp_path: Path) -> ServingHome:
 @pytest.fixture
 def serving(home: ServingHome) -> Serving:
     return Serving(home, serving_config(home.path))
+
+
+@pytest.fixture
+def admin(serving: Serving) -> dict[str, str]:
+    """Headers with the admin key."""
+    ensure_api_keys(serving.config.keys_dir)
+    serving.tick()
+    key = (serving.config.keys_dir / f"{Role.ADMIN}.key").read_text().strip()
+    return {"Authorization": f"Bearer {key}"}

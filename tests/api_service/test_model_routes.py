@@ -8,22 +8,13 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared.keys import Role, ensure_api_keys
+from shared.keys import Role
 from shared.manifest import MANIFEST_NAME
 from shared.run_log import Run, RunLog, RunStatus
 from shared.signals import Request, read_struct
 from tests.api_service.conftest import NOW, Serving
 from tests.api_service.test_health import write_retrain_report, write_worker_report
 from tests.support.versions import ServingHome, version_name
-
-
-@pytest.fixture
-def admin(serving: Serving) -> dict[str, str]:
-    """Headers with the admin key."""
-    ensure_api_keys(serving.config.keys_dir)
-    serving.tick()
-    key = (serving.config.keys_dir / f"{Role.ADMIN}.key").read_text().strip()
-    return {"Authorization": f"Bearer {key}"}
 
 
 def get(client: FlaskClient, path: str) -> Any:
@@ -326,7 +317,7 @@ def test_runs_are_paged_and_filtered(serving: Serving) -> None:
     assert page["total"] == 5
     assert page["next"] == "/runs?model=m&limit=2&offset=2"
     assert [one["run_id"] for one in failed["runs"]] == ["run-3"]
-    assert get(client, "/runs/run-3")["details"] == {"rows": 100}
+    assert get(client, "/runs/run-3")["rows"] == 100
     refused = client.get("/runs?status=done")
     assert refused.status_code == 400
     assert "succeeded" in refused.get_data(as_text=True)

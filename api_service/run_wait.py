@@ -1,0 +1,51 @@
+"""Wait a little for a run that was asked for, without standing in anybody's way.
+
+At most a few requests of a worker wait at a time; a longer training is polled at its own URL.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from api_service.runs import show_run
+from shared.errors import NotFound, StorageUnavailable
+from shared.runs import UNFINISHED
+
+LONGEST_S = 60
+_MOST_AT_A_TIME = 2
+_LOOK_EVERY_S = 0.2
+_places = threading.BoundedSemaphore(_MOST_AT_A_TIME)
+
+
+def wait_for_run(
+    path: Path, run_id: str, timeout_s: float, others_pass: AbstractContextManager[None] | None
+) -> dict[str, Any] | None:
+    """The run once it has ended; None when it has not within `timeout_s`, or no place is free.
+
+    others_pass : held while waiting, so that the worker answers others; None without a turnstile.
+    """
+    if not _places.acquire(blocking=False):
+        return None
+    deadline = time.monotonic() + timeout_s
+    try:
+        with others_pass or nullcontext():
+            while time.monotonic() < deadline:
+                found = _ended(path, run_id)
+                if found is not None:
+                    return found
+                time.sleep(_LOOK_EVERY_S)
+        return None
+    finally:
+        _places.release()
+
+
+def _ended(path: Path, run_id: str) -> dict[str, Any] | None:
+    try:
+        found = show_run(path, run_id)
+    except (NotFound, StorageUnavailable):
+        return None
+    return None if found["status"] in UNFINISHED else found
