@@ -1,4 +1,4 @@
-"""Candidate against champion: open what it is compared with and score all on the same new rows.
+"""Candidate against champion and anchor: open them and score all on the same new rows.
 
 Runs in the training process. Opens versions only after their signature held; gives no verdict.
 """
@@ -11,14 +11,27 @@ from typing import Any
 
 import numpy as np
 
-from retrain_service.evaluation import Evaluation, evaluate, unseen
+from retrain_service.evaluation import (
+    Contract,
+    Evaluation,
+    Rival,
+    metrics_of,
+    score_baseline_on,
+    score_on,
+    unseen,
+    varies,
+)
+from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
-from shared.errors import VersionUnusable
+from shared.errors import FixConfiguration, LoadFailed, VersionUnusable
 from shared.keys import VerifyKey
 from shared.manifest import Manifest, verify
 from shared.model_loader import load_estimator
 from shared.model_store import ModelStore
+from shared.workloads import open_workload
 from shared.workloads.base import TrainingSet, Workload, check_features
+
+__all__ = ["Contest", "hold_contest", "metrics_of", "open_estimator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,16 @@ class Contest:
     holdout: TrainingSet
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A version that may be a rival. manifest : None when it does not verify."""
+
+    version: str
+    estimator: Any = None
+    manifest: Manifest | None = None
+    missing: str | None = None
+
+
 def hold_contest(
     spec: JobSpec,
     workload: Workload,
@@ -36,41 +59,116 @@ def hold_contest(
     train: TrainingSet,
     holdout: TrainingSet,
 ) -> Contest:
-    """Score everybody on the holdout rows that neither candidate nor champion was fitted on."""
-    champion, missing = None, None
+    """Score everybody on the holdout rows that none of them was fitted on.
+
+    Raises:
+        StorageUnavailable: a version is there but cannot be read now; nothing can be decided.
+    """
+    history_days = train.n_days + holdout.n_days
+    champion = _open(spec, workload, spec.champion) if spec.champion is not None else None
+    anchor = _open_anchor(spec, workload, champion)
     trained_until = train.day.max()
-    if spec.champion is not None:
-        try:
-            champion, manifest = open_estimator(spec, workload, spec.champion)
-            trained_until = max(trained_until, np.datetime64(manifest.watermark.trained_until))
-        except VersionUnusable as error:
-            missing = f"the champion {spec.champion} cannot be scored ({error})"
+    for opened in (champion, anchor):
+        if opened is not None and opened.manifest is not None and opened.missing is None:
+            until = np.datetime64(opened.manifest.watermark.trained_until)
+            trained_until = max(trained_until, until)
     holdout = unseen(holdout, trained_until)
-    return Contest(evaluate(workload, candidate, champion, holdout, missing), holdout)
+    evaluation = Evaluation(
+        candidate=score_on(workload, candidate, holdout),
+        baseline=score_baseline_on(workload, holdout),
+        champion=_as_rival(spec, workload, champion, holdout),
+        anchor=_as_rival(spec, workload, anchor, holdout),
+        version=spec.version,
+        history_days=history_days,
+        target_varies=varies(holdout.target),
+        offered=Contract(spec.version, spec.workload, tuple(workload.features), library_versions()),
+        served=_served(champion),
+    )
+    return Contest(evaluation, holdout)
 
 
 def open_estimator(spec: JobSpec, workload: Workload, version: str) -> tuple[Any, Manifest]:
     """Unpickle a version after its signature, digests and columns were found right.
 
     Raises:
-        VersionUnusable: they were not.
+        VersionUnusable: they were not, or the present libraries cannot open it.
     """
-    directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
-    key = VerifyKey.read(Path(spec.public_key))
-    manifest = verify(directory, key, model=spec.model, version=version)
+    manifest = _verified(spec, version)
     check_features(workload.features, manifest.features)
-    return load_estimator(directory), manifest
+    return _load(spec, version), manifest
 
 
-def metrics_of(evaluation: Evaluation) -> dict[str, dict[str, float]]:
-    """Named metrics of everybody who was scored.
+def _verified(spec: JobSpec, version: str) -> Manifest:
+    key = VerifyKey.read(Path(spec.public_key))
+    return verify(_directory(spec, version), key, model=spec.model, version=version)
 
-    JSON has no NaN: a metric that is undefined on this holdout is left out.
-    """
-    scores = {"candidate": evaluation.candidate, "baseline": evaluation.baseline}
-    if evaluation.champion is not None:
-        scores["champion"] = evaluation.champion
-    return {
-        name: {metric: value for metric, value in score.metrics.items() if np.isfinite(value)}
-        for name, score in scores.items()
-    }
+
+def _load(spec: JobSpec, version: str) -> Any:
+    try:
+        return load_estimator(_directory(spec, version))
+    except (MemoryError, VersionUnusable):
+        raise
+    except Exception as error:
+        # Unpickling what other libraries stored raises whatever it likes.
+        raise LoadFailed(f"{version}: opening the model failed: {error!r}") from error
+
+
+def _directory(spec: JobSpec, version: str) -> Path:
+    return ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
+
+
+def _open(spec: JobSpec, workload: Workload, version: str) -> _Opened:
+    manifest = None
+    try:
+        manifest = _verified(spec, version)
+        check_features(workload.features, manifest.features)
+        return _Opened(version, _load(spec, version), manifest)
+    except VersionUnusable as error:
+        return _Opened(version, None, manifest, str(error))
+
+
+def _open_anchor(spec: JobSpec, workload: Workload, champion: _Opened | None) -> _Opened | None:
+    """The version that the champion's manifest names; the champion itself where it names none."""
+    if champion is None:
+        return None
+    if champion.manifest is None:
+        return None
+    version = champion.manifest.promotion.anchor or champion.version
+    return champion if version == champion.version else _open(spec, workload, version)
+
+
+def _as_rival(
+    spec: JobSpec, workload: Workload, opened: _Opened | None, holdout: TrainingSet
+) -> Rival | None:
+    if opened is None:
+        return None
+    age_days = 0.0
+    if opened.manifest is not None:
+        age_days = (spec.requested_at - opened.manifest.trained_at).total_seconds() / 86_400
+    if opened.missing is not None:
+        return Rival(opened.version, None, opened.missing, age_days)
+    try:
+        score = score_on(workload, opened.estimator, holdout)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - an old estimator may raise whatever it likes
+        return Rival(opened.version, None, f"scoring it failed: {error!r}", age_days)
+    if not np.isfinite(score.loss).all():
+        missing = "its answers on these rows are not finite numbers"
+        return Rival(opened.version, None, missing, age_days)
+    return Rival(opened.version, score, None, age_days)
+
+
+def _served(champion: _Opened | None) -> Contract | None:
+    """What clients get now; None where this code could not serve it anyway."""
+    if champion is None or champion.manifest is None:
+        return None
+    manifest = champion.manifest
+    try:
+        own = open_workload(manifest.workload, manifest.parameters)
+        check_features(own.features, manifest.features)
+    except (FixConfiguration, VersionUnusable):
+        return None
+    return Contract(
+        manifest.version, manifest.workload, tuple(manifest.features), manifest.libraries
+    )

@@ -1,136 +1,201 @@
-"""Scores + policy → Promote, Reject or InsufficientData. Pure; every gate is written down."""
+"""Scores + policy → Promote, Reject or InsufficientData. Pure; every gate is written down.
+
+The seven gates, each in its own words: `data_gate` before the fit; here sanity, champion, slices,
+anchor and contract; `trial_gate` after the version was staged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator
 
-import msgspec
 import numpy as np
 
-from retrain_service.evaluation import Evaluation
+from retrain_service.contract_gate import judge_contract
+from retrain_service.data_gate import check_data
+from retrain_service.evaluation import Evaluation, Rival
+from retrain_service.gate_result import (
+    GateResult,
+    GateVerdict,
+    InsufficientData,
+    Promote,
+    Reject,
+    Verdict,
+    conclude,
+    reason,
+)
+from retrain_service.slice_gate import judge_slices
+from retrain_service.tolerance import Allowance, is_surely_better, judge
+from retrain_service.trial_gate import judge_trial
+from shared.model_loader import TrialResult
 from shared.settings import GateSettings
-from shared.workloads.base import TrainingSet
 
-COMPARISONS = ("baseline", "champion")
-
-
-class GateResult(msgspec.Struct, frozen=True):
-    """One gate: what was measured, what it had to be, on how many rows, and the sentence."""
-
-    gate: str
-    value: float | None
-    bound: float | None
-    n: int
-    passed: bool
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Promote:
-    gates: tuple[GateResult, ...]
+__all__ = [
+    "GateResult",
+    "InsufficientData",
+    "Promote",
+    "Reject",
+    "Verdict",
+    "anchor_after",
+    "check_data",
+    "check_trial",
+    "decide",
+    "reason",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
-    gates: tuple[GateResult, ...]
+def decide(
+    evaluation: Evaluation,
+    policy: GateSettings,
+    *,
+    before: Iterable[GateResult] = (),
+    seed: int = 0,
+) -> Verdict:
+    """Go through the gates in order; the first failure stops; what is missing fails.
+
+    before : gates that were passed already; they stay in the verdict.
+    seed : of the resampling; same scores and seed, same verdict.
+    """
+    return conclude(_gates(evaluation, policy, seed), before)
 
 
-@dataclass(frozen=True, slots=True)
-class InsufficientData:
-    gates: tuple[GateResult, ...]
+def check_trial(tried: TrialResult, policy: GateSettings, before: Iterable[GateResult]) -> Verdict:
+    """The last gate: what the trial load measured, against the limits."""
+    return conclude(judge_trial(tried, policy), before)
 
 
-Verdict = Promote | Reject | InsufficientData
+def anchor_after(evaluation: Evaluation, policy: GateSettings, seed: int = 0) -> str:
+    """The anchor once the candidate is promoted: it takes over only when it is surely better.
+
+    By the lower error alone, each candidate that is a little worse but looks a little better by
+    chance would move the anchor down with it, and small losses would add up after all.
+    Where the old anchor cannot be scored, the champion stands in for it.
+    """
+    for rival in (evaluation.anchor, evaluation.champion):
+        if rival is not None and rival.score is not None:
+            is_better = is_surely_better(evaluation.candidate, rival.score, policy, seed)
+            return evaluation.version if is_better else rival.version
+    return evaluation.version
 
 
-def reason(verdict: Verdict) -> str:
-    """Why, in a sentence: of the gate that refused, or of the comparisons that were passed."""
-    if isinstance(verdict, Promote):
-        return " ".join(gate.sentence for gate in verdict.gates if gate.gate in COMPARISONS)
-    return verdict.gates[-1].sentence
-
-
-def check_data(rows: TrainingSet, policy: GateSettings) -> Verdict | None:
-    """The gate before training: enough rows, enough days. None means go on."""
-    n_rows, n_days = rows.n_rows, rows.n_days
-    if n_rows >= policy.min_rows and n_days >= policy.min_days:
-        return None
-    rejected = sum(rows.rejected.values())
-    sentence = (
-        f"not enough data: {n_rows} rows over {n_days} days,"
-        f" needs {policy.min_rows} rows and {policy.min_days} days"
-        + (f"; {rejected} records could not be used" if rejected else "")
-        + "."
-    )
-    result = GateResult("data", float(n_rows), float(policy.min_rows), n_rows, False, sentence)
-    return InsufficientData((result,))
-
-
-def decide(evaluation: Evaluation, policy: GateSettings) -> Verdict:
-    """Go through the gates in order; the first failure stops; what is missing fails."""
-    gates: list[GateResult] = []
-    for result in _gates(evaluation, policy):
-        gates.append(result)
-        if not result.passed:
-            verdict = InsufficientData if result.gate == "holdout" else Reject
-            return verdict(tuple(gates))
-    return Promote(tuple(gates))
-
-
-def _gates(evaluation: Evaluation, policy: GateSettings) -> Iterator[GateResult]:
+def _gates(evaluation: Evaluation, policy: GateSettings, seed: int) -> Iterator[GateResult]:
     n = evaluation.n_rows
     yield GateResult(
         "holdout",
         float(n),
         1.0,
         n,
-        n >= 1,
+        "passed" if n else "insufficient_data",
         f"{n} rows that no model was fitted on."
         if n
         else "no row is newer than what candidate and champion were fitted on;"
         " the champion stays until there is.",
     )
-    candidate, unit = _mean_loss(evaluation.candidate.loss), evaluation.candidate.unit
-    yield GateResult(
-        "finite",
-        candidate,
-        None,
-        n,
-        bool(np.isfinite(evaluation.candidate.loss).all()),
-        "every answer is a finite number."
-        if np.isfinite(candidate)
-        else "the candidate gave answers that are not finite numbers.",
-    )
-    baseline = _mean_loss(evaluation.baseline.loss)
-    yield GateResult(
-        "baseline",
-        candidate,
-        baseline,
-        n,
-        candidate <= baseline,
-        f"Error {candidate:.4g} {unit}, naive baseline {baseline:.4g}: "
-        + ("no worse." if candidate <= baseline else "worse than guessing; not promoted."),
-    )
-    if evaluation.champion is None:
-        why = evaluation.champion_missing or "there is no champion yet"
-        sentence = f"{why}: promoted."
-        yield GateResult("champion", candidate, None, n, True, sentence[0].upper() + sentence[1:])
-        return
-    champion = _mean_loss(evaluation.champion.loss)
-    bound = champion * (1 + policy.max_regression)
-    yield GateResult(
-        "champion",
-        candidate,
-        bound,
-        n,
-        candidate <= bound,
-        f"Error {candidate:.4g} {unit}, champion {champion:.4g} on the same {n} rows,"
-        f" at most {bound:.4g} allowed: "
-        + ("promoted." if candidate <= bound else "worse; not promoted."),
-    )
+    yield _finite(evaluation)
+    yield _constant(evaluation)
+    yield _baseline(evaluation)
+    yield _champion(evaluation, policy, seed)
+    yield _slices(evaluation, policy)
+    yield _anchor(evaluation, policy, seed)
+    yield judge_contract(evaluation.offered, evaluation.served, n, policy)
 
 
-def _mean_loss(loss: np.ndarray[Any, np.dtype[np.float64]]) -> float:
-    return float(loss.mean()) if loss.size else float("nan")
+def _finite(evaluation: Evaluation) -> GateResult:
+    score, n = evaluation.candidate, evaluation.n_rows
+    answers = score.prediction if score.prediction is not None else score.loss
+    n_bad = int((~np.isfinite(answers) | ~np.isfinite(score.loss)).sum())
+    n_negative = int((score.loss < 0).sum())
+    if n_negative and not n_bad:
+        sentence = f"{n_negative} of {n} losses are below zero: a defect of the workload."
+        return GateResult("finite", float(n_negative), 0.0, n, "failed", sentence)
+    sentence = (
+        f"{n_bad} of {n} answers of the candidate are not finite numbers; not promoted."
+        if n_bad
+        else "every answer is a finite number."
+    )
+    return GateResult("finite", float(n_bad), 0.0, n, "failed" if n_bad else "passed", sentence)
+
+
+def _constant(evaluation: Evaluation) -> GateResult:
+    """One answer for all is a broken model, except where nothing varies or the baseline does so
+    too: then it is what this kind of model does."""
+    n = evaluation.n_rows
+    prediction, usual = evaluation.candidate.prediction, evaluation.baseline.prediction
+    if prediction is None:
+        sentence = "answers of this workload are not numbers."
+        return GateResult("constant", None, None, n, "skipped", sentence)
+    spread = float(np.ptp(prediction))
+    is_meant = n < 2 or not evaluation.target_varies or usual is None or np.ptp(usual) == 0
+    if spread > 0 or is_meant:
+        sentence = (
+            f"answers spread over {spread:.4g}."
+            if spread > 0
+            else "the same answer to every row, as can be expected here."
+        )
+        return GateResult("constant", spread, 0.0, n, "passed", sentence)
+    sentence = (
+        f"the candidate answers {prediction[0]:.4g} to each of {n} different rows, while the"
+        " naive baseline tells them apart; not promoted."
+    )
+    return GateResult("constant", spread, 0.0, n, "failed", sentence)
+
+
+def _baseline(evaluation: Evaluation) -> GateResult:
+    candidate, unit = float(evaluation.candidate.loss.mean()), evaluation.candidate.unit
+    baseline = float(evaluation.baseline.loss.mean())
+    is_fine = candidate <= baseline
+    sentence = f"Error {candidate:.4g} {unit}, naive baseline {baseline:.4g}: " + (
+        "no worse." if is_fine else "worse than guessing; not promoted."
+    )
+    verdict: GateVerdict = "passed" if is_fine else "failed"
+    return GateResult("baseline", candidate, baseline, evaluation.n_rows, verdict, sentence)
+
+
+def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResult:
+    n, champion = evaluation.n_rows, evaluation.champion
+    if champion is None:
+        sentence = "There is no champion yet: promoted."
+        return GateResult("champion", None, None, n, "skipped", sentence)
+    if champion.score is None:
+        sentence = (
+            f"The champion {champion.version} cannot be scored ({champion.missing}): promoted."
+        )
+        return GateResult("champion", None, None, n, "skipped", sentence)
+    allowed = Allowance(
+        rival="champion",
+        limit=policy.max_regression,
+        must_be_better=policy.mode == "superior",
+        kept=champion.version,
+        kept_days=champion.age_days,
+        history_days=evaluation.history_days,
+    )
+    return judge("champion", evaluation.candidate, champion.score, allowed, policy, seed)
+
+
+def _slices(evaluation: Evaluation, policy: GateSettings) -> GateResult:
+    champion = evaluation.champion
+    if champion is None or champion.score is None:
+        sentence = "no champion to compare with by slice."
+        return GateResult("slices", None, None, evaluation.n_rows, "skipped", sentence)
+    return judge_slices(evaluation.candidate, champion.score, policy)
+
+
+def _anchor(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResult:
+    n, anchor, champion = evaluation.n_rows, evaluation.anchor, evaluation.champion
+    if anchor is None:
+        return GateResult("anchor", None, None, n, "skipped", "no best past version is recorded.")
+    if anchor.score is None:
+        sentence = (
+            f"the best past version {anchor.version} cannot be scored any more"
+            f" ({anchor.missing}): skipped."
+        )
+        return GateResult("anchor", None, None, n, "skipped", sentence)
+    kept: Rival = champion or anchor
+    allowed = Allowance(
+        rival=f"best past version {anchor.version}",
+        limit=policy.max_total_regression,
+        must_be_better=False,
+        kept=kept.version,
+        kept_days=kept.age_days,
+        history_days=evaluation.history_days,
+    )
+    return judge("anchor", evaluation.candidate, anchor.score, allowed, policy, seed)

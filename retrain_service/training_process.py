@@ -24,11 +24,11 @@ from retrain_service.buffer import read_snapshot
 from retrain_service.contest import hold_contest, metrics_of, open_estimator
 from retrain_service.evaluation import Evaluation
 from retrain_service.promotion import (
-    GateResult,
     Promote,
-    Reject,
     Verdict,
+    anchor_after,
     check_data,
+    check_trial,
     decide,
     reason,
 )
@@ -118,8 +118,15 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     rows = workload.training_set(read_snapshot(Path(spec.snapshot)))
     if spec.days is not None:
         rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
-    if (refused := check_data(rows, policy)) is not None:
-        return _not_promoted(refused, _row_details(rows))
+    rows, verdict = check_data(
+        rows,
+        policy,
+        features=workload.features,
+        n_records=spec.n_records,
+        now=spec.requested_at,
+    )
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, _row_details(rows))
     train, holdout = workload.split(rows)
     progress("fitting")
     candidate = fit_candidate(
@@ -133,18 +140,23 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
     evaluation, holdout = contest.evaluation, contest.holdout
     details = _details(rows, train, holdout, candidate, evaluation)
-    verdict = decide(evaluation, policy)
+    verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details)
     progress("staging")
-    manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, verdict)
+    promotion = Promotion(
+        spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)
+    )
+    manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
     key = SigningKey.read(Path(spec.keys_dir))
     stage(Path(spec.staged), workload, candidate.estimator, rows, manifest, key)
     progress("trial")
-    tried = trial(Path(spec.staged), Path(spec.public_key), spec.model, spec.version)
-    if tried.error is not None:
-        gate = GateResult("trial", None, None, 0, False, f"trial load: {tried.error}")
-        return _not_promoted(Reject((*verdict.gates, gate)), details)
+    tried = trial(
+        Path(spec.staged), Path(spec.public_key), spec.model, spec.version, policy.max_load_s
+    )
+    verdict = check_trial(tried, policy, before=verdict.gates)
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, details)
     return JobResult(
         outcome="promote",
         reason=reason(verdict),
@@ -213,7 +225,7 @@ def _manifest(
     holdout: TrainingSet,
     candidate: Candidate,
     evaluation: Evaluation,
-    verdict: Verdict,
+    promotion: Promotion,
 ) -> Manifest:
     return Manifest(
         model=spec.model,
@@ -240,7 +252,7 @@ def _manifest(
         libraries=library_versions(),
         serving_form=ServingForm("scikit-learn"),
         golden_tolerance=GOLDEN_TOLERANCE,
-        promotion=Promotion(spec.base_generation, reason(verdict)),
+        promotion=promotion,
         trained_at=datetime.now(UTC),
         runs_since_full=candidate.runs_since_full,
         files={},

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import ContractMismatch, RequestInvalid, SettingsInvalid
+from shared.feed_window import WindowSpec
 from shared.records import Table
 
 Progress = Callable[[float, str], None]
@@ -119,6 +120,22 @@ class Score:
     prediction: NDArray[np.float64] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A record that was sent to the API, as the feed keeps it.
+
+    id : what makes it the same record when it comes again; None for the stream's id field.
+    entity : whose it is; "" for nobody's.
+    at, sample : its own time, UTC, and what the entity's rolling window keeps of it.
+    """
+
+    fields: Mapping[str, Any]
+    id: str | None = None
+    entity: str = ""
+    at: datetime | None = None
+    sample: Mapping[str, Any] | None = None
+
+
 class GoldenRequest(msgspec.Struct, frozen=True):
     """A request whose answer is stored at training and repeated before a version serves."""
 
@@ -175,6 +192,19 @@ class Workload(ABC):
     @abstractmethod
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""
+
+    # -- records sent to the API -----------------------------------------------------------------
+
+    def window_of(self, stream: str) -> WindowSpec | None:
+        """How much of each entity's newest samples answers need; None: they need none."""
+        del stream
+        return None
+
+    def admit(self, stream: str, fields: Mapping[str, Any], now: datetime) -> Admitted | str:
+        """How the feed keeps a record that `reject_reason` lets through, sent at `now`; or why
+        it does not."""
+        del now
+        return Admitted(fields, entity=self.entity_of(stream, fields) or "")
 
     # -- training half: retrain_service only -----------------------------------------------------
 

@@ -1,0 +1,63 @@
+"""Would clients and the serving environment notice that another version answers? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from retrain_service.evaluation import Contract
+from retrain_service.gate_result import GateResult
+from shared.errors import ContractMismatch
+from shared.settings import GateSettings
+from shared.workloads.base import check_features
+
+GATE = "contract"
+
+
+def judge_contract(
+    offered: Contract | None, served: Contract | None, n_rows: int, policy: GateSettings
+) -> GateResult:
+    """Columns, dtypes, units, workload and library generations against what is served."""
+    if offered is None or served is None:
+        sentence = "nothing is served that this code can open: no contract to keep."
+        return GateResult(GATE, None, None, n_rows, "skipped", sentence)
+    changes = [*_changes(offered, served), *_generations(offered.libraries, served.libraries)]
+    n = float(len(changes))
+    if not changes:
+        sentence = f"same columns as {served.version}, and libraries that go together."
+        return GateResult(GATE, n, 0.0, n_rows, "passed", sentence)
+    found = f"not compatible with {served.version}, which is served: {'; '.join(changes)}"
+    if policy.allow_contract_change:
+        sentence = f"{found}; allow_contract_change permits it."
+        return GateResult(GATE, n, None, n_rows, "passed", sentence)
+    sentence = (
+        f"{found}. Clients would have to change with it; not promoted. Set"
+        " allow_contract_change = true when they have."
+    )
+    return GateResult(GATE, n, 0.0, n_rows, "failed", sentence)
+
+
+def _changes(offered: Contract, served: Contract) -> list[str]:
+    changes = []
+    if offered.workload != served.workload:
+        changes.append(f"workload was {served.workload}, is {offered.workload}")
+    try:
+        check_features(served.features, offered.features)
+    except ContractMismatch as error:
+        return [*changes, str(error)]
+    return [
+        *changes,
+        *(
+            f"{new.name} was in {old.unit}, is in {new.unit}"
+            for old, new in zip(served.features, offered.features, strict=True)
+            if old.unit != new.unit
+        ),
+    ]
+
+
+def _generations(offered: Mapping[str, str], served: Mapping[str, str]) -> list[str]:
+    """Major versions: what is stored under one is not promised to open under another."""
+    return [
+        f"{name} was {served[name]}, is {offered[name]}"
+        for name in sorted(offered.keys() & served.keys())
+        if offered[name].partition(".")[0] != served[name].partition(".")[0]
+    ]

@@ -1,0 +1,71 @@
+"""What docs/promotion.md claims about the default gate, on a smaller simulation."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.gate import (
+    NO_ANCHOR,
+    POLICY,
+    World,
+    bound_errors,
+    decision_rates,
+    lower_error,
+    slow_decay,
+)
+from retrain_service.promotion import anchor_after
+
+N = 150
+
+
+@pytest.mark.parametrize("n_days", [7, 14, 28])
+def test_a_model_that_is_a_fifth_worse_is_hardly_ever_promoted(n_days: int) -> None:
+    """The plain rule lets one in ten pass where days are few: a year of daily trainings is 365."""
+    rates = decision_rates(World(n_days), 0.20, N, seed=1)
+
+    assert rates.promoted <= 0.02
+    if n_days == 7:
+        assert rates.plain >= 0.05
+
+
+@pytest.mark.parametrize("n_days", [7, 28])
+def test_at_the_limit_one_in_twenty_passes_and_not_one_in_two(n_days: int) -> None:
+    """That is what 95 % certainty promises, and what the plain rule does instead."""
+    rates = decision_rates(World(n_days), POLICY.max_regression, N, seed=2)
+
+    assert rates.promoted <= 0.11
+    assert rates.plain >= 0.35
+
+
+def test_an_equal_model_is_promoted_once_there_are_four_weeks() -> None:
+    """A gate that refuses everything is no gate."""
+    assert decision_rates(World(28), 0.0, N, seed=3).promoted >= 0.95
+    assert decision_rates(World(14), -0.10, N, seed=3).promoted >= 0.90
+
+
+def test_a_good_model_that_has_to_wait_waits_and_is_not_called_bad() -> None:
+    """`insufficient_data` and `failed` are told apart, for a person acts on the second only."""
+    rates = decision_rates(World(7), 0.0, N, seed=4)
+
+    assert rates.insufficient > 10 * rates.rejected
+
+
+def test_few_days_need_the_correction() -> None:
+    """The plain percentile of the same bootstrap is wrong about twice as often as it says."""
+    ours, plain = bound_errors(World(5), 400, seed=5)
+
+    assert ours <= 0.09
+    assert plain >= ours + 0.02
+
+
+def test_the_anchor_stops_many_small_losses() -> None:
+    """Without it a trainer that gets half a percent worse each time goes on for ever."""
+    free = POLICY.model_copy(update={"max_total_regression": NO_ANCHOR})
+
+    without = slow_decay(0.005, 150, 3, 1, free, anchor_after)
+    by_chance = slow_decay(0.005, 150, 3, 1, POLICY, lower_error)
+    ours = slow_decay(0.005, 150, 3, 1, POLICY, anchor_after)
+
+    assert without.median > 1.4
+    assert ours.worst < 1.25
+    assert ours.median < by_chance.median
