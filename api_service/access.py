@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 View = TypeVar("View", bound=Callable[..., Any])
 _ROLE = "needed_role"
+_ON_LOOPBACK = "needs_key_on_loopback"
 _OPEN = "open"
 
 
@@ -34,11 +35,12 @@ def open_to_all(view: View) -> View:
     return view
 
 
-def needs(role: Role) -> Callable[[View], View]:
-    """Mark a view that always needs a key of this role, on loopback too."""
+def needs(role: Role, *, on_loopback: bool = True) -> Callable[[View], View]:
+    """Mark a view that needs a key of this role; without `on_loopback` only elsewhere."""
 
     def mark(view: View) -> View:
         setattr(view, _ROLE, role)
+        setattr(view, _ON_LOOPBACK, on_loopback)
         return view
 
     return mark
@@ -78,7 +80,7 @@ def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
             _check_host(request.environ.get("HTTP_HOST", ""), names)
         view = app.view_functions.get(request.endpoint or "")
         needed = getattr(view, _ROLE, None)
-        if needed == _OPEN or (needed is None and is_loopback):
+        if needed == _OPEN or (is_loopback and not getattr(view, _ON_LOOPBACK, False)):
             return
         _check_key(ring.keys, needed or Role.PREDICT)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import sys
 import threading
 import time
@@ -34,25 +35,40 @@ def notice_dead_peers(port: int) -> None:
     threading.Thread(target=look, name="dead-peers", daemon=True).start()
 
 
+def _socket_of(descriptor: int) -> socket.socket:
+    """The socket, or OSError with the descriptor closed: looked for often, it would add up."""
+    try:
+        return socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
 def keep_alive_on_listeners(port: int) -> int:
     """Switch it on for every listening socket on `port`; return how many there are."""
-    n = 0
-    for descriptor in range(3, _HIGHEST_DESCRIPTOR):
-        try:
-            # A second descriptor of the same socket: closing it leaves the server's own open.
-            with socket.socket(fileno=os.dup(descriptor)) as sock:
-                is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-                if not is_listening or sock.getsockname()[1] != port:
-                    continue
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-                for name, value in (
-                    ("TCP_KEEPIDLE", _IDLE_S),
-                    ("TCP_KEEPINTVL", _INTERVAL_S),
-                    ("TCP_KEEPCNT", _PROBES),
-                ):
-                    if hasattr(socket, name):
-                        sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-                n += 1
-        except (OSError, IndexError):  # not open, or not such a socket
-            continue
-    return n
+    return sum(_keep_alive(descriptor, port) for descriptor in range(3, _HIGHEST_DESCRIPTOR))
+
+
+def _keep_alive(descriptor: int, port: int) -> bool:
+    """Switch it on if the descriptor is a socket that listens on `port`; True when it is."""
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return False
+        # A second descriptor of the same socket: closing it leaves the server's own open.
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.family not in (socket.AF_INET, socket.AF_INET6):
+                return False
+            is_listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if not is_listening or sock.getsockname()[1] != port:
+                return False
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in (
+                ("TCP_KEEPIDLE", _IDLE_S),
+                ("TCP_KEEPINTVL", _INTERVAL_S),
+                ("TCP_KEEPCNT", _PROBES),
+            ):
+                if hasattr(socket, name):
+                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    except OSError:  # closed in the meantime
+        return False
+    return True

@@ -1,7 +1,8 @@
 """Takes the files in which the API says "the data changed" and keeps them in the run log.
 
-Taken by rename, kept, and only then deleted: a crash at any point tells an event once more
-rather than not at all. Knows no trigger. Only the loop's thread calls this.
+Taken by rename, kept, and only then deleted: a crash at any point has a file kept once more
+rather than not at all, and the run log knows what it has. Knows no trigger; only the loop's
+thread calls it.
 """
 
 from __future__ import annotations
@@ -37,26 +38,35 @@ def collect_events(
         # From here on the worker writes a new file: nothing it adds can be deleted unread.
         with storage_errors(path), contextlib.suppress(FileNotFoundError):
             replace(path, path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{TAKEN}"))
-    for taken in sorted(requests_dir.glob(f"{EVENT_PREFIX}*{TAKEN}")):
-        _keep(taken, run_log, models, now)
+    found = [
+        (burst, taken)
+        for taken in requests_dir.glob(f"{EVENT_PREFIX}*{TAKEN}")
+        if (burst := _read(taken)) is not None
+    ]
+    # In the order in which each worker wrote them: by its total it is known what is new.
+    for burst, taken in sorted(found, key=lambda one: one[0].total):
+        _keep(burst, run_log, models, now)
+        taken.unlink(missing_ok=True)
 
 
-def _keep(
-    taken: Path, run_log: RunLog, models: Mapping[str, Collection[str]], now: datetime
-) -> None:
+def _read(taken: Path) -> EventBurst | None:
     try:
-        burst = read_struct(taken, EventBurst)
+        return read_struct(taken, EventBurst)
     except SignalUnreadable as error:
         log.warning("event_unreadable", sentence=f"{error}; set aside.")
         taken.replace(taken.with_name(f"{taken.name}.unreadable"))
-        return
-    if burst is None:
-        return
-    if burst.model in models:
-        # A clock that was set back in between must not put an event off into the future.
-        first_at, last_at = min(burst.first_at, now), min(burst.last_at, now)
-        for name in models[burst.model]:
-            run_log.add_pending_events(name, first_at, last_at, burst.n)
-    else:
+        return None
+
+
+def _keep(
+    burst: EventBurst, run_log: RunLog, models: Mapping[str, Collection[str]], now: datetime
+) -> None:
+    if burst.model not in models:
         log.warning("event_refused", sentence=f"no model {burst.model!r} is configured")
-    taken.unlink(missing_ok=True)
+        return
+    # A clock that was set back in between must not put an event off into the future.
+    first_at, last_at = min(burst.first_at, now), min(burst.last_at, now)
+    # A worker counts by the name that it was told: a model, or one of its entities.
+    writer = f"{burst.writer} {burst.model}" if burst.writer else ""
+    for name in models[burst.model]:
+        run_log.add_pending_events(name, first_at, last_at, burst.n, writer, burst.total)

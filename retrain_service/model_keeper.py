@@ -100,7 +100,7 @@ class ModelKeeper:
     def report(self) -> dict[str, TrainingReport]:
         """What the API shows of each training, by full name."""
         sources = self.sources
-        return {t.name: t.report(sources, self.error) for t in self.trainings.values()}
+        return {t.name: t.report(sources, self.error, self._round) for t in self.trainings.values()}
 
     @property
     def sources(self) -> list[SourceReport]:

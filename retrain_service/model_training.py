@@ -89,19 +89,29 @@ class ModelTraining:
             if self._requested is None:
                 self._requested = request
             return False  # until its run is written down: a crash in between loses nothing
+        if request.kind == "forget":
+            kind, sentence = self._forget(request.run_id or "")
+            self.runs.say(now, kind, sentence, details={"request_id": request.id})
+            return True
         if request.kind == "cancel":
+            kind, sentence = "refusal", "cancel refused: that run is not under way."
             if self.runs.cancel(now, request.run_id, request.requested_by):
                 self._slots.give_back(self.name)
-            else:
-                sentence = "cancel refused: that run is not under way."
-                self.runs.say(now, "refusal", sentence, details={"request_id": request.id})
+                kind, sentence = "cancel", f"cancel asked for by {request.requested_by}: done."
+            self.runs.say(now, kind, sentence, details={"request_id": request.id})
             return True
         kind, sentence = point(self._store, request, self._key.verify_key, now)
         self.runs.say(now, kind, sentence, details={"request_id": request.id})
         return True
 
-    def report(self, sources: list[SourceReport], error: str | None) -> TrainingReport:
-        """What the API shows of this model's training."""
+    def report(
+        self, sources: list[SourceReport], error: str | None, found: Round | None = None
+    ) -> TrainingReport:
+        """What the API shows of this model's training.
+
+        found : the last look at the streams; None when there was none yet.
+        """
+        not_ready = self._not_ready(found)
         progress = self.runs.progress
         signal = self._store.signal(self.name)
         finished = self.runs.history.last_finished
@@ -116,8 +126,34 @@ class ModelTraining:
             error=error,
             hold=signal.hold if signal is not None else False,
             n_usable_records=self._counted.n_usable,
+            is_ready=not_ready is None,
+            ready_reason=not_ready or f"{self._counted.n_usable} usable records",
+            buffer=found.buffer if found is not None else None,
             sources=sources,
         )
+
+    def _not_ready(self, found: Round | None) -> str | None:
+        """Why a training that is asked for now would not begin at once; None when it would."""
+        if self.runs.running_run_id is not None:
+            return "a run is under way"
+        if found is None:
+            return "the records have not been looked at yet"
+        if not found.is_caught_up:
+            return "the records that are already there are still being read"
+        if not self._counted.n_usable:
+            return "there is no usable record yet"
+        return None
+
+    def _forget(self, run_id: str) -> tuple[str, str]:
+        """Take a run out of the log; not one that the next decision rests on."""
+        finished = self.runs.history.last_finished
+        if run_id == self.runs.running_run_id:
+            return "refusal", f"run {run_id} is under way; cancel it first."
+        if finished is not None and run_id == finished.run_id:
+            return "refusal", f"run {run_id} is the last finished one; its watermark is needed."
+        if not self._run_log.delete_run(run_id):
+            return "refusal", f"there is no run {run_id}."
+        return "forget", f"run {run_id} was taken out of the log."
 
     # -- deciding ----------------------------------------------------------------------------------
 

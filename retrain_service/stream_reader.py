@@ -6,6 +6,7 @@ Decides nothing about training.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,10 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retrain_service.buffer import Buffer, EntityCount, SnapshotInfo, buffer_path
+from retrain_service.buffer import (
+    Buffer,
+    EntityCount,
+    SnapshotInfo,
+    StreamStatistics,
+    buffer_path,
+)
 from retrain_service.intake import Intake, StreamHealth
 from shared.model_names import entity_name
 from shared.settings import ModelSettings, Settings
+from shared.signals import BufferReport
 from shared.workloads.base import Workload
 
 
@@ -39,6 +47,7 @@ class Round:
     health: tuple[StreamHealth, ...]
     changes: tuple[StreamHealth, ...]
     billed_today: Mapping[str, int]
+    buffer: BufferReport
     notice: str | None
 
 
@@ -104,6 +113,7 @@ class StreamReader:
             health=tuple(intake.health for intake in self._intakes),
             changes=tuple(result.change for result in results if result.change is not None),
             billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
+            buffer=_buffer_report(buffer, statistics),
             notice=buffer.take_notice(),
         )
 
@@ -151,3 +161,19 @@ class StreamReader:
                 for stream in self._workload.streams
             ]
         return self._buffer
+
+
+def _buffer_report(buffer: Buffer, statistics: Mapping[str, StreamStatistics]) -> BufferReport:
+    oldest = [found.oldest for found in statistics.values() if found.oldest is not None]
+    newest = [found.newest for found in statistics.values() if found.newest is not None]
+    rejected: Counter[str] = Counter()
+    for found in statistics.values():
+        rejected.update(found.rejected)
+    return BufferReport(
+        n_records=sum(found.n_records for found in statistics.values()),
+        n_files=1,
+        oldest=min(oldest, default=None),
+        newest=max(newest, default=None),
+        size_bytes=buffer.size_bytes(),
+        rejected=dict(rejected),
+    )

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, VersionUnusable
 from shared.keys import SigningKey
 from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
+from shared.records import Table
 from shared.workloads import open_workload
 from shared.workloads.base import TrainingSet, Workload
 
@@ -115,7 +117,9 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     policy = spec.policy()
     progress("reading")
     workload = open_workload(spec.workload, spec.parameters)
-    rows = workload.training_set(read_snapshot(Path(spec.snapshot)))
+    tables = read_snapshot(Path(spec.snapshot))
+    entity_id = _entity_id(workload, tables)
+    rows = workload.training_set(tables)
     if spec.days is not None:
         rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
     rows, verdict = check_data(
@@ -126,7 +130,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
         now=spec.requested_at,
     )
     if not isinstance(verdict, Promote):
-        return _not_promoted(verdict, _row_details(rows))
+        return _not_promoted(verdict, _row_details(rows, entity_id))
     train, holdout = workload.split(rows)
     progress("fitting")
     candidate = fit_candidate(
@@ -139,7 +143,10 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     progress("evaluating")
     contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
     evaluation, holdout = contest.evaluation, contest.holdout
-    details = _details(rows, train, holdout, candidate, evaluation)
+    details = {
+        **_row_details(rows, entity_id),
+        **_details(train, holdout, candidate, evaluation),
+    }
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details)
@@ -191,8 +198,19 @@ def _not_promoted(verdict: Verdict, details: dict[str, Any]) -> JobResult:
     )
 
 
-def _row_details(rows: TrainingSet) -> dict[str, Any]:
+def _entity_id(workload: Workload, tables: Mapping[str, Table]) -> str | None:
+    """The entity as the application names it, which the model's name may not be able to."""
+    if not workload.per_entity:
+        return None
+    names = (
+        workload.entity_of(name, each.fields) for name, table in tables.items() for each in table
+    )
+    return next((found for found in names if found is not None), None)
+
+
+def _row_details(rows: TrainingSet, entity_id: str | None) -> dict[str, Any]:
     return {
+        "entity_id": entity_id,
         "rows": rows.n_rows,
         "days": rows.n_days,
         "rejected_records": dict(rows.rejected),
@@ -201,14 +219,12 @@ def _row_details(rows: TrainingSet) -> dict[str, Any]:
 
 
 def _details(
-    rows: TrainingSet,
     train: TrainingSet,
     holdout: TrainingSet,
     candidate: Candidate,
     evaluation: Evaluation,
 ) -> dict[str, Any]:
     return {
-        **_row_details(rows),
         "train_rows": train.n_rows,
         "test_rows": holdout.n_rows,
         "fit_s": round(candidate.fit_s, 3),

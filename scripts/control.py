@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from scripts import preset
+from scripts.preset import Preset
+
 if TYPE_CHECKING:
     from shared.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
-DEMO_CONFIG = ROOT / "scripts" / "demo.toml"
 
 EXIT_CONFIGURATION = 2
 EXIT_FAILED = 4
@@ -28,10 +30,10 @@ EXIT_FAILED = 4
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the scripts work on. `is_demo`: there is no hotfit.toml, so the demo stands in."""
+    """What the scripts work on. preset : where the settings come from; None: from the user's."""
 
     settings: Settings
-    is_demo: bool
+    preset: Preset | None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,32 +61,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def find_place() -> Place:
-    """Read the configuration as the daemons will: HOTFIT_CONFIG, hotfit.toml, else the demo.
+def find_place(asked: str | None = None) -> Place:
+    """Read the configuration as the daemons will: the preset that was asked for, HOTFIT_CONFIG,
+    hotfit.toml, else the default preset.
 
     From here on the working directory is the project's, for relative paths in the settings.
 
     Raises:
-        SettingsInvalid: it cannot be used as it is.
+        SettingsInvalid: it cannot be used as it is, or two are named.
     """
+    from shared.errors import SettingsInvalid
     from shared.settings import load_settings
 
     named = os.environ.get("HOTFIT_CONFIG")
+    if named and asked:
+        raise SettingsInvalid(
+            f"--preset {asked} and HOTFIT_CONFIG = {named} both name a configuration: expected one."
+        )
     if named:  # relative to where the caller stands
         os.environ["HOTFIT_CONFIG"] = str(Path(named).absolute())
     os.chdir(ROOT)
-    is_demo = not named and not (ROOT / "hotfit.toml").is_file()
-    if is_demo:
-        os.environ["HOTFIT_CONFIG"] = str(DEMO_CONFIG)
-    return Place(load_settings(), is_demo)
+    chosen = None
+    if asked:
+        chosen = Preset(asked)
+    elif not named and not (ROOT / "hotfit.toml").is_file():
+        chosen = Preset(preset.DEFAULT, is_asked=False)
+    if chosen is not None:
+        os.environ["HOTFIT_CONFIG"] = str(chosen.config)
+    return Place(load_settings(), chosen)
 
 
 def _run(wanted: argparse.Namespace) -> int:
-    place = find_place()
+    place = find_place(wanted.preset)
     if wanted.command == "start":
         from scripts.start_daemons import start
 
-        return start(place.settings, is_demo=place.is_demo, wait_s=wanted.wait)
+        return start(place.settings, preset=place.preset, wait_s=wanted.wait)
     if wanted.command == "stop":
         from scripts.stop_daemons import stop
 
@@ -99,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     suffix = "bat" if os.name == "nt" else "sh"
     environment = (
-        "HOTFIT_CONFIG names the configuration (hotfit.toml; without one the demo runs),"
+        "HOTFIT_CONFIG names the configuration (hotfit.toml; without one the preset"
+        f" {preset.DEFAULT} runs),"
         " HOTFIT_VENV the virtual environment (.venv), HOTFIT_PYTHON the Python to make it with."
     )
     start_parser = commands.add_parser(
@@ -117,18 +130,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long to wait until healthy; 0: do not wait (default: 300)",
     )
-    commands.add_parser(
+    stop_parser = commands.add_parser(
         "stop",
         prog=f"stop.{suffix}",
         description="Stop both daemons: ask, wait ten seconds, then kill what is left.",
         epilog="Exit code: 0 nothing runs any more; 1 something could not be stopped.",
     )
-    commands.add_parser(
+    status_parser = commands.add_parser(
         "status",
         prog=f"status.{suffix}",
         description="Show both daemons, the version that is served and the last training run.",
         epilog="Exit code: 0 both run; 1 one runs; 3 none runs.",
     )
+    for each in (start_parser, stop_parser, status_parser):
+        each.add_argument(
+            "--preset",
+            choices=preset.names(),
+            metavar="NAME",
+            help=f"a configuration with demo data instead of your own: {', '.join(preset.names())}",
+        )
     return parser
 
 

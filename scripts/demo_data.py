@@ -12,10 +12,11 @@ import json
 import sqlite3
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
@@ -23,8 +24,11 @@ if __package__ in (None, ""):
 from scripts import demo_workshop
 from scripts.demo_workshop import Appointment
 
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
 ROOT = Path(__file__).resolve().parent.parent
-DEMO_CONFIG = ROOT / "scripts" / "demo.toml"
+DEMO_CONFIG = ROOT / "scripts" / "presets" / "spare_parts.toml"
 N_DAYS = 548
 """Length of the first fill: about eighteen months."""
 
@@ -100,6 +104,19 @@ def default_database() -> Path:
     demo = tomllib.loads(DEMO_CONFIG.read_text(encoding="utf-8"))
     url: str = demo["sources"]["demo"]["url"]
     return ROOT / url.removeprefix("sqlite:///")
+
+
+def prepare(settings: Settings, now: datetime) -> str | None:
+    """Fill the database of a configuration up to yesterday; a sentence when something was added."""
+    path = Path(settings.sources["demo"].url.removeprefix("sqlite:///")).absolute()
+    n_added = fill(path, until=now.date() - timedelta(days=1), now=now)
+    return f"{path}: {n_added} appointments added, up to yesterday." if n_added else None
+
+
+def questions(settings: Settings, now: datetime) -> list[tuple[str, Mapping[str, Any] | None]]:
+    """What to ask the API about it: (path, JSON body or None for a GET)."""
+    week = {"forecast_days": 7, "current_date": now.date().isoformat()}
+    return [("/forecast_restock_demand", week), ("/parts", None)]
 
 
 def fill(path: Path, *, until: date, now: datetime, seed: int = demo_workshop.SEED) -> int:

@@ -7,12 +7,12 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime
 
 import psutil
 
-from scripts import demo_data, health, processes
+from scripts import health, processes
+from scripts.preset import Preset, Question
 from scripts.terminal import ProgressLine, complain, paint, say
 from shared.keys import Role
 from shared.settings import Settings
@@ -27,18 +27,24 @@ _IS_WINDOWS = sys.platform == "win32"
 _SUFFIX = "bat" if _IS_WINDOWS else "sh"
 
 
-def start(settings: Settings, *, is_demo: bool, wait_s: float) -> int:
-    """Start what does not run yet and wait; the exit code of start.sh."""
+def start(settings: Settings, *, preset: Preset | None, wait_s: float) -> int:
+    """Start what does not run yet and wait; the exit code of start.sh.
+
+    preset : where the settings come from; its demo data is filled first. None: the user's own.
+    """
+    option = preset.option if preset is not None else ""
     began = time.monotonic()
     found = {each: processes.running(each, settings.pids_dir) for each in processes.DAEMONS}
     running = {each: process for each, process in found.items() if process is not None}
     if len(running) == len(found):
         pids = ", ".join(f"{each.name} (pid {process.pid})" for each, process in running.items())
         complain(f"Already running: {pids}, {health.base_url(settings)}. Nothing was started.")
-        complain(f"To restart: scripts/stop.{_SUFFIX}, then scripts/start.{_SUFFIX}.")
+        complain(
+            f"To restart: scripts/stop.{_SUFFIX}{option}, then scripts/start.{_SUFFIX}{option}."
+        )
         return EXIT_ALREADY_RUNNING
-    if is_demo:
-        _prepare_demo(settings)
+    if preset is not None:
+        _prepare(preset, settings)
     for daemon, process in running.items():
         say(f"{daemon.name}  was running (pid {process.pid})")
     started: list[processes.Started] = []
@@ -50,27 +56,26 @@ def start(settings: Settings, *, is_demo: bool, wait_s: float) -> int:
             started.append(processes.start(daemon, settings.home, log_path))
             say(f"{daemon.name}  started (pid {started[-1].child.pid})")
     if wait_s <= 0:
-        say(f"Not waiting. Look: scripts/status.{_SUFFIX}   Logs: {settings.logs_dir}")
+        say(f"Not waiting. Look: scripts/status.{_SUFFIX}{option}   Logs: {settings.logs_dir}")
         return 0
-    now = _wait_until_serving(settings, started, began + wait_s)
+    now = _wait_until_serving(settings, started, began + wait_s, option)
     if now is None:
         return EXIT_FAILED
-    _say_what_to_try(settings, now, took_s=time.monotonic() - began)
+    _say_what_to_try(settings, preset, now, took_s=time.monotonic() - began)
     return 0
 
 
-def _prepare_demo(settings: Settings) -> None:
-    """Fill the demo database up to yesterday, and say that it is one."""
-    say("No hotfit.toml here: using the embedded demo database, filled with synthetic data.")
+def _prepare(preset: Preset, settings: Settings) -> None:
+    """Fill the demo data of a preset, and say that it is that."""
+    if preset.is_asked:
+        say(f"Preset {preset.name}: scripts/presets/{preset.name}.toml, with synthetic data.")
+    else:
+        say("No hotfit.toml here: using the embedded demo database, filled with synthetic data.")
     say("For your own: copy docs/hotfit.example.toml to hotfit.toml and edit it.")
-    url = settings.sources["demo"].url
-    if not url.startswith("sqlite:///"):
-        return
-    path = Path(url.removeprefix("sqlite:///")).absolute()
-    now = datetime.now(UTC)
-    n_added = demo_data.fill(path, until=now.date() - timedelta(days=1), now=now)
-    if n_added:
-        say(f"{path}: {n_added} appointments added, up to yesterday.")
+    demo_data = preset.demo_data()
+    sentence = demo_data.prepare(settings, datetime.now(UTC)) if demo_data is not None else None
+    if sentence is not None:
+        say(sentence)
 
 
 def _wait_for_keys(settings: Settings, started: Sequence[processes.Started]) -> None:
@@ -86,7 +91,7 @@ def _wait_for_keys(settings: Settings, started: Sequence[processes.Started]) -> 
 
 
 def _wait_until_serving(
-    settings: Settings, started: Sequence[processes.Started], deadline: float
+    settings: Settings, started: Sequence[processes.Started], deadline: float, option: str
 ) -> health.Health | None:
     """Wait, showing what is going on; None when it will not or did not come to serve."""
     progress = ProgressLine()
@@ -109,7 +114,7 @@ def _wait_until_serving(
             if time.monotonic() > deadline:
                 progress.close()
                 complain(f"Not healthy yet: {text} {detail}".rstrip())
-                complain(f"Both daemons go on. Look: scripts/status.{_SUFFIX}")
+                complain(f"Both daemons go on. Look: scripts/status.{_SUFFIX}{option}")
                 complain(f"Logs: {settings.logs_dir}")
                 return None
             progress.show(text, detail)
@@ -144,36 +149,45 @@ def _say_why_it_ended(
             complain(f"{each.daemon.name} was stopped again.")
 
 
-def _say_what_to_try(settings: Settings, now: health.Health, took_s: float) -> None:
+def _say_what_to_try(
+    settings: Settings, preset: Preset | None, now: health.Health, took_s: float
+) -> None:
     colour = "green" if now.status != "degraded" else "yellow"
     say()
     say(f"Hotfit is {paint(now.status, colour)} after {took_s:.0f} s: {health.base_url(settings)}")
     if now.status == "degraded":
         say(f"  {now.sentence}")
     say(f"Logs: {settings.logs_dir}")
-    say(f"Stop: scripts/stop.{_SUFFIX}")
+    say(f"Stop: scripts/stop.{_SUFFIX}{preset.option if preset is not None else ''}")
     say()
     say("Try:")
-    for line in what_to_try(settings, datetime.now(UTC)):
+    for line in what_to_try(settings, questions(settings, preset, datetime.now(UTC))):
         say(f"  {line}")
 
 
-def what_to_try(settings: Settings, now: datetime) -> list[str]:
-    """Three lines for a shell of this system that work as they stand."""
+def questions(settings: Settings, preset: Preset | None, now: datetime) -> list[Question]:
+    """What to ask the API: about the preset's data, or what holds for every configuration."""
+    demo_data = preset.demo_data() if preset is not None else None
+    if demo_data is not None:
+        return demo_data.questions(settings, now)
+    if any(model.workload == "spare_parts" for model in settings.models.values()):
+        return demo_data.questions(settings, now)
+    return [("/models", None), ("/runs", None)]
+
+
+def what_to_try(settings: Settings, asked: Sequence[Question]) -> list[str]:
+    """Lines for a shell of this system that work as they stand."""
     curl = ["curl", "-s"]
     if settings.api.host not in _LOOPBACK and not _IS_WINDOWS:
         key_path = shlex.quote(str(settings.keys_dir / f"{Role.PREDICT}.key"))
         curl += ["-H", f'"X-API-Key: $(head -n 1 {key_path})"']
     url = health.base_url(settings)
     lines = [[*curl, f"{url}/health"]]
-    if any(model.workload == "spare_parts" for model in settings.models.values()):
-        question = json.dumps({"forecast_days": 7, "current_date": now.date().isoformat()})
-        body = '"' + question.replace('"', '\\"') + '"' if _IS_WINDOWS else shlex.quote(question)
-        header = '"Content-Type: application/json"'
-        lines += [
-            [*curl, f"{url}/forecast_restock_demand", "-H", header, "-d", body],
-            [*curl, f"{url}/parts"],
-        ]
-    else:
-        lines += [[*curl, f"{url}/models"], [*curl, f"{url}/runs"]]
+    for path, body in asked:
+        line = [*curl, f"{url}{path}"]
+        if body is not None:
+            text = json.dumps(body)
+            quoted = '"' + text.replace('"', '\\"') + '"' if _IS_WINDOWS else shlex.quote(text)
+            line += ["-H", '"Content-Type: application/json"', "-d", quoted]
+        lines.append(line)
     return [" ".join(line) for line in lines]

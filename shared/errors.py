@@ -141,6 +141,28 @@ class StateConflict(AnswerClient):
     title = "not possible in the current state"
 
 
+class TooManyRecords(AnswerClient):
+    """More records in one request than are taken at once; send them in parts."""
+
+    status = 413
+    title = "too many records in one request"
+
+
+class RateLimited(AnswerClient):
+    """The sender is over its limit; nothing of the request was kept.
+
+    Args:
+        retry_after_s: when the same request can succeed, in whole seconds.
+    """
+
+    status = 429
+    title = "too many records a minute"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class NotReady(AnswerClient):
     """No version serves yet; the sentence says why and what is being done."""
 

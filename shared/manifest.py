@@ -68,7 +68,7 @@ class ServingForm(msgspec.Struct, frozen=True):
     refused: dict[str, str] = {}
 
 
-class Promotion(msgspec.Struct, frozen=True, omit_defaults=True):
+class Promotion(msgspec.Struct, frozen=True):
     """Why the version was promoted, and against which generation that was decided.
 
     anchor : the best version so far, which later candidates must not fall behind by much; it may
@@ -122,16 +122,19 @@ def describe_files(directory: Path) -> dict[str, FileEntry]:
     }
 
 
-def _signed_bytes(manifest: Manifest) -> bytes:
-    unsigned = msgspec.structs.replace(manifest, signature=None)
+def _signed_bytes(fields: Mapping[str, Any]) -> bytes:
+    """What a signature is over: the JSON as it is on disk, whatever this code knows of it.
+
+    Fields that a later release adds, or that it no longer reads, leave older signatures valid.
+    """
+    unsigned = {name: value for name, value in fields.items() if name != "signature"}
     return msgspec.json.encode(unsigned, order="deterministic")
 
 
 def sign(manifest: Manifest, key: SigningKey) -> Manifest:
     """The same manifest with a signature over all the rest of it."""
-    # As a reader will have it: a whole number in a float field comes back as a float.
-    manifest = msgspec.json.decode(msgspec.json.encode(manifest), type=Manifest)
-    signature = base64.b64encode(key.sign(_signed_bytes(manifest))).decode()
+    fields = msgspec.json.decode(msgspec.json.encode(manifest))
+    signature = base64.b64encode(key.sign(_signed_bytes(fields))).decode()
     return msgspec.structs.replace(manifest, signature=Signature(key.key_id, signature))
 
 
@@ -152,23 +155,35 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
         ManifestInvalid: absent, not a manifest, or of another format number.
         StorageUnavailable: it is there but cannot be read now.
     """
+    fields, digest = _read_fields(directory)
+    return _to_manifest(directory, fields), digest
+
+
+def _read_fields(directory: Path) -> tuple[Mapping[str, Any], str]:
     path = directory / MANIFEST_NAME
     try:
         content, digest = read_with_digest(path)
         fields = msgspec.json.decode(content)
-        if isinstance(fields, Mapping) and fields.get("format") != FORMAT:
-            raise ManifestInvalid(
-                f"manifest of {directory.name}: expected format {FORMAT},"
-                f" found {fields.get('format')!r}"
-            )
-        return msgspec.convert(fields, Manifest), digest
     except FileNotFoundError:
         raise ManifestInvalid(f"manifest of {directory.name}: {path} does not exist") from None
     except OSError as error:  # a disk or rights that may come back: no fault of the version
         raise StorageUnavailable(
             f"manifest of {directory.name}: cannot be read: {error.strerror}."
         ) from None
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except msgspec.DecodeError as error:
+        raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
+    if not isinstance(fields, Mapping) or fields.get("format") != FORMAT:
+        found = fields.get("format") if isinstance(fields, Mapping) else fields
+        raise ManifestInvalid(
+            f"manifest of {directory.name}: expected format {FORMAT}, found {found!r}"
+        )
+    return fields, digest
+
+
+def _to_manifest(directory: Path, fields: Mapping[str, Any]) -> Manifest:
+    try:
+        return msgspec.convert(fields, Manifest)
+    except msgspec.ValidationError as error:
         raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
 
 
@@ -189,7 +204,8 @@ def verify(
         ManifestInvalid, SignatureInvalid, DigestMismatch: with expected, found and where.
         StorageUnavailable: a file is there but cannot be read now.
     """
-    manifest, digest = read_manifest(directory)
+    fields, digest = _read_fields(directory)
+    manifest = _to_manifest(directory, fields)
     if manifest_sha256 is not None and digest != manifest_sha256:
         raise DigestMismatch(
             f"manifest of {version}: expected SHA-256 {manifest_sha256[:12]}… as the signal says,"
@@ -198,7 +214,7 @@ def verify(
     if manifest.signature is None:
         raise SignatureInvalid(f"manifest of {version}: not signed")
     try:
-        key.verify(base64.b64decode(manifest.signature.ed25519), _signed_bytes(manifest))
+        key.verify(base64.b64decode(manifest.signature.ed25519), _signed_bytes(fields))
     except (InvalidSignature, ValueError):
         raise SignatureInvalid(
             f"manifest of {version}: the signature is not by the trusted key {key.key_id}"

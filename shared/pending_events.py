@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from shared.run_history import covering_run
 from shared.runs import run_of
@@ -24,7 +24,15 @@ CREATE TABLE IF NOT EXISTS pending_events (
     n         INTEGER NOT NULL,
     PRIMARY KEY (model, after_run)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS event_writers (
+    model   TEXT NOT NULL,
+    writer  TEXT NOT NULL,
+    total   INTEGER NOT NULL,
+    told_at TEXT NOT NULL,
+    PRIMARY KEY (model, writer)
+) WITHOUT ROWID;
 """
+WRITERS_KEPT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +45,34 @@ class PendingEvents:
 
 
 def add(
-    connection: sqlite3.Connection, model: str, first_at: datetime, last_at: datetime, n: int
+    connection: sqlite3.Connection,
+    model: str,
+    first_at: datetime,
+    last_at: datetime,
+    n: int,
+    writer: str,
+    total: int,
 ) -> None:
-    """Keep events until a run that is decided on from now on has finished."""
+    """Keep events until a run that is decided on from now on has finished.
+
+    writer, total : who told them, and how many in all by now: those that were told before are
+        not counted again. A writer is one process and never comes back under the same name.
+    """
+    if writer:
+        known = connection.execute(
+            "SELECT total FROM event_writers WHERE model=? AND writer=?", (model, writer)
+        ).fetchone()
+        n = min(n, total - known[0]) if known is not None else n
+        if n <= 0:
+            return
+        connection.execute(
+            "INSERT OR REPLACE INTO event_writers VALUES (?,?,?,?)",
+            (model, writer, total, _utc(last_at)),
+        )
+        connection.execute(
+            "DELETE FROM event_writers WHERE model=? AND told_at<?",
+            (model, _utc(last_at - WRITERS_KEPT)),
+        )
     last_number = connection.execute(
         "SELECT coalesce(max(version_number), 0) FROM runs WHERE model=?", (model,)
     ).fetchone()[0]

@@ -223,6 +223,14 @@ class RunLog:
                 pending_events.clear_covered(connection, run_id)
         return done.rowcount == 1
 
+    def delete_run(self, run_id: str) -> bool:
+        """Take a run that has ended out of the log; False when there is none of that id."""
+        with self._transaction() as connection:
+            done = connection.execute(
+                "DELETE FROM runs WHERE run_id=? AND status NOT IN (?,?)", (run_id, *UNFINISHED)
+            )
+        return done.rowcount == 1
+
     def add_event(
         self,
         now: datetime,
@@ -248,10 +256,21 @@ class RunLog:
                 ),
             )
 
-    def add_pending_events(self, model: str, first_at: datetime, last_at: datetime, n: int) -> None:
-        """Keep events until a run that is decided on from now on has finished."""
+    def add_pending_events(
+        self,
+        model: str,
+        first_at: datetime,
+        last_at: datetime,
+        n: int,
+        writer: str = "",
+        total: int = 0,
+    ) -> None:
+        """Keep events until a run that is decided on from now on has finished.
+
+        writer, total : who told them and how many in all, so that none is counted twice.
+        """
         with self._transaction() as connection:
-            pending_events.add(connection, model, first_at, last_at, n)
+            pending_events.add(connection, model, first_at, last_at, n, writer, total)
 
     def carry_events(self, model: str, number: int, read_until: datetime | None) -> None:
         """Keep for the run after `number` what that one has not read: events after `read_until`."""
@@ -275,6 +294,14 @@ class RunLog:
         if row is None:
             raise NotFound(f"no run {run_id!r}.")
         return run_of(row)
+
+    def runs_like(self, beginning: str, limit: int = 5) -> list[Run]:
+        """Runs whose id begins like this, newest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ? ORDER BY requested_at DESC LIMIT ?",
+            (len(beginning), beginning, limit),
+        )
+        return [run_of(row) for row in rows]
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run of that id was ever written down."""
@@ -346,15 +373,17 @@ class RunLog:
         kind: str | None = None,
         after: int = 0,
         limit: int = 100,
+        newest: bool = False,
     ) -> list[Event]:
-        """Events with a number above `after`, oldest first."""
+        """Events with a number above `after`, oldest first; with `newest`, the last `limit`."""
         where, values = _where({"model": model, "kind": kind})
         joiner = " AND" if where else " WHERE"
         rows = self._connection.execute(
-            f"SELECT * FROM events{where}{joiner} seq > ? ORDER BY seq LIMIT ?",  # noqa: S608
+            f"SELECT * FROM events{where}{joiner} seq > ?"  # noqa: S608
+            f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?",
             (*values, after, limit),
         )
-        return [
+        found = [
             Event(
                 seq=row["seq"],
                 at=datetime.fromisoformat(row["at"]),
@@ -366,6 +395,7 @@ class RunLog:
             )
             for row in rows
         ]
+        return found[::-1] if newest else found
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class StreamSettings(_Section):
     """[models.NAME.streams.STREAM]: where one stream of records lives in its source."""
 
     collection: str = Field("", description="collection or table; empty: the stream's own name")
-    id_field: str = Field("id", description="SQL: column with the unique id")
+    id_field: str = Field("id", description="sql, http_export: column or field with the unique id")
     updated_at_field: str = Field("updated_at", description="field that grows with every change")
     deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
     retention_days: int = Field(
@@ -80,8 +80,19 @@ class StreamSettings(_Section):
 class SourceSettings(_Section):
     """[sources.NAME]: a database to watch."""
 
-    kind: Literal["sql", "firestore"] = Field(description="driver")
-    url: str = Field("", description="sql: SQLAlchemy URL")
+    kind: Literal["sql", "firestore", "mongodb", "elasticsearch", "http_export", "feed"] = Field(
+        description="driver"
+    )
+    url: str = Field(
+        "", description="address of the database (sql: SQLAlchemy URL) or of the export"
+    )
+    api_key_env: str = Field(
+        "", description="elasticsearch, http_export: environment variable that holds the key"
+    )
+    api_key_header: str = Field(
+        "X-API-Key",
+        description="http_export: header that carries the key; Authorization: as a bearer token",
+    )
     project: str = Field("", description="firestore: project id; empty: from the environment")
     database: str = Field("(default)", description="firestore: database id")
     poll_interval_s: float = Field(30.0, gt=0, description="time between two looks for new records")
@@ -102,11 +113,29 @@ class SourceSettings(_Section):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> SourceSettings:
-        if self.kind == "sql" and not self.url:
-            raise ValueError(
-                'kind "sql" needs url = "sqlite:///file.db" or "postgresql+psycopg://…"'
-            )
+        examples = {
+            "sql": '"sqlite:///file.db" or "postgresql+psycopg://…"',
+            "mongodb": '"mongodb://host:27017/DATABASE"',
+            "elasticsearch": '"https://host:9200"',
+            "http_export": '"https://host/training_data/?days=90&format=json"',
+        }
+        if self.kind in examples and not self.url:
+            raise ValueError(f'kind "{self.kind}" needs url = {examples[self.kind]}')
         return self
+
+
+class FeedSettings(_Section):
+    """[feed]: records that are sent to the API, for models whose source is of the kind "feed"."""
+
+    retention_days: int = Field(
+        90, ge=0, description="forget what was sent so many days ago; 0: keep everything"
+    )
+    max_records_per_request: int = Field(
+        10_000, ge=1, description="longer lists are answered with 413"
+    )
+    max_records_a_minute: int = Field(
+        100_000, ge=0, description="per key and model; beyond, the answer is 429; 0: no limit"
+    )
 
 
 class TriggerSettings(_Section):
@@ -289,6 +318,20 @@ class NotifySettings(_Section):
     )
 
 
+class MirrorSettings(_Section):
+    """[mirror]: ended runs as documents in a MongoDB collection. Needs the extra "mongodb"."""
+
+    url: str = Field(
+        "", description="where to: mongodb://user:password@host:27017/DATABASE; empty: nowhere"
+    )
+    collection: str = Field(
+        "model_runs", min_length=1, description="collection, one document a run"
+    )
+    models: list[str] = Field(
+        default_factory=list, description="models whose runs are mirrored; empty: all"
+    )
+
+
 class ModelSettings(_Section):
     """[models.NAME]: one model."""
 
@@ -325,6 +368,8 @@ class Settings(BaseSettings):
     retrain: RetrainSettings = Field(default_factory=RetrainSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
+    feed: FeedSettings = Field(default_factory=FeedSettings)
+    mirror: MirrorSettings = Field(default_factory=MirrorSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
 
@@ -338,6 +383,18 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"models.{name}.source: expected one of the [sources.…] sections ({known}),"
                     f" found {model.source!r}"
+                )
+        for name, source in self.sources.items():
+            # The daily comparison would take forgotten records for deleted ones.
+            if source.kind == "feed" and 0 < self.feed.retention_days <= source.reconcile_days:
+                raise ValueError(
+                    f"feed.retention_days: expected 0 or more than sources.{name}.reconcile_days"
+                    f" ({source.reconcile_days}), found {self.feed.retention_days}"
+                )
+        for name in self.mirror.models:
+            if name not in self.models:
+                raise ValueError(
+                    f"mirror.models: expected some of {sorted(self.models)}, found {name!r}"
                 )
         if self.api.default_model and self.api.default_model not in self.models:
             raise ValueError(
@@ -397,6 +454,10 @@ class Settings(BaseSettings):
         return self.home / "run_log.sqlite"
 
     @property
+    def feed_path(self) -> Path:
+        return self.home / "feed.sqlite"
+
+    @property
     def public_key_path(self) -> Path:
         return self.api.public_key or self.keys_dir / "signing.pub"
 
@@ -443,4 +504,16 @@ def load_settings(path: Path | None = None) -> Settings:
             )
             lines.append(f"{where}: {at}: {message}{found}")
         raise SettingsInvalid("\n".join(lines)) from None
-    return settings.model_copy(update={"home": settings.home.absolute()})
+    return _with_places(settings)
+
+
+def _with_places(settings: Settings) -> Settings:
+    """An absolute home, and the feed's file where a source of that kind names none."""
+    settings = settings.model_copy(update={"home": settings.home.absolute()})
+    sources = {
+        name: source.model_copy(update={"url": str(settings.feed_path)})
+        if source.kind == "feed" and not source.url
+        else source
+        for name, source in settings.sources.items()
+    }
+    return settings.model_copy(update={"sources": sources})

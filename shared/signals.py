@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import threading
+import uuid
 import zlib
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ RETRAIN_REPORT_NAME = "retrain.json"
 EVENT_PREFIX = "event-"
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]")
+_PROCESS = uuid.uuid4().hex[:12]
+_told: dict[str, int] = {}
 _recording = threading.Lock()  # one process is one writer, however many threads it has
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -121,9 +124,21 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     n_without_cursor_field: int | None
 
 
+class BufferReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The local copy of a model's streams. Times are of the records' `updated_at`, UTC."""
+
+    n_records: int
+    n_files: int
+    oldest: datetime | None
+    newest: datetime | None
+    size_bytes: int
+    rejected: dict[str, int] = {}
+
+
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     """Where the training of one model stands.
 
+    is_ready, ready_reason : whether a training that is asked for now would begin at once.
     next_due : what will start the next run, as a sentence.
     """
 
@@ -137,6 +152,9 @@ class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     hold: bool
     n_usable_records: int
+    is_ready: bool = False
+    ready_reason: str = ""
+    buffer: BufferReport | None = None
     sources: list[SourceReport]
 
 
@@ -158,7 +176,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload", "prune"]
+    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload", "prune", "forget"]
     model: str
     requested_at: datetime
     requested_by: str
@@ -172,19 +190,24 @@ class EventBurst(msgspec.Struct, frozen=True, kw_only=True):
     """`requests/event-<model>-<host>-<pid>.json`: "the data changed", told `n` times.
 
     Written by one API worker; taken, file and all, by the retrain daemon.
+
+    writer : the worker's process, by a name that never comes again.
+    total : how often that process told it of this model in all.
     """
 
     model: str
     first_at: datetime
     last_at: datetime
     n: int
+    writer: str = ""
+    total: int = 0
 
 
 def record_event(requests_dir: Path, model: str, now: datetime, n: int = 1) -> EventBurst:
     """Write down that the data of a model changed; any thread of a worker may call this.
 
     The worker's file is replaced whole. Should the daemon take the one before in between, its
-    events are told once more: an event may count twice, never not at all.
+    events are told once more; the daemon knows them by the worker's total.
 
     Raises:
         StorageUnavailable: it could not be written; the event is not recorded.
@@ -195,11 +218,14 @@ def record_event(requests_dir: Path, model: str, now: datetime, n: int = 1) -> E
             before = read_struct(path, EventBurst)
         except SignalUnreadable:
             before = None
+        _told[model] = total = _told.get(model, 0) + n
         burst = EventBurst(
             model=model,
             first_at=min(before.first_at, now) if before is not None else now,
             last_at=max(before.last_at, now) if before is not None else now,
             n=n + (before.n if before is not None else 0),
+            writer=f"{os.getpid()}-{_PROCESS}",
+            total=total,
         )
         write_struct(path, burst)
     return burst

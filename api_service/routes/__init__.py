@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from api_service.context import Context
-from api_service.routes import forecast, health, models, predict, training
+from api_service.routes import feed, fleet, forecast, health, models, predict, recommendations, training
 
 BLUEPRINTS: tuple[Callable[[Context], Blueprint], ...] = (
     health.blueprint,
@@ -15,4 +15,7 @@ BLUEPRINTS: tuple[Callable[[Context], Blueprint], ...] = (
     models.blueprint,
     training.blueprint,
     forecast.blueprint,
+    recommendations.blueprint,
+    feed.blueprint,
+    fleet.blueprint,
 )

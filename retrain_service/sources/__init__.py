@@ -13,9 +13,20 @@ from shared.settings import SourceSettings, StreamSettings
 Clock = Callable[[], datetime]
 
 REGISTRY: dict[str, str] = {
+    "elasticsearch": "retrain_service.sources.elasticsearch:ElasticsearchSource",
+    "feed": "retrain_service.sources.feed:FeedSource",
     "firestore": "retrain_service.sources.firestore:FirestoreSource",
+    "http_export": "retrain_service.sources.http_export:HttpExportSource",
+    "mongodb": "retrain_service.sources.mongodb:MongodbSource",
     "sql": "retrain_service.sources.sql:SqlSource",
 }
+
+EXTRAS: dict[str, str] = {
+    "elasticsearch": "elasticsearch",
+    "http_export": "http",
+    "mongodb": "mongodb",
+}
+"""Kinds whose driver does not come with Hotfit -> the extra that brings it."""
 
 
 def utc_now() -> datetime:
@@ -38,5 +49,13 @@ def open_source(
         known = ", ".join(sorted(REGISTRY))
         raise SourceMisconfigured(f"kind: expected one of {known}, found {settings.kind!r}.")
     module, _, name = REGISTRY[settings.kind].partition(":")
-    source: Source = getattr(import_module(module), name)(settings, stream, clock)
+    try:
+        source: Source = getattr(import_module(module), name)(settings, stream, clock)
+    except ModuleNotFoundError as error:
+        if settings.kind not in EXTRAS:
+            raise
+        raise SourceMisconfigured(
+            f"kind: the driver for {settings.kind} is not installed (no module {error.name!r}):"
+            f" pip install hotfit[{EXTRAS[settings.kind]}]"
+        ) from None
     return source

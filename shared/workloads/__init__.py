@@ -10,10 +10,14 @@ from shared.errors import SettingsInvalid
 from shared.workloads.base import Workload
 
 REGISTRY: Mapping[str, str] = {
+    "product_recommender": "shared.workloads.product_recommender.workload:ProductRecommender",
+    "product_similarity": "shared.workloads.product_similarity.workload:ProductSimilarity",
+    "server_metrics": "shared.workloads.server_metrics.workload:ServerMetrics",
+    "solar_power": "shared.workloads.solar_power.workload:SolarPower",
     "spare_parts": "shared.workloads.spare_parts.workload:SpareParts",
 }
 
-PER_ENTITY: set[str] = set()
+PER_ENTITY: set[str] = {"solar_power"}
 """Workloads with one model per entity; said here so that the API need not import them to know."""
 
 

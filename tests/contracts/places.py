@@ -11,7 +11,7 @@ import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +31,10 @@ class Place(ABC):
 
     kind: ClassVar[str]
     collection = "appointments"
+    step: ClassVar[timedelta] = timedelta(microseconds=1)
+    """The least by which two times may differ there."""
+    reads_whole_exports: ClassVar[bool] = False
+    """Whether one answer holds everything: pages then come from memory, and need no time field."""
 
     def __init__(self) -> None:
         self._opened: list[Source] = []
@@ -76,6 +80,15 @@ class Place(ABC):
     def put_many(self, records: Mapping[str, datetime]) -> None:
         for id_, at in records.items():
             self.put(id_, at)
+
+
+def n_connections_to(port: int) -> int:
+    """How many open connections this process has to that port."""
+    found = psutil.Process().net_connections(kind="tcp")
+    return sum(
+        bool(each.raddr) and each.raddr.port == port and each.status == "ESTABLISHED"
+        for each in found
+    )
 
 
 class SqlitePlace(Place):
@@ -236,13 +249,7 @@ class FirestorePlace(Place):
             yield
 
     def n_connections(self) -> int:
-        port = self.server.port
-        ours = [
-            found
-            for found in psutil.Process().net_connections(kind="tcp")
-            if found.raddr and found.raddr.port == port and found.status == "ESTABLISHED"
-        ]
-        return len(ours)
+        return n_connections_to(self.server.port)
 
     def close(self) -> None:
         super().close()

@@ -284,7 +284,8 @@ def test_what_becomes_due_while_a_run_is_under_way(
 ) -> None:
     """The three ways to overlap, side by side."""
     changes = dict(changes)
-    brakes = {k: changes.pop(k) for k in ("min_interval", "max_runs_per_day") if k in changes}
+    names = [name for name in ("min_interval", "max_runs_per_day") if name in changes]
+    brakes: dict[str, Any] = {name: changes.pop(name) for name in names}
     cron = (changes.pop("cron"),) if "cron" in changes else ()
     state = replace(QUIET, new_records=12, running=running(**under_way))
     found: dict[str, str] = {}
@@ -529,6 +530,53 @@ def test_after_any_downtime_at_most_one_run_makes_up_for_it(tmp_path: Path) -> N
     runs, _ = daemon.log.runs()
     assert [run.requested_at for run in runs] == [back, NOW]
     daemon.stop(back)
+
+
+def test_a_run_that_a_restart_ended_does_not_answer_the_moments_of_the_outage(
+    tmp_path: Path,
+) -> None:
+    """Published and killed at one o'clock, back at nine: two o'clock was during no run."""
+    policy = TriggerSettings(cron=("0 14 * * *",), overlap="skip")
+    world = World()
+    daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW)
+    daemon.tick(NOW)
+    daemon.kill_at = "published"
+    with suppress(Killed):
+        daemon.tick(NOW + 10 * MINUTE)
+
+    daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW + 9 * HOUR)
+    decision = daemon.tick(NOW + 9 * HOUR)
+
+    assert isinstance(decision, Train)
+    assert decision.trigger == "cron"
+    daemon.stop(NOW + 9 * HOUR)
+
+
+def test_a_request_that_waited_for_the_daemon_answers_the_moments_that_were_missed(
+    tmp_path: Path,
+) -> None:
+    """Its rows are of the evening, whenever it was asked for: one run makes up for all."""
+    policy = TriggerSettings(cron=("0 14 * * *",), overlap="queue")
+    world = World()
+    daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW)
+    daemon.tick(NOW)
+    daemon.tick(NOW + 10 * MINUTE)
+    daemon.stop(NOW + 10 * MINUTE)
+    world.requests.append(("by-hand", NOW + HOUR))
+
+    daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW + 6 * HOUR)
+    for minutes in range(60):
+        daemon.tick(NOW + 6 * HOUR + minutes * MINUTE)
+
+    assert [run.trigger for run in daemon.log.runs()[0]] == ["manual", "first"]
+    daemon.stop(NOW + 9 * HOUR)
+
+
+def test_every_trigger_setting_is_explained() -> None:
+    """docs/triggers.md is where people look for what a setting does."""
+    page = (Path(__file__).parents[2] / "docs" / "triggers.md").read_text(encoding="utf-8")
+
+    assert [name for name in TriggerSettings.model_fields if f"`{name}`" not in page] == []
 
 
 def test_a_clock_that_was_wrong_for_a_while_does_not_stop_training(tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ from pydantic import BaseModel
 
 from shared.settings import (
     ApiSettings,
+    FeedSettings,
     GateSettings,
+    MirrorSettings,
     ModelSettings,
+    NotifySettings,
+    RetentionSettings,
     RetrainSettings,
     Settings,
     SourceSettings,
@@ -22,8 +26,8 @@ from shared.settings import (
     TrainingSettings,
     TriggerSettings,
     load_settings,
-    parse_duration,
 )
+from shared.settings_values import parse_duration
 from shared.workloads import open_workload
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "hotfit.example.toml"
@@ -31,6 +35,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "": Settings,
     "api": ApiSettings,
     "retrain": RetrainSettings,
+    "retention": RetentionSettings,
+    "notify": NotifySettings,
+    "mirror": MirrorSettings,
+    "feed": FeedSettings,
     "sources.firestore": SourceSettings,
     "models.spare_parts": ModelSettings,
     "models.spare_parts.streams.appointments": StreamSettings,
@@ -77,7 +85,7 @@ def test_the_file_is_a_valid_configuration_when_uncommented(
     settings = load_settings(path)
 
     assert settings.models["spare_parts"].source in settings.sources
-    assert {source.kind for source in settings.sources.values()} == {"sql", "firestore"}
+    assert {source.kind for source in settings.sources.values()} >= {"sql", "firestore", "feed"}
     for model in settings.models.values():
         open_workload(model.workload, model.parameters)
 

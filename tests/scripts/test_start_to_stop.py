@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripts.site import Site
+from shared.run_log import UNFINISHED
+from tests.scripts.site import ROOT, Site
+from tests.support.printed_examples import differences, examples, read_shortened
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -44,10 +46,14 @@ def started(site: Site) -> str:
     return done.stdout
 
 
-def health(site: Site) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{site.port}/health", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
+def answer(site: Site, path: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.port}{path}", timeout=5) as response:
+        found: dict[str, Any] = json.load(response)
         return found
+
+
+def health(site: Site) -> dict[str, Any]:
+    return answer(site, "/health")
 
 
 def served(site: Site) -> set[str]:
@@ -139,6 +145,32 @@ def test_twelve_new_appointments_become_a_newer_version_on_every_worker(
 
     wait_until(is_newer_everywhere, 30, "a newer version on every worker", every_s=0.2)
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+@pytest.mark.parametrize("page", ["README.md", "docs/http-api.md"])
+def test_documented_curl_lines_answer_as_printed(site: Site, started: str, page: str) -> None:
+    """What is copied from a page works as it stands, and answers with the fields that are shown."""
+    last_run_id = answer(site, "/runs?status=succeeded")["runs"][0]["run_id"]
+    for example in examples(ROOT / page):
+        if not example.command.startswith("curl "):
+            continue
+        command = example.command.replace("127.0.0.1:5000", f"127.0.0.1:{site.port}")
+        command = re.sub(r"/runs/\w+", f"/runs/{last_run_id}", command)
+        command = re.sub(r"\d{4}-\d\d-\d\d", f"{datetime.now(UTC):%Y-%m-%d}", command)
+
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=site.root, capture_output=True, text=True, timeout=30
+        )
+
+        printed, found = read_shortened(example.printed), json.loads(done.stdout)
+        assert not list(differences(printed, found)), example
+
+    def nothing_goes_on() -> bool:
+        unfinished = [answer(site, f"/runs?status={each}")["total"] for each in UNFINISHED]
+        return not sum(unfinished) and not list((site.home / "requests").glob("*.json"))
+
+    wait_until(nothing_goes_on, 60, "the end of what the page has asked for")
 
 
 def test_stop_leaves_no_process_and_status_says_stopped(site: Site, started: str) -> None:

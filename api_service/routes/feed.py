@@ -1,0 +1,212 @@
+"""Records in, durable before the answer; training data out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.access import needs, presented_key
+from api_service.context import Context
+from api_service.feed_desk import FedTo, FeedDesk
+from api_service.json_io import json_response, read_value
+from api_service.problems import problem
+from api_service.routes.naming import model_route
+from api_service.turnstile import opened
+from shared import feed_file, feed_reading
+from shared.errors import NotReady, RequestInvalid
+from shared.keys import Role
+from shared.records import to_epoch_us
+
+_DEFAULT_DAYS, _MOST_DAYS = 90, 3650
+_DEFAULT_LIMIT, _MOST_LIMIT = 1000, 10_000
+_ROW_FIELDS = ("rows", "data", "records", "samples", "metrics")
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("feed", __name__)
+    config = context.config.feed
+    desk = FeedDesk(config, context.clock)
+    desk.prepare()
+
+    def take(to: FedTo, rows: list[object], deleted: list[object]) -> ResponseReturnValue:
+        answer = desk.take(to, rows, deleted, _sender(), opened(request.environ))
+        n_rejected = answer["rejected"]
+        if n_rejected and n_rejected == len(rows) + len(deleted):
+            detail = f"none of the {n_rejected} records can be used: {answer['reasons'][0]}."
+            return problem("none-accepted", "no record was accepted", 400, detail, **answer)
+        return json_response(answer)
+
+    @model_route(routes, "POST", "/records")
+    @needs(Role.FEED)
+    def add_records(model: str) -> ResponseReturnValue:
+        body = read_value(request)
+        rows, deleted, stream = _records_of(body)
+        return take(desk.destination(model, request.args.get("stream", stream)), rows, deleted)
+
+    @routes.post("/feed/data")
+    @needs(Role.FEED)
+    def add_server_rows() -> ResponseReturnValue:
+        to = desk.windowed(request.args.get("model"))
+        return take(to, list(_server_rows(read_value(request))), [])
+
+    @model_route(routes, "GET", "/records")
+    @needs(Role.FEED, on_loopback=False)
+    def export_records(model: str) -> ResponseReturnValue:
+        to = desk.destination(model, request.args.get("stream"))
+        return json_response(_export(context, to))
+
+    @routes.get("/feed/stats")
+    @needs(Role.FEED, on_loopback=False)
+    def stats() -> ResponseReturnValue:
+        found = feed_reading.statistics(_path(context))
+        answer = {
+            "collections": [
+                {"collection": name, **msgspec.to_builtins(one)} for name, one in found.items()
+            ],
+            "total": len(found),
+            "size_bytes": feed_file.size_bytes(_path(context)),
+            "retention_days": config.retention_days,
+        }
+        return json_response(answer, is_for_people=True)
+
+    return routes
+
+
+def _sender() -> str:
+    """Who is rate-limited: a key, else an address; never the key itself."""
+    key = presented_key()
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if key else str(request.remote_addr)
+
+
+def _path(context: Context) -> Any:
+    path = context.config.feed.path
+    if path is None:
+        raise NotReady("no feed is configured.")
+    return path
+
+
+# -- in ------------------------------------------------------------------------------------------
+
+
+def _records_of(body: object) -> tuple[list[object], list[object], str | None]:
+    """(records, ids of deleted ones, stream): one record, a list of them, or an object of both."""
+    if isinstance(body, list):
+        return body, [], None
+    if not isinstance(body, dict):
+        raise RequestInvalid("a record, a list of records, or {records, deleted, stream}", body, "")
+    is_envelope = isinstance(body.get("records"), list) or isinstance(body.get("deleted"), list)
+    if not is_envelope:
+        return [body], [], None
+    for name in body:
+        if name not in ("records", "deleted", "stream"):
+            raise RequestInvalid("only 'records', 'deleted' and 'stream'", name, "body")
+    rows, deleted, stream = body.get("records", []), body.get("deleted", []), body.get("stream")
+    for name, value in (("records", rows), ("deleted", deleted)):
+        if not isinstance(value, list):
+            raise RequestInvalid("a list", value, name)
+    if stream is not None and not isinstance(stream, str):
+        raise RequestInvalid("the name of a stream", stream, "stream")
+    return rows, deleted, stream
+
+
+def _server_rows(body: object, server: str | None = None) -> Iterator[object]:
+    """Rows out of a list, a row, {server, rows: […]}, {servers: {name: rows}} or a mix of these."""
+    if isinstance(body, list):
+        for one in body:
+            yield from _server_rows(one, server)
+    elif isinstance(body, dict) and isinstance(body.get("servers"), dict):
+        for name, rows in body["servers"].items():
+            yield from _server_rows(rows, name)
+    elif isinstance(body, dict) and isinstance(body.get("servers"), list):
+        yield from _server_rows(body["servers"], server)
+    elif isinstance(body, dict) and (rows := _inner_rows(body)) is not None:
+        named = next((body[n] for n in ("server", "host", "hostname") if n in body), server)
+        yield from _server_rows(rows, named if isinstance(named, str) else server)
+    elif isinstance(body, dict) and server is not None:
+        yield {"server": server, **body}
+    else:
+        yield body
+
+
+def _inner_rows(body: Mapping[str, Any]) -> list[object] | None:
+    return next((body[n] for n in _ROW_FIELDS if isinstance(body.get(n), list)), None)
+
+
+# -- out -----------------------------------------------------------------------------------------
+
+
+def _export(context: Context, to: FedTo) -> dict[str, Any]:
+    """One page of what was fed; `next` carries the place of its last record."""
+    for name in request.args:
+        if name not in ("days", "format", "stream", "limit", "after", "since"):
+            known = "days, since, format, stream, limit, after"
+            raise RequestInvalid(f"only the query parameters {known}", name, "query")
+    if request.args.get("format", "json") != "json":
+        raise RequestInvalid("json", request.args["format"], "format")
+    limit = _whole("limit", _DEFAULT_LIMIT, _MOST_LIMIT)
+    days = _whole("days", _DEFAULT_DAYS, _MOST_DAYS)
+    since = _time("since") or context.clock() - timedelta(days=days)
+    found, total = feed_reading.records_since(
+        _path(context),
+        to.kept_in.collection,
+        since,
+        entity=to.entity,
+        after=_place(),
+        limit=limit,
+    )
+    answer: dict[str, Any] = {
+        # Ours win: by them a reader pages on and tells a change from a repetition.
+        "records": [{**kept.fields, "id": kept.id, "received_at": kept.stamp} for kept in found],
+        "total": total,
+        "metadata": {
+            "model": to.model,
+            "entity": to.entity,
+            "stream": to.stream,
+            "streams": [stream.name for stream in to.workload.streams],
+            "since": since,
+            "exported_at": context.clock(),
+        },
+    }
+    if len(found) == limit:
+        after = f"{to_epoch_us(found[-1].stamp)}:{found[-1].id}"
+        # `since` and not `days`: the pages of one export have one beginning.
+        query = {"since": since.isoformat(), "stream": to.stream, "limit": limit, "after": after}
+        answer["next"] = f"{request.path}?{urlencode(query)}"
+    return answer
+
+
+def _whole(name: str, default: int, most: int) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise RequestInvalid(f"a whole number from 1 to {most}", text, name)
+    return int(text)
+
+
+def _time(name: str) -> datetime | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped "+00:00"
+    except ValueError:
+        raise RequestInvalid("a time such as 2026-11-21T08:00:00Z", text, name) from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _place() -> tuple[int, str] | None:
+    text = request.args.get("after")
+    if text is None:
+        return None
+    stamp, colon, id_ = text.partition(":")
+    if not colon or not stamp.isascii() or not stamp.isdigit() or len(stamp) > 18:
+        raise RequestInvalid("what `next` of the page before says", text, "after")
+    return int(stamp), id_

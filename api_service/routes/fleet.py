@@ -1,0 +1,65 @@
+"""Server metrics: the forecast of each server, and what needs somebody's attention now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.context import Context, ask
+from api_service.feed_desk import FeedDesk
+from api_service.json_io import json_response
+from api_service.paging import Page
+from shared import feed_reading
+from shared.errors import NotFound, RequestInvalid
+
+_LEVELS = ("critical", "warning", "degraded", "healthy")
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("fleet", __name__)
+    desk = FeedDesk(context.config.feed, context.clock)
+
+    def fleet() -> dict[str, Any]:
+        """One answer for all servers, by one version, from the windows as they are now."""
+        to = desk.windowed(request.args.get("model"))
+        path = context.config.feed.path
+        windows: dict[str, Any] = {}
+        if path is not None and path.exists():
+            windows = feed_reading.windows(path, to.kept_in.collection)
+        slot = context.table.slot(to.model)
+        return ask(slot, "fleet", {"windows": windows}, context.clock())
+
+    @routes.get("/predictions/current")
+    def predictions() -> ResponseReturnValue:
+        _only("model", "server")
+        answer = fleet()
+        named = request.args.get("server")
+        if named is not None:
+            answer["servers"] = [one for one in answer["servers"] if one["server"] == named]
+            if not answer["servers"]:
+                raise NotFound(f"no rows of a server {named!r} in the last day.")
+        return json_response({**answer, "total": len(answer["servers"])})
+
+    @routes.get("/alerts/active")
+    def alerts() -> ResponseReturnValue:
+        page = Page.of(request, "model", "level")
+        level = page.rest.get("level")
+        if level is not None and level not in _LEVELS[:-1]:
+            raise RequestInvalid(f"one of {', '.join(_LEVELS[:-1])}", level, "level")
+        answer = fleet()
+        found = [
+            {name: one[name] for name in one if name != "forecast"}
+            for one in answer.pop("servers")
+            if one["alert_level"] != "healthy" and level in (None, one["alert_level"])
+        ]
+        return json_response({**answer, **page.answer("alerts", page.of_items(found), len(found))})
+
+    return routes
+
+
+def _only(*known: str) -> None:
+    for name in request.args:
+        if name not in known:
+            raise RequestInvalid(f"only the query parameters {', '.join(known)}", name, "query")

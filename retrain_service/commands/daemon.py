@@ -1,0 +1,43 @@
+"""`run`: the daemon."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from retrain_service.commands.frame import exit_code
+from retrain_service.retrain_loop import RetrainLoop
+from shared.daemon import notify, only_instance, run_every, start_logging, stop_on_signals, utc_now
+from shared.errors import HotfitError
+from shared.settings import load_settings
+
+
+@click.command()
+@click.pass_obj
+def run(config: Path | None) -> None:
+    """Run the daemon until it is told to stop."""
+    try:
+        _run(config)
+    except HotfitError as error:
+        for line in str(error).splitlines():
+            click.echo(f"retrain_service: {line}", err=True)
+        sys.exit(exit_code(error))
+
+
+def _run(config: Path | None) -> None:
+    settings = load_settings(config)
+    start_logging(settings.log_format, "retrain_service")
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with only_instance(settings.pids_dir, "retrain_service"):
+        loop = RetrainLoop(settings)
+        loop.initialize(utc_now())
+        notify("READY=1")
+        try:
+            run_every(settings.retrain.tick_interval_s, loop.tick, stop)
+        finally:
+            notify("STOPPING=1")
+            loop.shutdown(utc_now())

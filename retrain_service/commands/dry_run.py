@@ -1,0 +1,107 @@
+"""`once --dry-run`: what would happen, without any of it happening."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from retrain_service.commands.at_work import instead_of_daemon, look_at_daemon
+from retrain_service.commands.frame import EXIT_NOT_PROMOTED
+from retrain_service.commands.output import Output
+from retrain_service.commands.through_daemon import names_of
+from retrain_service.rehearsal import Rehearsal, rehearse
+from shared.daemon import utc_now
+from shared.errors import AlreadyRunning
+from shared.settings import Settings
+from shared.signals import RetrainReport
+
+
+def say_what_would_happen(
+    settings: Settings, out: Output, name: str, options: Mapping[str, Any], patience_s: float
+) -> None:
+    try:
+        with out.meter() as meter, instead_of_daemon(settings) as run_log:
+            found = rehearse(
+                settings,
+                name,
+                run_log,
+                options=options,
+                clock=utc_now,
+                patience_s=patience_s,
+                show=meter.show,
+            )
+    except AlreadyRunning:
+        report = look_at_daemon(settings).report
+        if report is None:
+            raise
+        found = [_as_reported(report, each) for each in names_of(report, name)]
+    for each in found:
+        _say_rehearsal(out, each)
+    would_train = all(each.would_train for each in found)
+    code = 0 if would_train else EXIT_NOT_PROMOTED
+    out.document(
+        {
+            "model": name,
+            "dry_run": True,
+            "would_train": would_train,
+            "exit_code": code,
+            "models": [_record(each) for each in found],
+        }
+    )
+    sys.exit(code)
+
+
+def _as_reported(report: RetrainReport, name: str) -> Rehearsal:
+    """The daemon has the rows to itself: what it reports of them must do."""
+    training = report.models.get(name)
+    if training is None:
+        return Rehearsal(name, False, "the daemon has not read it yet.", "unknown")
+    has_rows = training.n_usable_records > 0
+    why = (
+        f"{training.n_usable_records:,} usable records, {training.new_records:,} of them new since"
+        " the last run; whether they are enough is counted when the run begins, because the daemon"
+        " has them open."
+        if has_rows
+        else "there is no usable record yet."
+    )
+    return Rehearsal(
+        name,
+        has_rows,
+        why,
+        training.next_due,
+        would_promote=False if training.hold else None,
+        new_records=training.new_records,
+        n_usable=training.n_usable_records,
+    )
+
+
+def _say_rehearsal(out: Output, found: Rehearsal) -> None:
+    out.say(
+        f"{found.name}: {'would train' if found.would_train else 'would not train'}: {found.reason}"
+    )
+    out.say(f"    records: {found.n_usable:,} usable, {found.new_records:,} new since the last run")
+    if found.rows is not None:
+        out.say(f"    rows: {found.rows:,} over {found.days:,} days")
+    out.say(f"    by itself: {found.triggers}")
+    if found.would_train:
+        out.say(
+            "    publishing: held; release it to promote again"
+            if found.would_promote is False
+            else "    publishing: if it passes the gates"
+        )
+
+
+def _record(found: Rehearsal) -> dict[str, Any]:
+    return {
+        "model": found.name,
+        "would_train": found.would_train,
+        "would_promote": found.would_promote,
+        "reason": found.reason,
+        "triggers": found.triggers,
+        "usable_records": found.n_usable,
+        "new_records": found.new_records,
+        "rows": found.rows,
+        "days": found.days,
+        "gates": list(found.gates),
+    }

@@ -1,0 +1,66 @@
+"""`keys`: list them without their secrets, make new ones, take old ones back."""
+
+from __future__ import annotations
+
+import click
+
+from retrain_service.commands.frame import framed
+from retrain_service.commands.output import Output
+from shared.api_keys import add_key, list_keys, revoke_key, rotate_keys
+from shared.keys import Role
+from shared.settings import Settings
+
+_ROLE = click.argument("role", type=click.Choice([role.value for role in Role]))
+
+
+@click.group()
+def keys() -> None:
+    """API keys. The API sees a change within seconds, without a restart."""
+
+
+@keys.command("list")
+@framed
+def list_(settings: Settings, out: Output) -> None:
+    """Roles and ids; the secrets stay in their files."""
+    found = list_keys(settings.keys_dir)
+    out.document(
+        {
+            "keys": [{"role": key.role, "id": key.key_id, "file": str(key.path)} for key in found],
+            "total": len(found),
+        }
+    )
+    out.table(("role", "id", "file"), [(key.role, key.key_id, key.path) for key in found])
+
+
+@keys.command()
+@_ROLE
+@framed
+def create(settings: Settings, out: Output, role: str) -> None:
+    """Add a key of ROLE beside those that are valid, and show it once."""
+    _made(out, Role(role), add_key(settings.keys_dir, Role(role)), "beside the others")
+
+
+@keys.command()
+@_ROLE
+@framed
+def rotate(settings: Settings, out: Output, role: str) -> None:
+    """Replace all keys of ROLE by a new one, shown once; the old ones stop at once."""
+    _made(out, Role(role), rotate_keys(settings.keys_dir, Role(role)), "alone; all others are gone")
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@framed
+def revoke(settings: Settings, out: Output, key_id: str) -> None:
+    """Take back the key with this ID, as `keys list` shows it."""
+    key = revoke_key(settings.keys_dir, key_id)
+    out.say(f"{key.role} key {key.key_id} is no longer valid.")
+    out.document({"role": key.role, "id": key.key_id, "revoked": True})
+
+
+def _made(out: Output, role: Role, secret: str, how: str) -> None:
+    from shared.api_keys import key_id
+
+    out.say(secret)
+    out.complain(f"retrain_service: a new {role} key {key_id(secret)}, valid {how}.")
+    out.document({"role": role, "id": key_id(secret), "key": secret})

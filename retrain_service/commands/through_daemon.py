@@ -1,0 +1,102 @@
+"""Have the daemon that runs train, and follow it until it has come to an end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from retrain_service.commands.at_work import (
+    LOOK_EVERY_S,
+    NotInTime,
+    answer_to,
+    look_at_daemon,
+    new_request,
+    put,
+)
+from shared.daemon import utc_now
+from shared.errors import NotFound, StateConflict
+from shared.model_names import full_name, split_name
+from shared.run_log import UNFINISHED, Run, reading
+from shared.settings import Settings
+from shared.signals import Request, RetrainReport
+
+Show = Callable[[str, float | None], None]
+
+
+def ask_to_train(settings: Settings, name: str, options: Mapping[str, Any]) -> Request:
+    """Leave the request; its id is the run's id."""
+    request = new_request("train", name, utc_now(), options=dict(options))
+    put(settings, request)
+    return request
+
+
+def train_through_daemon(
+    settings: Settings,
+    names: Sequence[str],
+    options: Mapping[str, Any],
+    stop: threading.Event,
+    show: Show,
+) -> list[tuple[str, Run]]:
+    """Ask for a run of each and wait for all.
+
+    Raises:
+        NotInTime: the daemon is gone; what it had not begun was taken back.
+        StateConflict: it refused, or we were told to stop waiting.
+    """
+    asked = [(name, ask_to_train(settings, name, options)) for name in names]
+    try:
+        return [(name, follow(settings, request.id, name, stop, show)) for name, request in asked]
+    except BaseException:
+        for _, request in asked:
+            _path(settings, request.id).unlink(missing_ok=True)
+        raise
+
+
+def follow(settings: Settings, run_id: str, name: str, stop: threading.Event, show: Show) -> Run:
+    """Wait for the end of a run.
+
+    Raises:
+        NotInTime, StateConflict: as above.
+    """
+    while True:
+        run = run_or_none(settings, run_id)
+        if run is not None and run.status not in UNFINISHED:
+            return run
+        daemon = look_at_daemon(settings)
+        if not daemon.is_running:
+            raise NotInTime(f"{name}: {daemon.sentence} The run {run_id} has not ended.")
+        if run is None and not _path(settings, run_id).exists():
+            # Written down first and taken out of the box next: so look once more.
+            if run_or_none(settings, run_id) is None:
+                said = answer_to(settings, run_id, 0)
+                raise StateConflict(said.sentence if said else f"{name}: the daemon refused.")
+            continue
+        if stop.wait(LOOK_EVERY_S):
+            raise StateConflict(f"no longer waiting for run {run_id} of {name}.")
+        report = daemon.report.models.get(name) if daemon.report is not None else None
+        if report is not None and report.running_run_id == run_id and report.stage is not None:
+            show(report.stage, report.progress)
+        else:
+            show("queued", 0.0)
+
+
+def names_of(report: RetrainReport, name: str) -> list[str]:
+    """The model itself, or all its entities that the daemon knows."""
+    model, entity = split_name(name)
+    if name in report.models or entity:
+        return [name]
+    known = [each for each in report.models if split_name(each)[0] == model]
+    return sorted(known) or [full_name(model, entity)]
+
+
+def run_or_none(settings: Settings, run_id: str) -> Run | None:
+    """The run as the log has it; None when it has not been written down."""
+    with contextlib.suppress(NotFound), reading(settings.run_log_path) as log:
+        return log.run(run_id)
+    return None
+
+
+def _path(settings: Settings, run_id: str) -> Any:
+    return settings.requests_dir / f"{run_id}.json"

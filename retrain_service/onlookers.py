@@ -1,0 +1,82 @@
+"""What follows from what the log says: people are told, MLflow is kept up, old things go.
+
+The loop calls `look` once a tick. Whatever goes wrong here is logged and never stops the loop.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from retrain_service import mlflow_sink, mongodb_mirror, retention
+from retrain_service.notify import Notifier
+from retrain_service.worker_watch import WorkerWatch
+from shared.errors import HotfitError
+from shared.run_log import RunLog
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+PRUNE_PERIOD = timedelta(days=1)
+
+
+class Onlookers:
+    """Opened with the run log, before anything is written to it; closed before it."""
+
+    def __init__(self, settings: Settings, run_log: RunLog) -> None:
+        """Start what the settings ask for.
+
+        Raises:
+            SettingsInvalid: [notify] or [mirror] names an address that cannot be used.
+        """
+        self._settings = settings
+        self._run_log = run_log
+        self._notifier = Notifier(settings.notify)
+        self._mirror = mlflow_sink.open_sink(settings.home, settings.run_log_path)
+        self._documents = mongodb_mirror.open_mirror(
+            settings.mirror, settings.home, settings.run_log_path
+        )
+        self._workers = WorkerWatch(settings.reports_dir, run_log)
+        self._seen_seq = run_log.last_event_seq()
+        self._pruned_at: datetime | None = None
+        self._troubles: set[str] = set()
+
+    def look(self, now: datetime) -> None:
+        """Look at what is new; once a day, forget what is old."""
+        try:
+            self._workers.look(now)
+            for event in self._run_log.events(after=self._seen_seq):
+                self._seen_seq = event.seq
+                self._notifier.tell(event)
+            if self._pruned_at is None or now - self._pruned_at >= PRUNE_PERIOD:
+                self._pruned_at = now
+                self.prune(now)
+        except Exception as error:  # noqa: BLE001 - onlookers never stop the loop
+            self._say_once(error)
+
+    def prune(self, now: datetime, request_id: str | None = None) -> None:
+        """Forget what is old, and write down what went, for the one who asked in any case."""
+        try:
+            retention.prune(self._settings, self._run_log, now, request_id)
+        except HotfitError as error:
+            sentence = f"prune refused: {error}"
+            self._run_log.add_event(
+                now, "", "refusal", sentence, details={"request_id": request_id}
+            )
+
+    def close(self) -> None:
+        """Tell what is left to tell, for a few seconds at most."""
+        for event in self._run_log.events(after=self._seen_seq):
+            self._notifier.tell(event)
+        self._notifier.close()
+        if self._mirror is not None:
+            self._mirror.close()
+        if self._documents is not None:
+            self._documents.close()
+
+    def _say_once(self, error: Exception) -> None:
+        sentence = f"{type(error).__name__}: {error}"
+        if sentence not in self._troubles:
+            self._troubles.add(sentence)
+            log.warning("onlookers", sentence=sentence, exc_info=error)

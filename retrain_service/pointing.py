@@ -1,0 +1,43 @@
+"""rollback, reload, hold and release: all name a version under a new generation.
+
+Only in the process that holds the retrain lock: the daemon, or a command while none runs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from retrain_service import publish
+from shared.errors import NotFound, StorageUnavailable, VersionUnusable
+from shared.keys import VerifyKey
+from shared.model_store import ModelStore
+from shared.signals import Request
+
+HOLD_AFTER = {"rollback": True, "hold": True, "release": False}
+
+
+def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) -> tuple[str, str]:
+    """Do what was asked.
+
+    Returns:
+        The kind of the event to write down and its sentence; "refusal" when nothing was changed.
+    """
+    signal = store.signal(request.model)
+    version = request.version or (signal.version if signal is not None else None)
+    is_held = signal.hold if signal is not None else False
+    reason = request.reason or f"{request.kind} asked for by {request.requested_by}"
+    try:
+        if version is None:
+            raise NotFound(f"model {request.model} has no version yet.")
+        publish.point_back(
+            store,
+            request.model,
+            version,
+            key=key,
+            reason=reason,
+            hold=HOLD_AFTER.get(request.kind, is_held),
+            now=now,
+        )
+    except (NotFound, VersionUnusable, StorageUnavailable) as error:
+        return "refusal", f"{request.kind} refused: {error}"
+    return request.kind, f"{version} is wanted now: {reason}."

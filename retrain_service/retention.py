@@ -1,0 +1,232 @@
+"""What can be forgotten, and forgetting it: versions, ended runs, events, files set aside.
+
+`plan` only reads and may run anywhere; `carry_out` only in the process that holds the retrain
+lock. Records that models learn from are no concern of this: each stream has its own
+`retention_days`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import structlog
+
+from retrain_service import publish
+from shared.atomic_file import storage_errors
+from shared.errors import ManifestInvalid, NotFound, StorageUnavailable
+from shared.model_store import DISCARDED_PREFIX, ModelStore
+from shared.model_version import ModelVersion
+from shared.run_log import RunLog
+from shared.run_log_pruning import OldEntries
+from shared.settings import Settings
+from shared.signals import ReloadSignal, SignalUnreadable, WorkerReport, read_worker_reports
+
+log = structlog.get_logger()
+
+SET_ASIDE = (
+    ("buffer", "**/*.unusable-*"),
+    ("requests", "*.unreadable"),
+    ("work/pinned", "**/*"),
+)
+"""Below the home directory: what was kept for a person to look at, or for a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    model: str
+    version: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OldFile:
+    path: Path
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What would go.
+
+    notes : what was left alone because it could not be judged, as sentences.
+    """
+
+    versions: tuple[OldVersion, ...]
+    entries: OldEntries
+    files: tuple[OldFile, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.versions or self.files or self.entries.run_ids or self.entries.n_events)
+
+    @property
+    def n_bytes(self) -> int:
+        """On disk; of runs and events, their text."""
+        parts: Iterable[OldVersion | OldFile] = (*self.versions, *self.files)
+        return sum(part.n_bytes for part in parts) + self.entries.n_bytes
+
+    def sentence(self) -> str:
+        return (
+            f"{len(self.versions)} versions, {len(self.entries.run_ids)} runs,"
+            f" {self.entries.n_events} events and {len(self.files)} files set aside,"
+            f" {self.n_bytes:,} bytes"
+        )
+
+
+def plan(settings: Settings, run_log: RunLog | None, now: datetime) -> Plan:
+    """Everything that is old and needed by nobody; no run log, no runs and events.
+
+    Raises:
+        StorageUnavailable: a directory cannot be read.
+    """
+    rules = settings.retention
+    store = ModelStore(settings.models_dir)
+    reports = [report for report in read_worker_reports(settings.reports_dir) if _is_live(report)]
+    versions: list[OldVersion] = []
+    kept: dict[str, Sequence[str]] = {}
+    notes: list[str] = []
+    with storage_errors(settings.home):
+        for model in store.model_names():
+            stored = store.versions(model)
+            try:
+                needed = _needed(store, model, reports)
+            except (SignalUnreadable, ManifestInvalid, StorageUnavailable) as error:
+                notes.append(f"{model}: every version is kept: {error}")
+                kept[model] = stored
+                continue
+            old = [
+                version
+                for version in stored[: -rules.versions]
+                if version not in needed and _age(version, now) > timedelta(days=rules.version_days)
+            ]
+            old = _without_anchors(store, model, stored, old)
+            kept[model] = [version for version in stored if version not in old]
+            versions += [
+                OldVersion(model, version, _size(store.version_dir(model, version)))
+                for version in old
+            ]
+        if not rules.log_days:
+            return Plan(tuple(versions), OldEntries(), (), tuple(notes))
+        before = now - timedelta(days=rules.log_days)
+        entries = run_log.old_entries(before, kept) if run_log is not None else OldEntries()
+        return Plan(tuple(versions), entries, _old_files(settings.home, before), tuple(notes))
+
+
+def carry_out(found: Plan, settings: Settings, run_log: RunLog) -> None:
+    """Forget what `plan` found.
+
+    A crash in the middle leaves every version whole or under a name that no reader looks at;
+    such left-overs go at the next start.
+
+    Raises:
+        StorageUnavailable: the disk refused; what is not gone yet is found again next time.
+    """
+    store = ModelStore(settings.models_dir)
+    with storage_errors(settings.home):
+        for old in found.versions:
+            publish.discard(store.version_dir(old.model, old.version))
+        for model in store.model_names():  # of an earlier time that was cut short
+            for path in store.left_over(model):
+                if path.name.startswith(DISCARDED_PREFIX):
+                    publish.discard(path)
+        for file in found.files:
+            file.path.unlink(missing_ok=True)
+    run_log.forget(found.entries)
+
+
+def prune(
+    settings: Settings, run_log: RunLog, now: datetime, request_id: str | None = None
+) -> Plan:
+    """Plan and carry out, and write down what went; when somebody asked, also that nothing did.
+
+    Raises:
+        StorageUnavailable: as above.
+    """
+    found = plan(settings, run_log, now)
+    for note in found.notes:
+        log.warning("retention", sentence=note)
+    carry_out(found, settings, run_log)
+    if request_id is not None or not found.is_empty:
+        sentence = f"forgotten: {found.sentence()}."
+        details = {"request_id": request_id, **as_record(found)}
+        run_log.add_event(now, "", "prune", sentence, details=details)
+        log.info("prune", sentence=sentence)
+    return found
+
+
+def as_record(found: Plan) -> dict[str, Any]:
+    """The plan as JSON values."""
+    return {
+        "versions": [
+            {"model": old.model, "version": old.version, "bytes": old.n_bytes}
+            for old in found.versions
+        ],
+        "runs": list(found.entries.run_ids),
+        "n_events": found.entries.n_events,
+        "files": [{"path": str(file.path), "bytes": file.n_bytes} for file in found.files],
+        "bytes": found.n_bytes,
+        "notes": list(found.notes),
+    }
+
+
+# -- what is needed ------------------------------------------------------------------------------
+
+
+def _needed(store: ModelStore, model: str, reports: Sequence[WorkerReport]) -> set[str]:
+    """Wanted, held, previous, and whatever a worker names."""
+    signal: ReloadSignal | None = store.signal(model)
+    needed = {signal.version, signal.previous} if signal is not None else set()
+    for report in reports:
+        serving = report.models.get(model)
+        if serving is not None:
+            needed |= {serving.version, serving.wanted}
+            if serving.receipt is not None:  # it may still be draining
+                needed |= {serving.receipt.version, serving.receipt.previous}
+    return {version for version in needed if version is not None}
+
+
+def _without_anchors(
+    store: ModelStore, model: str, stored: Sequence[str], old: Sequence[str]
+) -> list[str]:
+    """A version that is kept needs the one it is anchored to, and that one its own."""
+    going = set(old)
+    to_look_at = [version for version in stored if version not in going]
+    while to_look_at:
+        try:
+            anchor = store.manifest(model, to_look_at.pop()).promotion.anchor
+        except (ManifestInvalid, NotFound):
+            continue  # it cannot be served, so nothing will be compared with its anchor
+        if anchor in going:
+            going.discard(anchor)
+            to_look_at.append(anchor)
+    return [version for version in old if version in going]
+
+
+def _is_live(report: WorkerReport) -> bool:
+    """A report of another machine is believed; whether its process lives cannot be seen."""
+    return report.host != socket.gethostname() or psutil.pid_exists(report.pid)
+
+
+def _age(version: str, now: datetime) -> timedelta:
+    return now - ModelVersion.parse(version).created_at
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _old_files(home: Path, before: datetime) -> tuple[OldFile, ...]:
+    found: Mapping[Path, int] = {
+        path: path.stat().st_size
+        for folder, pattern in SET_ASIDE
+        for path in sorted((home / folder).glob(pattern))
+        if path.is_file() and path.stat().st_mtime < before.timestamp()
+    }
+    return tuple(OldFile(path, n_bytes) for path, n_bytes in found.items())

@@ -1,0 +1,261 @@
+"""Five made-up solar devices for trying Hotfit: fill their database once, add readings later.
+
+SYNTHETIC: no device and no reading in it is real, and the database says so itself (table
+`about`, column `note`). Standard library only. Knows neither daemon; it is the "application"
+whose database they watch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sqlite3
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scripts import demo_solar_park
+from scripts.demo_solar_park import COLOMBO, DEVICES, Value
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = ROOT / "scripts" / "presets" / "solar_power.toml"
+N_DAYS = 14
+NOTE = "synthetic demo data"
+
+_COLUMNS = (
+    "device_id",
+    "timestamp",
+    "power",
+    "voltage",
+    "current",
+    "lux",
+    "temperature",
+    "humidity",
+    "servo_angle",
+    "fan_status",
+    "status",
+)
+# Sensors have no declared type: SQLite then keeps a number a number and a text a text.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS readings (
+    id          TEXT PRIMARY KEY,
+    device_id   TEXT,
+    timestamp   TEXT,
+    power,
+    voltage,
+    current,
+    lux,
+    temperature,
+    humidity,
+    servo_angle,
+    fan_status  TEXT,
+    status      TEXT,
+    note        TEXT NOT NULL,
+    updated_at  TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS readings_by_change ON readings (updated_at, id);
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Fill the database of five made-up solar devices, or add to it (synthetic)."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    fill_parser = commands.add_parser(
+        "fill", help="two weeks up to yesterday in Colombo; later, the days since"
+    )
+    fill_parser.add_argument("--seed", type=int, default=demo_solar_park.SEED)
+    fill_parser.add_argument(
+        "--until", type=date.fromisoformat, metavar="DATE", help="last day (default: yesterday)"
+    )
+    add_parser = commands.add_parser(
+        "add", help="add the next readings of each device, as far as the clock has come"
+    )
+    add_parser.add_argument("n", type=int, metavar="N", help="how many of each device")
+    for each in (fill_parser, add_parser):
+        each.add_argument(
+            "--database", type=Path, metavar="PATH", help="SQLite file (default: the preset's)"
+        )
+    wanted = parser.parse_args(arguments)
+    path = wanted.database or default_database()
+    now = datetime.now(UTC)
+    try:
+        if wanted.command == "fill":
+            n_added = fill(path, until=wanted.until or yesterday(now), now=now, seed=wanted.seed)
+            print(f"{path}: {n_added} synthetic readings added.")
+        else:
+            if not 1 <= wanted.n <= 10_000:
+                parser.error(f"N: expected 1 to 10000, found {wanted.n}")
+            n_added = add(path, wanted.n, now=now)
+            late = "" if n_added else " The demo is as far as the clock; try again in five minutes."
+            print(f"{path}: {n_added} synthetic readings of {len(DEVICES)} devices added.{late}")
+    except (OSError, sqlite3.Error) as error:
+        print(f"demo_solar: {path}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def default_database() -> Path:
+    """The file that the preset watches."""
+    preset = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
+    url: str = preset["sources"]["demo"]["url"]
+    return ROOT / url.removeprefix("sqlite:///")
+
+
+def yesterday(now: datetime) -> date:
+    """In Colombo."""
+    return now.astimezone(COLOMBO).date() - timedelta(days=1)
+
+
+def prepare(settings: Settings, now: datetime) -> str | None:
+    """Fill the database of a configuration up to yesterday; a sentence when something was added."""
+    n_added = fill(_database_of(settings), until=yesterday(now), now=now)
+    if not n_added:
+        return None
+    return f"{_database_of(settings)}: {n_added} readings of {len(DEVICES)} devices added."
+
+
+def questions(settings: Settings, now: datetime) -> list[tuple[str, Mapping[str, Any] | None]]:
+    """What to ask the API about it: (path, JSON body or None for a GET)."""
+    device = DEVICES[0].id
+    readings = newest_by_day(_database_of(settings), device, 2)
+    return [
+        (f"/models/solar_power/{device}/predict", {"readings": readings}),
+        ("/models", None),
+    ]
+
+
+def _database_of(settings: Settings) -> Path:
+    return Path(settings.sources["demo"].url.removeprefix("sqlite:///")).absolute()
+
+
+def fill(path: Path, *, until: date, now: datetime, seed: int = demo_solar_park.SEED) -> int:
+    """Add every day that is not there yet, up to and including `until`; return how many rows.
+
+    All in one transaction, so a database is filled or empty, never half. A first fill carries
+    the times at which real devices would have written; what is added later carries `now`, so
+    that a reader that has already been past those times finds it.
+    """
+    end = datetime(until.year, until.month, until.day, tzinfo=COLOMBO) + timedelta(days=1)
+    with closing(_open(path)) as connection, connection:
+        connection.execute("BEGIN IMMEDIATE")
+        before = _filled_until(connection)
+        if before is None:
+            return _insert(connection, end - timedelta(days=N_DAYS), end, seed, None)
+        return _insert(connection, before, end, seed, _free_stamp(connection, now))
+
+
+def add(path: Path, n: int, *, now: datetime) -> int:
+    """Add the next `n` readings of each device that are not in the future; return how many."""
+    if not path.exists():
+        raise FileNotFoundError(
+            "no demo database here yet; ./scripts/start.sh --preset solar_power or `fill` makes it"
+        )
+    with closing(_open(path)) as connection, connection:
+        # The time is taken under the write lock: whoever commits later has a later time.
+        connection.execute("BEGIN IMMEDIATE")
+        before = _filled_until(connection)
+        if before is None:
+            return 0
+        seed = int(_about(connection, "seed") or demo_solar_park.SEED)
+        end = min(now, before + timedelta(minutes=demo_solar_park.EVERY_MIN) * n)
+        return _insert(connection, before, end, seed, _free_stamp(connection, now))
+
+
+def newest_by_day(path: Path, device: str, n: int) -> list[dict[str, Value]]:
+    """The last readings of a device while the sun shone, oldest first, as they were written."""
+    with closing(_open(path)) as connection:
+        rows = connection.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM readings WHERE device_id = ?"  # noqa: S608 - ours
+            " AND CAST(lux AS REAL) > 20000 ORDER BY id DESC LIMIT ?",
+            (device, n),
+        ).fetchall()
+    return [dict(zip(_COLUMNS, row, strict=True)) for row in reversed(rows)]
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path, timeout=30)
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def _about(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def _filled_until(connection: sqlite3.Connection) -> datetime | None:
+    found = _about(connection, "filled_until")
+    return datetime.fromisoformat(found) if found else None
+
+
+def _free_stamp(connection: sqlite3.Connection, now: datetime) -> datetime:
+    """`now`, or just after the newest row when the clock has not moved past that."""
+    newest = connection.execute("SELECT max(updated_at) FROM readings").fetchone()[0]
+    if newest is None:
+        return now
+    return max(now, datetime.fromisoformat(newest) + timedelta(microseconds=1))
+
+
+def _insert(
+    connection: sqlite3.Connection,
+    begin: datetime,
+    end: datetime,
+    seed: int,
+    stamp: datetime | None,
+) -> int:
+    """Readings from `begin` up to `end`; how many. stamp : written when; None: as they came."""
+    if end <= begin:
+        return 0
+    marks = ", ".join("?" * (len(_COLUMNS) + 3))
+    cursor = connection.executemany(
+        f"INSERT INTO readings (id, note, updated_at, {', '.join(_COLUMNS)})"  # noqa: S608 - ours
+        f" VALUES ({marks})",
+        _rows(begin, end, seed, stamp),
+    )
+    connection.executemany(
+        "INSERT OR REPLACE INTO about VALUES (?, ?)",
+        [
+            ("content", "SYNTHETIC: made by scripts/demo_solar.py; nothing in it is real"),
+            ("filled_until", end.astimezone(UTC).isoformat()),
+            ("seed", str(seed)),
+        ],
+    )
+    return cursor.rowcount
+
+
+def _rows(
+    begin: datetime, end: datetime, seed: int, stamp: datetime | None
+) -> Iterator[tuple[Value, ...]]:
+    first, last = begin.astimezone(COLOMBO).date(), end.astimezone(COLOMBO).date()
+    for device in DEVICES:
+        for i in range((last - first).days + 1):
+            day = first + timedelta(days=i)
+            for at, reading in demo_solar_park.readings_of_day(device, day, seed):
+                if begin <= at < end:
+                    id_ = f"{device.id}-{at.astimezone(UTC):%Y%m%dT%H%M%S}"
+                    written = _text(stamp or at + timedelta(seconds=2))
+                    yield (id_, NOTE, written, *(reading[name] for name in _COLUMNS))
+
+
+def _text(moment: datetime) -> str:
+    """Fixed width, so that the order of the texts is the order of the times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,214 @@
+"""The product recommender contract: catalogue and events in, recommendations out.
+
+As with `product_similarity`, what a version knows (catalogue, histories, who met what with what)
+is its state, made from the newest records; what is learnt and judged is the blend of content,
+company and popularity. Candidate and champion are judged on the same held-out meetings from the
+same earlier events, so that newer events alone never fail against the champion.
+
+No clock, no disk, no daemon.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.records import Table
+from shared.workloads.base import (
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+)
+from shared.workloads.product_catalogue import product_documents
+from shared.workloads.product_catalogue.likeness import Likeness, Share
+from shared.workloads.product_catalogue.stock import read_stock
+from shared.workloads.product_recommender import interactions, ranking_test, recommendations
+from shared.workloads.product_recommender.blend import ONLY_POPULAR, Blend
+from shared.workloads.product_recommender.memory import knowledge_of
+from shared.workloads.product_recommender.recommendations import Recommendations
+from shared.workloads.product_recommender.taste import Taste, taste_of
+from shared.workloads.product_recommender.visits import Visits, read_visits
+
+FEATURES = (FeatureSpec("user_id", "category", "none"),)
+_HELD_OUT = 0.2
+
+Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
+
+
+class ProductRecommenderParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a model of recommendations can be told.
+
+    text_weight, price_weight, rating_weight : of `similar`, relative to each other.
+    content_weight, collaborative_weight, popularity_weight : of `for_user`, until there is
+        enough data to learn them, or for good where learn_weights is false.
+    approved_statuses : statuses that mean approved in this shop, beside the usual ones.
+    history_days : older events are not used.
+    taste_half_life : products; what a customer met so many products ago counts half.
+    popularity_half_life_days : a customer of so many days ago counts half.
+    max_users : the most recently active so many have their histories in a version.
+    max_history : newest products of one customer that a version carries.
+    """
+
+    text_weight: Share = 0.7
+    price_weight: Share = 0.2
+    rating_weight: Share = 0.1
+    content_weight: Share = 0.3
+    collaborative_weight: Share = 0.5
+    popularity_weight: Share = 0.2
+    learn_weights: bool = True
+    approved_statuses: tuple[str, ...] = ()
+    history_days: Days = 365
+    taste_half_life: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
+    popularity_half_life_days: Annotated[float, msgspec.Meta(ge=1, le=3650)] = 90.0
+    max_users: Annotated[int, msgspec.Meta(ge=1, le=5_000_000)] = 100_000
+    max_history: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+
+
+class ProductRecommender(Workload):
+    """See the module docstring; the contract is in `base`."""
+
+    name = "product_recommender"
+    streams = (
+        StreamSpec("products", "the shop's products, approved or not", is_counted=False),
+        StreamSpec("interactions", "views, carts, purchases and ratings of customers"),
+    )
+    Parameters = ProductRecommenderParameters
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__(parameters)
+        own = self.parameters
+        self._likeness = Likeness.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._default = Blend.of(
+            own.content_weight, own.collaborative_weight, own.popularity_weight
+        )
+
+    # -- what the records are ------------------------------------------------------------------
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        if stream == "products":
+            return product_documents.reject_reason(fields)
+        return interactions.reject_reason(fields)
+
+    # -- training half: retrain_service only -----------------------------------------------------
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        """One row each time that a customer meets an approved product for the first time.
+
+        Later events with the same product say how much it means, but are not to be foreseen.
+        """
+        rejected: Counter[str] = Counter()
+        stock = read_stock(tables["products"], rejected, self.parameters.approved_statuses)
+        visits = read_visits(tables["interactions"], stock, self.parameters.history_days, rejected)
+        first = visits.first_meetings()
+        categories = np.array(stock.catalogue.categories, dtype=np.str_)
+        item = visits.item[first]
+        return TrainingSet(
+            features=visits.user[first][:, None].astype(np.float64),
+            target=item,
+            day=visits.day[first],
+            slices=categories[item] if len(item) else np.zeros(0, dtype=np.str_),
+            context=visits,
+            rejected=dict(rejected),
+        )
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        """The newest fifth of the meetings, in whole days, is the holdout."""
+        if not rows.n_rows:
+            return rows, rows
+        cut = rows.day[min(int(rows.n_rows * (1 - _HELD_OUT)), rows.n_rows - 1)]
+        visits: Visits = rows.context
+        return hold_out(rows, rows.day >= cut, visits.day < cut)
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """Choose the blend on meetings held back from the train rows."""
+        del seed
+        visits: Visits = train.context
+        progress(0.0, "neighbours")
+        taste = self._taste(visits)
+        progress(0.4, "weights")
+        blend = self._default
+        if self.parameters.learn_weights:
+            inner, user, item = ranking_test.held_back(taste, visits)
+            if len(user):
+                blend = ranking_test.learn(blend, self._taste(inner), inner, user, item)
+        progress(1.0, "weights")
+        return blend
+
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        visits: Visits = holdout.context
+        user, item = holdout.features[:, 0].astype(np.int64), holdout.target.astype(np.int64)
+        found = ranking_test.rank(estimator, self._taste(visits), visits, user, item)
+        loss = 1.0 - found.is_hit.astype(np.float64)
+        return Score(loss, holdout.day, holdout.slices, found.metrics(), ranking_test.UNIT)
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        """The naive baseline: everybody gets what is popular."""
+        return self.score(ONLY_POPULAR, holdout)
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        """From all events there are, train and holdout."""
+        own, visits = self.parameters, rows.context
+        known = knowledge_of(
+            visits,
+            self._taste(visits),
+            visits.stock.neighbours(self._likeness),
+            half_life=own.taste_half_life,
+            max_users=own.max_users,
+            max_history=own.max_history,
+        )
+        return recommendations.save(known)
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        """Each question; customers with a long and a short history, and one who is not known."""
+        visits: Visits = rows.context
+        ids, n_met = visits.stock.catalogue.ids, np.bincount(visits.user)
+        by_length = np.argsort(n_met, kind="stable")
+        users = [visits.users[by_length[at]] for at in sorted({0, len(n_met) // 2, len(n_met) - 1})]
+        stranger = max(visits.users, key=len) + "?"
+        day = rows.day.max().astype(datetime)
+        now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) + timedelta(days=1)
+        return (
+            GoldenRequest("similar", {"product_id": ids[0], "n": 50}, now),
+            GoldenRequest("similar", {"product_id": ids[-1]}, now),
+            *(GoldenRequest("for_user", {"user_id": user, "n": 10}, now) for user in users),
+            GoldenRequest("for_user", {"user_id": users[-1], "include_owned": True}, now),
+            GoldenRequest("for_user", {"user_id": stranger}, now),
+            GoldenRequest("popular", {"n": 10}, now),
+            GoldenRequest("predict", {"instances": [{"user_id": user} for user in users]}, now),
+        )
+
+    def _taste(self, visits: Visits) -> Taste:
+        own = self.parameters
+        return taste_of(visits, self._likeness, own.taste_half_life, own.popularity_half_life_days)
+
+    # -- serving half: both daemons ----------------------------------------------------------------
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return FEATURES
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        return Recommendations(estimator, recommendations.read(state))
+
+
+def hold_out(
+    rows: TrainingSet, is_holdout: NDArray[np.bool_], is_known: NDArray[np.bool_]
+) -> tuple[TrainingSet, TrainingSet]:
+    """(train, holdout), both of which know only these events.
+
+    is_holdout : (n_rows,). is_known : (n_events,) of the context.
+    """
+    within = replace(rows, context=rows.context.knowing(is_known))
+    return within.where(~is_holdout), within.where(is_holdout)

@@ -1,0 +1,269 @@
+"""The server metrics contract: records to training rows, forecaster, scores, golden requests.
+
+No clock, no disk, no daemon; what a row is and what an answer is stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from shared.errors import LoadFailed, SettingsInvalid
+from shared.feed_window import WindowSpec
+from shared.records import Table
+from shared.workloads.base import (
+    Admitted,
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+)
+from shared.workloads.server_metrics.fleet import FleetAnswerer
+from shared.workloads.server_metrics.forecaster import (
+    FleetForecaster,
+    add_to_metric,
+    fit_metric,
+    forecast,
+)
+from shared.workloads.server_metrics.history import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
+from shared.workloads.server_metrics.samples import read_sample
+from shared.workloads.server_metrics.training_rows import (
+    CLOCK_SLACK,
+    IN_THE_FUTURE,
+    RowContext,
+    training_rows,
+)
+
+STREAM = "metrics"
+UNIT = "of persistence's error"
+
+_STATE_FORMAT = 1
+
+
+class ServerMetricsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a model of server metrics can be told.
+
+    metrics : names of the numbers to forecast; common other names of the first four are known.
+    limits : metric -> the value at which a server is in trouble; only these count for the risk.
+    horizons_min : minutes ahead.
+    history_days : how far back training looks.
+    max_rows : more are thinned out evenly before training.
+    silent_after_s : a server that was not heard of for longer is at least at "warning".
+    """
+
+    metrics: tuple[str, ...] = ("cpu", "memory", "disk", "load")
+    limits: dict[str, float] = msgspec.field(
+        default_factory=lambda: {"cpu": 100.0, "memory": 100.0, "disk": 100.0}
+    )
+    horizons_min: tuple[Annotated[int, msgspec.Meta(ge=1, le=240)], ...] = (1, 5, 15, 30, 60)
+    history_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 60
+    max_rows: Annotated[int, msgspec.Meta(ge=1_000, le=5_000_000)] = 200_000
+    silent_after_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+
+
+class ServerMetrics(Workload):
+    """See the module docstring; the contract is in `base`."""
+
+    name = "server_metrics"
+    streams = (StreamSpec(STREAM, "one row per server and minute, or every few seconds"),)
+    Parameters = ServerMetricsParameters
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__(parameters)
+        found = self.parameters
+        problem = None
+        if not found.metrics or len(set(found.metrics)) < len(found.metrics):
+            problem = f"metrics: expected different names, found {list(found.metrics)}"
+        elif not found.horizons_min or list(found.horizons_min) != sorted(set(found.horizons_min)):
+            problem = f"horizons_min: expected growing numbers, found {list(found.horizons_min)}"
+        elif any(limit <= 0 for limit in found.limits.values()):
+            problem = f"limits: expected numbers above 0, found {found.limits}"
+        if problem:
+            raise SettingsInvalid(f"parameters of workload {self.name}: {problem}.")
+
+    # -- what the records are ------------------------------------------------------------------
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        found = read_sample(fields, self.parameters.metrics)
+        return found if isinstance(found, str) else None
+
+    # -- records sent to the API -----------------------------------------------------------------
+
+    def window_of(self, stream: str) -> WindowSpec | None:
+        return WindowSpec(n_slots=WINDOW_MIN, slot_s=60)
+
+    def admit(self, stream: str, fields: Mapping[str, Any], now: datetime) -> Admitted | str:
+        """One record a server and moment; without a time of its own, the moment it was sent."""
+        found = read_sample(fields, self.parameters.metrics)
+        if isinstance(found, str):
+            return found
+        at = found.at or now.astimezone(UTC)
+        if at > now + CLOCK_SLACK:
+            return IN_THE_FUTURE
+        kept = fields if found.at is not None else {**fields, "timestamp": at.isoformat()}
+        return Admitted(
+            kept,
+            id=f"{found.server}@{at.isoformat()}",
+            entity=found.server,
+            at=at,
+            sample={"at": at.timestamp(), **found.values},
+        )
+
+    # -- training half: retrain_service only -----------------------------------------------------
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        """One row per server, minute and metric whose value at every horizon is known."""
+        found = self.parameters
+        return training_rows(
+            tables[STREAM],
+            found.metrics,
+            found.horizons_min,
+            history_days=found.history_days,
+            max_rows=found.max_rows,
+        )
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        """The newest fifth of the days, at least one, is the holdout."""
+        days = np.unique(rows.day)
+        first_held_out = days[-max(1, len(days) // 5)] if len(days) else np.datetime64("1970-01-01")
+        is_held_out = rows.day >= first_held_out
+        return rows.where(~is_held_out), rows.where(is_held_out)
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> FleetForecaster:
+        """See `forecaster`; nothing is drawn at random."""
+        del seed
+        found = {}
+        for position, metric in enumerate(self.parameters.metrics):
+            progress(position / len(self.parameters.metrics), "fitting")
+            chosen = train.features[:, METRIC] == position
+            fitted = fit_metric(train.features[chosen], train.target[chosen])
+            if fitted is not None:
+                found[metric] = fitted
+        progress(1.0, "fitting")
+        return FleetForecaster(tuple(self.parameters.horizons_min), found)
+
+    def fit_more(
+        self, estimator: FleetForecaster, new: TrainingSet, seed: int, progress: Progress
+    ) -> FleetForecaster | None:
+        """Sums over rows take new rows as they are; other horizons start from scratch."""
+        del seed
+        if estimator.horizons_min != tuple(self.parameters.horizons_min):
+            return None
+        found = dict(estimator.metrics)
+        for position, metric in enumerate(self.parameters.metrics):
+            chosen = new.features[:, METRIC] == position
+            rows, later = new.features[chosen], new.target[chosen]
+            known = estimator.metrics.get(metric)
+            added = fit_metric(rows, later) if known is None else add_to_metric(known, rows, later)
+            if added is not None:
+                found[metric] = added
+        progress(1.0, "fitting")
+        return FleetForecaster(estimator.horizons_min, found)
+
+    def score(self, estimator: FleetForecaster, holdout: TrainingSet) -> Score:
+        low, expected, high = (np.empty_like(holdout.target) for _ in range(3))
+        for position, metric in enumerate(self.parameters.metrics):
+            chosen = holdout.features[:, METRIC] == position
+            low[chosen], expected[chosen], high[chosen] = forecast(
+                estimator.metrics.get(metric),
+                holdout.features[chosen],
+                self.parameters.horizons_min,
+                self.parameters.limits.get(metric),
+            )
+        inside = (holdout.target >= low) & (holdout.target <= high)
+        return self._score(expected, holdout, {"in_80_percent_band": float(inside.mean())})
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        """The naive baseline: everything stays as it is now."""
+        stays = np.repeat(holdout.features[:, VALUE, None], holdout.target.shape[1], axis=1)
+        return self._score(stays, holdout, {})
+
+    def _score(self, expected: Floats, holdout: TrainingSet, more: Mapping[str, float]) -> Score:
+        """Errors in how far the metric usually moves, so that percents and loads add up."""
+        context: RowContext = holdout.context
+        position = holdout.features[:, METRIC].astype(np.int64)
+        error = np.abs(expected - holdout.target)
+        scaled = error / context.scale[position]
+        metrics = {"mae": float(scaled.mean()), "rmse": float(np.sqrt(np.mean(scaled**2)))}
+        moved = (holdout.target - holdout.features[:, VALUE, None]) / context.scale[position]
+        spread = float(np.sum((moved - moved.mean()) ** 2))
+        if spread > 0:
+            metrics["r2"] = 1.0 - float(np.sum(scaled**2)) / spread
+        for number, metric in enumerate(self.parameters.metrics):
+            chosen = position == number
+            if chosen.any():
+                by_horizon = error[chosen].mean(axis=0).tolist()
+                for horizon, mae in zip(self.parameters.horizons_min, by_horizon, strict=True):
+                    metrics[f"mae_{metric}_{horizon}_min"] = mae
+        return Score(
+            scaled.mean(axis=1),
+            holdout.day,
+            holdout.slices,
+            {**metrics, **more},
+            UNIT,
+            expected[:, -1],
+        )
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        """What the forecasts are of; the windows are no part of a version."""
+        saved = {
+            "format": _STATE_FORMAT,
+            "metrics": list(self.parameters.metrics),
+            "horizons_min": list(self.parameters.horizons_min),
+        }
+        return {"state.json": msgspec.json.encode(saved)}
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        """A few servers as they were last; one of them young, one silent; and feature rows."""
+        context: RowContext = rows.context
+        now = datetime.fromtimestamp(context.newest_s + 30, UTC)
+        windows = {name: list(samples) for name, samples in context.golden_windows.items()}
+        young = {name: samples[-2:] for name, samples in windows.items()}
+        names = [spec.name for spec in FEATURES]
+        instances = [dict(zip(names, row, strict=True)) for row in rows.features[-4:].tolist()]
+        return (
+            GoldenRequest("fleet", {"windows": windows}, now),
+            GoldenRequest("fleet", {"windows": young}, now + timedelta(hours=1)),
+            GoldenRequest("fleet", {"windows": {}}, now),
+            GoldenRequest("predict", {"instances": instances}, now),
+        )
+
+    # -- serving half: both daemons ----------------------------------------------------------------
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return FEATURES
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        expected = msgspec.json.decode(next(iter(self.state(_NO_ROWS).values())))
+        try:
+            found = msgspec.json.decode(state["state.json"])
+        except (KeyError, msgspec.DecodeError) as error:
+            raise LoadFailed(f"state of server_metrics cannot be read: {error!r}.") from error
+        if found != expected or not isinstance(estimator, FleetForecaster):
+            raise LoadFailed(
+                f"state of server_metrics: expected {expected} and a FleetForecaster,"
+                f" found {found} and a {type(estimator).__name__}."
+            )
+        return FleetAnswerer(
+            estimator,
+            self.parameters.metrics,
+            self.parameters.limits,
+            self.parameters.silent_after_s,
+        )
+
+
+_NO_ROWS = TrainingSet(
+    np.zeros((0, len(FEATURES))),
+    np.zeros(0),
+    np.zeros(0, dtype="datetime64[D]"),
+    np.zeros(0, dtype=np.str_),
+)

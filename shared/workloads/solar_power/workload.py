@@ -1,0 +1,259 @@
+"""The solar power contract: readings to training rows, estimator, scores and golden requests.
+
+No clock, no disk, no daemon; what a reading is and what an answer is stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import SettingsInvalid
+from shared.records import Table, from_epoch_us
+from shared.workloads.base import (
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+)
+from shared.workloads.solar_power import readings as documents
+from shared.workloads.solar_power.estimators import make_estimator
+from shared.workloads.solar_power.power_features import (
+    COLUMN,
+    FEATURES,
+    WINDOW,
+    feature_rows,
+    forecast_w,
+    local_day,
+    target_index,
+)
+from shared.workloads.solar_power.power_forecast import (
+    UNIT,
+    Knowledge,
+    PowerAnswerer,
+    Span,
+    as_request,
+    read_knowledge,
+    save_knowledge,
+    silent_columns,
+)
+from shared.workloads.solar_power.readings import DAY_US, RawReading, Readings
+
+_N_GOLDEN_ROWS = 24
+
+
+class SolarPowerParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a model of solar power can be told.
+
+    time_zone : IANA name; where the devices are. Decides hour and day, and reads naive times.
+    horizon_min : how many minutes ahead.
+    tolerance_s : the reading that tells what came of it may be this far off the horizon.
+    history_days : the newest so many days are learnt from and judged on.
+    estimator : "random_forest", "extra_trees", "hist_gradient_boosting" or "ridge".
+    estimator_options : options of that scikit-learn estimator, over the defaults.
+    """
+
+    time_zone: str = "UTC"
+    horizon_min: Annotated[float, msgspec.Meta(gt=0, le=1440)] = 15.0
+    tolerance_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
+    history_days: Annotated[int, msgspec.Meta(ge=2, le=3650)] = 7
+    estimator: Literal["random_forest", "extra_trees", "hist_gradient_boosting", "ridge"] = (
+        "random_forest"
+    )
+    estimator_options: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What travels beside the rows: what answers need, and readings to ask golden questions of."""
+
+    knowledge: Knowledge
+    newest: Readings
+
+
+class SolarPower(Workload):
+    """See the module docstring; the contract is in `base`."""
+
+    name = "solar_power"
+    streams = (StreamSpec("readings", "readings of solar devices, some each few minutes"),)
+    Parameters = SolarPowerParameters
+    per_entity = True
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__(parameters)
+        given: SolarPowerParameters = self.parameters
+        try:
+            self._time_zone = ZoneInfo(given.time_zone)
+        except (KeyError, ValueError, OSError):
+            raise SettingsInvalid(
+                f"parameters of workload {self.name}: time_zone: expected an IANA name such as "
+                f"Asia/Colombo, found {given.time_zone!r}."
+            ) from None
+        self._span = Span(round(given.horizon_min * 60_000_000), round(given.tolerance_s * 1e6))
+        if self._span.tolerance_us >= self._span.horizon_us:
+            raise SettingsInvalid(
+                f"parameters of workload {self.name}: tolerance_s: expected less than the horizon"
+                f" of {given.horizon_min:g} min, found {given.tolerance_s:g} s."
+            )
+
+    # -- what the records are ------------------------------------------------------------------
+
+    def entity_of(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        return documents.device_of(fields.get("device_id"))
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        return documents.unusable(documents.raw_reading(fields), self._time_zone)
+
+    # -- training half: retrain_service only -----------------------------------------------------
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        """One row per reading whose horizon has a reading; a row belongs to the day of the latter.
+
+        So no target of a train day was measured on a holdout day.
+        """
+        table, rejected = tables["readings"], Counter[str]()
+        device, raws = _of_one_device(documents.decode_bodies(table.bodies), rejected)
+        latest_us = max(table.updated_at_us, default=0) + DAY_US
+        readings = documents.read_readings(raws, self._time_zone, latest_us, rejected)
+        readings = self._recent(readings)
+        features = feature_rows(readings, self._time_zone, self._span.reach_us)
+        target = target_index(readings.time_us, self._span.horizon_us, self._span.tolerance_us)
+        row = np.flatnonzero(target >= 0)
+        day = local_day(readings.time_us[target[row]], self._time_zone)
+        if day.size:
+            is_recent = day > day.max() - np.timedelta64(self.parameters.history_days, "D")
+            row, day = row[is_recent], day[is_recent]
+        features = features[row]
+        silent = silent_columns(features)
+        features[:, silent] = 0.0
+        names = tuple(name for name, column in COLUMN.items() if silent[column])
+        return TrainingSet(
+            features=features,
+            target=readings.values[target[row], documents.POWER],
+            day=day,
+            slices=np.full(row.shape[0], device, dtype=np.str_),
+            context=Learnt(Knowledge(device, names), readings.newest(WINDOW)),
+            rejected=dict(rejected),
+        )
+
+    def _recent(self, readings: Readings) -> Readings:
+        """What can be part of the newest days, and a little more."""
+        if not len(readings):
+            return readings
+        from_us = readings.time_us[-1] - (self.parameters.history_days + 2) * DAY_US
+        first = int(np.searchsorted(readings.time_us, from_us))
+        return Readings(readings.time_us[first:], readings.values[first:])
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        """The newest fifth of the days is the holdout: of seven days, two."""
+        days = np.unique(rows.day)
+        if days.size < 2:
+            return rows, rows.where(np.zeros(rows.n_rows, dtype=np.bool_))
+        n_holdout_days = -(-days.size // 5)
+        is_holdout = rows.day >= days[-n_holdout_days]
+        return rows.where(~is_holdout), rows.where(is_holdout)
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """Learn by how many W the power will have changed; see `estimators`.
+
+        A forest that learns the power itself must find out from a week of rows that most of it is
+        the power now: on real power its error is a sixth greater.
+        """
+        progress(0.0, "fit")
+        estimator = make_estimator(
+            self.parameters.estimator, self.parameters.estimator_options, seed
+        )
+        change = train.target - train.features[:, COLUMN["power"]]
+        estimator.fit(train.features, change)
+        if hasattr(estimator, "n_jobs"):
+            estimator.n_jobs = 1  # to answer one row, threads cost more than they save
+        progress(1.0, "fit")
+        return estimator
+
+    def fit_more(
+        self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
+    ) -> Any | None:
+        """None of the estimators can be continued, and a week is fitted in a second."""
+        return None
+
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        return _score(forecast_w(estimator, holdout.features), holdout)
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        """The naive baseline: the power stays what it is."""
+        return _score(holdout.features[:, COLUMN["power"]], holdout)
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        learnt: Learnt = rows.context
+        return save_knowledge(learnt.knowledge)
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        """Rows from all hours, one with silent sensors; readings, one alone and one oddly said."""
+        learnt: Learnt = rows.context
+        chosen = np.linspace(0, rows.n_rows - 1, min(_N_GOLDEN_ROWS, rows.n_rows)).astype(int)
+        instances = [dict(zip(COLUMN, row, strict=True)) for row in rows.features[chosen].tolist()]
+        instances = [
+            {name: None if value != value else value for name, value in row.items()}
+            for row in instances
+        ]
+        silent = dict.fromkeys(("lux", "temperature", "humidity", "fan_on", "lux_change"))
+        now = from_epoch_us(int(learnt.newest.time_us[-1])) + timedelta(seconds=30)
+        sent = as_request(learnt.newest)
+        odd = {**sent[-1], "power": f"{sent[-1]['power']} W", "fan_status": "ON", "lux": None}
+        return (
+            GoldenRequest("predict", {"instances": [*instances, {**instances[-1], **silent}]}, now),
+            GoldenRequest("predict", {"readings": sent}, now),
+            GoldenRequest("predict", {"readings": sent[-1:], "instances": instances[:1]}, now),
+            GoldenRequest("predict", {"readings": [odd]}, now),
+        )
+
+    # -- serving half: both daemons ----------------------------------------------------------------
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        return FEATURES
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        return PowerAnswerer(estimator, read_knowledge(state), self._time_zone, self._span)
+
+
+def _of_one_device(
+    raws: Sequence[RawReading], rejected: Counter[str]
+) -> tuple[str, list[RawReading]]:
+    """The device of the newest record and its readings; a model is never fitted on two."""
+    devices = [documents.device_of(raw.device_id) for raw in raws]
+    device = next((found for found in reversed(devices) if found is not None), None)
+    kept = []
+    for raw, found in zip(raws, devices, strict=True):
+        if found is None:
+            rejected[documents.NO_DEVICE] += 1
+        elif found != device:
+            rejected[documents.OTHER_DEVICE] += 1
+        else:
+            kept.append(raw)
+    return device or "", kept
+
+
+def _score(predicted: NDArray[np.float64], holdout: TrainingSet) -> Score:
+    """MAE, RMSE and R²; R² is left out where nothing varies, all where there is no row."""
+    error = predicted - holdout.target
+    metrics: dict[str, float] = {}
+    if error.size:
+        metrics["mae"] = float(np.abs(error).mean())
+        metrics["rmse"] = float(np.sqrt(np.mean(error**2)))
+        spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
+        if spread > 0:
+            metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
+    return Score(np.abs(error), holdout.day, holdout.slices, metrics, UNIT, predicted)
