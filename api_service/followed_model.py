@@ -80,6 +80,11 @@ class FollowedModel:
         current = self.states[key]
         if current is not wanted:
             self.states[key] = transition(current, wanted, version=key[0], generation=key[1])
+        if wanted is VersionState.SERVING:
+            # It serves: what was wrong with it at an earlier generation no longer is.
+            for earlier in [known for known in self.quarantined if known[0] == key[0]]:
+                if earlier[1] < key[1]:
+                    del self.quarantined[earlier]
 
     def quarantine(self, key: VersionKey, reason: str) -> None:
         """Never to be tried again at this generation; the reason stays with it."""

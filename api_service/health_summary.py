@@ -109,7 +109,7 @@ def _what_comes(training: TrainingReport | None) -> str:
     if training.running_run_id:
         stage = f", {training.stage}" if training.stage else ""
         return f" Training runs now ({training.running_run_id}{stage})."
-    return f" {training.next_due}" if training.next_due else ""
+    return f" Next training: {training.next_due}." if training.next_due else ""
 
 
 def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from retrain_service import triggers
 from retrain_service.buffer import EntityCount
+from retrain_service.champion import Champion
 from retrain_service.environment import Environment
 from retrain_service.job_slots import JobSlots
 from retrain_service.pointing import point
@@ -25,7 +26,7 @@ from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
 from shared.settings import Settings, TriggerSettings
-from shared.signals import Request, SourceReport, TrainingReport
+from shared.signals import ReloadSignal, Request, SourceReport, TrainingReport
 
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
 """(entity, path, now) -> the snapshot of that entity's rows, made on the reader's thread."""
@@ -57,6 +58,7 @@ class ModelTraining:
         self._freeze = freeze
         self._decide = decide
         self._environment = Environment(name, store)
+        self._champion = Champion(name, store, key.verify_key)
         self.runs = RunSupervisor(name, settings, store, run_log, key)
         self._counted = EntityCount()
         self._requested: Request | None = None
@@ -168,12 +170,19 @@ class ModelTraining:
             is_caught_up=found.is_caught_up,
             read_until=found.read_until,
             events=self._run_log.pending_events(self.name),
-            has_champion=signal is not None,
+            has_champion=self._champion_is_there(signal, now),
             champion_libraries=self._environment.of_version(signal.version if signal else None),
             libraries=self._environment.installed(now),
             running=self._under_way if self.runs.running_run_id is not None else None,
             requested=(request.id, request.requested_by) if request is not None else None,
         )
+
+    def _champion_is_there(self, signal: ReloadSignal | None, now: datetime) -> bool:
+        known = self._champion.fault
+        is_there = self._champion.is_there(signal)
+        if (fault := self._champion.fault) is not None and fault != known:
+            self.runs.say(now, "error", f"the wanted version cannot be served: {fault}")
+        return is_there
 
     def _act(self, found: Round, now: datetime) -> None:
         decision = self._decision

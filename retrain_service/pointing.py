@@ -29,15 +29,21 @@ def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) ->
     try:
         if version is None:
             raise NotFound(f"model {request.model} has no version yet.")
-        publish.point_back(
-            store,
-            request.model,
-            version,
-            key=key,
-            reason=reason,
-            hold=HOLD_AFTER.get(request.kind, is_held),
-            now=now,
-        )
+        if request.kind in ("hold", "release") and signal is not None and version == signal.version:
+            # Also where the version does not verify any more: a hold must never be a trap.
+            hold = request.kind == "hold"
+            publish.set_hold(store, signal, request.model, hold=hold, reason=reason, now=now)
+        else:
+            publish.point_back(
+                store,
+                request.model,
+                version,
+                key=key,
+                reason=reason,
+                hold=HOLD_AFTER.get(request.kind, is_held),
+                now=now,
+            )
     except (NotFound, VersionUnusable, StorageUnavailable) as error:
         return "refusal", f"{request.kind} refused: {error}"
-    return request.kind, f"{version} is wanted now: {reason}."
+    done = {"hold": "is held", "release": "is released"}.get(request.kind, "is wanted now")
+    return request.kind, f"{version} {done}: {reason}."

@@ -185,6 +185,21 @@ def point_back(
     return signal
 
 
+def set_hold(
+    store: ModelStore, signal: ReloadSignal, model: str, *, hold: bool, reason: str, now: datetime
+) -> ReloadSignal:
+    """Hold or release what is wanted now, under a new generation; the version stays as it is.
+
+    Raises:
+        StorageUnavailable: the disk refused; the old signal stands.
+    """
+    changed = msgspec.structs.replace(
+        signal, generation=signal.generation + 1, hold=hold, reason=reason, promoted_at=now
+    )
+    store.point_at(model, changed)
+    return changed
+
+
 def finish_interrupted(
     store: ModelStore, model: str, version: str, key: VerifyKey, now: datetime
 ) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from retrain_service import publish
+from retrain_service.champion import Champion
 from retrain_service.current_run import CurrentRun, details_of
 from retrain_service.job_spec import build_spec
 from retrain_service.pinned_snapshot import PinnedSnapshot
@@ -201,7 +202,7 @@ class RunSupervisor:
             )
             last = self.history.last_finished
             is_same = last is not None and last.details.get("inputs_digest") == spec.inputs_digest
-            if is_same and last is not None and not current.options.get("force"):
+            if is_same and last is not None and self._may_skip(current):
                 reason = f"skipped: identical inputs as run {last.run_id}."
                 self._end(now, RunStatus.SKIPPED, reason, inputs_digest=spec.inputs_digest)
                 return
@@ -210,6 +211,12 @@ class RunSupervisor:
             self._end(now, RunStatus.FAILED, str(error))
         else:
             self._current = replace(current, job=job)
+
+    def _may_skip(self, current: CurrentRun) -> bool:
+        """Not when a person insists, nor while what came of the same inputs cannot be served."""
+        signal = self._store.signal(self.model)
+        champion = Champion(self.model, self._store, self._key.verify_key)
+        return not current.options.get("force") and champion.is_there(signal)
 
     # -- the end of a run ------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.run_log import History, PendingEvents
+from shared.run_log import History, PendingEvents, RunStatus
 
 # What lies further in the future than this was written while the clock was wrong.
 CLOCK_SLACK = timedelta(days=1)
@@ -107,7 +107,7 @@ def training_state(
             at for at in history.recent_requests if now - DAY < at <= now + CLOCK_SLACK
         ),
         lost_request=history.lost_request,
-        has_finished=history.last_finished is not None,
+        has_finished=history.last_finished is not None and not _is_lost(history, has_champion),
         has_champion=has_champion,
         new_records=new_records,
         n_usable_records=n_usable_records,
@@ -119,4 +119,14 @@ def training_state(
         libraries=libraries,
         running=running,
         requested=requested,
+    )
+
+
+def _is_lost(history: History, has_champion: bool) -> bool:
+    """What was promoted cannot be served any more, and no run since has tried to replace it."""
+    last = history.last_finished
+    return (
+        not has_champion
+        and last is not None
+        and (last.promoted or last.status is RunStatus.SKIPPED)
     )

@@ -135,7 +135,7 @@ def _beside(
 def _all_due(state: TrainingState, settings: TriggerSettings, now: datetime) -> Mapping[str, str]:
     """Every trigger that is due with its sentence; the first one names the run."""
     if not state.has_champion and not state.has_finished:
-        return {"first": "there is no model yet"}
+        return {"first": "there is no model to serve yet"}
     found = {
         "manual": _lost_request(state),
         "new_records": _new_records(state, settings),

@@ -97,6 +97,7 @@ class Feed:
         self._queue: deque[_Batch] = deque()
         self._writing = threading.Lock()
         self._connection = feed_file.open_to_write(path)
+        self._opened = feed_file.identity(path)
 
     def close(self) -> None:
         with self._writing:
@@ -141,6 +142,7 @@ class Feed:
         while self._queue:
             batches.append(self._queue.popleft())
         try:
+            self._open_again_if_replaced()
             with self._transaction() as connection:
                 for batch in batches:
                     self._write(connection, batch)
@@ -150,6 +152,13 @@ class Feed:
         finally:
             for batch in batches:
                 batch.is_done = True
+
+    def _open_again_if_replaced(self) -> None:
+        # A file that was deleted goes on to take what is written into it, and nobody reads it.
+        if feed_file.identity(self._path) != self._opened:
+            self._connection.close()
+            self._connection = feed_file.open_to_write(self._path)
+            self._opened = feed_file.identity(self._path)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -219,16 +228,18 @@ class Feed:
         name = f"pruned_us {batch.collection}"
         if 0 <= now_us - feed_file.number(connection, name) < PRUNE_PERIOD_US:
             return
+        # Faster than records come in, or the backlog would grow under a steady load.
+        n_at_once = max(_PRUNED_AT_ONCE, 2 * len(batch.rows))
         n_gone = 0
         if batch.retention_days:
             oldest = from_epoch_us(now_us) - timedelta(days=batch.retention_days)
             n_gone = connection.execute(
                 "DELETE FROM records WHERE seq IN (SELECT seq FROM records"
                 " WHERE collection=? AND stamp_us<? LIMIT ?)",
-                (batch.collection, to_epoch_us(oldest), _PRUNED_AT_ONCE),
+                (batch.collection, to_epoch_us(oldest), n_at_once),
             ).rowcount
         feed_window.forget_silent(connection, batch.collection, now_us)
-        if n_gone < _PRUNED_AT_ONCE:
+        if n_gone < n_at_once:
             feed_file.set_number(connection, name, now_us)
 
 

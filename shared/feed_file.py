@@ -87,6 +87,15 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None)
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file has that name now; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def size_bytes(path: Path) -> int:
     """The file with its write-ahead log."""
     files = (path, path.with_name(path.name + "-wal"))

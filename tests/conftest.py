@@ -1,4 +1,4 @@
-"""Fixtures that start something real: a Firestore server of ours, a PostgreSQL cluster."""
+"""Fixtures that start something real: servers of ours, and of others, on loopback ports."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.firestore_server import FirestoreServer
+from tests.support import elasticsearch, mongodb
+from tests.support.export_server import ExportServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 
 
@@ -26,4 +28,30 @@ def postgres_server() -> Iterator[PostgresServer]:
     if binaries is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     with running_postgres(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[mongodb.MongoServer]:
+    """One server for the session; skipped where it has no build."""
+    if not mongodb.is_there():
+        pytest.skip(mongodb.WHY_NOT)
+    with mongodb.running_mongodb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server() -> Iterator[elasticsearch.ElasticsearchServer]:
+    """One server for the session; skipped where it has no build."""
+    binary = elasticsearch.find_binary()
+    if binary is None:
+        pytest.skip("noida-db is not installed (it has no build for this machine)")
+    with elasticsearch.running_elasticsearch(binary) as server:
+        yield server
+
+
+@pytest.fixture
+def export_server() -> Iterator[ExportServer]:
+    """An empty HTTP export with the lists "appointments" and "products"."""
+    with ExportServer() as server:
         yield server

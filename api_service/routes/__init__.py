@@ -7,7 +7,16 @@ from collections.abc import Callable
 from flask import Blueprint
 
 from api_service.context import Context
-from api_service.routes import feed, fleet, forecast, health, models, predict, recommendations, training
+from api_service.routes import (
+    feed,
+    fleet,
+    forecast,
+    health,
+    models,
+    predict,
+    recommendations,
+    training,
+)
 
 BLUEPRINTS: tuple[Callable[[Context], Blueprint], ...] = (
     health.blueprint,

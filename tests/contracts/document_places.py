@@ -31,7 +31,7 @@ class MongodbPlace(Place):
     def address(self) -> dict[str, Any]:
         return {"kind": "mongodb", "url": self.server.url}
 
-    def source(self, *, timeout_s: float = 1.5, **settings: Any) -> Source:
+    def source(self, *, timeout_s: float = 0.8, **settings: Any) -> Source:
         # A client looks for a server that is gone for the whole of the time.
         return super().source(timeout_s=timeout_s, **settings)
 

@@ -299,3 +299,28 @@ def test_prune_removes_what_its_dry_run_named_and_nothing_else(tmp_path: Path) -
     assert {signal.version, signal.previous} <= set(store.versions("m"))
     assert not old.exists()
     assert answer(place, "prune", "--dry-run")["bytes"] == 0
+
+
+def test_once_trains_one_entity_or_all_of_them(tmp_path: Path) -> None:
+    """A fleet is one line in the crontab, and one device can be trained by itself."""
+    place = MeanHome(tmp_path, "new_records = 0\nevery = '0s'\n", workload="mean_per_device")
+    for device, value in (("a", 5.0), ("Dach Süd", 50.0)):
+        place.add_rows(60, value=value, device=device)
+
+    rehearsed = answer(place, "once", "--dry-run")
+    assert [each["model"] for each in rehearsed["models"]] == ["m/a", "m/dach-s-d-08683a"]
+    assert {each["rows"] for each in rehearsed["models"]} == {60}
+    one = answer(place, "once", "--entity", "Dach Süd")
+    assert [run["entity"] for run in one["runs"]] == ["dach-s-d-08683a"]
+    every = answer(place, "once", "--force")
+    assert [run["entity"] for run in every["runs"]] == ["a", "dach-s-d-08683a"]
+    unknown = command(place, "once", "--entity", "b")
+    assert unknown.returncode == 1
+    assert "the data know no m/b; known: m/a, m/dach-s-d-08683a." in unknown.stderr
+
+    assert answer(place, "rollback", "--entity", "Dach Süd")["hold"] is True
+    with running(place):
+        wait_until(lambda: place.report() is not None, 30, "the daemon")
+        beside = answer(place, "once", "--model", "m", "--force", code=10)
+    held = {run["entity"]: run["promoted"] for run in beside["runs"]}
+    assert held == {"a": True, "dach-s-d-08683a": False}

@@ -308,6 +308,19 @@ def test_a_file_that_is_no_feed_is_refused_and_left_as_it_is(path: Path, clock: 
     assert path.read_bytes().startswith(b"something else")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be taken away there")
+def test_a_feed_that_was_taken_away_is_made_anew(feed: Feed, path: Path) -> None:
+    """Somebody clears the home directory below a running daemon: writing into a file that has
+    no name any more would lose everything and say nothing."""
+    feed.append("rows", [FedRecord("a", {})])
+    for file in path.parent.glob("feed.sqlite*"):
+        file.unlink()
+
+    feed.append("rows", [FedRecord("b", {})])
+
+    assert kept(path).keys() == {"b"}
+
+
 def test_reading_never_makes_the_file(path: Path) -> None:
     """A reader that makes an empty file would hide that nobody writes there."""
     with pytest.raises(NotReady):

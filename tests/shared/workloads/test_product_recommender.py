@@ -231,7 +231,7 @@ def test_events_dated_in_the_future_count_when_they_were_written() -> None:
 def test_the_blend_is_learnt_and_beats_popularity() -> None:
     """Customers of this shop differ; a recommender that does not notice is not worth its name."""
     workload = ProductRecommender({})
-    train, holdout = workload.split(rows_of(workload, products(), events(150)))
+    train, holdout = workload.split(rows_of(workload, products(), events(300)))
 
     blend = workload.fit(train, 0, no_progress)
     score, popular = workload.score(blend, holdout), workload.score_baseline(holdout)
@@ -274,10 +274,10 @@ def test_newer_events_alone_are_promoted_at_once() -> None:
     """Histories must be fresh every morning; the blend alone is judged, on the same events."""
     workload = ProductRecommender({})
     champion = workload.fit(
-        workload.split(rows_of(workload, products(), events(150)))[0], 0, no_progress
+        workload.split(rows_of(workload, products(), events(300)))[0], 0, no_progress
     )
     rows, verdict = check_data(
-        rows_of(workload, products(), [*events(150), *events(40, seed=9)]),
+        rows_of(workload, products(), [*events(300), *events(40, seed=9)]),
         GateSettings(),
         features=workload.features,
         n_records=3000,
