@@ -139,7 +139,7 @@ class SignalWatcher(FileSystemEventHandler):
         elif restarted_because and restarted_because != "not watching":
             log.warning("watcher restarted", reason=restarted_because)
         elif changed:
-            log.info("watcher well", directory=str(self._directory))
+            log.info("watching for new versions", directory=str(self._directory))
 
 
 def _reason(error: Exception, directory: Path) -> str:

@@ -13,15 +13,14 @@ from typing import Any
 
 import msgspec
 
-from shared.workloads import REGISTRY
+import shared.workloads
 
-_FITTING_CODE = ("retrain_service.trainer", "shared.workloads.base", "shared.records")
+_FITTING_CODE = ("retrain_service.trainer", "shared.records")
 
 
 def inputs_digest(
     *,
     snapshot_digest: str,
-    workload: str,
     settings: Mapping[str, Any],
     libraries: Mapping[str, str],
 ) -> str:
@@ -33,25 +32,18 @@ def inputs_digest(
     content = {
         "snapshot": snapshot_digest,
         "settings": dict(settings),
-        "code": _code_digest(workload),
+        "code": _code_digest(),
         "libraries": dict(libraries),
     }
     encoded = msgspec.json.encode(content, order="deterministic", enc_hook=str)
     return hashlib.sha256(encoded).hexdigest()
 
 
-def _code_digest(workload: str) -> str:
-    """Of the source files that turn rows into an estimator."""
+def _code_digest() -> str:
+    """Of the source files that turn rows into an estimator: whatever a workload may build on."""
+    workloads = Path(shared.workloads.__file__).parent
+    files = [Path(import_module(name).__file__ or "") for name in _FITTING_CODE]
     digest = hashlib.sha256()
-    for name in (*_FITTING_CODE, REGISTRY[workload].partition(":")[0]):
-        for file in _source_files(name):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in (*files, *sorted(workloads.rglob("*.py"))):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
-
-
-def _source_files(module_name: str) -> list[Path]:
-    """A module's file; of a workload that is a package of its own, all files."""
-    file = Path(import_module(module_name).__file__ or "")
-    package = module_name.rpartition(".")[0]
-    is_own_package = package.startswith("shared.workloads.")
-    return sorted(file.parent.glob("*.py")) if is_own_package else [file]

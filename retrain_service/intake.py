@@ -303,7 +303,7 @@ class Intake:
         delay = min(cap, first * 2 ** min(n_failures - 1, 20))
         self._next_at = now + delay
         self._health = msgspec.structs.replace(self._health, n_failures=n_failures)
-        self._enter("unavailable", f"{error} Tried again in {_spoken(delay)}.", now)
+        self._enter("unavailable", f"{error} Trying again in {_spoken(delay)}.", now)
         if isinstance(error, ReadInterrupted):
             self._enter_lost_reads(error.billed_reads, now)
 

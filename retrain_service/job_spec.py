@@ -62,8 +62,8 @@ def build_spec(
         high_seq=snapshot.high_seq,
         inputs_digest=inputs_digest(
             snapshot_digest=snapshot.digest,
-            workload=model.workload,
             settings={
+                "workload": model.workload,
                 "parameters": parameters,
                 "seed": training.seed,
                 "days": days,

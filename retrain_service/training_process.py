@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from retrain_service.buffer import read_snapshot
 from retrain_service.contest import hold_contest, metrics_of, open_estimator
 from retrain_service.evaluation import Evaluation
 from retrain_service.promotion import (
@@ -34,6 +33,7 @@ from retrain_service.promotion import (
     reason,
 )
 from retrain_service.publish import stage, trial
+from retrain_service.snapshot import read_snapshot
 from retrain_service.trainer import Candidate, Fitted, fit_candidate, library_versions
 from retrain_service.training_job import (
     HEARTBEAT_NAME,

@@ -59,8 +59,8 @@ def readings_of_day(
     found = []
     for slot in range(_SLOTS_A_DAY):
         hour = slot * EVERY_MIN / 60
-        # Clouds come and go within half an hour around what the day is like.
-        cloud += 0.18 * (overcast - cloud) + sky.gauss(0, 0.11)
+        # Clouds come and go within minutes around what the day is like.
+        cloud += 0.8 * (overcast - cloud) + sky.gauss(0, 0.25)
         cloud = min(1.0, max(0.0, cloud))
         raining = is_rainy and rain_from <= hour < rain_from + rain_hours
         at = datetime(day.year, day.month, day.day, tzinfo=COLOMBO) + timedelta(hours=hour)

@@ -74,6 +74,15 @@ def retrain_report(settings: Settings) -> RetrainReport | None:
     return None
 
 
+def is_first_training(settings: Settings) -> bool:
+    """Whether a model is being trained that never was before."""
+    report = retrain_report(settings)
+    return report is not None and any(
+        model.running_run_id is not None and model.last_run_id is None
+        for model in report.models.values()
+    )
+
+
 def what_it_waits_for(settings: Settings, health: Health) -> tuple[str, str]:
     """(what happens now, how far): the line shown while a start waits."""
     if health.http_status is None:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import psutil
 
-from scripts import health, processes
+from scripts import demo_data, health, processes
 from scripts.preset import Preset, Question
 from scripts.terminal import ProgressLine, complain, paint, say
 from shared.keys import Role
@@ -72,8 +72,8 @@ def _prepare(preset: Preset, settings: Settings) -> None:
     else:
         say("No hotfit.toml here: using the embedded demo database, filled with synthetic data.")
     say("For your own: copy docs/hotfit.example.toml to hotfit.toml and edit it.")
-    demo_data = preset.demo_data()
-    sentence = demo_data.prepare(settings, datetime.now(UTC)) if demo_data is not None else None
+    demo = preset.demo_data()
+    sentence = demo.prepare(settings, datetime.now(UTC)) if demo is not None else None
     if sentence is not None:
         say(sentence)
 
@@ -108,8 +108,11 @@ def _wait_until_serving(
             if now.is_serving and processes.running(processes.API, settings.pids_dir):
                 if now.status == "ok" or time.monotonic() > patience_until:
                     return now
-                # Some of what is amiss in the first moments passes by itself.
-                patience_until = min(patience_until, time.monotonic() + _DEGRADED_PATIENCE_S)
+                # Some of what is amiss in the first moments passes by itself; that one model of
+                # several has been trained is no moment to stop.
+                soon = time.monotonic() + _DEGRADED_PATIENCE_S
+                is_early = health.is_first_training(settings)
+                patience_until = deadline if is_early else min(patience_until, soon)
             text, detail = health.what_it_waits_for(settings, now)
             if time.monotonic() > deadline:
                 progress.close()
@@ -167,9 +170,9 @@ def _say_what_to_try(
 
 def questions(settings: Settings, preset: Preset | None, now: datetime) -> list[Question]:
     """What to ask the API: about the preset's data, or what holds for every configuration."""
-    demo_data = preset.demo_data() if preset is not None else None
-    if demo_data is not None:
-        return demo_data.questions(settings, now)
+    demo = preset.demo_data() if preset is not None else None
+    if demo is not None:
+        return demo.questions(settings, now)
     if any(model.workload == "spare_parts" for model in settings.models.values()):
         return demo_data.questions(settings, now)
     return [("/models", None), ("/runs", None)]

@@ -127,7 +127,7 @@ def only_instance(pids_dir: Path, daemon: str) -> Iterator[None]:
             lock.acquire()
         except filelock.Timeout:
             pid = pid_path.read_text().strip() if pid_path.exists() else "unknown"
-            raise AlreadyRunning(f"{daemon} is already running (pid {pid}).") from None
+            raise AlreadyRunning(f"already running (pid {pid}).") from None
     try:
         write_atomic(pid_path, f"{os.getpid()}\n".encode())
         yield

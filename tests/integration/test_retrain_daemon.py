@@ -102,7 +102,7 @@ def test_a_second_daemon_on_the_same_home_is_refused(place: MeanHome) -> None:
 
         output = second.output().splitlines()
         assert any(
-            line.startswith("retrain_service: retrain_service is already running (pid ")
+            line.startswith("retrain_service: already running (pid ")
             for line in output
         )
 

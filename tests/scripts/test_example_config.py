@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from retrain_service.sources import REGISTRY as SOURCES
 from shared.settings import (
     ApiSettings,
     FeedSettings,
@@ -46,7 +47,11 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "models.spare_parts.gate": GateSettings,
     "models.spare_parts.training": TrainingSettings,
 }
-SHOWN_ELSEWHERE = {("sources.firestore", "url")}
+SHOWN_ELSEWHERE = {
+    ("sources.firestore", "url"),
+    ("sources.firestore", "api_key_env"),
+    ("sources.firestore", "api_key_header"),
+}
 NOT_DEFAULTS = {
     # A name or a path of one's own has no default that could be shown.
     ("api", "public_key"),
@@ -85,7 +90,7 @@ def test_the_file_is_a_valid_configuration_when_uncommented(
     settings = load_settings(path)
 
     assert settings.models["spare_parts"].source in settings.sources
-    assert {source.kind for source in settings.sources.values()} >= {"sql", "firestore", "feed"}
+    assert {source.kind for source in settings.sources.values()} == set(SOURCES)
     for model in settings.models.values():
         open_workload(model.workload, model.parameters)
 

@@ -40,7 +40,8 @@ class Abilities:
 
     etag: bool = True
     since: bool = False
-    paging: Literal["", "next", "page", "offset"] = ""
+    says_since: bool = True
+    paging: Literal["", "next", "relative", "page", "offset"] = ""
     page_size: int = 3
     api_key: str = ""
 
@@ -142,7 +143,7 @@ class ExportServer:
         can, metadata = self.can, dict[str, Any]()
         found = {name: list(records.values()) for name, records in self.lists.items()}
         if can.since:
-            metadata["supports"] = ["since"]
+            metadata["supports"] = ["since"] if can.says_since else []
             if "since" in query:
                 since = datetime.fromisoformat(query["since"][0])
                 found = {
@@ -160,6 +161,8 @@ class ExportServer:
             metadata.update(offset=(page - 1) * can.page_size, limit=can.page_size, total=total)
         elif can.paging == "page":
             metadata.update(page=page, pages=n_pages)
+        elif page < n_pages and can.paging == "relative":
+            body["next"] = f"?days=90&format=json&page={page + 1}"
         elif page < n_pages:
             # As behind a proxy: the back end does not know by which name it was called.
             body["next"] = f"http://internal:8000{PATH}?days=90&format=json&page={page + 1}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.product_catalogue.likeness import Likeness, best
+from shared.workloads.product_catalogue.likeness import Likeness
 from shared.workloads.product_recommender.visits import Ints, Visits
 
 N_TOGETHER = 100
@@ -143,17 +143,33 @@ def _together(pairs: Pairs, visits: Visits) -> Any:
     penalty = np.maximum(of_item[:n_products], 1e-9) ** -_POPULARITY_PENALTY
     to_product = from_user[:, :n_products].tocsr()
     to_product.data *= penalty[to_product.indices]
-    n = min(N_TOGETHER, max(n_products - 1, 0))
-    places = np.zeros((n_items, n), dtype=np.int32)
-    values = np.zeros((n_items, n), dtype=np.float32)
+    blocks = [sparse.csr_matrix((0, n_products), dtype=np.float32)]
     step = max(1, _BLOCK_CELLS // max(n_products, 1))
-    for start in range(0, n_items if n else 0, step):
-        rows = slice(start, min(start + step, n_items))
-        block = (from_item[rows] @ to_product).toarray().astype(np.float32, copy=False)
-        own = np.arange(start, min(rows.stop, n_products))
-        block[own - start, own] = 0.0
-        places[rows], values[rows] = best(block, n)
-    return _rows_of(places, values, n_products)
+    for start in range(0, n_items, step):
+        block = from_item[start : start + step] @ to_product
+        blocks.append(_best_of_each_row(block, N_TOGETHER, first_place=start))
+    return sparse.vstack(blocks, format="csr")
+
+
+def _best_of_each_row(block: Any, n: int, first_place: int) -> Any:
+    """The n highest of each row of a sparse block, without the item itself.
+
+    first_place : the item of the first row; the others follow.
+    """
+    from scipy import sparse
+
+    kept, sizes = [], []
+    for i in range(block.shape[0]):
+        at = np.arange(block.indptr[i], block.indptr[i + 1])
+        at = at[block.indices[at] != first_place + i]
+        if len(at) > n:
+            at = at[np.argpartition(block.data[at], len(at) - n)[len(at) - n :]]
+        kept.append(at[np.argsort(block.indices[at])])
+        sizes.append(len(at))
+    chosen = np.concatenate(kept) if kept else np.zeros(0, dtype=np.int64)
+    start = np.append(0, np.cumsum(sizes, dtype=np.int64))
+    data = block.data[chosen].astype(np.float32)
+    return sparse.csr_matrix((data, block.indices[chosen], start), block.shape)
 
 
 def _alike(visits: Visits, likeness: Likeness) -> Any:

@@ -169,7 +169,7 @@ class SolarPower(Workload):
         """Learn by how many W the power will have changed; see `estimators`.
 
         A forest that learns the power itself must find out from a week of rows that most of it is
-        the power now: on real power its error is a sixth greater.
+        the power now: on real power its error is a seventh greater.
         """
         progress(0.0, "fit")
         estimator = make_estimator(

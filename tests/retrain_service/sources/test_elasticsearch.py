@@ -110,6 +110,18 @@ def test_a_group_that_shrinks_while_it_is_read_holds_nobody_up(place: Elasticsea
     assert sorted(rest) == [f"t{i:02d}" for i in range(5, 12)]
 
 
+def test_a_second_look_at_a_group_lists_it_anew(place: ElasticsearchPlace) -> None:
+    """It is there to find what came late; what was remembered of the group does not have that."""
+    place.put_many({f"t{i:02d}": AT for i in range(12)})
+    source = place.source()
+    source.read_after(None, 5)
+    place.put("late", AT)
+
+    found = read_ids(source, 5, source.cursor_at(AT))
+
+    assert found == ["late", *(f"t{i:02d}" for i in range(12))]
+
+
 def test_a_search_of_an_unchanged_index_is_one_request(place: ElasticsearchPlace) -> None:
     """A poll every few seconds for months should cost next to nothing."""
     place.put_many({f"t{i:02d}": AT for i in range(3)})

@@ -11,7 +11,7 @@ import pytest
 from api_service.feed_config import FeedConfig
 from retrain_service.sources import open_source
 from shared.errors import SettingsInvalid, SourceMisconfigured, SourceUnavailable
-from shared.feed import Feed, FedRecord
+from shared.feed import FedRecord, Feed
 from shared.settings import SourceSettings, StreamSettings, load_settings
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

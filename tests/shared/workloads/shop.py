@@ -23,7 +23,7 @@ _WORDS = {
     "Garden": "seed soil spade hose grass pot rake bench",
     "Books": "novel story author pages paper cover print reader",
 }
-_COMMON = "new classic strong light red blue green small large best quality value".split()
+_COMMON = "new classic strong light red blue green small large best quality value"
 
 
 def no_progress(_fraction: float, _stage: str) -> None:
@@ -36,7 +36,7 @@ def products(n: int = 80, seed: int = 0) -> list[dict[str, Any]]:
     found = []
     for i in range(n):
         category = CATEGORIES[i % len(CATEGORIES)]
-        words = [*rng.sample(_WORDS[category].split(), 4), *rng.sample(_COMMON, 4)]
+        words = [*rng.sample(_WORDS[category].split(), 4), *rng.sample(_COMMON.split(), 4)]
         found.append(
             {
                 "id": f"p{i:03d}",

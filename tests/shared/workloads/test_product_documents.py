@@ -14,6 +14,7 @@ from shared.workloads.product_catalogue.product_documents import (
     Product,
     is_approved,
     read_product,
+    words_of,
 )
 from shared.workloads.product_recommender import interactions
 from shared.workloads.product_recommender.interactions import (
@@ -25,10 +26,10 @@ from shared.workloads.product_recommender.interactions import (
     read_interactions,
 )
 
-_FIELDS = (
+_FIELDS = words_of(
     "id name title description category categories price rating status approved deleted tags "
     "user_id user session_id product_id product items type event value timestamp dwell_time"
-).split()
+)
 texts = st.text(max_size=12)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -133,7 +134,8 @@ def test_a_document_without_a_name_is_no_product(fields: dict[str, Any]) -> None
         ({"user": {"id": "u"}, "product": {"id": "p"}, "action": "Purchased"},
          [("u", "p", "purchase", 5.0)]),
         ({"user_id": "u", "product_id": "p", "rating": "4"}, [("u", "p", "rate", 4.0)]),
-        ({"user_id": "u", "product_id": "p", "type": "rate", "value": 5}, [("u", "p", "rate", 5.0)]),
+        ({"user_id": "u", "product_id": "p", "type": "rate", "value": 5},
+         [("u", "p", "rate", 5.0)]),
         ({"session_id": "s", "product_id": "p"}, [("s", "p", "view", 1.0)]),
         ({"user_id": "u", "product_id": "p", "dwell_time": 90}, [("u", "p", "view", 1.5)]),
         ({"user_id": "u", "product_id": "p", "dwell_ms": 9e9}, [("u", "p", "view", 2.0)]),
@@ -149,7 +151,7 @@ def test_a_document_without_a_name_is_no_product(fields: dict[str, Any]) -> None
 def test_events_are_read_in_every_shape_or_refused_with_a_reason(
     fields: dict[str, Any], read: list[Any]
 ) -> None:
-    """Trackers, carts and order tables each write their own; one odd line is not the whole order."""
+    """Trackers, carts and order tables write their own; one odd line is not the whole order."""
     found = [
         (one.user_id, one.product_id, one.kind, one.interest)
         if isinstance(one, Interaction)
