@@ -82,7 +82,7 @@ def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
         needed = getattr(view, _ROLE, None)
         if needed == _OPEN or (is_loopback and not getattr(view, _ON_LOOPBACK, False)):
             return
-        _check_key(ring.keys, needed or Role.PREDICT)
+        check_key(ring.keys, needed or Role.PREDICT)
 
 
 def _check_host(host: str, names: frozenset[str]) -> None:
@@ -105,7 +105,12 @@ def _without_port(host: str) -> str:
     return host.rpartition(":")[0] if ":" in host else host
 
 
-def _check_key(keys: ApiKeys, needed: Role) -> None:
+def check_key(keys: ApiKeys, needed: Role) -> None:
+    """Refuse the request unless it carries a key of this role, or the admin's.
+
+    Raises:
+        KeyRequired: no key, or none of ours. KeyForbidden: a key of another role.
+    """
     presented = presented_key()
     if presented is None:
         raise KeyRequired(

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from api_service.runs import show_run
 from shared.errors import NotFound, StorageUnavailable
@@ -20,6 +22,8 @@ _MOST_AT_A_TIME = 2
 _LOOK_EVERY_S = 0.2
 _places = threading.BoundedSemaphore(_MOST_AT_A_TIME)
 
+T = TypeVar("T")
+
 
 def wait_for_run(
     path: Path, run_id: str, timeout_s: float, others_pass: AbstractContextManager[None] | None
@@ -28,13 +32,22 @@ def wait_for_run(
 
     others_pass : held while waiting, so that the worker answers others; None without a turnstile.
     """
+    return wait_for(partial(_ended, path, run_id), timeout_s, others_pass)
+
+
+def wait_for(
+    look: Callable[[], T | None],
+    timeout_s: float,
+    others_pass: AbstractContextManager[None] | None,
+) -> T | None:
+    """What `look` finds; None when it finds nothing within `timeout_s`, or no place is free."""
     if not _places.acquire(blocking=False):
         return None
     deadline = time.monotonic() + timeout_s
     try:
         with others_pass or nullcontext():
             while time.monotonic() < deadline:
-                found = _ended(path, run_id)
+                found = look()
                 if found is not None:
                     return found
                 time.sleep(_LOOK_EVERY_S)

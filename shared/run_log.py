@@ -314,11 +314,18 @@ class RunLog:
         model: str | None = None,
         status: RunStatus | None = None,
         trigger: str | None = None,
+        base: str | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[list[Run], int]:
-        """Runs, newest first, and how many there are in all under the same filter."""
+        """Runs, newest first, and how many there are in all under the same filter.
+
+        base : of this configured model and of all its entities.
+        """
         where, values = _where({"model": model, "status": status, "trigger": trigger})
+        if base is not None:
+            where += f"{' AND' if where else ' WHERE'} (model=? OR substr(model, 1, length(?))=?)"
+            values += [base, f"{base}/", f"{base}/"]
         total = self._connection.execute(f"SELECT count(*) FROM runs{where}", values).fetchone()[0]  # noqa: S608 - columns are ours
         rows = self._connection.execute(
             f"SELECT * FROM runs{where} ORDER BY requested_at DESC, version_number DESC"  # noqa: S608

@@ -151,20 +151,19 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
             raise RequestInvalid(f"only the query parameters {known}", name, "query")
     if request.args.get("format", "json") != "json":
         raise RequestInvalid("json", request.args["format"], "format")
-    limit = _whole("limit", _DEFAULT_LIMIT, _MOST_LIMIT)
-    days = _whole("days", _DEFAULT_DAYS, _MOST_DAYS)
-    since = _time("since") or context.clock() - timedelta(days=days)
+    limit = whole_number("limit", _DEFAULT_LIMIT, _MOST_LIMIT)
+    days = whole_number("days", _DEFAULT_DAYS, _MOST_DAYS)
+    since = time_argument("since") or context.clock() - timedelta(days=days)
     found, total = feed_reading.records_since(
         _path(context),
         to.kept_in.collection,
         since,
         entity=to.entity,
-        after=_place(),
+        after=place_argument("after"),
         limit=limit,
     )
     answer: dict[str, Any] = {
-        # Ours win: by them a reader pages on and tells a change from a repetition.
-        "records": [{**kept.fields, "id": kept.id, "received_at": kept.stamp} for kept in found],
+        "records": [exported(kept) for kept in found],
         "total": total,
         "metadata": {
             "model": to.model,
@@ -183,7 +182,14 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
     return answer
 
 
-def _whole(name: str, default: int, most: int) -> int:
+def exported(kept: feed_reading.KeptRecord) -> dict[str, Any]:
+    """A record as it is sent out."""
+    # Ours win: by them a reader pages on and tells a change from a repetition.
+    return {**kept.fields, "id": kept.id, "received_at": kept.stamp}
+
+
+def whole_number(name: str, default: int, most: int) -> int:
+    """A query parameter from 1 to `most`."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -192,7 +198,8 @@ def _whole(name: str, default: int, most: int) -> int:
     return int(text)
 
 
-def _time(name: str) -> datetime | None:
+def time_argument(name: str) -> datetime | None:
+    """A query parameter that is a time; without an offset it is UTC."""
     text = request.args.get(name)
     if text is None:
         return None
@@ -203,11 +210,12 @@ def _time(name: str) -> datetime | None:
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
-def _place() -> tuple[int, str] | None:
-    text = request.args.get("after")
+def place_argument(name: str) -> tuple[int, str] | None:
+    """The place of the last record of the page before: (stamp in microseconds, id)."""
+    text = request.args.get(name)
     if text is None:
         return None
     stamp, colon, id_ = text.partition(":")
     if not colon or not stamp.isascii() or not stamp.isdigit() or len(stamp) > 18:
-        raise RequestInvalid("what `next` of the page before says", text, "after")
+        raise RequestInvalid("what `next` of the page before says", text, name)
     return int(stamp), id_

@@ -26,23 +26,28 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/recommendations/product/<path:product_id>")
     def similar_products(product_id: str) -> ResponseReturnValue:
-        return _answer(context, "similar", {"product_id": product_id})
+        return answer_about_products(context, "similar", {"product_id": product_id})
 
     @routes.get("/recommendations/user/<path:user_id>")
     def recommendations_for_user(user_id: str) -> ResponseReturnValue:
-        return _answer(context, "for_user", {"user_id": user_id}, "include_owned")
+        return answer_about_products(context, "for_user", {"user_id": user_id}, "include_owned")
 
     @routes.get("/recommendations/popular")
     def popular_products() -> ResponseReturnValue:
-        return _answer(context, "popular", {})
+        return answer_about_products(context, "popular", {})
 
     return routes
 
 
-def _answer(
-    context: Context, question: str, asked: Mapping[str, object], *flags: str
+def answer_about_products(
+    context: Context,
+    question: str,
+    asked: Mapping[str, object],
+    *flags: str,
+    slot: ServingSlot | None = None,
 ) -> ResponseReturnValue:
-    slot = _slot(context, question)
+    """Ask with the request's query; slot : which model is meant, where that is settled."""
+    slot = slot or _slot(context, question)
     return json_response(ask(slot, question, {**asked, **_query(*flags)}, context.clock()))
 
 
@@ -79,10 +84,10 @@ def _slot(context: Context, question: str) -> ServingSlot:
     named = request.args.get("model")
     if named is not None:
         slot = context.table.slot(named)
-        if not _may_answer(context, slot, question):
+        if not _mayanswer_about_products(context, slot, question):
             raise NotFound(f"model {named} does not answer {question!r}.")
         return slot
-    able = [slot for slot in context.table if _may_answer(context, slot, question)]
+    able = [slot for slot in context.table if _mayanswer_about_products(context, slot, question)]
     if not able:
         workloads = " or ".join(_WORKLOADS[question])
         raise NotFound(f"no model answers {question!r}: none has the workload {workloads}.")
@@ -90,7 +95,7 @@ def _slot(context: Context, question: str) -> ServingSlot:
     return min(able, key=lambda slot: (slot.name != default, slot.current() is None))
 
 
-def _may_answer(context: Context, slot: ServingSlot, question: str) -> bool:
+def _may_answer_about_products(context: Context, slot: ServingSlot, question: str) -> bool:
     live = slot.current()
     if live is not None:
         return question in live.answerer.questions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -33,19 +35,8 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/train")
     @needs(Role.ADMIN)
     def train(model: str) -> ResponseReturnValue:
-        _must_be_trained_here(context, model)
         options, wait_s, reason = read_options(read_object(request, may_be_empty=True))
-        answer = put_request(
-            config.requests_dir,
-            config.reports_dir,
-            context.clock(),
-            kind="train",
-            model=model,
-            requested_by=_who(),
-            will=f"{model} is trained with everything known, and promoted if it is good enough.",
-            reason=reason,
-            options=options,
-        )
+        answer = ask_for_training(context, model, options, reason)
         run_id = answer["request_id"]
         url = f"/runs/{run_id}"
         ended = None
@@ -61,7 +52,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/events")
     @needs(Role.FEED)
     def events(model: str) -> ResponseReturnValue:
-        _must_be_trained_here(context, model)
+        must_be_trained_here(context, model)
         only_fields(read_object(request, may_be_empty=True), "reason")
         burst = record_event(config.requests_dir, model, context.clock())
         sentence = f"{model} is trained when the event trigger says so."
@@ -71,7 +62,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/training/cancel")
     @needs(Role.ADMIN)
     def cancel(model: str) -> ResponseReturnValue:
-        _must_be_trained_here(context, model)
+        must_be_trained_here(context, model)
         body = read_object(request, may_be_empty=True)
         only_fields(body, "reason", "run_id")
         run_id = text_field(body, "run_id", "the id of a run")
@@ -165,11 +156,34 @@ def blueprint(context: Context) -> Blueprint:
     return routes
 
 
+def ask_for_training(
+    context: Context, model: str, options: Mapping[str, Any], reason: str
+) -> dict[str, Any]:
+    """Ask the retrain daemon for a run; `request_id` of the answer is the run's id.
+
+    Raises:
+        NotFound, StateConflict: there is nothing to train it from.
+    """
+    must_be_trained_here(context, model)
+    return put_request(
+        context.config.requests_dir,
+        context.config.reports_dir,
+        context.clock(),
+        kind="train",
+        model=model,
+        requested_by=_who(),
+        will=f"{model} is trained with everything known, and promoted if it is good enough.",
+        reason=reason,
+        options=options,
+    )
+
+
 def _who() -> str:
     return f"API, from {request.remote_addr}"
 
 
-def _must_be_trained_here(context: Context, model: str) -> None:
+def must_be_trained_here(context: Context, model: str) -> None:
+    """Refuse a model that is only served."""
     if split_name(model)[0] in context.config.workloads:
         return
     context.table.slot(model)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
 
-from retrain_service.sources.base import Source
+from retrain_service.sources.base import Source, how_to_install
 from shared.errors import SourceMisconfigured
 from shared.settings import SourceSettings, StreamSettings
 
@@ -56,6 +56,6 @@ def open_source(
             raise
         raise SourceMisconfigured(
             f"kind: the driver for {settings.kind} is not installed (no module {error.name!r}):"
-            f" pip install hotfit[{EXTRAS[settings.kind]}]"
+            f" {how_to_install(EXTRAS[settings.kind])}"
         ) from None
     return source

@@ -27,6 +27,11 @@ from shared.errors import SourceUnavailable
 from shared.records import Batch, Cursor, Record
 
 
+def how_to_install(extra: str) -> str:
+    """What to type for a driver that does not come with Hotfit."""
+    return f"in the project's folder, .venv/bin/python -m pip install -e '.[{extra}]'"
+
+
 class ReadInterrupted(SourceUnavailable):
     """The source went away in the middle of a call whose part result is of no use.
 

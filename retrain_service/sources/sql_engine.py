@@ -11,6 +11,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
+from retrain_service.sources.base import how_to_install
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
 _EXTRAS = {"postgresql": "postgresql"}
@@ -66,7 +67,7 @@ def open_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
         extra = _EXTRAS[url.get_backend_name()]
         raise SourceMisconfigured(
             f"url: the driver for {url.get_backend_name()} is not installed"
-            f" (no module {error.name!r}): pip install hotfit[{extra}]"
+            f" (no module {error.name!r}): {how_to_install(extra)}"
         ) from None
 
     @sa.event.listens_for(engine, "connect")

@@ -15,7 +15,7 @@ _FOREST = {"n_estimators": 100, "min_samples_leaf": 5, "max_features": 0.5, "n_j
 _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "random_forest": _FOREST,
     "extra_trees": _FOREST,
-    "hist_gradient_boosting": {"max_iter": 200, "learning_rate": 0.05, "min_samples_leaf": 20},
+    "hist_gradient_boosting": {"max_iter": 100, "learning_rate": 0.08, "min_samples_leaf": 20},
     "ridge": {"alpha": 1.0},
 }
 

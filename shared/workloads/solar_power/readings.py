@@ -192,17 +192,22 @@ def read_number(value: object) -> float:
     if isinstance(value, bool) or value is None:
         return math.nan
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            value = _spoken_number(value)
+        return _as_measured(_number_of_text(value))
     if not isinstance(value, (int, float)):
         return math.nan
-    return float(value) if -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE else math.nan
+    return _as_measured(value)
 
 
-def _spoken_number(text: str) -> float:
-    """With a unit behind it, or a decimal comma."""
+def _as_measured(number: float) -> float:
+    return float(number) if -MAX_MAGNITUDE <= number <= MAX_MAGNITUDE else math.nan
+
+
+def _number_of_text(text: str) -> float:
+    """A unit may stand behind it, and a comma for the point."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
     match = _NUMBER.fullmatch(text)
     # A comma before three digits may also group thousands: nobody can tell.
     if match is None or re.search(r",\d{3}(?!\d)", match[1]):

@@ -36,7 +36,7 @@ def test_a_missing_driver_is_a_sentence_with_the_extra_that_brings_it(
         open_source(SourceSettings.model_validate({"kind": kind, "url": url}), StreamSettings())
 
     assert driver in str(missing.value)
-    assert f"pip install hotfit[{EXTRAS[kind]}]" in str(missing.value)
+    assert f"pip install -e '.[{EXTRAS[kind]}]'" in str(missing.value)
 
 
 def test_every_extra_is_declared() -> None:

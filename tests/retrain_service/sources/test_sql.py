@@ -322,7 +322,7 @@ def test_a_missing_driver_names_what_to_install(
 
     monkeypatch.setattr(builtins, "__import__", without_psycopg)
 
-    with pytest.raises(SourceMisconfigured, match=r"pip install hotfit\[postgresql\]"):
+    with pytest.raises(SourceMisconfigured, match=r"pip install -e '\.\[postgresql\]'"):
         opened("postgresql://u:p@localhost/d")
 
 

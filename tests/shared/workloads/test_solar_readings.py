@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -92,16 +92,20 @@ any_json = st.recursive(
     | st.integers(-(10**20), 10**20)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 odd_document = st.fixed_dictionaries(
     {},
     optional={
         "device_id": st.sampled_from(["a", "a", " a ", "b", 7, "", None, [1]]),
-        "timestamp": st.datetimes(
-            datetime(2026, 11, 1), datetime(2026, 11, 9), timezones=st.just(UTC) | st.none()
-        ).map(datetime.isoformat)
+        "timestamp": st.builds(
+            lambda at, zone: at.isoformat() + zone,
+            st.datetimes(datetime(2026, 11, 1), datetime(2026, 11, 9)),
+            st.sampled_from(["", "Z", "+05:30"]),
+        )
         | any_json,
         "power": st.floats(-5, 500) | st.sampled_from(["12.5", "1,5 W", "n/a"]) | any_json,
         "lux": any_json,
@@ -124,7 +128,9 @@ def test_no_document_stops_the_others_and_each_is_used_or_counted(
 
     raws = [documents.raw_reading(fields) for fields in odd]
     rejected: Counter[str] = Counter()
-    own = [raw for raw in raws if documents.device_of(raw.device_id) == rows.context.knowledge.device]
+    own = [
+        raw for raw in raws if documents.device_of(raw.device_id) == rows.context.knowledge.device
+    ]
     latest_us = round((WRITTEN + timedelta(days=1)).timestamp() * 1e6) + len(odd)
     used = documents.read_readings(own, DENVER, latest_us, rejected)
     assert sum(rows.rejected.values()) + len(used) == len(odd)
@@ -144,7 +150,9 @@ def test_a_record_is_rejected_with_the_reason_that_training_counts(odd: dict[str
     reason = workload.reject_reason("readings", sent)
 
     rejected = workload.training_set({"readings": table([odd])}).rejected
-    assert [each for each in rejected if each != DATED_LATER] == ([] if reason is None else [reason])
+    assert [each for each in rejected if each != DATED_LATER] == (
+        [] if reason is None else [reason]
+    )
 
 
 @settings(deadline=None, max_examples=200)
