@@ -46,8 +46,14 @@ class MongodbRuns:
 
     name = "mongodb_mirror"
 
-    def __init__(self, settings: MirrorSettings) -> None:
+    def __init__(self, settings: MirrorSettings, *, timeout_s: float = TIMEOUT_S) -> None:
+        """Check the address; nothing connects before the first run.
+
+        Raises:
+            SettingsInvalid: pymongo is not installed, or the address names no database.
+        """
         self._settings = settings
+        self._timeout_s = timeout_s
         self._hosts, self._database = _parsed(settings.url)
         try:
             import pymongo
@@ -82,7 +88,7 @@ class MongodbRuns:
 
     def _connected(self) -> Any:
         if self._client is None:
-            timeout_ms = round(TIMEOUT_S * 1000)
+            timeout_ms = round(self._timeout_s * 1000)
             self._client = self._pymongo.MongoClient(
                 self._settings.url,
                 connect=False,

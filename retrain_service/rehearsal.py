@@ -237,11 +237,4 @@ def _imagined(name: str, now: datetime) -> Run:
         version_number=0,
         status=RunStatus.QUEUED,
         requested_at=now,
-        started_at=None,
-        finished_at=None,
-        high_seq=None,
-        promoted=False,
-        verdict=None,
-        error=None,
-        details={},
     )

@@ -134,13 +134,6 @@ class RunSupervisor:
             version_number=number,
             status=RunStatus.QUEUED,
             requested_at=request.requested_at if request is not None else now,
-            started_at=None,
-            finished_at=None,
-            high_seq=None,
-            promoted=False,
-            verdict=None,
-            error=None,
-            details={},
         )
         if not self._run_log.add_run(run):
             return

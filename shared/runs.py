@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -47,13 +47,13 @@ class Run:
     version_number: int
     status: RunStatus
     requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    high_seq: int | None
-    promoted: bool
-    verdict: str | None
-    error: str | None
-    details: Mapping[str, Any]
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    high_seq: int | None = None
+    promoted: bool = False
+    verdict: str | None = None
+    error: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_of(row: sqlite3.Row) -> Run:

@@ -49,13 +49,6 @@ def a_run(number: int, at: datetime) -> Run:
         version_number=number,
         status=RunStatus.QUEUED,
         requested_at=at,
-        started_at=None,
-        finished_at=None,
-        high_seq=None,
-        promoted=False,
-        verdict=None,
-        error=None,
-        details={},
     )
 
 

@@ -51,13 +51,6 @@ def add_run(
                 version_number=number,
                 status=RunStatus.QUEUED,
                 requested_at=at,
-                started_at=None,
-                finished_at=None,
-                high_seq=None,
-                promoted=False,
-                verdict=None,
-                error=None,
-                details={},
             )
         )
         log.start_run(f"run{number}", at, number)

@@ -26,13 +26,6 @@ def a_run(number: int, *, model: str = "parts", key: str | None = None) -> Run:
         version_number=number,
         status=RunStatus.QUEUED,
         requested_at=NOW + timedelta(minutes=number),
-        started_at=None,
-        finished_at=None,
-        high_seq=None,
-        promoted=False,
-        verdict=None,
-        error=None,
-        details={},
     )
 
 

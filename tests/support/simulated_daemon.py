@@ -146,13 +146,6 @@ class SimulatedDaemon:
             version_number=number,
             status=RunStatus.QUEUED,
             requested_at=asked[run_id] if is_request else now,
-            started_at=None,
-            finished_at=None,
-            high_seq=None,
-            promoted=False,
-            verdict=None,
-            error=None,
-            details={},
         )
         assert self.log.add_run(run), f"{run.idempotency_key} was carried out before"
         self._reach("written")

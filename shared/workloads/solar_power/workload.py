@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
@@ -28,6 +27,7 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
+from shared.workloads.regression import score_regressor
 from shared.workloads.solar_power import readings as documents
 from shared.workloads.solar_power.estimators import make_estimator
 from shared.workloads.solar_power.power_features import (
@@ -189,11 +189,11 @@ class SolarPower(Workload):
         return None
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        return _score(forecast_w(estimator, holdout.features), holdout)
+        return score_regressor(forecast_w(estimator, holdout.features), holdout, UNIT)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: the power stays what it is."""
-        return _score(holdout.features[:, COLUMN["power"]], holdout)
+        return score_regressor(holdout.features[:, COLUMN["power"]], holdout, UNIT)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         learnt: Learnt = rows.context
@@ -244,16 +244,3 @@ def _of_one_device(
         else:
             kept.append(raw)
     return device or "", kept
-
-
-def _score(predicted: NDArray[np.float64], holdout: TrainingSet) -> Score:
-    """MAE, RMSE and R²; R² is left out where nothing varies, all where there is no row."""
-    error = predicted - holdout.target
-    metrics: dict[str, float] = {}
-    if error.size:
-        metrics["mae"] = float(np.abs(error).mean())
-        metrics["rmse"] = float(np.sqrt(np.mean(error**2)))
-        spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
-        if spread > 0:
-            metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
-    return Score(np.abs(error), holdout.day, holdout.slices, metrics, UNIT, predicted)

@@ -28,6 +28,7 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
+from shared.workloads.regression import score_regressor
 from shared.workloads.spare_parts import appointments, daily_demand
 from shared.workloads.spare_parts.daily_demand import COLUMN, WARM_UP_DAYS, DemandHistory
 from shared.workloads.spare_parts.parts_ledger import PartsLedger, read_catalogue, unusable
@@ -150,11 +151,11 @@ class SpareParts(Workload):
         return ridge
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        return _score(np.maximum(estimator.predict(holdout.features), 0.0), holdout)
+        return score_regressor(np.maximum(estimator.predict(holdout.features), 0.0), holdout, UNIT)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: the exponentially weighted mean of the same weekdays."""
-        return _score(holdout.features[:, COLUMN["same_weekday_mean"]], holdout)
+        return score_regressor(holdout.features[:, COLUMN["same_weekday_mean"]], holdout, UNIT)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         return save_knowledge(rows.context)
@@ -196,16 +197,3 @@ def _take(rows: TrainingSet, chosen: NDArray[np.bool_]) -> TrainingSet:
         day=rows.day[chosen],
         slices=rows.slices[chosen],
     )
-
-
-def _score(predicted: NDArray[np.float64], holdout: TrainingSet) -> Score:
-    """MAE, RMSE and R²; R² is left out where nothing varies, all where there is no row."""
-    error = predicted - holdout.target
-    metrics: dict[str, float] = {}
-    if error.size:
-        metrics["mae"] = float(np.abs(error).mean())
-        metrics["rmse"] = float(np.sqrt(np.mean(error**2)))
-        spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
-        if spread > 0:
-            metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
-    return Score(np.abs(error), holdout.day, holdout.slices, metrics, UNIT, predicted)
