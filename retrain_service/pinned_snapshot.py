@@ -17,6 +17,8 @@ from retrain_service.snapshot import SnapshotInfo
 from shared.atomic_file import storage_errors, write_atomic
 
 MAX_RETRIES = 3
+FOLDER = "pinned"
+"""Beside the work directories of runs."""
 
 
 class _Pinned(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ at again at the next tick; it never takes the others or the daemon down.
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -20,6 +21,7 @@ from retrain_service.job_slots import JobSlots
 from retrain_service.model_keeper import ModelKeeper
 from retrain_service.model_training import Decide
 from retrain_service.onlookers import Onlookers
+from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
 from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
 from shared.errors import StorageUnavailable
@@ -84,6 +86,10 @@ class RetrainLoop:
         with storage_errors(settings.home):
             for directory in (settings.models_dir, settings.requests_dir, settings.work_dir):
                 directory.mkdir(parents=True, exist_ok=True)
+        # Whoever holds the lock is the only one: what lies there belongs to runs that are over.
+        for left_over in settings.work_dir.iterdir():
+            if left_over.name != PINNED_FOLDER:
+                shutil.rmtree(left_over, ignore_errors=True)
         key = SigningKey.read_or_create(settings.keys_dir)
         ensure_api_keys(settings.keys_dir)
         store = ModelStore(settings.models_dir)

@@ -21,7 +21,7 @@ from retrain_service import publish
 from retrain_service.champion import Champion
 from retrain_service.current_run import CurrentRun, details_of
 from retrain_service.job_spec import build_spec
-from retrain_service.pinned_snapshot import PinnedSnapshot
+from retrain_service.pinned_snapshot import FOLDER, PinnedSnapshot
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.training_job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
 from retrain_service.triggers import Train
@@ -55,7 +55,7 @@ class RunSupervisor:
         self._store = store
         self._run_log = run_log
         self._key = key
-        self._pinned = PinnedSnapshot(settings.work_dir / "pinned" / model.replace("/", "__"))
+        self._pinned = PinnedSnapshot(settings.work_dir / FOLDER / model.replace("/", "__"))
         self._current: CurrentRun | None = None
         self.history: History = run_log.history(model)
 
@@ -94,7 +94,6 @@ class RunSupervisor:
         self.history = self._run_log.history(self.model)
 
     def _recover_run(self, run: Run, now: datetime) -> None:
-        shutil.rmtree(self._settings.work_dir / run.run_id, ignore_errors=True)
         verdict = publish.finish_interrupted(
             self._store, self.model, run.version, self._key.verify_key, now
         )

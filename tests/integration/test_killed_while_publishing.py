@@ -1,4 +1,4 @@
-"""kill -9 of the retrain daemon at each step of a publish."""
+"""kill -9 of the retrain daemon at each step of a run and of its publish."""
 
 from __future__ import annotations
 
@@ -101,3 +101,58 @@ def test_a_daemon_killed_at_any_step_of_a_publish_leaves_what_verifies_and_goes_
             verify(versions / version, key, model="m", version=version)
         except HotfitError as error:
             pytest.fail(f"{version} is there and does not hold: {error}")
+
+
+# A run's life in the log and as a process; each is killed before and after.
+LIFE = ["log.add_run", "log.start_run", "job.start", "log.finish_run"]
+
+
+def test_a_daemon_killed_at_any_step_of_a_run_neither_loses_nor_doubles_it(tmp_path: Path) -> None:
+    """Between decision, start, end and publish: ten records lead to one finished run, always."""
+    place = MeanHome(tmp_path)
+    place.add_rows(100)
+    output = tmp_path / "daemon.log"
+
+    for n, step in enumerate(
+        [f"{moment} {step}" for step in LIFE for moment in ("before", "after")]
+    ):
+        finished_before = sum(run.status is RunStatus.SUCCEEDED for run in place.runs())
+        reached = tmp_path / f"reached-{n}"
+        with daemon(
+            "retrain_service",
+            "run",
+            config=place.config,
+            output=output,
+            environment={
+                "KILL_AT": step,
+                "KILL_MODELS_DIR": str(place.home / "models"),
+                "KILL_REACHED": str(reached),
+            },
+        ) as killed:
+            killed.process.wait(60)
+        assert reached.exists(), f"died before it came to {step}: {killed.output()[-2000:]}"
+
+        with daemon("retrain_service", "run", config=place.config, output=output) as running:
+
+            def has_learnt_everything(pid: int = running.process.pid) -> bool:
+                report = place.report()
+                if report is None or report.pid != pid:
+                    return False
+                model = report.models["m"]
+                return (
+                    model.last_run_id is not None
+                    and model.running_run_id is None
+                    and model.n_usable_records > 0
+                    and model.new_records == 0
+                )
+
+            wait_until(has_learnt_everything, 60, f"everything to be learnt after the kill {step}")
+            assert running.stop() == 0
+
+        finished = sum(run.status is RunStatus.SUCCEEDED for run in place.runs())
+        assert finished == finished_before + 1, (step, [run.status for run in place.runs()])
+        assert not list((place.home / "work").glob("*/job.json"))
+        place.add_rows(10)
+
+    keys = [run.idempotency_key for run in place.runs()]
+    assert len(keys) == len(set(keys))

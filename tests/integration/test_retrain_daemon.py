@@ -101,10 +101,7 @@ def test_a_second_daemon_on_the_same_home_is_refused(place: MeanHome) -> None:
             assert second.process.wait(20) == 3
 
         output = second.output().splitlines()
-        assert any(
-            line.startswith("retrain_service: already running (pid ")
-            for line in output
-        )
+        assert any(line.startswith("retrain_service: already running (pid ") for line in output)
 
 
 SQLITE = "[sources.rows]\nkind = 'sql'\nurl = 'sqlite://'\n"

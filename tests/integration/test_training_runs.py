@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from shared.daemon import utc_now
 from shared.model_store import ModelStore
 from shared.run_log import RunStatus
+from shared.signals import Request, write_struct
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
 
@@ -69,6 +71,35 @@ def test_a_run_that_goes_wrong_is_a_failed_run_with_its_reason(
     failed = [run for run in place.runs() if run.status is RunStatus.FAILED]
     assert sentence in (failed[-1].error or "")
     assert not [child for child in family if child.is_running()]
+
+
+def test_a_cancelled_run_stops_within_two_seconds_and_leaves_nothing(tmp_path: Path) -> None:
+    """A person who cancels wants the machine back now."""
+    place = home(tmp_path, "", "fit_s = 300")
+
+    with running(place) as started:
+
+        def fitting() -> bool:
+            report = place.report()
+            return report is not None and report.models["m"].stage == "fitting"
+
+        wait_until(fitting, 40, "the fit")
+        family = psutil.Process(started.process.pid).children(recursive=True)
+        asked_at = utc_now()
+        cancel = Request(
+            id="c1", kind="cancel", model="m", requested_at=asked_at, requested_by="test"
+        )
+        write_struct(place.home / "requests" / "c1.json", cancel)
+        wait_for_end(place, 1, RunStatus.CANCELLED)
+        _, alive = psutil.wait_procs(family, timeout=1)
+
+    run = next(run for run in place.runs() if run.status is RunStatus.CANCELLED)
+    assert run.finished_at is not None
+    assert (run.finished_at - asked_at).total_seconds() < 2
+    assert not alive
+    assert not (place.home / "work" / run.run_id).exists()
+    versions = place.home / "models" / "m" / "versions"
+    assert not [path for path in versions.iterdir() if run.run_id in path.name]
 
 
 def test_a_retry_trains_on_the_same_rows_and_a_later_one_on_fresh_ones(tmp_path: Path) -> None:

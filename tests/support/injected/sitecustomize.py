@@ -3,7 +3,8 @@
 Makes `MeanWorkload` known in every process of the daemon and, where KILL_AT names a step of a
 publish ("before fsync m/versions/STAGED/model.joblib"), kills the daemon with SIGKILL when any
 of its processes comes to that step. Steps are every fsync, rename and replace below the models
-directory; names that differ from run to run are replaced by what they stand for.
+directory; names that differ from run to run are replaced by what they stand for. The steps of
+a run's life ("after log.start_run", "before job.start") are known under their own names.
 """
 
 from __future__ import annotations
@@ -33,15 +34,14 @@ def _normal(path: str) -> str:
 
 
 def _kill_at(wanted: str, models_dir: str, reached: Path, daemon_pid: int) -> None:
-    def step(name: str, path: str) -> None:
-        if not path.startswith(models_dir):
-            return
-        if (
-            f"{name} {_normal(os.path.relpath(path, models_dir))}" == wanted
-            and not reached.exists()
-        ):
+    def kill_if(step: str) -> None:
+        if step == wanted and not reached.exists():
             reached.touch()
             os.kill(daemon_pid, signal.SIGKILL)
+
+    def step(name: str, path: str) -> None:
+        if path.startswith(models_dir):
+            kill_if(f"{name} {_normal(os.path.relpath(path, models_dir))}")
 
     def around(name: str, call: Callable[..., Any], path_of: Callable[..., str]) -> Any:
         def wrapped(*arguments: Any) -> Any:
@@ -56,6 +56,26 @@ def _kill_at(wanted: str, models_dir: str, reached: Path, daemon_pid: int) -> No
     def of_descriptor(descriptor: int) -> str:
         return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
+    def around_life(owner: Any, method: str, name: str) -> None:
+        call = getattr(owner, method)
+
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            kill_if(f"before {name}")
+            result = call(*arguments, **options)
+            kill_if(f"after {name}")
+            return result
+
+        # A class method comes bound already and must not be bound once more.
+        is_bound = getattr(call, "__self__", None) is owner
+        setattr(owner, method, staticmethod(wrapped) if is_bound else wrapped)
+
+    if " log." in wanted or " job." in wanted:
+        from retrain_service.training_job import TrainingJob
+        from shared.run_log import RunLog
+
+        for method in ("add_run", "start_run", "finish_run"):
+            around_life(RunLog, method, f"log.{method}")
+        around_life(TrainingJob, "start", "job.start")
     os.fsync = around("fsync", os.fsync, of_descriptor)
     os.replace = around("replace", os.replace, lambda _source, target: os.fspath(target))
     os.rename = around("rename", os.rename, lambda _source, target: os.fspath(target))
