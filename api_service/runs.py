@@ -29,6 +29,24 @@ def list_runs(
     return [run_line(run) for run in runs], total
 
 
+def list_records(
+    path: Path, *, model: str | None, base: str | None, limit: int, offset: int
+) -> tuple[list[dict[str, Any]], int]:
+    """One page of runs with all that is known of each, newest first, and how many there are.
+
+    base : of this configured model and of all its entities.
+
+    Raises:
+        StorageUnavailable: the log cannot be read now.
+    """
+    try:
+        with reading(path) as log:
+            runs, total = log.runs(model=model, base=base, limit=limit, offset=offset)
+    except NotFound:
+        return [], 0
+    return [run_record(run) for run in runs], total
+
+
 def show_run(path: Path, run_id: str) -> dict[str, Any]:
     """One run with its details.
 

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from shared.errors import NotFound, StorageUnavailable
+from shared.run_log import RunStatus, reading
 from shared.settings import Settings
 from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, SignalUnreadable, read_struct
 
@@ -75,12 +77,18 @@ def retrain_report(settings: Settings) -> RetrainReport | None:
 
 
 def is_first_training(settings: Settings) -> bool:
-    """Whether a model is being trained that never was before."""
+    """Whether a model with data is still to come to its first verdict, and has not failed yet."""
     report = retrain_report(settings)
     return report is not None and any(
-        model.running_run_id is not None and model.last_run_id is None
-        for model in report.models.values()
+        model.last_run_id is None and model.n_usable_records and not _has_failed(settings, name)
+        for name, model in report.models.items()
     )
+
+
+def _has_failed(settings: Settings, model: str) -> bool:
+    with suppress(NotFound, StorageUnavailable), reading(settings.run_log_path) as log:
+        return log.runs(model=model, status=RunStatus.FAILED, limit=1)[1] > 0
+    return False
 
 
 def what_it_waits_for(settings: Settings, health: Health) -> tuple[str, str]:

@@ -22,6 +22,9 @@ DEFAULT = "spare_parts"
 """What runs when there is no hotfit.toml."""
 
 DEMO_DATA: Mapping[str, str] = {
+    "product_recommender": "scripts.demo_shop",
+    "product_similarity": "scripts.demo_shop",
+    "server_metrics": "scripts.demo_servers",
     "solar_power": "scripts.demo_solar",
     "spare_parts": "scripts.demo_data",
 }

@@ -106,12 +106,13 @@ def _wait_until_serving(
             now = health.ask(settings)
             # Another server on our port may answer too, until our daemon says so and ends.
             if now.is_serving and processes.running(processes.API, settings.pids_dir):
-                if now.status == "ok" or time.monotonic() > patience_until:
-                    return now
-                # Some of what is amiss in the first moments passes by itself; that one model of
-                # several has been trained is no moment to stop.
-                soon = time.monotonic() + _DEGRADED_PATIENCE_S
+                # That one model of several has been trained is no moment to stop.
                 is_early = health.is_first_training(settings)
+                is_well = now.status == "ok" and not is_early
+                if is_well or time.monotonic() > patience_until:
+                    return now
+                # Some of what is amiss in the first moments passes by itself.
+                soon = time.monotonic() + _DEGRADED_PATIENCE_S
                 patience_until = deadline if is_early else min(patience_until, soon)
             text, detail = health.what_it_waits_for(settings, now)
             if time.monotonic() > deadline:

@@ -8,6 +8,7 @@ from flask import Blueprint
 
 from api_service.context import Context
 from api_service.routes import (
+    aliases,
     feed,
     fleet,
     forecast,
@@ -27,4 +28,5 @@ BLUEPRINTS: tuple[Callable[[Context], Blueprint], ...] = (
     recommendations.blueprint,
     feed.blueprint,
     fleet.blueprint,
+    aliases.blueprint,
 )

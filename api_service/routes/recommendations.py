@@ -84,10 +84,10 @@ def _slot(context: Context, question: str) -> ServingSlot:
     named = request.args.get("model")
     if named is not None:
         slot = context.table.slot(named)
-        if not _mayanswer_about_products(context, slot, question):
+        if not _may_answer(context, slot, question):
             raise NotFound(f"model {named} does not answer {question!r}.")
         return slot
-    able = [slot for slot in context.table if _mayanswer_about_products(context, slot, question)]
+    able = [slot for slot in context.table if _may_answer(context, slot, question)]
     if not able:
         workloads = " or ".join(_WORKLOADS[question])
         raise NotFound(f"no model answers {question!r}: none has the workload {workloads}.")
@@ -95,7 +95,7 @@ def _slot(context: Context, question: str) -> ServingSlot:
     return min(able, key=lambda slot: (slot.name != default, slot.current() is None))
 
 
-def _may_answer_about_products(context: Context, slot: ServingSlot, question: str) -> bool:
+def _may_answer(context: Context, slot: ServingSlot, question: str) -> bool:
     live = slot.current()
     if live is not None:
         return question in live.answerer.questions

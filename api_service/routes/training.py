@@ -72,7 +72,7 @@ def blueprint(context: Context) -> Blueprint:
             context.clock(),
             kind="cancel",
             model=model,
-            requested_by=_who(),
+            requested_by=who_asks(),
             will=f"the training of {model} is stopped if it still runs; what serves stays.",
             run_id=run_id,
             reason=text_field(body, "reason", "a text") or "",
@@ -128,7 +128,7 @@ def blueprint(context: Context) -> Blueprint:
             context.clock(),
             kind="forget",
             model=full_name(found["model"], found["entity"] or ""),
-            requested_by=_who(),
+            requested_by=who_asks(),
             will=f"run {run_id} is taken out of the log; its version, if it has one, stays.",
             run_id=run_id,
         )
@@ -171,14 +171,15 @@ def ask_for_training(
         context.clock(),
         kind="train",
         model=model,
-        requested_by=_who(),
+        requested_by=who_asks(),
         will=f"{model} is trained with everything known, and promoted if it is good enough.",
         reason=reason,
         options=options,
     )
 
 
-def _who() -> str:
+def who_asks() -> str:
+    """As it is written into the log."""
     return f"API, from {request.remote_addr}"
 
 

@@ -1,0 +1,209 @@
+"""Paths that existing clients call: the same views, or the same requests in other fields.
+
+One table, and what each line of it translates. What an alias may do is what the route behind it
+may do: the same keys, the same checks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, cast
+
+from flask import Blueprint, current_app, request
+from flask.typing import ResponseReturnValue
+
+from api_service import alias_answers
+from api_service.access import needs
+from api_service.alias_models import (
+    RECOMMENDER,
+    SERVERS,
+    SIMILARITY,
+    SOLAR,
+    device_meant,
+    model_meant,
+)
+from api_service.context import Context
+from api_service.json_io import json_response, only_fields, read_object
+from api_service.paging import Page
+from api_service.request_box import put_request
+from api_service.routes.alias_training import (
+    cancel_training,
+    device_run,
+    device_runs,
+    retrain_device,
+    retrain_recommender,
+    train_products,
+    train_servers,
+    training_stats,
+    training_status,
+)
+from api_service.routes.recommendations import answer_about_products
+from api_service.routes.training import who_asks
+from api_service.routes.training_export import export_all_streams
+from api_service.run_wait import wait_for
+from api_service.turnstile import LET_OTHERS_THROUGH
+from shared.errors import RequestInvalid, StateConflict
+from shared.keys import Role
+
+_LONGEST_RELOAD_S = 20
+
+View = Callable[..., ResponseReturnValue]
+
+
+class Alias(NamedTuple):
+    """role : of the key that is always needed; None: a predict key, off loopback only."""
+
+    method: str
+    path: str
+    view: View
+    role: Role | None = None
+    on_loopback: bool = True
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("aliases", __name__)
+    for alias in ALIASES:
+        view = partial(alias.view, context)
+        if alias.role is not None:
+            view = needs(alias.role, on_loopback=alias.on_loopback)(view)
+        name = re.sub(r"\W+", "_", f"{alias.method} {alias.path}")
+        routes.add_url_rule(alias.path, endpoint=name, view_func=view, methods=[alias.method])
+    return routes
+
+
+def _same(endpoint: str, **named: str) -> ResponseReturnValue:
+    """The answer of another route's view."""
+    view = cast(View, current_app.view_functions[endpoint])
+    return view(**named)
+
+
+# -- models ----------------------------------------------------------------------------------------
+
+
+def recommender_info(context: Context) -> ResponseReturnValue:
+    return _same("models.show_model", model=model_meant(context, RECOMMENDER, SIMILARITY))
+
+
+def device_model(context: Context) -> ResponseReturnValue:
+    model = model_meant(context, SOLAR)
+    return _same(
+        "models.show_model", model=device_meant(context, model, request.args.get("device_id"))
+    )
+
+
+def server_model_info(context: Context) -> ResponseReturnValue:
+    return _same("models.show_model", model=model_meant(context, SERVERS))
+
+
+def server_models(context: Context) -> ResponseReturnValue:
+    """Stored versions, newest first."""
+    page = Page.of(request, "model")
+    model = model_meant(context, SERVERS)
+    live = context.table.slot(model).current()
+    names = context.store.versions(model)[::-1]
+    shown = [
+        (name, context.store.manifest(model, name).trained_at) for name in page.of_items(names)
+    ]
+    entries = alias_answers.stored_versions(model, shown, live.version if live else None)
+    return json_response(page.answer("models", entries, len(names)), is_for_people=True)
+
+
+def reload_model(context: Context) -> ResponseReturnValue:
+    """Opens a version again and waits until this worker serves it."""
+    model = model_meant(context, SERVERS)
+    slot = context.table.slot(model)
+    body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
+    only_fields(body, "model", "model_path", "model_name", "version")
+    stored = context.store.versions(model)
+    signal = context.store.signal(model)
+    if signal is None:
+        raise StateConflict(f"no version of {model} has been promoted yet.")
+    named = next((body[n] for n in ("version", "model_path", "model_name") if body.get(n)), None)
+    version = str(named).replace("\\", "/").rstrip("/").rpartition("/")[2] or signal.version
+    if named is None:
+        version = signal.version
+    if version not in stored:
+        raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
+    before = slot.current()
+    began = context.clock()
+    asked = put_request(
+        context.config.requests_dir,
+        context.config.reports_dir,
+        began,
+        kind="reload",
+        model=model,
+        requested_by=who_asks(),
+        will=f"every worker opens {version} again under a new generation and swaps to it.",
+        version=version,
+    )
+
+    def swapped() -> str | None:
+        live = slot.current()
+        is_new = live is not None and (before is None or live.generation > before.generation)
+        return live.version if live is not None and is_new else None
+
+    found = None
+    if asked["retrain_daemon"] == "running":
+        others_pass = request.environ.get(LET_OTHERS_THROUGH)
+        found = wait_for(swapped, _LONGEST_RELOAD_S, others_pass)
+    answer = {
+        "success": found is not None,
+        "previous_model": before.version if before else None,
+        "new_model": found,
+        "reload_time_seconds": round((context.clock() - began).total_seconds(), 3),
+        "message": asked["sentence"],
+    }
+    return json_response(answer, 200 if found is not None else 202)
+
+
+def forget_run(context: Context, run_id: str) -> ResponseReturnValue:
+    del context
+    return _same("training.forget", run_id=run_id)
+
+
+# -- answers and data ------------------------------------------------------------------------------
+
+
+def similar_products(context: Context, product_id: str) -> ResponseReturnValue:
+    slot = context.table.slot(model_meant(context, RECOMMENDER, SIMILARITY))
+    return answer_about_products(context, "similar", {"product_id": product_id}, slot=slot)
+
+
+def for_user(context: Context, user_id: str) -> ResponseReturnValue:
+    slot = context.table.slot(model_meant(context, RECOMMENDER))
+    asked = {"user_id": user_id}
+    return answer_about_products(context, "for_user", asked, "include_owned", slot=slot)
+
+
+def popular(context: Context) -> ResponseReturnValue:
+    slot = context.table.slot(model_meant(context, RECOMMENDER))
+    return answer_about_products(context, "popular", {}, slot=slot)
+
+
+def training_data(context: Context) -> ResponseReturnValue:
+    return export_all_streams(context, model_meant(context, RECOMMENDER, SIMILARITY))
+
+
+ALIASES = (
+    Alias("POST", "/train", train_products, Role.FEED),
+    Alias("POST", "/api/retrain", retrain_recommender, Role.ADMIN),
+    Alias("GET", "/api/model/info", recommender_info),
+    Alias("GET", "/api/recommendations/product/<path:product_id>", similar_products),
+    Alias("GET", "/api/recommendations/user/<path:user_id>", for_user),
+    Alias("GET", "/api/recommendations/popular", popular),
+    Alias("GET", "/api/products/training_data/", training_data, Role.FEED, on_loopback=False),
+    Alias("POST", "/api/ml/retrain", retrain_device, Role.ADMIN),
+    Alias("GET", "/api/ml/runs", device_runs),
+    Alias("GET", "/api/ml/runs/<run_id>", device_run),
+    Alias("DELETE", "/api/ml/runs/<run_id>", forget_run, Role.ADMIN),
+    Alias("GET", "/api/ml/model/current", device_model),
+    Alias("GET", "/admin/models", server_models),
+    Alias("POST", "/admin/reload-model", reload_model, Role.ADMIN),
+    Alias("GET", "/admin/model-info", server_model_info),
+    Alias("POST", "/admin/trigger-training", train_servers, Role.ADMIN),
+    Alias("GET", "/admin/training-status", training_status),
+    Alias("GET", "/admin/training-stats", training_stats),
+    Alias("POST", "/admin/cancel-training", cancel_training, Role.ADMIN),
+)
