@@ -120,7 +120,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     tables = read_snapshot(Path(spec.snapshot))
     entity_id = _entity_id(workload, tables)
     rows = workload.training_set(tables)
-    if spec.days is not None:
+    if spec.days is not None and rows.n_rows:
         rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
     rows, verdict = check_data(
         rows,

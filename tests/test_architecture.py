@@ -42,7 +42,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "psycopg": ("retrain_service/sources/sql.py", "retrain_service/sources/sql_"),
     "cryptography": ("shared/keys.py", "shared/manifest.py"),
     "filelock": ("shared/daemon.py", "retrain_service/buffer"),
-    "joblib": ("shared/model_loader.py", "retrain_service/publish.py"),
+    "joblib": ("shared/workloads/check.py", "shared/model_loader.py", "retrain_service/publish.py"),
     "pydantic": ("shared/settings.py", "shared/settings_values.py"),
     "pydantic_settings": ("shared/settings.py",),
     "sklearn": ("shared/workloads",),
