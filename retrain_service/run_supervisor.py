@@ -280,7 +280,7 @@ class RunSupervisor:
         publish.discard(self._store.staged_dir(self.model, run.run_id))
         if current.job is not None:
             current.job.close()
-        shutil.rmtree(current.work_dir, ignore_errors=True)
+        _remove(current)
 
     def _keep_or_let_go(self, current: CurrentRun, status: RunStatus) -> None:
         """The retry of a run that failed trains on the same rows."""
@@ -292,3 +292,14 @@ class RunSupervisor:
                 self._pinned.let_go()
         except StorageUnavailable as error:
             log.warning("snapshot_not_kept", model=self.model, sentence=str(error))
+
+
+def _remove(current: CurrentRun) -> None:
+    """The run's work directory, also where its snapshot is still being written by the reader."""
+
+    def remove(_: object = None) -> None:
+        shutil.rmtree(current.work_dir, ignore_errors=True)
+
+    if current.freezing is not None and not current.freezing.cancel():
+        current.freezing.add_done_callback(remove)
+    remove()
