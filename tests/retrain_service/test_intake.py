@@ -241,7 +241,7 @@ def test_a_source_that_cannot_be_opened_is_a_state_too(tmp_path: Path) -> None:
     """No credentials, no driver: the daemon says so and lives on."""
 
     def refuse(_source: SourceSettings, _stream: StreamSettings) -> Source:
-        raise SourceMisconfigured("the driver is not installed")
+        raise SourceMisconfigured("the driver is not installed: pip install it")
 
     buffer = Buffer(tmp_path / "m.duckdb", START)
     intake = Intake(
