@@ -78,13 +78,16 @@ def n_documents(collection: Any) -> int:
 @pytest.fixture
 def settings(mongodb_server: MongoServer, request: pytest.FixtureRequest) -> MirrorSettings:
     """A collection of the test's own."""
-    return MirrorSettings(url=mongodb_server.url, collection=f"runs_{request.node.name[:40]}")
+    return MirrorSettings(
+        url=mongodb_server.url.replace("/shop", "/mirror"),
+        collection=f"runs_{request.node.name[:40]}",
+    )
 
 
 @pytest.fixture
 def collection(settings: MirrorSettings) -> Iterator[Any]:
     with pymongo.MongoClient[dict[str, Any]](settings.url, tz_aware=True) as client:
-        yield client["shop"][settings.collection]
+        yield client["mirror"][settings.collection]
 
 
 def test_a_promoted_run_is_a_document_with_the_agreed_fields(
@@ -147,7 +150,7 @@ def test_a_failed_run_says_why_and_knows_what_it_can(
 def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
     """The database of a dashboard may be away; training does not wait for it."""
     server = MongoServer(tmp_path / "data")
-    settings = MirrorSettings(url=server.url)
+    settings = MirrorSettings(url=server.url.replace("/shop", "/mirror"))
     log_path = tmp_path / "run_log.sqlite"
     for number in range(3):
         add_run(log_path, number, RunStatus.SUCCEEDED, details=DETAILS)
@@ -160,14 +163,16 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
         wait_until(lambda: len(said) == 1, 20, "a word about it")
         server.start()
         try:
-            with pymongo.MongoClient[dict[str, Any]](server.url) as client:
-                runs = client["shop"]["model_runs"]
+            with pymongo.MongoClient[dict[str, Any]](
+                server.url.replace("/shop", "/mirror")
+            ) as client:
+                runs = client["mirror"]["model_runs"]
                 wait_until(lambda: n_documents(runs) == 3, 30, "all three")
         finally:
             server.stop()
 
     assert "Runs are mirrored when it is over" in said[0]["sentence"]
-    assert f"127.0.0.1:{server.port}/shop.model_runs" in said[0]["sentence"]
+    assert f"127.0.0.1:{server.port}/mirror.model_runs" in said[0]["sentence"]
 
 
 def test_a_restart_goes_on_where_it_was_and_doubles_nothing(
@@ -228,7 +233,7 @@ def test_the_daemon_mirrors_its_runs_and_does_not_mind_an_absent_server(
 ) -> None:
     """Entities carry the name that the application gave them, not the one in the path."""
     for port in (free_port(), mongodb_server.port):
-        url = f"mongodb://127.0.0.1:{port}/shop"
+        url = f"mongodb://127.0.0.1:{port}/mirror"
         place = MeanHome(
             tmp_path / str(port),
             workload="mean_per_device",
@@ -240,7 +245,9 @@ def test_the_daemon_mirrors_its_runs_and_does_not_mind_an_absent_server(
             wait_until(partial(has_promoted, place), 60, "a model")
             assert running.stop() == 0, output.read_text()
 
-    with pymongo.MongoClient[dict[str, Any]](mongodb_server.url) as client:
-        found = list(client["shop"]["daemon_runs"].find({}))
+    with pymongo.MongoClient[dict[str, Any]](
+        mongodb_server.url.replace("/shop", "/mirror")
+    ) as client:
+        found = list(client["mirror"]["daemon_runs"].find({}))
     assert [each["device_id"] for each in found] == ["Dach Süd"]
     assert found[0]["promoted"]
