@@ -104,6 +104,23 @@ def test_a_second_daemon_on_the_same_home_is_refused(place: MeanHome) -> None:
         assert any(line.startswith("retrain_service: already running (pid ") for line in output)
 
 
+def test_a_lost_signing_key_leads_to_a_new_version_at_once(place: MeanHome) -> None:
+    """No version of the old key can be served: waiting for ten new records would be an outage."""
+    with retrain_daemon(place) as running:
+        wait_for_promotions(place, 1)
+        running.stop()
+    (place.home / "keys" / "signing.key").unlink()
+
+    with retrain_daemon(place) as running:
+        wait_for_promotions(place, 2)
+        running.stop()
+
+    assert "cannot be served" in running.output()
+    found = ModelStore(place.home / "models").signal("m")
+    assert found is not None
+    assert found.generation == 2
+
+
 SQLITE = "[sources.rows]\nkind = 'sql'\nurl = 'sqlite://'\n"
 NO_SUCH_WORKLOAD = f"[models.m]\nworkload = 'nope'\nsource = 'rows'\n{SQLITE}"
 NO_SUCH_PARAMETER = (
