@@ -14,10 +14,12 @@ file), keep state between calls, or put code into its version state.
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -144,8 +146,79 @@ class GoldenRequest(msgspec.Struct, frozen=True):
     now: datetime
 
 
+UNKNOWN_CATEGORY = -1.0
+"""The code of a category value that the model does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowContract:
+    """How the rows of `predict` become a matrix, the same for every protocol.
+
+    features : the columns, in order.
+    codes : for each feature of dtype "category": value -> code 0, 1, …; any other value becomes
+        UNKNOWN_CATEGORY, null becomes NaN, as it does in every column.
+    """
+
+    features: tuple[FeatureSpec, ...]
+    codes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+class RowRefused(Exception):
+    """A row holds a value that the model cannot take.
+
+    Args:
+        row, column: where in the matrix, from 0.
+        expected: what it takes there, as a phrase: "a finite number".
+    """
+
+    def __init__(self, row: int, column: int, expected: str) -> None:
+        super().__init__(f"row {row}, column {column}: expected {expected}")
+        self.row, self.column, self.expected = row, column, expected
+
+
 class Answerer(ABC):
-    """An opened model: estimator + state, ready to answer. Immutable; any thread may call it."""
+    """An opened model: estimator + state, ready to answer. Immutable; any thread may call it.
+
+    An answerer whose `predict` takes plain rows ({"instances": [{feature: value}, …]}) gives
+    `rows`, `predict_rows` and `row_facts`; the protocols (fast path, V2) ask through them and
+    never through a dictionary per row.
+    """
+
+    rows: RowContract | None = None
+    """How `predict` takes plain rows; None where it takes none."""
+
+    row_facts: Mapping[str, Any] = MappingProxyType({})
+    """What the answer to plain rows says beside the outputs, the same for every request: units."""
+
+    def predict_rows(self, matrix: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
+        """Answer plain rows, all at once.
+
+        matrix : (n_rows, n_features), coded as `rows` says; it may be written to.
+
+        Returns:
+            Output name -> (n_rows, …); "predictions" first.
+
+        Raises:
+            RowRefused: the first value that the model cannot take.
+        """
+        raise NotImplementedError
+
+    def answer_rows(self, instances: object, where: str = "instances") -> dict[str, Any]:
+        """Answer the instances of a `predict` request.
+
+        Raises:
+            RequestInvalid: not rows, or a row that the model cannot take.
+        """
+        assert self.rows is not None, "only who takes plain rows is asked for them"
+        matrix = rows_to_matrix(instances, self.rows, where)
+        try:
+            outputs = self.predict_rows(matrix)
+        except RowRefused as refused:
+            name = self.rows.features[refused.column].name
+            assert isinstance(instances, list)
+            found, place = instances[refused.row][name], f"{where}[{refused.row}].{name}"
+            raise RequestInvalid(refused.expected, found, place) from None
+        return {**{name: values.tolist() for name, values in outputs.items()}, **self.row_facts}
 
     @property
     @abstractmethod
@@ -289,19 +362,21 @@ def check_features(expected: Sequence[FeatureSpec], found: Sequence[FeatureSpec]
 
 
 def rows_to_matrix(
-    instances: object, features: Sequence[FeatureSpec], where: str = "instances"
+    instances: object, contract: RowContract, where: str = "instances"
 ) -> NDArray[np.float64]:
-    """Decode the rows of a `predict` request; a missing value (null) becomes NaN.
+    """Decode the rows of a `predict` request as the contract says.
 
     Returns:
-        (n_instances, n_features) float64, columns in the order of `features`.
+        (n_instances, n_features) float64, columns in the order of the features.
 
     Raises:
-        RequestInvalid: not a list of objects, no row, a field missing or unknown, not a number.
+        RequestInvalid: not a list of objects, no row, a field missing or unknown, a value that
+            is no number where one is meant, or no text where a category is.
     """
     if not isinstance(instances, list) or not instances:
         raise RequestInvalid("a list of at least one object, one per row", instances, where)
-    names = [spec.name for spec in features]
+    names = [spec.name for spec in contract.features]
+    codes = [contract.codes.get(name) for name in names]
     matrix = np.empty((len(instances), len(names)), dtype=np.float64)
     for i, row in enumerate(instances):
         if not isinstance(row, Mapping):
@@ -314,12 +389,35 @@ def rows_to_matrix(
                 {"missing": missing, "unexpected": unexpected},
                 f"{where}[{i}]",
             )
-        for j, name in enumerate(names):
-            value = row[name]
-            if value is None:
-                matrix[i, j] = np.nan
-            elif isinstance(value, (int, float)):
-                matrix[i, j] = value
-            else:
-                raise RequestInvalid("a number or null", value, f"{where}[{i}].{name}")
+        for j, (name, known) in enumerate(zip(names, codes, strict=True)):
+            matrix[i, j] = _as_number(row[name], known, f"{where}[{i}].{name}")
     return matrix
+
+
+def _as_number(value: object, codes: Mapping[str, float] | None, where: str) -> float:
+    if value is None:
+        return math.nan
+    if codes is not None:
+        if isinstance(value, str):
+            return codes.get(value, UNKNOWN_CATEGORY)
+        raise RequestInvalid("a text or null", value, where)
+    if isinstance(value, (int, float)):
+        return value
+    raise RequestInvalid("a number or null", value, where)
+
+
+def refuse_not_finite(matrix: NDArray[np.float64], columns: Sequence[int] | None = None) -> None:
+    """Refuse rows with infinity anywhere, or NaN in one of `columns` (None: in any).
+
+    Raises:
+        RowRefused: names the first such value.
+    """
+    is_wrong = ~np.isfinite(matrix)
+    if not is_wrong.any():
+        return
+    if columns is not None:
+        may_be_nan = np.ones(matrix.shape[1], dtype=np.bool_)
+        may_be_nan[list(columns)] = False
+        is_wrong &= ~(np.isnan(matrix) & may_be_nan)
+    for row, column in np.argwhere(is_wrong):
+        raise RowRefused(int(row), int(column), "a finite number")

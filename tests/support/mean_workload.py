@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import RequestInvalid
 from shared.records import Table
@@ -23,11 +24,11 @@ from shared.workloads.base import (
     FeatureSpec,
     GoldenRequest,
     Progress,
+    RowContract,
     Score,
     StreamSpec,
     TrainingSet,
     Workload,
-    rows_to_matrix,
 )
 
 HOLDOUT_SHARE = 0.2
@@ -126,9 +127,11 @@ class MeanPerDevice(MeanWorkload):
 
 
 class MeanAnswerer(Answerer):
+    rows = RowContract(FEATURES)
+
     def __init__(self, mean: float, n_rows: int) -> None:
         self._mean = mean
-        self._n_rows = n_rows
+        self.row_facts = {"n_rows": n_rows}
 
     @property
     def questions(self) -> Mapping[str, str]:
@@ -137,8 +140,10 @@ class MeanAnswerer(Answerer):
     def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         if question != "predict":
             raise RequestInvalid("the question predict", question, "question")
-        rows = rows_to_matrix(request.get("instances"), FEATURES)
-        return {"predictions": [self._mean] * len(rows), "n_rows": self._n_rows}
+        return self.answer_rows(request.get("instances"))
+
+    def predict_rows(self, matrix: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
+        return {"predictions": np.full(len(matrix), self._mean)}
 
 
 def _go_wrong(fault: str) -> None:

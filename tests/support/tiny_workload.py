@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import NotFound, RequestInvalid
 from shared.records import Table
@@ -23,11 +24,11 @@ from shared.workloads.base import (
     FeatureSpec,
     GoldenRequest,
     Progress,
+    RowContract,
     Score,
     StreamSpec,
     TrainingSet,
     Workload,
-    rows_to_matrix,
 )
 
 FEATURES = (FeatureSpec("x", "float64", "none"),)
@@ -84,11 +85,14 @@ class TinyWorkload(Workload):
 class TinyAnswerer(Answerer):
     """Answers `number` twice: as the model knows it and through the rows."""
 
+    rows = RowContract(FEATURES)
+
     def __init__(self, number: int, broken: str | None, ballast: Any) -> None:
         self._number = number
         self._broken = broken
         self._ballast = ballast
         self._n_asked = 0
+        self.row_facts = {"number": number}
 
     @property
     def questions(self) -> Mapping[str, str]:
@@ -107,9 +111,11 @@ class TinyAnswerer(Answerer):
         time.sleep(request.get("sleep_s", 0))
         if request.get("raise"):
             raise ZeroDivisionError("asked to fail")
-        rows = rows_to_matrix(request.get("instances", [{"x": 0}]), FEATURES)
+        return self.answer_rows(request.get("instances", [{"x": 0}]))
+
+    def predict_rows(self, matrix: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
         self._n_asked += 1
         if self._broken == "warm" and self._n_asked > 1:
             raise RuntimeError("this model breaks when it is warmed")
         wrong = 1 if self._broken == "golden" else 0
-        return {"predictions": [self._number + wrong] * len(rows), "number": self._number}
+        return {"predictions": np.full(len(matrix), self._number + wrong)}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.errors import NotFound, RequestInvalid
-from shared.workloads.base import Answerer, rows_to_matrix
+from shared.workloads.base import Answerer, RowContract, RowRefused, refuse_not_finite
 from shared.workloads.server_metrics import risk
 from shared.workloads.server_metrics.forecaster import FleetForecaster, forecast
 from shared.workloads.server_metrics.history import (
@@ -33,6 +33,8 @@ _DIGITS = 3
 class FleetAnswerer(Answerer):
     """See the module docstring."""
 
+    rows = RowContract(FEATURES)
+
     def __init__(
         self,
         forecaster: FleetForecaster,
@@ -44,6 +46,7 @@ class FleetAnswerer(Answerer):
         self._metrics = tuple(metrics)
         self._limits = dict(limits)
         self._silent_after_s = silent_after_s
+        self.row_facts = {"horizons_min": list(forecaster.horizons_min)}
 
     @property
     def questions(self) -> Mapping[str, str]:
@@ -56,7 +59,11 @@ class FleetAnswerer(Answerer):
         if question == "fleet":
             return self._fleet(_windows(request), now)
         if question == "predict":
-            return self._predict(request)
+            unexpected = sorted(set(request) - {"instances"})
+            if unexpected:
+                expected = "only the field 'instances'"
+                raise RequestInvalid(expected, {"unexpected": unexpected}, "request")
+            return self.answer_rows(request.get("instances"))
         raise NotFound(f"question: expected one of {sorted(self.questions)}, found {question!r}.")
 
     # -- the fleet -------------------------------------------------------------------------------
@@ -167,41 +174,25 @@ class FleetAnswerer(Answerer):
 
     # -- feature rows ----------------------------------------------------------------------------
 
-    def _predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        unexpected = sorted(set(request) - {"instances"})
-        if unexpected:
-            expected = "only the field 'instances'"
-            raise RequestInvalid(expected, {"unexpected": unexpected}, "request")
-        rows = rows_to_matrix(request.get("instances"), FEATURES)
-        if not np.isfinite(rows).all():
-            i, j = (int(position) for position in np.argwhere(~np.isfinite(rows))[0])
-            name = FEATURES[j].name
-            found = request["instances"][i][name]
-            raise RequestInvalid("a finite number", found, f"instances[{i}].{name}")
-        positions = rows[:, METRIC]
+    def predict_rows(self, matrix: Floats) -> Mapping[str, Floats]:
+        """predictions, low, high : (n_rows, n_horizons)."""
+        refuse_not_finite(matrix)
+        positions = matrix[:, METRIC]
         wrong = np.flatnonzero(~np.isin(positions, np.arange(len(self._metrics))))
         if wrong.size:
-            raise RequestInvalid(
-                f"a position in the metrics {list(self._metrics)}",
-                float(positions[wrong[0]]),
-                f"instances[{wrong[0]}].metric",
-            )
-        bands = np.empty((3, len(rows), len(self._forecaster.horizons_min)))
+            expected = f"a position in the metrics {list(self._metrics)}"
+            raise RowRefused(int(wrong[0]), METRIC, expected)
+        bands = np.empty((3, len(matrix), len(self._forecaster.horizons_min)))
         for position, metric in enumerate(self._metrics):
             chosen = positions == position
             if chosen.any():
                 bands[:, chosen] = forecast(
                     self._forecaster.metrics.get(metric),
-                    rows[chosen],
+                    matrix[chosen],
                     self._forecaster.horizons_min,
                     self._limits.get(metric),
                 )
-        return {
-            "predictions": bands[_EXPECTED].tolist(),
-            "low": bands[_LOW].tolist(),
-            "high": bands[_HIGH].tolist(),
-            "horizons_min": list(self._forecaster.horizons_min),
-        }
+        return {"predictions": bands[_EXPECTED], "low": bands[_LOW], "high": bands[_HIGH]}
 
 
 def _windows(request: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, float]]]:

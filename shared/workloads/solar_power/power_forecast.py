@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
 from shared.records import from_epoch_us
-from shared.workloads.base import Answerer, rows_to_matrix
+from shared.workloads.base import Answerer, RowContract, refuse_not_finite
 from shared.workloads.solar_power import readings as documents
 from shared.workloads.solar_power.power_features import (
     COLUMN,
@@ -110,6 +110,8 @@ def silent_columns(features: Floats) -> NDArray[np.bool_]:
 class PowerAnswerer(Answerer):
     """Feature rows, or raw readings from which it makes the row itself."""
 
+    rows = RowContract(FEATURES)
+
     def __init__(
         self, estimator: Predictor, knowledge: Knowledge, time_zone: ZoneInfo, span: Span
     ) -> None:
@@ -118,11 +120,18 @@ class PowerAnswerer(Answerer):
         self._time_zone = time_zone
         self._span = span
         self._silent = [COLUMN[name] for name in knowledge.silent]
+        self._minutes = span.horizon_us / 60_000_000
+        self.row_facts = {
+            "unit": UNIT,
+            "horizon_min": self._minutes,
+            "device_id": knowledge.device,
+        }
 
     @property
     def questions(self) -> Mapping[str, str]:
-        minutes = self._span.horizon_us / 60_000_000
-        return {"predict": f"power in W {minutes:g} minutes ahead, for feature rows or readings"}
+        return {
+            "predict": f"power in W {self._minutes:g} minutes ahead, for feature rows or readings"
+        }
 
     def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         if question != "predict":
@@ -138,27 +147,18 @@ class PowerAnswerer(Answerer):
             )
         answer: dict[str, Any] = {}
         if "instances" in request:
-            answer["predictions"] = self._predict(self._rows(request["instances"])).tolist()
+            answer |= self.answer_rows(request["instances"])
         if "readings" in request:
             answer["forecast"] = self._forecast(request["readings"], now)
-        minutes = self._span.horizon_us / 60_000_000
-        return {**answer, "unit": UNIT, "horizon_min": minutes, "device_id": self._knowledge.device}
+        return {**answer, **self.row_facts}
+
+    def predict_rows(self, matrix: Floats) -> Mapping[str, Floats]:
+        refuse_not_finite(matrix, _NEEDED)
+        return {"predictions": self._predict(matrix)}
 
     def _predict(self, rows: Floats) -> Floats:
         rows[:, self._silent] = 0.0
         return forecast_w(self._estimator, rows)
-
-    def _rows(self, instances: object) -> Floats:
-        matrix = rows_to_matrix(instances, FEATURES)
-        is_wrong = np.isinf(matrix)
-        is_wrong[:, _NEEDED] |= np.isnan(matrix[:, _NEEDED])
-        wrong = np.argwhere(is_wrong)
-        if wrong.size and isinstance(instances, list):
-            row, column = wrong[0]
-            name = FEATURES[column].name
-            where = f"instances[{row}].{name}"
-            raise RequestInvalid("a finite number", instances[row][name], where)
-        return matrix
 
     # -- raw readings ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
-from shared.workloads.base import Answerer, rows_to_matrix
+from shared.workloads.base import Answerer, RowContract, refuse_not_finite
 from shared.workloads.spare_parts import appointments, daily_demand
 from shared.workloads.spare_parts.daily_demand import WARM_UP_DAYS, DemandHistory, Floats, Predictor
 from shared.workloads.spare_parts.parts_ledger import CatalogueEntry
@@ -101,6 +102,9 @@ class RestockAnswerer(Answerer):
     Every request about today or later reads from it; only one about the past rolls anew.
     """
 
+    rows = RowContract(daily_demand.FEATURES)
+    row_facts = MappingProxyType({"unit": UNIT})
+
     def __init__(self, estimator: Predictor, knowledge: Knowledge, time_zone: ZoneInfo) -> None:
         self._estimator = estimator
         self._knowledge = knowledge
@@ -124,7 +128,8 @@ class RestockAnswerer(Answerer):
         if question == "parts":
             return self._parts(request)
         if question == "predict":
-            return self._predict(request)
+            _refuse_unknown(request, ("instances",))
+            return self.answer_rows(request.get("instances"))
         raise NotFound(f"question: expected one of {sorted(self.questions)}, found {question!r}.")
 
     def _forecast(self, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -214,17 +219,9 @@ class RestockAnswerer(Answerer):
             )
         return {"parts": parts, "total": len(parts)}
 
-    def _predict(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        _refuse_unknown(request, ("instances",))
-        matrix = rows_to_matrix(request.get("instances"), daily_demand.FEATURES)
-        unknown = np.argwhere(~np.isfinite(matrix))
-        if unknown.size:
-            row, column = unknown[0]
-            name = daily_demand.FEATURES[column].name
-            found = request["instances"][row][name]
-            raise RequestInvalid("a finite number", found, f"instances[{row}].{name}")
-        pieces = np.maximum(self._estimator.predict(matrix), 0.0)
-        return {"predictions": pieces.tolist(), "unit": UNIT}
+    def predict_rows(self, matrix: Floats) -> Mapping[str, Floats]:
+        refuse_not_finite(matrix)
+        return {"predictions": np.maximum(self._estimator.predict(matrix), 0.0)}
 
 
 def _last_used(history: DemandHistory, column: int) -> str | None:
