@@ -7,6 +7,7 @@ their closing line stands at the end of the output.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -31,10 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _, for_pytest = parser.parse_known_args(arguments)
     codes = {name: run(name, command) for name, command in CHECKS}
     codes["data"] = run("data", ("scripts.fetch_test_data",))
-    codes["tests"] = run("tests", ("pytest", *for_pytest))
+    codes["tests"] = run("tests", ("pytest", *in_parallel(), *for_pytest))
     failed = [name for name, code in codes.items() if code != 0]
     print(f"Failed: {', '.join(failed)}." if failed else "All checks are fine.", flush=True)
     return max(codes.values())
+
+
+def in_parallel() -> tuple[str, ...]:
+    """One process more than cores, because tests of daemons wait much; a file stays together."""
+    return "--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"
 
 
 def run(name: str, command: Sequence[str]) -> int:
