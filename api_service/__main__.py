@@ -2,31 +2,65 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Sequence
 
+from api_service.address import Address
+from api_service.handed_over import from_service_manager
 from api_service.server import prepare, serve, wait_for_port
 from shared.daemon import only_instance, start_logging
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
 from shared.settings import load_settings
 
 DAEMON = "api_service"
+STANDBY = "api_service_standby"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. 2: fix the configuration; 3: runs already; 4: cannot start."""
+    wanted = _parser().parse_args(arguments)
     try:
         settings = load_settings()
+        if wanted.print_address:
+            return _print(Address.resolve(settings.api.host, settings.api.port))
         start_logging(settings.log_format, DAEMON)
         config = prepare(settings)
-        with only_instance(settings.pids_dir, DAEMON):
-            wait_for_port(config.address, config.reports_dir)
-            serve(config)
+        handed_over = from_service_manager(config.address)
+        with only_instance(settings.pids_dir, STANDBY if wanted.standby else DAEMON):
+            if handed_over is None:
+                wait_for_port(config.address, config.reports_dir)
+            serve(config, handed_over)
     except AlreadyRunning as error:
         return _complain(error, 3)
     except FixConfiguration as error:
         return _complain(error, 2)
     except (HotfitError, OSError) as error:
         return _complain(error, 4)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m api_service", description="Answer predictions until told to stop."
+    )
+    parser.add_argument(
+        "--standby",
+        action="store_true",
+        help="serve beside the daemon on the socket that systemd hands to both,"
+        " while the daemon is restarted",
+    )
+    parser.add_argument(
+        "--print-address",
+        action="store_true",
+        help="print the address that the configuration asks for, as IP:PORT, and end",
+    )
+    return parser
+
+
+def _print(address: Address) -> int:
+    ip = f"[{address.ip}]" if ":" in address.ip else address.ip
+    sys.stdout.write(f"{ip}:{address.port}\n")
     return 0
 
 

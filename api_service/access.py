@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _ROLE = "needed_role"
 _ON_LOOPBACK = "needs_key_on_loopback"
 _OPEN = "open"
+_SESSION = "session"
 
 
 class HostRefused(AnswerClient):
@@ -35,6 +36,20 @@ def open_to_all(view: View) -> View:
     return view
 
 
+def signed_in_or_key(view: View) -> View:
+    """Mark a page of the console: its own door looks for a session or a key, see console/door.py.
+
+    No other view ever looks at a session, so what a browser sends by itself opens no JSON route.
+    """
+    setattr(view, _ROLE, _SESSION)
+    return view
+
+
+def is_for_sessions(view: Callable[..., Any] | None) -> bool:
+    """Whether a view is marked with `signed_in_or_key`."""
+    return getattr(view, _ROLE, None) == _SESSION
+
+
 def needs(role: Role, *, on_loopback: bool = True) -> Callable[[View], View]:
     """Mark a view that needs a key of this role; without `on_loopback` only elsewhere."""
 
@@ -44,6 +59,14 @@ def needs(role: Role, *, on_loopback: bool = True) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def needed_role(view: Callable[..., Any] | None, *, is_loopback: bool) -> Role | None:
+    """Whose key a view asks for at such an address; None: nobody's."""
+    needed = getattr(view, _ROLE, None)
+    if needed in (_OPEN, _SESSION) or (is_loopback and not getattr(view, _ON_LOOPBACK, False)):
+        return None
+    return needed or Role.PREDICT
 
 
 class KeyRing:
@@ -69,9 +92,7 @@ class KeyRing:
 
 def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
     """Check host and key before every request."""
-    names = frozenset(
-        name.lower() for name in ("localhost", config.address.host, *config.allowed_hosts)
-    )
+    names = host_names(config)
     is_loopback = config.address.is_loopback
 
     @app.before_request
@@ -79,24 +100,39 @@ def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
         if is_loopback:
             _check_host(request.environ.get("HTTP_HOST", ""), names)
         view = app.view_functions.get(request.endpoint or "")
-        needed = getattr(view, _ROLE, None)
-        if needed == _OPEN or (is_loopback and not getattr(view, _ON_LOOPBACK, False)):
-            return
-        check_key(ring.keys, needed or Role.PREDICT)
+        needed = needed_role(view, is_loopback=is_loopback)
+        if needed is not None:
+            check_key(ring.keys, needed)
 
 
-def _check_host(host: str, names: frozenset[str]) -> None:
-    """A web page may give its own name our address (DNS rebinding); its requests carry the name."""
+def host_names(config: ServingConfig) -> frozenset[str]:
+    """The names that a server on loopback answers to, beside addresses."""
+    return frozenset(
+        name.lower() for name in ("localhost", config.address.host, *config.allowed_hosts)
+    )
+
+
+def is_known_host(host: str, names: frozenset[str]) -> bool:
+    """A web page may give its own name our address (DNS rebinding); its requests carry the name.
+
+    host : the header as it came, with or without a port.
+    """
     name = _without_port(host).lower()
     if not name or name in names:
-        return
+        return True
     try:
         ipaddress.ip_address(name)
     except ValueError:
+        return False
+    return True
+
+
+def _check_host(host: str, names: frozenset[str]) -> None:
+    if not is_known_host(host, names):
         raise HostRefused(
-            f"this server does not answer to {name!r}; if a proxy sends that name on purpose,"
-            " add it to api.allowed_hosts."
-        ) from None
+            f"this server does not answer to {_without_port(host).lower()!r}; if a proxy sends"
+            " that name on purpose, add it to api.allowed_hosts."
+        )
 
 
 def _without_port(host: str) -> str:
@@ -127,9 +163,19 @@ def check_key(keys: ApiKeys, needed: Role) -> None:
         )
 
 
+def may_call(keys: ApiKeys, environ: Mapping[str, Any], needed: Role) -> bool:
+    """Whether a request carries a key of this role, or the admin's; `check_key` says what else."""
+    presented = _key_in(environ)
+    return presented is not None and keys.role_of(presented) in (needed, Role.ADMIN)
+
+
 def presented_key() -> str | None:
     """The key of the request, from either header."""
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    return _key_in(request.environ)
+
+
+def _key_in(environ: Mapping[str, Any]) -> str | None:
+    scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
-    return request.headers.get("X-API-Key") or None
+        return str(value.strip())
+    return environ.get("HTTP_X_API_KEY") or None

@@ -6,6 +6,8 @@ from flask import Flask
 
 from api_service.access import register_access
 from api_service.context import Context
+from api_service.fast_path import FastPath
+from api_service.metrics_requests import CountRequests
 from api_service.problems import register_problems
 from api_service.routes import BLUEPRINTS
 
@@ -24,4 +26,8 @@ def create_app(context: Context) -> Flask:
     register_access(app, context.config, context.ring)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint(context))
+    counted = CountRequests(app.wsgi_app, context.recorder, context.table)
+    app.wsgi_app = counted  # type: ignore[method-assign]  # Flask's own way to wrap itself
+    # Last: from here on every hook and route is somebody else's, and makes the fast path give way.
+    app.wsgi_app = FastPath(app, context)  # type: ignore[method-assign]
     return app

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from api_service.metrics import Recorder
+from api_service.metrics_requests import credit, rows_in
 from shared.daemon import utc_now
 from shared.errors import AnswerClient, NotReady
 
@@ -21,13 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Read-only for routes. `clock` is the wall clock, UTC."""
+    """Read-only for routes. `clock` is the wall clock, UTC.
+
+    recorder : counts every request once. flush_metrics : makes what it counted visible to all.
+    """
 
     config: ServingConfig
     table: ServingTable
     store: ModelStore
     ring: KeyRing
     clock: Callable[[], datetime] = utc_now
+    recorder: Recorder = field(default_factory=Recorder)
+    flush_metrics: Callable[[], None] = lambda: None
 
 
 def identity(live: LoadedModel) -> dict[str, Any]:
@@ -53,6 +60,7 @@ def ask(
     """
     try:
         live = slot.require()  # once: features, answer and names come from this object
+        credit(live, rows=0)  # also when it fails
         answer = live.answerer.answer(question, request, now)
     except AnswerClient as error:
         if error.status >= 500 and not isinstance(error, NotReady):
@@ -61,4 +69,5 @@ def ask(
     except Exception:
         slot.n_failed += 1
         raise
+    credit(live, rows_in(answer))
     return {**answer, **identity(live)}

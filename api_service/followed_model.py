@@ -1,10 +1,12 @@
 """What one worker remembers of one model: states, quarantine, what drains, the last receipt.
 
-Values and their bookkeeping; opens nothing, decides nothing. Only the reload thread touches it.
+Values and their bookkeeping; opens nothing, decides nothing. Only who holds its lock touches it.
 """
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +15,7 @@ import structlog
 from api_service.draining import Draining
 from api_service.reload_policy import VersionKey
 from api_service.serving_slot import ServingSlot
+from api_service.signal_sweep import Stamp
 from shared.model_loader import LoadedModel
 from shared.model_version import NEXT_STATES, VersionState, transition
 from shared.signals import Receipt, ServingReport
@@ -20,6 +23,24 @@ from shared.signals import Receipt, ServingReport
 log = structlog.get_logger()
 
 _REMEMBERED = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How things stood when a version began to be opened."""
+
+    rss_bytes: int
+    n_failed: int
+    detect_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A warm version that waits for the other workers. `since_s` on the monotonic clock."""
+
+    loaded: LoadedModel
+    before: Before
+    since_s: float
 
 
 @dataclass(slots=True)
@@ -38,6 +59,10 @@ class FollowedModel:
     highest : (version, generation) of the highest generation followed so far.
     degraded : why what serves is not what is wanted; None when it is.
     error : what went wrong last; None once the wanted version serves.
+    prepared : what is warm and waits for the other workers.
+    settled : the signal's stamp at a look that found nothing to do.
+    last_used_s : when it was last asked, on the monotonic clock, about.
+    lock : held by whoever looks after it.
     not_before, pause_s : back-off on the monotonic clock after a failure that may pass.
     """
 
@@ -46,11 +71,15 @@ class FollowedModel:
     states: dict[VersionKey, VersionState] = field(default_factory=dict)
     quarantined: dict[VersionKey, str] = field(default_factory=dict)
     leaving: list[Leaving] = field(default_factory=list)
+    prepared: Prepared | None = None
     receipt: Receipt | None = None
     degraded: str | None = None
     error: str | None = None
     not_before: float = 0.0
     pause_s: float = 0.0
+    settled: Stamp | None = None
+    last_used_s: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -58,7 +87,7 @@ class FollowedModel:
 
     @property
     def serving(self) -> VersionKey | None:
-        live = self.slot.current()
+        live = self.slot.live
         return key_of(live) if live is not None else None
 
     def follow(self, wanted: VersionKey) -> None:
@@ -86,6 +115,10 @@ class FollowedModel:
                 if earlier[1] < key[1]:
                     del self.quarantined[earlier]
 
+    def forget(self, key: VersionKey) -> None:
+        """A warm version that something newer overtook: it never served, its life ends here."""
+        self.states.pop(key, None)
+
     def quarantine(self, key: VersionKey, reason: str) -> None:
         """Never to be tried again at this generation; the reason stays with it."""
         self.go(key, VersionState.QUARANTINED)
@@ -103,12 +136,12 @@ class FollowedModel:
         if reason is not None and reason != self.degraded:
             log.warning("model degraded", model=self.name, reason=reason)
         self.degraded = reason
-        if reason is not None and self.slot.current() is None:
+        if reason is not None and self.slot.live is None:
             self.slot.why_empty = reason
 
     def report(self) -> ServingReport:
         """This model's part of the worker's report."""
-        live, wanted = self.slot.current(), self.highest
+        live, wanted = self.slot.live, self.highest
         state = self.states.get(wanted, VersionState.PROMOTED) if wanted else VersionState.PROMOTED
         return ServingReport(
             state=state.value,
@@ -120,6 +153,7 @@ class FollowedModel:
             error=self.error,
             quarantined=named(self.quarantined),
             receipt=self.receipt,
+            prepared=self.prepared.loaded.generation if self.prepared else None,
         )
 
 

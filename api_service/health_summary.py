@@ -13,6 +13,9 @@ from api_service.serving_slot import ServingSlot
 from api_service.worker_reports import STALE_AFTER_S
 from shared.signals import TrainingReport, WorkerReport
 
+MOST_SHOWN = 100
+"""With more models than this, health tells only of those that are not well."""
+
 _TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget"})
 
 
@@ -32,11 +35,12 @@ class Known:
 
 def summarize(known: Known) -> dict[str, Any]:
     """The body of `GET /health`."""
-    entries = [model_entry(slot, known.workers, known.now) for slot in known.slots]
+    shown = _shown(known)
+    entries = [model_entry(slot, known.workers, known.now) for slot in shown]
     trainings = known.retrain.report.models if known.retrain.report else {}
     for entry in entries:
         entry["training"] = _training_line(trainings.get(entry["name"]))
-    problems = list(_problems(known, entries, trainings))
+    problems = list(_problems(known, shown, entries, trainings))
     is_ready = not_ready_reason(known.slots) is None
     status = ("degraded" if problems else "ok") if is_ready else "not_ready"
     return {
@@ -44,6 +48,8 @@ def summarize(known: Known) -> dict[str, Any]:
         "sentence": _sentence(problems, entries, known),
         "problems": problems,
         "models": entries,
+        "models_total": len(known.slots),
+        "models_idle": sum(slot.is_idle for slot in known.slots),
         "workers": {"expected": known.expected_workers, "running": len(known.workers)},
         "retrain": {
             "state": known.retrain.state,
@@ -58,20 +64,41 @@ def summarize(known: Known) -> dict[str, Any]:
 
 def not_ready_reason(slots: Sequence[ServingSlot]) -> str | None:
     """Why no request can be answered; None when at least one model serves."""
-    if any(slot.current() is not None for slot in slots):
+    if any(slot.live is not None or slot.is_idle for slot in slots):
         return None
     if not slots:
         return "no model is configured and none was ever published; add [models.NAME] to the file."
     return " ".join(f"{slot.name}: {slot.why_empty}" for slot in slots[:3])
 
 
+def _shown(known: Known) -> list[ServingSlot]:
+    """The slots that health tells of, in their order: all, or of many those that are not well."""
+    if len(known.slots) <= MOST_SHOWN:
+        return list(known.slots)
+    degraded = {
+        name
+        for report in known.workers
+        for name, line in report.models.items()
+        if line.degraded or line.error
+    }
+    unwell = [
+        slot
+        for slot in known.slots
+        if slot.name in degraded or (slot.live is None and not slot.is_idle)
+    ]
+    return unwell[:MOST_SHOWN]
+
+
 def _problems(
-    known: Known, entries: Sequence[dict[str, Any]], trainings: dict[str, TrainingReport]
+    known: Known,
+    shown: Sequence[ServingSlot],
+    entries: Sequence[dict[str, Any]],
+    trainings: dict[str, TrainingReport],
 ) -> Iterator[str]:
     """Sentences, the most pressing first."""
-    for slot, entry in zip(known.slots, entries, strict=True):
+    for slot, entry in zip(shown, entries, strict=True):
         name = slot.name
-        if slot.current() is None:
+        if slot.live is None and not slot.is_idle:
             training = trainings.get(name)
             yield f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
         elif entry["degraded"]:
@@ -137,8 +164,12 @@ def _sentence(problems: Sequence[str], entries: Sequence[dict[str, Any]], known:
         more = f" (and {len(problems) - 1} more, see problems)" if len(problems) > 1 else ""
         return problems[0] + more
     workers = f"{len(known.workers)} worker{'' if len(known.workers) == 1 else 's'}"
-    if len(entries) != 1:
-        return f"All is well: {len(entries)} models are served by {workers}."
+    if len(known.slots) != 1:
+        n_idle = sum(slot.is_idle for slot in known.slots)
+        idle = f", {n_idle} of them closed until somebody asks for them" if n_idle else ""
+        return f"All is well: {len(known.slots)} models are served by {workers}{idle}."
+    if known.slots[0].is_idle:
+        return f"All is well: {entries[0]['name']} is opened by {workers} on its first request."
     entry = entries[0]
     trained = in_words(seconds_since(entry["trained_at"], known.now))
     knows = f", its newest record is {entry['watermark_age']} old" if entry["watermark"] else ""

@@ -33,10 +33,7 @@ def read_object(request: Request, *, may_be_empty: bool = False) -> dict[str, An
         RequestInvalid: not JSON, or not an object; says at which line and column.
         RequestEntityTooLarge: more bytes than the application's limit.
     """
-    value = read_value(request, may_be_empty=may_be_empty)
-    if not isinstance(value, dict):
-        raise RequestInvalid("a JSON object", value, "body")
-    return value
+    return object_of(read_value(request, may_be_empty=may_be_empty))
 
 
 def read_value(request: Request, *, may_be_empty: bool = False) -> Any:
@@ -45,13 +42,43 @@ def read_value(request: Request, *, may_be_empty: bool = False) -> Any:
     Raises:
         As `read_object`.
     """
+    content = read_body(request)
+    if may_be_empty and not content.strip():
+        return {}
+    return value_of(content)
+
+
+def read_body(request: Request) -> bytes:
+    """The bytes of a request's body.
+
+    Raises:
+        RequestEntityTooLarge: more bytes than the application's limit.
+    """
     content = request.get_data(cache=False)
     limit = request.max_content_length
     if request.content_length is None and limit is not None and len(content) >= limit:
         # A body without a length is cut at the limit and would only look like broken JSON.
         raise RequestEntityTooLarge
-    if may_be_empty and not content.strip():
-        return {}
+    return content
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """The value, which must be an object.
+
+    Raises:
+        RequestInvalid: it is none.
+    """
+    if not isinstance(value, dict):
+        raise RequestInvalid("a JSON object", value, "body")
+    return value
+
+
+def value_of(content: bytes) -> Any:
+    """The JSON value that these bytes are.
+
+    Raises:
+        RequestInvalid: says at which line and column.
+    """
     if not content:
         raise RequestInvalid("a JSON object", "an empty body", "body")
     try:

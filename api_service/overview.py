@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from api_service.serving_slot import ServingSlot
-from shared.signals import Receipt, ServingReport, WorkerReport
+from shared.model_version import VersionState
+from shared.signals import Receipt, ReloadSignal, ServingReport, WorkerReport
 
 WAITING = "waiting"
 """State of a model that has no version yet; versions themselves have a VersionState."""
@@ -16,25 +17,36 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 
 def model_entry(
-    slot: ServingSlot, workers: Sequence[WorkerReport], now: datetime
+    slot: ServingSlot,
+    workers: Sequence[WorkerReport],
+    now: datetime,
+    signal: ReloadSignal | None = None,
 ) -> dict[str, Any]:
-    """One model as `GET /models` and `/health` show it."""
-    live = slot.current()
+    """One model as `GET /models` and `/health` show it.
+
+    Args:
+        signal: what is wanted of a model that is closed until somebody asks for it.
+    """
+    live = slot.live
     lines = [worker_line(report, slot.name) for report in workers if slot.name in report.models]
     mine = [report.models[slot.name] for report in workers if slot.name in report.models]
     watermark = live.manifest.watermark.newest_record_at if live else None
     newest = max(mine, key=lambda report: report.generation, default=None)
     if live is not None:
         state = "serving"
+    elif slot.is_idle:
+        state = VersionState.PROMOTED.value
     else:
         state = newest.state if newest is not None and newest.wanted else WAITING
     age_s = seconds_since(watermark, now)
+    closed = signal if live is None and slot.is_idle else None
     return {
         "name": slot.name,
-        "version": live.version if live else None,
-        "generation": live.generation if live else None,
+        "version": live.version if live else closed.version if closed else None,
+        "generation": live.generation if live else closed.generation if closed else None,
         "state": state,
-        "wanted": newest.wanted if newest else None,
+        "loaded": live is not None,
+        "wanted": newest.wanted if newest else closed.version if closed else None,
         "trained_at": live.manifest.trained_at if live else None,
         "watermark": watermark,
         "watermark_age_s": age_s,
@@ -49,12 +61,14 @@ def model_entry(
 def worker_line(report: WorkerReport, model: str) -> dict[str, Any]:
     """What one worker serves of one model."""
     serving = report.models[model]
+    waiting = {} if serving.prepared is None else {"prepared": serving.prepared}
     return {
         "pid": report.pid,
         "version": serving.version,
         "generation": serving.serving_generation,
         # A worker that serves something else than it wants tells how far it is with the wish.
         "state": _worker_state(serving),
+        **waiting,
     }
 
 

@@ -74,7 +74,10 @@ def register_problems(app: Flask, max_request_bytes: int) -> None:
 
 
 def problem(kind: str, title: str, status: int, detail: str, **more: Any) -> Response:
-    """One problem document (RFC 9457)."""
+    """One problem document (RFC 9457); below /v2 the error object of that protocol."""
+    if request.path == "/v2" or request.path.startswith("/v2/"):
+        content = msgspec.json.encode({"error": detail})
+        return Response(content + b"\n", status, mimetype="application/json")
     content = msgspec.json.encode(
         {
             "type": f"urn:hotfit:problem:{kind}",

@@ -10,9 +10,6 @@ import os
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,23 +17,31 @@ from typing import Any
 import structlog
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from granian.server.mp import MPServer
+from granian.server.mp import MPServer, WorkerProcess
 
+from api_service import farewell
 from api_service.address import Address
+from api_service.handed_over import HandedOverSocket
+from api_service.metrics_past import keep_past
+from api_service.service_manager import keep_informed
 from api_service.serving_config import ServingConfig
 from api_service.spawn import build_application
+from api_service.switch_board import SwitchBoard
+from api_service.switch_coordinator import SwitchCoordinator
+from api_service.worker_ending import end_worker
 from api_service.worker_reports import live_reports
 from shared.daemon import notify
 from shared.errors import FixConfiguration, PortTaken
 from shared.keys import KEY_VARIABLE, ApiKeys
+from shared.metrics import metrics_dir
 from shared.settings import Settings
 
 log = structlog.get_logger()
 
 # Below the ten seconds that stop.sh waits before it kills.
 WORKERS_KILL_TIMEOUT_S = 8
-# One computes, the others may wait for slow bodies: see turnstile.py.
-READING_THREADS = 4
+# One computes, the others may wait for slow bodies: see lane.py. Started when they are needed.
+READING_THREADS = 32
 _LOOK_AGAIN_S = 1.0
 _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -65,8 +70,52 @@ class PatientServer(MPServer):
     on every event, and replaces the dead with a growing pause.
     """
 
+    handed_over: HandedOverSocket | None = None
+    """Listen on this instead of the address."""
+
+    switches: SwitchCoordinator | None = None
+    """Lets all workers switch at one instant; None when there is only one."""
+
     _pauses: dict[int, float]
     _not_before: dict[int, float]
+
+    def _init_shared_socket(self) -> None:
+        if self.handed_over is None:
+            super()._init_shared_socket()  # type: ignore[no-untyped-call]
+            return
+        listener: Any = self.handed_over
+        self._ssp, self._shd, self._sso = None, listener, None
+
+    def _spawn_worker(  # type: ignore[override]  # theirs differs from its own base class
+        self, idx: int, target: Any, callback_loader: Any
+    ) -> WorkerProcess:
+        spawn = super()._spawn_worker
+        if self.switches is None:
+            return spawn(idx, target, callback_loader)
+        line, connect = self.switches.line()
+        worker: Any = spawn(idx, target, partial(callback_loader, line=line))
+        start = worker.start
+
+        def start_and_listen() -> None:
+            start()
+            connect(partial(end_worker, worker.inner, WORKERS_KILL_TIMEOUT_S))
+
+        worker.start = start_and_listen
+        return worker  # type: ignore[no-any-return]
+
+    def _stop_workers(self) -> None:
+        if self.handed_over is not None:
+            farewell.say(self.worker_ages())
+        super()._stop_workers()  # type: ignore[no-untyped-call]
+
+    def worker_ages(self) -> dict[int, float]:
+        """pid of each worker that lives -> seconds since it was started. Any thread may call."""
+        now = time.monotonic()
+        return {
+            worker.inner.pid: now - worker.birth
+            for worker in list(self.wrks)
+            if worker.inner.pid is not None and worker.inner.is_alive()
+        }
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         self._pauses, self._not_before = {}, {}
@@ -139,8 +188,12 @@ def wait_for_port(address: Address, reports_dir: Path) -> None:
             return
 
 
-def serve(config: ServingConfig) -> None:
-    """Serve until TERM or INT; returns when every request in flight is answered."""
+def serve(config: ServingConfig, handed_over: HandedOverSocket | None = None) -> None:
+    """Serve until TERM or INT; returns when every request in flight is answered.
+
+    Args:
+        handed_over: the socket to listen on, when systemd holds it.
+    """
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
     # A forked worker would inherit our lock, our threads and half a logging setup.
@@ -158,11 +211,22 @@ def serve(config: ServingConfig) -> None:
         log_level=LogLevels.warning,
         log_dictconfig=GRANIAN_LOGGING,
     )
+    server.handed_over = handed_over
+    if config.workers > 1:
+        server.switches = SwitchCoordinator(SwitchBoard(), config.switch_timeout_s)
+        server.switches.start()
     server.on_shutdown(partial(notify, "STOPPING=1"))
     threading.Thread(
-        target=tell_when_healthy,
-        args=(config, lambda: server.interrupt_signal),
+        target=keep_informed,
+        args=(config, server.worker_ages, lambda: bool(server.interrupt_signal)),
         name="readiness",
+        daemon=True,
+    ).start()
+    stopped = threading.Event()
+    threading.Thread(
+        target=keep_past,
+        args=(metrics_dir(config.reports_dir), stopped),
+        name="metrics",
         daemon=True,
     ).start()
     try:
@@ -170,27 +234,6 @@ def serve(config: ServingConfig) -> None:
     except SystemExit:
         if not server.interrupt_signal:
             raise
+    finally:
+        stopped.set()
     log.info("stopped")
-
-
-def tell_when_healthy(config: ServingConfig, is_stopping: Callable[[], bool]) -> None:
-    """Log and tell the service manager when the first answer comes, then keep its watchdog fed."""
-    while not _answers(config.address.url):
-        if is_stopping():
-            return
-        time.sleep(0.05)
-    log.info("serving", url=config.address.url, workers=config.workers)
-    notify(f"READY=1\nSTATUS=serving at {config.address.url}")
-    interval_s = int(os.environ.get("WATCHDOG_USEC", "0")) / 2e6
-    while interval_s and not is_stopping():
-        if _answers(config.address.url):
-            notify("WATCHDOG=1")
-        time.sleep(interval_s)
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/livez", timeout=5) as answer:  # noqa: S310 - ours
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

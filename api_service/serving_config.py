@@ -37,6 +37,9 @@ class ServingConfig:
     drain_timeout_s: float
     max_request_bytes: int
     log_format: Literal["auto", "text", "json"]
+    switch_timeout_s: float = 30.0
+    preload: int = 100
+    memory_budget_mb: int = 0
     feed: FeedConfig = field(default_factory=FeedConfig)
 
     @classmethod
@@ -56,6 +59,9 @@ class ServingConfig:
             allowed_hosts=tuple(settings.api.allowed_hosts),
             reconcile_interval_s=settings.api.reconcile_interval_s,
             drain_timeout_s=settings.api.drain_timeout_s,
+            switch_timeout_s=settings.api.switch_timeout_s,
+            preload=settings.api.preload,
+            memory_budget_mb=settings.api.memory_budget_mb,
             max_request_bytes=settings.api.max_request_bytes,
             log_format=settings.log_format,
             feed=FeedConfig.of(settings),

@@ -2,55 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from shared.errors import NotFound, NotReady
 from shared.model_loader import LoadedModel
 
 _NAMED_IN_ERRORS = 20
+_NO_CELLS = memoryview(bytes(8)).cast("Q")
+
+
+def _nothing(_slot: ServingSlot) -> None:
+    """Where no model is opened on demand."""
 
 
 class ServingSlot:
     """The place of one model.
 
-    Any thread may call `current` and `require`; only the reload thread calls `swap`. Both are
-    one attribute access, so a reader sees the old model or the new one and never waits.
+    Any thread may call `current` and `require`; only the reload thread calls the others. A reader
+    sees the old model or the new one and never waits: it costs one attribute, and one number in
+    shared memory while a warm version waits for the other workers.
     """
 
-    __slots__ = ("_live", "n_failed", "name", "why_empty")
+    __slots__ = (
+        "_cells",
+        "_coming",
+        "_index",
+        "_live",
+        "_open",
+        "is_idle",
+        "is_used",
+        "n_failed",
+        "name",
+        "why_empty",
+    )
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, open_it: Callable[[ServingSlot], None] = _nothing) -> None:
         self.name = name
+        self._open = open_it
+        # Closed for now: the first request opens it.
+        self.is_idle = False
+        # Since somebody last looked; any thread sets it, the reload thread takes it back.
+        self.is_used = False
         self._live: LoadedModel | None = None
+        self._coming: LoadedModel | None = None
+        self._cells: memoryview = _NO_CELLS
+        self._index = 0
         self.why_empty = "it has not been looked at yet."
         # Requests answered 5xx; only the request thread adds, the reload thread reads.
         self.n_failed = 0
 
     def current(self) -> LoadedModel | None:
         """The model that serves now. Take it once per request and use only that object."""
+        self.is_used = True
+        coming = self._coming
+        if coming is not None and self._cells[self._index] == coming.generation:
+            return coming
+        return self._live
+
+    @property
+    def live(self) -> LoadedModel | None:
+        """As `current`, for those who only look: does not count as use."""
+        coming = self._coming
+        if coming is not None and self._cells[self._index] == coming.generation:
+            return coming
         return self._live
 
     def require(self) -> LoadedModel:
-        """The model that serves now.
+        """The model that serves now; one that is closed for now is opened first.
 
         Raises:
             NotReady: none does; says why.
         """
-        live = self._live
+        live = self.current()
+        if live is None and self.is_idle:
+            self._open(self)
+            live = self.current()
         if live is None:
             raise NotReady(f"model {self.name} serves no version: {self.why_empty}")
         return live
 
+    def arm(self, coming: LoadedModel, cells: memoryview, index: int) -> None:
+        """Let a warmed model serve from the moment its generation is in the cell."""
+        self._cells, self._index = cells, index
+        self._coming = coming  # last: a reader that sees it needs the cell
+
+    def disarm(self) -> None:
+        """Forget what `arm` put there. Only once it can no longer be switched to."""
+        self._coming = None
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether the armed model serves by now."""
+        coming = self._coming
+        return coming is not None and self.live is coming
+
+    def close(self) -> LoadedModel | None:
+        """Serve nothing until somebody asks; what was there."""
+        old, self._live = self._live, None
+        self.is_idle = True
+        return old
+
     def swap(self, new: LoadedModel) -> LoadedModel | None:
         """Put a warmed model in and return the one that was there."""
         old, self._live = self._live, new
+        self.is_idle = False
+        self._coming = None  # after: a reader finds the new one in one place or the other
         return old
 
 
 class ServingTable:
-    """The slots by model name. Any thread reads; only the reload thread adds."""
+    """The slots by model name. Any thread reads; only the reload thread adds.
 
-    def __init__(self) -> None:
+    Args:
+        open_it: opens the model of an idle slot and returns when it serves or cannot.
+    """
+
+    def __init__(self, open_it: Callable[[ServingSlot], None] = _nothing) -> None:
+        self._open_it = open_it
         self._slots: dict[str, ServingSlot] = {}
 
     def __iter__(self) -> Iterator[ServingSlot]:
@@ -61,10 +129,15 @@ class ServingTable:
 
     def add(self, name: str) -> ServingSlot:
         """The slot of a model, made when it is new."""
-        if name not in self._slots:
-            # A new dictionary, so that a reader iterating the old one is not disturbed.
-            self._slots = dict(sorted({**self._slots, name: ServingSlot(name)}.items()))
+        self.add_all([name])
         return self._slots[name]
+
+    def add_all(self, names: Iterable[str]) -> None:
+        """Make the slots that are new."""
+        new = {name: ServingSlot(name, self._open_it) for name in names if name not in self._slots}
+        if new:
+            # A new dictionary, so that a reader iterating the old one is not disturbed.
+            self._slots = dict(sorted({**self._slots, **new}.items()))
 
     def slot(self, name: str) -> ServingSlot:
         """The slot of a model.

@@ -6,6 +6,7 @@ truth. It knows when it has gone deaf, says so, and starts again.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path, PurePath
 
@@ -25,9 +26,13 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from shared.model_store import BELL_NAME
 from shared.signals import SIGNAL_NAME, WatcherReport
 
 log = structlog.get_logger()
+
+_TOLD_BY = frozenset({SIGNAL_NAME, BELL_NAME})
+_MANY_DIRECTORIES = 1000
 
 # Our own reading of the signal (opened, closed without writing) must not wake us again.
 _EVENTS: list[type[FileSystemEvent]] = [
@@ -59,9 +64,8 @@ class SignalWatcher(FileSystemEventHandler):
     def dispatch(self, event: FileSystemEvent) -> None:
         """One directory event. An exception here would silently end watchdog's thread."""
         try:
-            if event.is_directory or SIGNAL_NAME in (
-                PurePath(str(event.src_path)).name,
-                PurePath(str(event.dest_path)).name,
+            if event.is_directory or not _TOLD_BY.isdisjoint(
+                (PurePath(str(event.src_path)).name, PurePath(str(event.dest_path)).name)
             ):
                 self._wake.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live
@@ -119,7 +123,14 @@ class SignalWatcher(FileSystemEventHandler):
     def _start(self) -> None:
         watched = (self._directory.stat().st_dev, self._directory.stat().st_ino)
         observer = Observer()
-        observer.schedule(self, str(self._directory), recursive=True, event_filter=_EVENTS)
+        observer.schedule(
+            self,
+            str(self._directory),
+            # Every directory costs a watch, of which the system has only so many, and time at the
+            # start. With many, the one file that every promotion writes must do.
+            recursive=not _has_many(self._directory),
+            event_filter=_EVENTS,
+        )
         observer.start()
         self._observer, self._watched = observer, watched
 
@@ -140,6 +151,17 @@ class SignalWatcher(FileSystemEventHandler):
             log.warning("watcher restarted", reason=restarted_because)
         elif changed:
             log.info("watching for new versions", directory=str(self._directory))
+
+
+def _has_many(directory: Path) -> bool:
+    """Whether there are more than a few hundred models, by their directories."""
+    n = 0
+    for path in directory.iterdir():
+        if path.is_dir():
+            n += sum(1 for _ in os.scandir(path))
+        if n > _MANY_DIRECTORIES:
+            return True
+    return False
 
 
 def _reason(error: Exception, directory: Path) -> str:

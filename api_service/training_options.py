@@ -24,6 +24,8 @@ def read_options(body: Mapping[str, Any]) -> tuple[dict[str, Any], float, str]:
     only_fields(body, "days", "parameters", "incremental", "force", "wait", "reason")
     options: dict[str, Any] = {}
     if (days := body.get("days")) is not None:
+        if isinstance(days, float) and days.is_integer():  # to JSON 7.0 is a whole number
+            days = int(days)
         if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MOST_DAYS:
             raise RequestInvalid(f"a whole number from 1 to {MOST_DAYS}", days, "days")
         options["days"] = days

@@ -1,25 +1,23 @@
-"""One request runs at a time in a worker, but nobody waits for a slow client's body.
+"""What lets others through while a request waits: in its environment, and around its body.
 
-Several threads that run Python at once fight over the interpreter lock and make the slowest
-answers many times slower; a single thread would stand still while one client sends its body
-slowly, or has vanished in the middle of it. So there are a few threads and one turnstile: a
-request holds it while it computes and lets go of it while it reads. First come, first served.
-Knows WSGI, no route.
+The worker's own lock is a lane (see lane.py). `Turnstile` does the same for any other WSGI
+server, with a lock: a request holds it while it computes and lets go of it while it reads. First
+come, first served; more switches between threads. Knows WSGI, no route.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-_OWN_LOCK = "hotfit.turnstile"
+_PASSAGE = "hotfit.passage"
 
 
 class FairLock:
@@ -47,6 +45,14 @@ class FairLock:
             else:
                 self._is_taken = False
 
+    def read(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        """Read from a client while others go through."""
+        self.release()
+        try:
+            return call(*arguments)
+        finally:
+            self.acquire()
+
     def __enter__(self) -> None:
         self.acquire()
 
@@ -71,17 +77,30 @@ LET_OTHERS_THROUGH = "hotfit.others_pass"
 """Environ key of a context manager: while it is held, other requests go through."""
 
 
+class Passage(Protocol):
+    """What one request at a time holds: a FairLock, or a lane."""
+
+    def acquire(self) -> None: ...
+    def release(self) -> None: ...
+    def read(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any: ...
+
+
+def opens_for_others(passage: Passage) -> dict[str, Any]:
+    """What the environment of every request has, so that it can let others through."""
+    return {LET_OTHERS_THROUGH: _Open(passage), _PASSAGE: passage}
+
+
 class Turnstile:
     """WSGI middleware; outermost, so that everything inside may count on running alone."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
         self._lock = FairLock()
+        self._always = opens_for_others(self._lock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ[LET_OTHERS_THROUGH] = _Open(self._lock)
-        environ["wsgi.input"] = _OpenWhileReading(environ["wsgi.input"], self._lock)
-        environ[_OWN_LOCK] = self._lock
+        environ.update(self._always)
+        environ["wsgi.input"] = OpenWhileReading(environ["wsgi.input"], self._lock)
         with self._lock:
             return self._application(environ, start_response)
 
@@ -89,25 +108,22 @@ class Turnstile:
 @contextmanager
 def opened(environ: WSGIEnvironment) -> Iterator[None]:
     """Let others through while this request waits for the disk; it must not compute in here."""
-    lock: FairLock | None = environ.get(_OWN_LOCK)
-    if lock is None:  # not behind a turnstile: a test, or another server
+    passage: Passage | None = environ.get(_PASSAGE)
+    if passage is None:  # nothing to hold: a test, or another server
         yield
         return
-    lock.release()
-    try:
+    with _Open(passage):
         yield
-    finally:
-        lock.acquire()
 
 
 class _Open:
-    """The turnstile is open to others inside the block."""
+    """Others go through inside the block. Holds nothing, so that one serves every request."""
 
-    def __init__(self, lock: FairLock) -> None:
-        self._lock = lock
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
 
     def __enter__(self) -> None:
-        self._lock.release()
+        self._passage.release()
 
     def __exit__(
         self,
@@ -115,28 +131,26 @@ class _Open:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._lock.acquire()
+        self._passage.acquire()
 
 
-class _OpenWhileReading:
-    """A request's body; the turnstile is open to others while it is read."""
+class OpenWhileReading:
+    """A request's body; others go through while it is read."""
 
-    def __init__(self, body: Any, lock: FairLock) -> None:
+    __slots__ = ("_body", "_passage")
+
+    def __init__(self, body: Any, passage: Passage) -> None:
         self._body = body
-        self._others_pass = _Open(lock)
+        self._passage = passage
 
     def read(self, *size: int) -> Any:
-        return self._while_open(self._body.read, size)
+        return self._passage.read(self._body.read, size)
 
     def readline(self, *size: int) -> Any:
-        return self._while_open(self._body.readline, size)
+        return self._passage.read(self._body.readline, size)
 
     def readlines(self, *hint: int) -> Any:
-        return self._while_open(self._body.readlines, hint)
+        return self._passage.read(self._body.readlines, hint)
 
     def __iter__(self) -> Any:
         return iter(self.readlines())
-
-    def _while_open(self, call: Any, arguments: tuple[int, ...]) -> Any:
-        with self._others_pass:
-            return call(*arguments)

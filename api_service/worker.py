@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -24,16 +25,22 @@ from api_service.app import create_app
 from api_service.context import Context
 from api_service.dead_peers import notice_dead_peers
 from api_service.deadly_versions import deadly_versions, last_words
+from api_service.farewell import Farewell
+from api_service.memory_budget import budget_bytes
+from api_service.metrics_keeper import MetricsKeeper
+from api_service.on_demand import OnDemand
 from api_service.reload_manager import ReloadManager
 from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
-from api_service.turnstile import Turnstile
+from api_service.switch_line import SwitchLine
 from api_service.worker_reports import HEARTBEAT_S, OwnReport, remove_stale
-from shared.daemon import run_every, start_logging, utc_now, watch_parent
+from shared.daemon import start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey
+from shared.metrics import metrics_dir
 from shared.model_store import ModelStore
-from shared.signals import WatcherReport
+from shared.model_version import VersionState
+from shared.signals import ServingReport, WatcherReport
 from shared.workloads import PER_ENTITY
 
 if TYPE_CHECKING:
@@ -44,34 +51,54 @@ log = structlog.get_logger()
 _DRAIN_LOOK_S = 0.02
 _STUCK_AFTER_LOOKS = 20
 _LAST_MOMENT_S = 10.0
+_FEW_MODELS = 50
+_REPORT_PAUSE_S = 0.25
 
 
 class Worker:
     """The parts of one serving process and the threads that keep them moving."""
 
-    def __init__(self, config: ServingConfig) -> None:
+    def __init__(self, config: ServingConfig, line: SwitchLine | None = None) -> None:
         self._config = config
+        self._line = line
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._reporting = threading.Lock()
+        self._is_report_due = threading.Event()
+        self._told_loading: frozenset[str] = frozenset()
         self._threads: list[threading.Thread] = []
         self._looked_at = time.monotonic()
-        self.table = ServingTable()
+        self.on_demand = OnDemand(lambda name, now: self.manager.open_cold(name, now))
+        self.table = ServingTable(self.on_demand.open)
         self.store = ModelStore(config.models_dir)
         self.ring = KeyRing(config.keys_dir)
         self.watcher = SignalWatcher(config.models_dir, self._wake)
         self.own_report = OwnReport(config.reports_dir)
+        # A model per entity has no version of its own; entities are known by their versions.
+        configured = [name for name, kind in config.workloads.items() if kind not in PER_ENTITY]
+        self.metrics = MetricsKeeper(
+            metrics_dir(config.reports_dir),
+            self.table,
+            self._watcher_report,
+            configured=configured,
+        )
         self.manager = ReloadManager(
             self.store,
             self.table,
             partial(VerifyKey.read, config.public_key_path),
             drain_timeout_s=config.drain_timeout_s,
-            # A model per entity has no version of its own; entities are known by their versions.
-            configured=[name for name, kind in config.workloads.items() if kind not in PER_ENTITY],
-            on_change=self.write_report,
+            configured=configured,
+            on_change=self._on_change,
+            line=line,
+            switch_timeout_s=config.switch_timeout_s,
+            preload=config.preload,
+            budget_bytes=budget_bytes(config.memory_budget_mb, config.workers),
         )
 
     def start(self) -> None:
         """Cold start in this thread, then keep going in threads of our own."""
+        if self._line is not None:
+            self._line.start(self._wake.set)
         with contextlib.suppress(OSError):
             # So that the first version ever is noticed by an event and not by the timer.
             self._config.models_dir.mkdir(parents=True, exist_ok=True)
@@ -82,6 +109,8 @@ class Worker:
             remove_stale(self._config.reports_dir, keep=words)
         self._look()
         self.write_report()
+        self._threads.append(self.metrics.start(self._stop))
+        self._wake.set()  # what others serve may not be what is wanted: look again when listening
         for name, body in (("reload", self._reload_loop), ("heartbeat", self._heartbeat)):
             thread = threading.Thread(target=body, name=name, daemon=True)
             thread.start()
@@ -91,17 +120,42 @@ class Worker:
         """End the threads and take our report away."""
         self._stop.set()
         self._wake.set()
+        self._is_report_due.set()
+        self.on_demand.stop()
         for thread in self._threads:
             thread.join(timeout=2)
         self.watcher.stop()
+        self.metrics.end()
         self.own_report.remove()
 
     def application(self) -> WSGIApplication:
-        return Turnstile(create_app(Context(self._config, self.table, self.store, self.ring)))
+        context = Context(
+            self._config,
+            self.table,
+            self.store,
+            self.ring,
+            recorder=self.metrics.recorder,
+            flush_metrics=self.metrics.flush,
+        )
+        return create_app(context)
 
     def write_report(self) -> None:
         """Tell the others what this worker serves."""
-        self.own_report.write(utc_now(), self._watcher_report(), self.manager.reports)
+        with self._reporting:
+            reports, n_idle = self.manager.reports, self.manager.n_idle
+            self._told_loading = _loading(reports)
+            self.metrics.look_at(reports)
+            watcher, is_hasty = self._watcher_report(), len(reports) > _FEW_MODELS
+            self.own_report.write(utc_now(), watcher, reports, n_idle, is_hasty=is_hasty)
+
+    def _on_change(self) -> None:
+        """Write at once, or soon where there are so many models that it would add up."""
+        reports = self.manager.reports
+        # What is about to be opened must be on disk before: it may kill this process.
+        if len(reports) <= _FEW_MODELS or not _loading(reports) <= self._told_loading:
+            self.write_report()
+        else:
+            self._is_report_due.set()
 
     # -- threads -----------------------------------------------------------------------------------
 
@@ -135,7 +189,11 @@ class Worker:
                 log.exception("reload loop failed, going on")
 
     def _heartbeat(self) -> None:
-        run_every(HEARTBEAT_S, lambda _now: self.write_report(), self._stop)
+        while not self._stop.is_set():
+            self.write_report()
+            self._stop.wait(_REPORT_PAUSE_S)
+            self._is_report_due.wait(HEARTBEAT_S)
+            self._is_report_due.clear()
 
     def _watcher_report(self) -> WatcherReport:
         silent_s = time.monotonic() - self._looked_at
@@ -143,20 +201,32 @@ class Worker:
         if self.manager.busy_with is None and silent_s > limit_s:
             return WatcherReport(
                 is_well=False,
+                is_stuck=True,
                 sentence=f"the reload loop has not looked for {silent_s:.0f} s; restart the API.",
             )
         return self.watcher.report
 
 
-def start_worker(config: ServingConfig) -> WSGIApplication:
-    """Make this process a worker and return its application."""
+def start_worker(config: ServingConfig, line: SwitchLine | None = None) -> WSGIApplication:
+    """Make this process a worker and return its application.
+
+    Args:
+        line: to the main process, when there are other workers.
+    """
     start_logging(config.log_format, "api_service")
     watch_parent(_end_this_process)
-    worker = Worker(config)
+    worker = Worker(config, line)
     worker.start()
     atexit.register(worker.stop)
     notice_dead_peers(config.address.port)
-    return worker.application()
+    application = Farewell(worker.application(), config.address.port)
+    application.listen()
+    return application
+
+
+def _loading(reports: Mapping[str, ServingReport]) -> frozenset[str]:
+    loading = VersionState.LOADING.value
+    return frozenset(name for name, report in reports.items() if report.state == loading)
 
 
 def _end_this_process() -> None:

@@ -29,7 +29,7 @@ from shared.manifest import Manifest, verify
 from shared.model_loader import load_estimator
 from shared.model_store import ModelStore
 from shared.workloads import open_workload
-from shared.workloads.base import TrainingSet, Workload, check_features
+from shared.workloads.base import TrainingSet, Workload
 
 __all__ = ["Contest", "hold_contest", "metrics_of", "open_estimator"]
 
@@ -81,7 +81,12 @@ def hold_contest(
         version=spec.version,
         history_days=history_days,
         target_varies=varies(holdout.target),
-        offered=Contract(spec.version, spec.workload, tuple(workload.features), library_versions()),
+        offered=Contract(
+            spec.version,
+            spec.workload,
+            workload.features_of(train),
+            library_versions(workload),
+        ),
         served=_served(champion),
     )
     return Contest(evaluation, holdout)
@@ -94,7 +99,7 @@ def open_estimator(spec: JobSpec, workload: Workload, version: str) -> tuple[Any
         VersionUnusable: they were not, or the present libraries cannot open it.
     """
     manifest = _verified(spec, version)
-    check_features(workload.features, manifest.features)
+    workload.check_contract(manifest.features)
     return _load(spec, version), manifest
 
 
@@ -121,7 +126,7 @@ def _open(spec: JobSpec, workload: Workload, version: str) -> _Opened:
     manifest = None
     try:
         manifest = _verified(spec, version)
-        check_features(workload.features, manifest.features)
+        workload.check_contract(manifest.features)
         return _Opened(version, _load(spec, version), manifest)
     except VersionUnusable as error:
         return _Opened(version, None, manifest, str(error))
@@ -166,7 +171,7 @@ def _served(champion: _Opened | None) -> Contract | None:
     manifest = champion.manifest
     try:
         own = open_workload(manifest.workload, manifest.parameters)
-        check_features(own.features, manifest.features)
+        own.check_contract(manifest.features)
     except (FixConfiguration, VersionUnusable):
         return None
     return Contract(

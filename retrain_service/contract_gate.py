@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from retrain_service.evaluation import Contract
 from retrain_service.gate_result import GateResult
 from shared.errors import ContractMismatch
 from shared.settings import GateSettings
-from shared.workloads.base import check_features
+from shared.workloads.base import FeatureSpec, check_features
 
 GATE = "contract"
+_WIDER: Mapping[str, tuple[str, ...]] = {"bool": ("int64", "float64"), "int64": ("float64",)}
 
 
 def judge_contract(
@@ -41,7 +44,7 @@ def _changes(offered: Contract, served: Contract) -> list[str]:
     if offered.workload != served.workload:
         changes.append(f"workload was {served.workload}, is {offered.workload}")
     try:
-        check_features(served.features, offered.features)
+        check_features(_widened(served.features, offered.features), offered.features)
     except ContractMismatch as error:
         return [*changes, str(error)]
     return [
@@ -52,6 +55,20 @@ def _changes(offered: Contract, served: Contract) -> list[str]:
             if old.unit != new.unit
         ),
     ]
+
+
+def _widened(
+    served: Sequence[FeatureSpec], offered: Sequence[FeatureSpec]
+) -> tuple[FeatureSpec, ...]:
+    """What is served, with each type that the offered one takes in whole as the offered one:
+    whoever sends whole numbers may go on where any number is taken."""
+    now = {spec.name: spec.dtype for spec in offered}
+    return tuple(
+        msgspec.structs.replace(spec, dtype=now[spec.name])
+        if now.get(spec.name) in _WIDER.get(spec.dtype, ())
+        else spec
+        for spec in served
+    )
 
 
 def _generations(offered: Mapping[str, str], served: Mapping[str, str]) -> list[str]:

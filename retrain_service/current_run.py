@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.snapshot import SnapshotInfo
-from retrain_service.trainer import library_versions
+from retrain_service.trainer import libraries_for
 from retrain_service.training_job import JobResult, JobSpec, TrainingJob
 from shared.run_log import Run
 
@@ -39,7 +39,7 @@ def spec_details(spec: JobSpec) -> dict[str, Any]:
         "workload": spec.workload,
         "parameters": spec.parameters,
         "seed": spec.seed,
-        "libraries": library_versions(),
+        "libraries": libraries_for(spec.workload, spec.parameters),
         "inputs_digest": spec.inputs_digest,
     }
 

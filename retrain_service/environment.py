@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from retrain_service.trainer import library_versions
 from shared.errors import NotFound, VersionUnusable
 from shared.model_store import ModelStore
+from shared.workloads.base import Workload
 
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 
@@ -18,8 +19,9 @@ LOOK_AGAIN_AFTER = timedelta(minutes=1)
 class Environment:
     """Of one model. Only the loop's thread calls it."""
 
-    def __init__(self, model: str, store: ModelStore) -> None:
+    def __init__(self, model: str, store: ModelStore, workload: Workload | None = None) -> None:
         self._model = model
+        self._workload = workload
         self._store = store
         self._installed: Mapping[str, str] = {}
         self._looked_at: datetime | None = None
@@ -28,7 +30,7 @@ class Environment:
     def installed(self, now: datetime) -> Mapping[str, str]:
         """What the next training process will find: an upgrade needs no restart to be seen."""
         if self._looked_at is None or abs(now - self._looked_at) >= LOOK_AGAIN_AFTER:
-            self._installed, self._looked_at = library_versions(), now
+            self._installed, self._looked_at = library_versions(self._workload), now
         return self._installed
 
     def of_version(self, version: str | None) -> Mapping[str, str] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrain_service.fingerprint import inputs_digest
 from retrain_service.snapshot import SnapshotInfo
-from retrain_service.trainer import library_versions
+from retrain_service.trainer import libraries_for
 from retrain_service.training_job import SNAPSHOT_NAME, JobSpec
 from shared.keys import PUBLIC_KEY_NAME
 from shared.run_log import Run
@@ -70,7 +70,7 @@ def build_spec(
                 "incremental": is_incremental,
                 "gate": gate,
             },
-            libraries=library_versions(),
+            libraries=libraries_for(model.workload, parameters),
         ),
         memory_limit_mb=training.memory_limit_mb,
         threads=training.threads or _fair_threads(settings.retrain.max_parallel_runs),

@@ -27,6 +27,7 @@ from shared.model_store import ModelStore
 from shared.run_log import RunLog
 from shared.settings import Settings, TriggerSettings
 from shared.signals import ReloadSignal, Request, SourceReport, TrainingReport
+from shared.workloads import open_workload
 
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
 """(entity, path, now) -> the snapshot of that entity's rows, made on the reader's thread."""
@@ -57,7 +58,9 @@ class ModelTraining:
         self._slots = slots
         self._freeze = freeze
         self._decide = decide
-        self._environment = Environment(name, store)
+        configured = settings.models[model_name]
+        workload = open_workload(configured.workload, configured.parameters)
+        self._environment = Environment(name, store, workload)
         self._champion = Champion(name, store, key.verify_key)
         self.runs = RunSupervisor(name, settings, store, run_log, key)
         self._counted = EntityCount()

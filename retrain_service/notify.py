@@ -99,11 +99,18 @@ class Notifier:
         self._held_back: dict[tuple[NoticeKind, str, str], int] = {}
         self._counting = threading.Lock()
         self._n_dropped = 0
+        self._counts = {"sent": 0, "failed": 0, "dropped": 0}
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         if self._addresses:
             self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
             self._thread.start()
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Messages since the start that were sent everywhere, failed somewhere, were dropped."""
+        with self._counting:
+            return dict(self._counts)
 
     def tell(self, event: Event) -> None:
         """Queue the event when it is of a kind that is told of and not just told."""
@@ -147,9 +154,14 @@ class Notifier:
             if same not in self._held_back:
                 del self._told[same]
 
+    def _count(self, outcome: str) -> None:
+        with self._counting:
+            self._counts[outcome] += 1
+
     def _drop(self, n: int, why: str) -> None:
         with self._counting:
             self._n_dropped += n
+            self._counts["dropped"] += n
         log.warning("notice_dropped", sentence=f"{n} messages to people were dropped: {why}.")
 
     # -- the thread ------------------------------------------------------------------------------
@@ -174,10 +186,12 @@ class Notifier:
         for pause_s in (*self._pauses_s, None):
             left = [address for address in left if not address.send(notice.title, body)]
             if not left:
+                self._count("sent")
                 return
             if pause_s is None or self._closing.wait(pause_s):
                 break
         where = ", ".join(address.shown for address in left)
+        self._count("failed")
         reasons = "; ".join(sorted({address.reason for address in left if address.reason}))
         log.warning(
             "notice_failed",

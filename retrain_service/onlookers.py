@@ -5,14 +5,16 @@ The loop calls `look` once a tick. Whatever goes wrong here is logged and never 
 
 from __future__ import annotations
 
+import contextlib
 from datetime import datetime, timedelta
 
 import structlog
 
 from retrain_service import mlflow_sink, mongodb_mirror, retention
+from retrain_service.metrics_book import MetricsBook
 from retrain_service.notify import Notifier
 from retrain_service.worker_watch import WorkerWatch
-from shared.errors import HotfitError
+from shared.errors import HotfitError, StorageUnavailable
 from shared.run_log import RunLog
 from shared.settings import Settings
 
@@ -33,6 +35,9 @@ class Onlookers:
         self._settings = settings
         self._run_log = run_log
         self._notifier = Notifier(settings.notify)
+        self._metrics = MetricsBook(
+            settings.reports_dir, run_log, settings.models, lambda: self._notifier.counts
+        )
         self._mirror = mlflow_sink.open_sink(settings.home, settings.run_log_path)
         self._documents = mongodb_mirror.open_mirror(
             settings.mirror, settings.home, settings.run_log_path
@@ -49,6 +54,7 @@ class Onlookers:
             for event in self._run_log.events(after=self._seen_seq):
                 self._seen_seq = event.seq
                 self._notifier.tell(event)
+            self._metrics.look()  # before anything of the log is forgotten
             if self._pruned_at is None or now - self._pruned_at >= PRUNE_PERIOD:
                 self._pruned_at = now
                 self.prune(now)
@@ -70,6 +76,8 @@ class Onlookers:
         for event in self._run_log.events(after=self._seen_seq):
             self._notifier.tell(event)
         self._notifier.close()
+        with contextlib.suppress(StorageUnavailable):
+            self._metrics.look()
         if self._mirror is not None:
             self._mirror.close()
         if self._documents is not None:

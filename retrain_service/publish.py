@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from shared.atomic_file import (
     sync_file,
     write_synced,
 )
-from shared.errors import StateConflict, VersionUnusable
+from shared.compiled import compile_estimator
+from shared.errors import GoldenMismatch, StateConflict, VersionUnusable
 from shared.keys import SigningKey, VerifyKey
 from shared.manifest import (
     GOLDEN_NAME,
@@ -36,10 +37,10 @@ from shared.manifest import (
     sign,
     verify,
 )
-from shared.model_loader import GoldenAnswer, TrialResult
+from shared.model_loader import GoldenAnswer, TrialResult, check_goldens
 from shared.model_store import DISCARDED_PREFIX, ModelStore
 from shared.signals import ReloadSignal
-from shared.workloads.base import TrainingSet, Workload
+from shared.workloads.base import Answerer, TrainingSet, Workload
 
 TRIAL_GRACE_S = 60
 
@@ -65,17 +66,38 @@ def stage(
         state = workload.state(rows)
         for name, content in state.items():
             write_synced(staged / name, content)
-        goldens = _answer_goldens(workload, estimator, state, rows)
+        answerer = workload.open(estimator, state)
+        goldens = _answer_goldens(workload, answerer, rows)
         write_synced(staged / GOLDEN_NAME, msgspec.json.encode(goldens))
-        complete = msgspec.structs.replace(manifest, files=describe_files(staged))
+        form = compile_estimator(
+            estimator,
+            rows.features,
+            contract=answerer.rows,
+            directory=staged,
+            check=lambda form: _golden_reason(workload.open(form, state), goldens, manifest),
+        )
+        # The digests last: they cover the compiled form too.
+        complete = msgspec.structs.replace(
+            manifest, serving_form=form, files=describe_files(staged)
+        )
         write_synced(staged / MANIFEST_NAME, encode(sign(complete, key)))
         sync_directory(staged)
 
 
+def _golden_reason(
+    answerer: Answerer, goldens: Sequence[GoldenAnswer], manifest: Manifest
+) -> str | None:
+    """Why a form must not serve; None when it answers as the estimator did."""
+    try:
+        check_goldens(answerer, goldens, manifest.golden_tolerance, manifest.version)
+    except GoldenMismatch as error:
+        return str(error)
+    return None
+
+
 def _answer_goldens(
-    workload: Workload, estimator: Any, state: Mapping[str, bytes], rows: TrainingSet
+    workload: Workload, answerer: Answerer, rows: TrainingSet
 ) -> list[GoldenAnswer]:
-    answerer = workload.open(estimator, state)
     return [
         GoldenAnswer(golden, answerer.answer(golden.question, golden.request, golden.now))
         for golden in workload.golden_requests(rows)

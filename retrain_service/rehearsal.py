@@ -182,7 +182,7 @@ class _Stage:
         rows, verdict = check_data(
             rows,
             model.gate,
-            features=workload.features,
+            features=workload.features_of(rows),
             n_records=snapshot.n_total,
             now=now,
         )

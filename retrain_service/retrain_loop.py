@@ -22,10 +22,11 @@ from retrain_service.model_keeper import ModelKeeper
 from retrain_service.model_training import Decide
 from retrain_service.onlookers import Onlookers
 from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
+from retrain_service.status_line import status_line
 from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
 from shared.errors import StorageUnavailable
-from shared.keys import SigningKey, ensure_api_keys
+from shared.keys import SigningKey, ensure_api_keys, ensure_console_secret
 from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
@@ -92,6 +93,7 @@ class RetrainLoop:
                 shutil.rmtree(left_over, ignore_errors=True)
         key = SigningKey.read_or_create(settings.keys_dir)
         ensure_api_keys(settings.keys_dir)
+        ensure_console_secret(settings.keys_dir)
         store = ModelStore(settings.models_dir)
         slots = JobSlots(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
@@ -134,6 +136,11 @@ class RetrainLoop:
             self._onlookers.look(now)
         self._report(now)
 
+    @property
+    def status(self) -> str:
+        """How it is, in one line, as of the last report."""
+        return status_line(self._reported, self._trouble_sentence)
+
     def keeper(self, model: str) -> ModelKeeper:
         """The keeper of a configured model."""
         return self._keepers[model]
@@ -147,6 +154,10 @@ class RetrainLoop:
         if self._run_log is not None:
             self._run_log.close()
         (self._settings.reports_dir / RETRAIN_REPORT_NAME).unlink(missing_ok=True)
+
+    @property
+    def _trouble_sentence(self) -> str | None:
+        return "; ".join(f"{name}: {text}" for name, text in self._troubles.items()) or None
 
     def _trouble(self, name: str, error: Exception) -> None:
         # Once per trouble, not once per tick.
@@ -227,7 +238,7 @@ class RetrainLoop:
             started_at=self._started_at or now,
             updated_at=now,
             models=models,
-            error="; ".join(f"{name}: {text}" for name, text in self._troubles.items()) or None,
+            error=self._trouble_sentence,
         )
         try:
             write_struct(self._settings.reports_dir / RETRAIN_REPORT_NAME, report)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from shared.errors import SettingsInvalid
+from shared.workloads import open_workload
 from shared.workloads.base import Progress, TrainingSet, Workload
 
 RECORDED_LIBRARIES = ("scikit-learn", "numpy", "joblib")
@@ -60,7 +63,16 @@ def fit_candidate(
     return Candidate(estimator, time.perf_counter() - started, 0)
 
 
-def library_versions() -> dict[str, str]:
-    """What a stored estimator depends on."""
+def library_versions(workload: Workload | None = None) -> dict[str, str]:
+    """What a stored estimator depends on; of a workload, also what its own are made of."""
     found = {name: version(name) for name in RECORDED_LIBRARIES}
-    return {"python": platform.python_version(), **found}
+    own = workload.libraries() if workload is not None else {}
+    return {"python": platform.python_version(), **found, **own}
+
+
+def libraries_for(workload: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The same, for parameters that the training process may still refuse."""
+    try:
+        return library_versions(open_workload(workload, parameters))
+    except SettingsInvalid:
+        return library_versions()

@@ -46,6 +46,7 @@ from retrain_service.training_job import (
 )
 from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, VersionUnusable
+from shared.holdout_sample import HoldoutSample, sample_of, write_sample
 from shared.keys import SigningKey
 from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.records import Table
@@ -125,12 +126,12 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     rows, verdict = check_data(
         rows,
         policy,
-        features=workload.features,
+        features=workload.features_of(rows),
         n_records=spec.n_records,
         now=spec.requested_at,
     )
     if not isinstance(verdict, Promote):
-        return _not_promoted(verdict, _row_details(rows, entity_id))
+        return _not_promoted(verdict, _row_details(workload, rows, entity_id))
     train, holdout = workload.split(rows)
     progress("fitting")
     candidate = fit_candidate(
@@ -144,7 +145,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
     evaluation, holdout = contest.evaluation, contest.holdout
     details = {
-        **_row_details(rows, entity_id),
+        **_row_details(workload, rows, entity_id),
         **_details(train, holdout, candidate, evaluation),
     }
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
@@ -156,6 +157,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     )
     manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
     key = SigningKey.read(Path(spec.keys_dir))
+    write_sample(Path(spec.staged), _sample(spec, evaluation, holdout))
     stage(Path(spec.staged), workload, candidate.estimator, rows, manifest, key)
     progress("trial")
     tried = trial(
@@ -208,13 +210,13 @@ def _entity_id(workload: Workload, tables: Mapping[str, Table]) -> str | None:
     return next((found for found in names if found is not None), None)
 
 
-def _row_details(rows: TrainingSet, entity_id: str | None) -> dict[str, Any]:
+def _row_details(workload: Workload, rows: TrainingSet, entity_id: str | None) -> dict[str, Any]:
     return {
         "entity_id": entity_id,
         "rows": rows.n_rows,
         "days": rows.n_days,
         "rejected_records": dict(rows.rejected),
-        "libraries": library_versions(),
+        "libraries": library_versions(workload),
     }
 
 
@@ -234,6 +236,13 @@ def _details(
     }
 
 
+def _sample(
+    spec: JobSpec, evaluation: Evaluation, holdout: TrainingSet
+) -> HoldoutSample | None:
+    rival = evaluation.champion.score if evaluation.champion is not None else None
+    return sample_of(holdout, evaluation.candidate, spec.champion, rival)
+
+
 def _manifest(
     spec: JobSpec,
     workload: Workload,
@@ -249,7 +258,7 @@ def _manifest(
         run_id=spec.run_id,
         workload=spec.workload,
         parameters=spec.parameters,
-        features=list(workload.features),
+        features=list(workload.features_of(train)),
         metrics=metrics_of(evaluation),
         metric_unit=evaluation.candidate.unit,
         holdout=Holdout(
@@ -265,7 +274,7 @@ def _manifest(
             high_seq=spec.high_seq,
             snapshot_digest=spec.snapshot_digest,
         ),
-        libraries=library_versions(),
+        libraries=library_versions(workload),
         serving_form=ServingForm("scikit-learn"),
         golden_tolerance=GOLDEN_TOLERANCE,
         promotion=promotion,

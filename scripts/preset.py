@@ -27,6 +27,7 @@ DEMO_DATA: Mapping[str, str] = {
     "server_metrics": "scripts.demo_servers",
     "solar_power": "scripts.demo_solar",
     "spare_parts": "scripts.demo_data",
+    "tabular": "scripts.demo_tabular",
 }
 """Preset -> module that fills its demo data; a preset without is not listed."""
 

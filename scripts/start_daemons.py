@@ -68,7 +68,7 @@ def start(settings: Settings, *, preset: Preset | None, wait_s: float) -> int:
 def _prepare(preset: Preset, settings: Settings) -> None:
     """Fill the demo data of a preset, and say that it is that."""
     if preset.is_asked:
-        say(f"Preset {preset.name}: scripts/presets/{preset.name}.toml, with synthetic data.")
+        say(f"Preset {preset.name}: scripts/presets/{preset.name}.toml, with demo data.")
     else:
         say("No hotfit.toml here: using the embedded demo database, filled with synthetic data.")
     say("For your own: copy docs/hotfit.example.toml to hotfit.toml and edit it.")

@@ -137,7 +137,7 @@ def only_instance(pids_dir: Path, daemon: str) -> Iterator[None]:
 
 
 def notify(state: str) -> None:
-    """Tell systemd "READY=1", "WATCHDOG=1", "STATUS=…"; does nothing elsewhere."""
+    """Tell systemd "READY=1", "WATCHDOG=1", "STOPPING=1", "STATUS=…"; does nothing elsewhere."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address or sys.platform == "win32":
         return
@@ -148,6 +148,42 @@ def notify(state: str) -> None:
             sock.sendto(state.encode(), address)
         except OSError:
             return  # the service manager went away; we go on
+
+
+def watchdog_period_s() -> float | None:
+    """How often to say WATCHDOG=1: half of what systemd waits. None: it does not wait for us."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    try:
+        limit_us = int(os.environ.get("WATCHDOG_USEC", "0"))
+    except ValueError:
+        return None
+    return limit_us / 2e6 if limit_us > 0 else None
+
+
+class Feeder:
+    """Feeds systemd's watchdog from a loop that calls as often as it likes. One thread calls.
+
+    What stops calling is taken for stuck, and restarted.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._period_s = watchdog_period_s()
+        self._due_at = clock()
+        self._status: str | None = None
+
+    def feed(self, status: str) -> None:
+        """Say that the loop goes round, when that is due, and how it is, when that has changed."""
+        states = []
+        if self._period_s is not None and self._clock() >= self._due_at:
+            self._due_at = self._clock() + self._period_s
+            states.append("WATCHDOG=1")
+        if status != self._status:
+            self._status = status
+            states.append(f"STATUS={status}")
+        if states:
+            notify("\n".join(states))
 
 
 def watch_parent(on_gone: Callable[[], None], *, period_s: float = 1.0) -> None:

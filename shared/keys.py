@@ -23,7 +23,9 @@ from shared.errors import KeyUnusable
 
 SIGNING_KEY_NAME = "signing.key"
 PUBLIC_KEY_NAME = "signing.pub"
+CONSOLE_SECRET_NAME = "console.secret"  # noqa: S105 - a file name
 KEY_VARIABLE = "HOTFIT_API_KEY"
+KEY_ID_LENGTH = 12
 
 
 class Role(StrEnum):
@@ -132,6 +134,14 @@ def ensure_api_keys(keys_dir: Path) -> list[Path]:
     return made
 
 
+def ensure_console_secret(keys_dir: Path) -> Path:
+    """Make what the console's sessions are signed with, where there is none yet."""
+    path = keys_dir / CONSOLE_SECRET_NAME
+    if not path.exists():
+        write_atomic(path, secrets.token_bytes(32), mode=0o600)
+    return path
+
+
 class ApiKeys:
     """The keys that are valid now. Any thread may ask; build a new one to reread the files."""
 
@@ -170,6 +180,21 @@ class ApiKeys:
             if hmac.compare_digest(known, digest):
                 found = role
         return found
+
+
+    def role_of_id(self, key_id: str) -> Role | None:
+        """The role of the key that has this id; None when it is valid no more."""
+        found = (role for known, role in self._role_of_digest.items() if id_of(known) == key_id)
+        return next(found, None)
+
+
+def key_id_of(secret: str) -> str:
+    """The beginning of a key's SHA-256, by which it is spoken of without being told."""
+    return id_of(_digest(secret))
+
+
+def id_of(digest: str) -> str:
+    return digest[:KEY_ID_LENGTH]
 
 
 def _digest(key: str) -> str:

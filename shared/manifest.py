@@ -28,6 +28,9 @@ FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.joblib"
 GOLDEN_NAME = "golden.json"
+COMPILED_NAME = "compiled"
+IN_PROCESS = "pickle"
+"""The serving form of an estimator that has no other: the API unpickles it."""
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -60,12 +63,23 @@ class Watermark(msgspec.Struct, frozen=True):
 
 
 class ServingForm(msgspec.Struct, frozen=True):
-    """The form that serves, how far it is from scikit-learn, and why others were refused."""
+    """The form that serves, how far it is from scikit-learn, and why others were refused.
+
+    form : numpy, treelite, onnx, scikit-learn (a process of its own) or IN_PROCESS. how : which
+        way of making it; "numpy, folded" has the preprocessing in the weights.
+    max_abs_difference : on the rows that were compared; of a regressor in the target's unit, of
+        a classifier in probability. tolerance_absolute in the same unit.
+    latency_us : one row, in the training process. refused : way -> why it was not taken.
+    """
 
     form: str
     max_abs_difference: float | None = None
     latency_us: float | None = None
     refused: dict[str, str] = {}
+    tolerance_relative: float | None = None
+    tolerance_absolute: float | None = None
+    rows_checked: int | None = None
+    how: str | None = None
 
 
 class Promotion(msgspec.Struct, frozen=True):

@@ -14,17 +14,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shared.compiled.opening import NeedsTheProcess, open_form
 from shared.errors import ContractMismatch, GoldenMismatch, HotfitError, LoadFailed
 from shared.keys import VerifyKey
 from shared.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, verify
 from shared.workloads import open_workload
-from shared.workloads.base import Answerer, GoldenRequest, check_features
+from shared.workloads.base import Answerer, GoldenRequest
 
 WARM_ROUNDS = 3
 LATENCY_ROUNDS = 5
@@ -49,12 +50,16 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class LoadedModel:
-    """A version that may serve. Immutable; any thread may use it."""
+    """A version that may serve. Immutable; any thread may use it.
+
+    kept : what others make once of this version and need at each request, by their own names.
+    """
 
     manifest: Manifest
     answerer: Answerer
     timings: Timings
     generation: int = 0
+    kept: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def version(self) -> str:
@@ -109,13 +114,23 @@ def _load(directory: Path, manifest: Manifest) -> Answerer:
     except HotfitError as error:
         raise ContractMismatch(f"{manifest.version}: {error}") from None
     try:
-        check_features(workload.features, manifest.features)
+        workload.check_contract(manifest.features)
     except ContractMismatch as error:
         raise ContractMismatch(f"{manifest.version}: {error}") from None
     try:
-        return workload.open(load_estimator(directory), read_state(directory, manifest))
+        return workload.open(_open_estimator(directory, manifest), read_state(directory, manifest))
+    except LoadFailed as error:
+        raise LoadFailed(f"{manifest.version}: {error}") from error
     except Exception as error:
         raise LoadFailed(f"{manifest.version}: opening the model failed: {error!r}") from error
+
+
+def _open_estimator(directory: Path, manifest: Manifest) -> Any:
+    """The compiled form; unpickling in this process is for what has no other."""
+    try:
+        return open_form(directory, manifest)
+    except NeedsTheProcess:
+        return load_estimator(directory)
 
 
 def load_estimator(directory: Path) -> Any:

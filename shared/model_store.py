@@ -6,6 +6,7 @@ anybody may read.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from shared.model_version import ModelVersion
 from shared.signals import SIGNAL_NAME, ReloadSignal, read_struct, write_struct
 
 VERSIONS = "versions"
+BELL_NAME = ".changed"
 STAGED_PREFIX = ".staged-"
 DISCARDED_PREFIX = ".discarded-"
 
@@ -112,3 +114,6 @@ class ModelStore:
                 f" asked for {signal.generation}"
             )
         write_struct(self.signal_path(model), signal)
+        # Who watches thousands of models watches this file instead; lost, it costs seconds.
+        with contextlib.suppress(OSError):
+            (self.models_dir / BELL_NAME).write_text(model)

@@ -43,6 +43,23 @@ class ApiSettings(_Section):
     drain_timeout_s: float = Field(
         30.0, gt=0, description="wait this long for requests on the old version"
     )
+    switch_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="all workers switch together; one that needs this much longer than the first"
+        " is replaced",
+    )
+    preload: int = Field(
+        100,
+        ge=0,
+        description="with more models than this, each is opened by the first request for it",
+    )
+    memory_budget_mb: int = Field(
+        0,
+        ge=0,
+        description="of one worker's open models, by the size of their files; beyond it the ones"
+        " longest unused are closed; 0: half of the machine's memory, shared by the workers",
+    )
     public_key: Path | None = Field(
         None, description="key that versions must be signed with; empty: <home>/keys/signing.pub"
     )

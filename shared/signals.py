@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from shared.atomic_file import write_atomic
+from shared.atomic_file import replace, storage_errors, write_atomic
 
 SIGNAL_NAME = "reload_signal.json"
 RETRAIN_REPORT_NAME = "retrain.json"
@@ -49,7 +49,10 @@ class ReloadSignal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What one swap took in one worker. Times in milliseconds, memory in bytes (RSS)."""
+    """What one swap took in one worker. Times in milliseconds, memory in bytes (RSS).
+
+    wait_ms : from warm until every other worker was, too.
+    """
 
     version: str
     generation: int
@@ -59,6 +62,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     load_ms: float
     golden_ms: float
     warm_ms: float
+    wait_ms: float = 0.0
     switch_ms: float
     drain_ms: float | None
     rss_before_bytes: int
@@ -74,6 +78,7 @@ class ServingReport(msgspec.Struct, frozen=True, kw_only=True):
     version : the version that serves now, None when none does.
     degraded : why what serves is not what is wanted; None when it is.
     quarantined : "<version> generation <n>" -> reason.
+    prepared : a generation that is warm here and waits for the other workers.
     """
 
     state: str
@@ -85,17 +90,26 @@ class ServingReport(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     quarantined: dict[str, str] = {}
     receipt: Receipt | None = None
+    prepared: int | None = None
 
 
 class WatcherReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether directory events arrive; without them the slow timer still sees every change."""
+    """Whether directory events arrive; without them the slow timer still sees every change.
+
+    is_stuck : the reload loop itself no longer looks; only a restart helps.
+    """
 
     is_well: bool
     sentence: str
+    is_stuck: bool = False
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`reports/<host>-<pid>.json`: written by one API worker on every change and heartbeat."""
+    """`reports/<host>-<pid>.json`: written by one API worker on every change and heartbeat.
+
+    models : those that it has opened, or has something to say of.
+    n_idle : others that it opens when somebody asks for them.
+    """
 
     host: str
     pid: int
@@ -103,6 +117,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
     watcher: WatcherReport
     models: dict[str, ServingReport]
+    n_idle: int = 0
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +257,14 @@ def _event_name(model: str) -> str:
 def write_struct(path: Path, value: msgspec.Struct) -> None:
     """Write one of the structs above so that a reader sees all of it or the one before."""
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+
+
+def write_hastily(path: Path, value: msgspec.Struct) -> None:
+    """As `write_struct`, but a power cut may lose it: for what is written many times a second."""
+    beside = path.with_name(f".{path.name}.hasty.tmp")
+    with storage_errors(path):
+        beside.write_bytes(msgspec.json.encode(value))
+        replace(beside, path)
 
 
 def read_struct(path: Path, kind: type[S]) -> S | None:

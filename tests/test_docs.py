@@ -24,6 +24,7 @@ from api_service.access import KeyRing
 from api_service.app import create_app
 from api_service.context import Context
 from api_service.overview import WAITING
+from api_service.routes.naming import without_entity
 from api_service.serving_slot import ServingTable
 from api_service.version_list import PREVIOUS
 from retrain_service import cli, intake
@@ -34,7 +35,7 @@ from shared.model_version import NEXT_STATES, VersionState
 from shared.run_log import RunStatus
 from shared.settings import Settings
 from shared.workloads import REGISTRY as WORKLOADS
-from shared.workloads import open_workload
+from shared.workloads import workload_class
 from shared.workloads.spare_parts import appointments, parts_ledger
 from tests.api_service.conftest import serving_config
 from tests.support.pages import (
@@ -80,7 +81,7 @@ def setting_paths() -> set[str]:
         for name in model.model_fields:
             found |= {name, f"{path}.{name}", f"{path.replace('.NAME', '').split('.')[-1]}.{name}"}
     for workload in WORKLOADS:
-        found |= set(open_workload(workload, {}).parameters.__struct_fields__)
+        found |= set(workload_class(workload).Parameters.__struct_fields__)
     return found
 
 
@@ -159,7 +160,7 @@ def routes(app: Flask) -> Iterator[tuple[str, str]]:
     for rule in app.url_map.iter_rules():
         role = getattr(app.view_functions[rule.endpoint], "needed_role", None)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            path = rule.rule.replace("/<entity>", "")
+            path = without_entity(rule.rule)
             yield f"{method} {path}", {"open": "none", None: "predict"}.get(role, str(role))
 
 
@@ -167,8 +168,9 @@ def test_every_route_is_documented_with_the_role_of_its_key(app: Flask) -> None:
     """And no route is documented that does not exist."""
     table = table_rows(section(HTTP_API, "## Routes"))
 
-    aliases = table_rows(section(ROOT / "docs" / "aliases.md", "## Paths"))
-    listed = {(quoted(path)[0], role) for path, role, *_ in aliases}
+    others = table_rows(section(ROOT / "docs" / "aliases.md", "## Paths"))
+    others += table_rows(section(ROOT / "docs" / "v2-protocol.md", "## Routes"))
+    listed = {(quoted(path)[0], role) for path, role, *_ in others}
     documented = {(quoted(route)[0], role) for route, role, _ in table}
     described = set(re.findall(rf"^### `((?:{METHODS}) [^`]+)`$", text_of(HTTP_API), re.MULTILINE))
 

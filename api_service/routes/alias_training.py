@@ -89,7 +89,7 @@ def _train(
 ) -> ResponseReturnValue:
     asked = ask_for_training(context, model, options, reason)
     run_id = asked["request_id"]
-    if wait_s:
+    if wait_s and asked["retrain_daemon"] == "running":  # else nobody would end it
         path = context.config.run_log_path
         run = wait_for_run(path, run_id, wait_s, request.environ.get(LET_OTHERS_THROUGH))
         if run is not None:

@@ -35,16 +35,19 @@ def blueprint(context: Context) -> Blueprint:
         page = Page.of(request)
         workers, now = live_reports(config.reports_dir), context.clock()
         slots = list(table)
-        entries = [model_entry(slot, workers, now) for slot in page.of_items(slots)]
+        entries = [
+            model_entry(slot, workers, now, _signal(context, slot.name) if slot.is_idle else None)
+            for slot in page.of_items(slots)
+        ]
         return json_response(page.answer("models", entries, len(slots)), is_for_people=True)
 
     @model_route(routes, "GET", "")
     def show_model(model: str) -> ResponseReturnValue:
         slot = table.slot(model)
         workers = live_reports(config.reports_dir)
-        entry = model_entry(slot, workers, context.clock())
         signal = _signal(context, model)
-        live = slot.current()
+        entry = model_entry(slot, workers, context.clock(), signal)
+        live = slot.live
         reports = [report.models[model] for report in workers if model in report.models]
         entry |= {
             "questions": dict(live.answerer.questions) if live else {},

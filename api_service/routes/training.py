@@ -40,7 +40,7 @@ def blueprint(context: Context) -> Blueprint:
         run_id = answer["request_id"]
         url = f"/runs/{run_id}"
         ended = None
-        if wait_s:
+        if wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
             others_pass = request.environ.get(LET_OTHERS_THROUGH)
             ended = wait_for_run(config.run_log_path, run_id, wait_s, others_pass)
         if ended is not None:
@@ -53,7 +53,9 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.FEED)
     def events(model: str) -> ResponseReturnValue:
         must_be_trained_here(context, model)
-        only_fields(read_object(request, may_be_empty=True), "reason")
+        body = read_object(request, may_be_empty=True)
+        only_fields(body, "reason")
+        text_field(body, "reason", "a text")
         burst = record_event(config.requests_dir, model, context.clock())
         sentence = f"{model} is trained when the event trigger says so."
         answer = {"model": model, "events_waiting": burst.n, "sentence": sentence}

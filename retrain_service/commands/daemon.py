@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import sys
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from retrain_service.commands.frame import exit_code
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon import notify, only_instance, run_every, start_logging, stop_on_signals, utc_now
+from shared.daemon import (
+    Feeder,
+    notify,
+    only_instance,
+    run_every,
+    start_logging,
+    stop_on_signals,
+    utc_now,
+)
 from shared.errors import HotfitError
 from shared.settings import load_settings
 
@@ -35,9 +44,16 @@ def _run(config: Path | None) -> None:
     with only_instance(settings.pids_dir, "retrain_service"):
         loop = RetrainLoop(settings)
         loop.initialize(utc_now())
+        feeder = Feeder()
+
+        def tick(now: datetime) -> None:
+            loop.tick(now)
+            # Training runs in a child and reading on threads: a tick that does not end is a fault.
+            feeder.feed(loop.status)
+
         notify("READY=1")
         try:
-            run_every(settings.retrain.tick_interval_s, loop.tick, stop)
+            run_every(settings.retrain.tick_interval_s, tick, stop)
         finally:
             notify("STOPPING=1")
             loop.shutdown(utc_now())

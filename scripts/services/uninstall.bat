@@ -1,10 +1,11 @@
 @echo off
-rem Remove the Windows services. Usage: uninstall.bat [--dry-run] [--purge] [--help]
+rem Remove the Windows services, models, keys and logs.
+rem Usage: uninstall.bat [--keep-data] [--dry-run] [--help]
 rem
-rem Configuration, models, keys and logs stay, unless --purge is given.
+rem --keep-data leaves models, keys and logs. hotfit.toml and this folder always stay.
 setlocal EnableExtensions
 set "dry="
-set "purge="
+set "keep="
 :options
 if "%~1"=="" goto :ready
 if "%~1"=="--dry-run" (
@@ -12,14 +13,14 @@ if "%~1"=="--dry-run" (
     shift
     goto :options
 )
-if "%~1"=="--purge" (
-    set "purge=yes"
+if "%~1"=="--keep-data" (
+    set "keep=yes"
     shift
     goto :options
 )
 if "%~1"=="-h" goto :help
 if "%~1"=="--help" goto :help
-echo uninstall.bat: expected --dry-run, --purge or --help, found '%~1'. 1>&2
+echo uninstall.bat: expected --keep-data, --dry-run or --help, found '%~1'. 1>&2
 exit /b 2
 
 :ready
@@ -32,8 +33,8 @@ for %%s in (hotfit-api hotfit-retrain) do (
     call :run stop %%s
     call :run remove %%s confirm
 )
-if not defined purge (
-    echo Hotfit's services are gone. Left: %home% ^(--purge removes it^).
+if defined keep (
+    echo Hotfit's services are gone. Left: %home%.
     exit /b 0
 )
 if defined dry (echo would run: rmdir /s /q "%home%") else (rmdir /s /q "%home%")
@@ -49,5 +50,6 @@ if defined dry (
 exit /b %errorlevel%
 
 :help
-echo Remove the Windows services. Usage: uninstall.bat [--dry-run] [--purge] [--help]
+echo Remove the Windows services, models, keys and logs.
+echo Usage: uninstall.bat [--keep-data] [--dry-run] [--help]
 exit /b 0

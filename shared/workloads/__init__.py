@@ -15,6 +15,7 @@ REGISTRY: Mapping[str, str] = {
     "server_metrics": "shared.workloads.server_metrics.workload:ServerMetrics",
     "solar_power": "shared.workloads.solar_power.workload:SolarPower",
     "spare_parts": "shared.workloads.spare_parts.workload:SpareParts",
+    "tabular": "shared.workloads.tabular.workload:Tabular",
 }
 
 PER_ENTITY: set[str] = {"solar_power"}
@@ -27,9 +28,18 @@ def open_workload(name: str, parameters: Mapping[str, Any]) -> Workload:
     Raises:
         SettingsInvalid: no such workload, or it does not take these parameters.
     """
+    return workload_class(name)(parameters)
+
+
+def workload_class(name: str) -> type[Workload]:
+    """The class behind a name.
+
+    Raises:
+        SettingsInvalid: no such workload.
+    """
     if name not in REGISTRY:
         known = ", ".join(sorted(REGISTRY))
         raise SettingsInvalid(f"workload: expected one of {known}, found {name!r}.")
     module_name, _, class_name = REGISTRY[name].partition(":")
-    workload_class: type[Workload] = getattr(import_module(module_name), class_name)
-    return workload_class(parameters)
+    found: type[Workload] = getattr(import_module(module_name), class_name)
+    return found

@@ -285,6 +285,18 @@ class Workload(ABC):
     def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
         """Turn frozen streams into rows. Same tables, same rows."""
 
+    def features_of(self, rows: TrainingSet) -> tuple[FeatureSpec, ...]:
+        """The columns of these rows, in order; differ from `features` where they are learnt."""
+        del rows
+        return self.features
+
+    def libraries(self) -> Mapping[str, str]:
+        """Further code that an estimator is made of: name -> version, looked up each time.
+
+        Kept beside the versions of the libraries: another version asks for a new training.
+        """
+        return {}
+
     @abstractmethod
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
         """Chronological: (train, holdout); every holdout day is later than every train day."""
@@ -331,7 +343,15 @@ class Workload(ABC):
     @property
     @abstractmethod
     def features(self) -> tuple[FeatureSpec, ...]:
-        """The columns of `predict`, in order."""
+        """The columns of `predict`, in order; where types are learnt, as the parameters say."""
+
+    def check_contract(self, found: Sequence[FeatureSpec]) -> None:
+        """Whether this code and these parameters can open a version with the columns `found`.
+
+        Raises:
+            ContractMismatch: the message is a diff.
+        """
+        check_features(self.features, found)
 
     @abstractmethod
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
@@ -402,8 +422,19 @@ def _as_number(value: object, codes: Mapping[str, float] | None, where: str) -> 
             return codes.get(value, UNKNOWN_CATEGORY)
         raise RequestInvalid("a text or null", value, where)
     if isinstance(value, (int, float)):
-        return value
+        try:
+            return float(value)
+        except OverflowError:  # JSON has whole numbers of any length
+            expected = "a number that fits 64-bit floating point"
+            raise RequestInvalid(
+                expected, f"a whole number of {int(value).bit_length()} bits", where
+            ) from None
     raise RequestInvalid("a number or null", value, where)
+
+
+def is_all_finite(matrix: NDArray[np.float64]) -> bool:
+    """Whether no cell is NaN or infinite; for one row the cheapest way there is."""
+    return b"\0" not in np.isfinite(matrix).tobytes()
 
 
 def refuse_not_finite(matrix: NDArray[np.float64], columns: Sequence[int] | None = None) -> None:
@@ -412,9 +443,9 @@ def refuse_not_finite(matrix: NDArray[np.float64], columns: Sequence[int] | None
     Raises:
         RowRefused: names the first such value.
     """
-    is_wrong = ~np.isfinite(matrix)
-    if not is_wrong.any():
+    if is_all_finite(matrix):
         return
+    is_wrong = ~np.isfinite(matrix)
     if columns is not None:
         may_be_nan = np.ones(matrix.shape[1], dtype=np.bool_)
         may_be_nan[list(columns)] = False

@@ -29,8 +29,11 @@ def _breaches(workload: Workload, tables: Mapping[str, Table], seed: int) -> Ite
     rows, again = workload.training_set(tables), workload.training_set(tables)
     if not _same_rows(rows, again):
         yield "the same tables gave different rows"
-    if rows.features.shape != (rows.n_rows, len(workload.features)):
-        yield f"features are {rows.features.shape}, {len(workload.features)} columns are declared"
+    columns = workload.features_of(rows)
+    if rows.features.shape != (rows.n_rows, len(columns)):
+        yield f"features are {rows.features.shape}, {len(columns)} columns are declared"
+    if [spec.name for spec in columns] != [spec.name for spec in workload.features]:
+        yield "the columns of the rows have other names than those declared"
     if len({rows.n_rows, len(rows.target), len(rows.slices)}) != 1:
         yield "features, target, day and slices differ in length"
     train, holdout = workload.split(rows)

@@ -153,6 +153,7 @@ def _ask_and_answer(
     five: Serving, ask: Callable[[FlaskClient], Any], model: str, status: RunStatus, **changes: Any
 ) -> Any:
     """Ask for a training that waits, and end the run as the retrain daemon would."""
+    write_retrain_report(five)  # a daemon that does not run is not waited for
     answers: list[Any] = []
     asking = threading.Thread(target=lambda: answers.append(ask(five.client())))
     asking.start()

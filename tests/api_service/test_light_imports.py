@@ -12,7 +12,7 @@ from tests.support.daemons import ROOT
 PROGRAM = """
 import sys
 import {module}
-heavy = {{"pandas", "sklearn", "scipy", "pyarrow", "duckdb", "sqlalchemy", *{also}}}
+heavy = {{"pandas", "sklearn", "joblib", "scipy", "pyarrow", "duckdb", "sqlalchemy", *{also}}}
 print(sorted(heavy & set(sys.modules)))
 """
 

@@ -98,7 +98,7 @@ def test_a_wrong_request_is_told_what_was_expected_and_where(
     [
         ("GET", "/nothing", 404, "no route GET /nothing"),
         ("GET", "/predict", 405, "it takes OPTIONS, POST"),
-        ("GET", "/models/m/predict", 405, "it takes POST"),
+        ("GET", "/models/m/predict", 405, "it takes OPTIONS, POST"),
         ("POST", "/models/none/predict", 404, "there is m, m/device-1"),
         ("POST", "/models/../predict", 404, "no model '..'"),
         ("POST", "/models/m", 405, "it takes GET"),

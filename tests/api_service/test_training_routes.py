@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from shared.run_log import RunLog
 from shared.runs import RunStatus
 from shared.signals import EventBurst, read_struct
 from tests.api_service.conftest import NOW, Serving
+from tests.api_service.test_health import write_retrain_report
 from tests.api_service.test_model_routes import get, run, the_request
 from tests.support.waiting import wait_until
 
@@ -55,6 +57,7 @@ def test_a_wrong_option_is_refused_before_anything_is_asked(
 
 def test_waiting_answers_with_the_run_when_it_ends(serving: Serving, admin: dict[str, str]) -> None:
     """A script that deploys wants the verdict, not a queue."""
+    write_retrain_report(serving)
     answers: list[Any] = []
     asking = threading.Thread(
         target=lambda: answers.append(
@@ -76,10 +79,22 @@ def test_a_training_that_takes_longer_than_the_wait_is_polled(
     serving: Serving, admin: dict[str, str]
 ) -> None:
     """No answer hangs for as long as a training may take."""
+    write_retrain_report(serving)
     answer = serving.client().post("/models/m/train", json={"wait": 0.3}, headers=admin)
 
     assert answer.status_code == 202
     assert answer.headers["Location"].startswith("/runs/")
+
+
+def test_nobody_is_waited_for_while_the_retrain_daemon_is_stopped(
+    serving: Serving, admin: dict[str, str]
+) -> None:
+    """A minute of waiting would end as it could have begun."""
+    began = time.monotonic()
+    answer = serving.client().post("/models/m/train", json={"wait": True}, headers=admin)
+
+    assert answer.status_code == 202
+    assert time.monotonic() - began < 10
 
 
 def test_an_event_is_recorded_at_once_and_a_burst_is_one_file(serving: Serving) -> None:

@@ -11,6 +11,7 @@ from shared.records import Table
 from shared.workloads import PER_ENTITY, REGISTRY, open_workload
 from shared.workloads.check import check_workload
 from tests.shared.workloads import garage, roof, shop, test_server_metrics
+from tests.shared.workloads.tabular import flats
 from tests.support.mean_workload import MeanWorkload
 
 Records = tuple[Mapping[str, Any], Mapping[str, Table]]
@@ -48,12 +49,17 @@ def server_metrics() -> Records:
     return {"metrics": ["cpu", "memory"]}, {minutes.stream: minutes}
 
 
+def tabular() -> Records:
+    return flats.PARAMETERS, {"records": flats.table(flats.flats())}
+
+
 RECORDS: Mapping[str, Callable[[], Records]] = {
     "spare_parts": spare_parts,
     "solar_power": solar_power,
     "product_similarity": product_similarity,
     "product_recommender": product_recommender,
     "server_metrics": server_metrics,
+    "tabular": tabular,
 }
 
 

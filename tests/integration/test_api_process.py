@@ -288,6 +288,20 @@ def test_slow_clients_do_not_stop_a_worker(tmp_path: Path) -> None:
             sock.close()
 
 
+def test_a_stop_after_load_is_quiet(tmp_path: Path) -> None:
+    """Threads of the server that stand by must be gone before the interpreter is."""
+    home = ApiHome(tmp_path, workers=1)
+    version = home.publish("m", 1)
+
+    with home.running() as process:
+        home.wait_until_served(version, workers=1)
+        with steady_load(home.port, connections=8) as load:
+            wait_until(lambda: load.n_answered > 500, 30, "answers")
+
+        assert process.stop() == 0
+    assert "panicked" not in process.output()
+
+
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="systemd is Linux only")
 def test_the_service_manager_is_told_when_the_first_answer_can_come(tmp_path: Path) -> None:
     """What is ordered after us must not start against a closed port."""

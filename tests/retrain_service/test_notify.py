@@ -57,6 +57,19 @@ def test_a_failure_reaches_a_web_hook() -> None:
     assert "python -m retrain_service show run1" in body["message"]
 
 
+def test_messages_are_counted_by_what_became_of_them() -> None:
+    """Who watches the metrics sees that people are not told."""
+    with receiver() as hook, notifier(f"json://127.0.0.1:{hook.port}/alerts") as telling:
+        telling.tell(event())
+        wait_until(lambda: telling.counts["sent"] == 1, 20, "a message")
+    nobody = f"json://127.0.0.1:{hook.port}/alerts"  # nobody listens there any more
+    with notifier(nobody) as telling:
+        telling.tell(event())
+        wait_until(lambda: telling.counts["failed"] == 1, 20, "the end of the tries")
+
+    assert telling.counts == {"sent": 0, "failed": 1, "dropped": 0}
+
+
 class Mailbox:
     """aiosmtpd's handler that keeps what is delivered."""
 

@@ -289,7 +289,9 @@ def a_contract(version: str = "v000006", **changes: object) -> Contract:
         ({"libraries": {**LIBRARIES, "numpy": "3.0.0"}}, "numpy was 2.3.0, is 3.0.0"),
         ({"features": (A,)}, "missing ['b'], unexpected []"),
         ({"features": (B, A)}, "differ in order"),
-        ({"features": (A, FeatureSpec("b", "float64", "days"))}, "b is float64, expected int64"),
+        ({"features": (FeatureSpec("a", "int64", "W"), B)}, "a is int64, expected float64"),
+        ({"features": (A, FeatureSpec("b", "category", "days"))}, "b is category, expected int64"),
+        ({"features": (A, FeatureSpec("b", "float64", "days"))}, None),  # any number, whole or not
         ({"features": (FeatureSpec("a", "float64", "kW"), B)}, "a was in W, is in kW"),
         ({"workload": "solar_power"}, "workload was tabular, is solar_power"),
     ],

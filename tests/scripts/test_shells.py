@@ -1,4 +1,4 @@
-"""The thin shells: .sh and .bat say and take the same; the services are well formed."""
+"""The thin shells: .sh and .bat say and take the same."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from scripts import check
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
 PAIRS = ("start", "stop", "status", "test", "services/install", "services/uninstall")
-UNITS = sorted((SCRIPTS / "services").glob("*.service"))
+OPTIONS = {"--help", "--dry-run", "--keep-data", "--dev"}
 OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]+")
+BIN = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="runs the .sh scripts")
 
 
@@ -53,9 +54,6 @@ def test_both_shells_know_the_same_options(name: str) -> None:
     assert known[0] == known[1]
 
 
-OPTIONS = {"--help", "--dry-run", "--purge", "--dev"}
-
-
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.bat")), ids=lambda path: path.name)
 def test_batch_files_have_the_line_ends_of_windows(path: Path) -> None:
     """cmd.exe loses labels in files with others."""
@@ -74,6 +72,22 @@ def test_shell_scripts_parse_and_can_be_run(path: Path) -> None:
     assert parsed.returncode == 0, parsed.stderr
     if path.name != "find_python.sh":  # sourced
         assert os.access(path, os.X_OK)
+
+
+@on_posix
+@pytest.mark.skipif(shutil.which("shellcheck", path=BIN) is None, reason="needs shellcheck")
+def test_shell_scripts_pass_shellcheck() -> None:
+    """A word that splits or a failure that goes unnoticed shows on somebody else's machine."""
+    shellcheck = shutil.which("shellcheck", path=BIN)
+    assert shellcheck is not None
+
+    checked = subprocess.run(
+        [shellcheck, "--external-sources", "--source-path=SCRIPTDIR", *SCRIPTS.rglob("*.sh")],
+        capture_output=True,
+        text=True,
+    )
+
+    assert checked.returncode == 0, checked.stdout
 
 
 @on_posix
@@ -125,53 +139,6 @@ def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> Non
     assert told.returncode == 1
     assert "expected Python 3.11 or newer, found none" in told.stderr
     assert len(told.stderr.splitlines()) == 1
-
-
-@on_posix
-@pytest.mark.parametrize("name", ["install", "uninstall"])
-def test_a_dry_run_shows_the_steps_and_does_none(name: str) -> None:
-    """Somebody wants to know what an installer does before it does it."""
-    told = subprocess.run(
-        [str(SCRIPTS / "services" / f"{name}.sh"), "--dry-run"], capture_output=True, text=True
-    )
-
-    assert told.returncode == 0, told.stderr
-    assert "would run: systemctl" in told.stdout
-    assert told.stdout.count("would run: ") > 4
-    refused = subprocess.run(
-        [str(SCRIPTS / "services" / f"{name}.sh"), "--dryrun"], capture_output=True, text=True
-    )
-    assert refused.returncode == 2
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
-def test_the_units_are_what_systemd_takes(unit: Path, tmp_path: Path) -> None:
-    """A unit with an unknown word is loaded all the same, without what the word was for."""
-    copy = tmp_path / unit.name
-    # The program is there only once it is installed.
-    copy.write_text(unit.read_text().replace("/opt/hotfit/.venv/bin/python", sys.executable))
-
-    verified = subprocess.run(
-        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True
-    )
-
-    assert verified.returncode == 0, verified.stderr
-    assert unit.name not in verified.stderr, verified.stderr
-
-
-def test_the_units_run_what_the_scripts_run() -> None:
-    """One way to start a daemon, whoever starts it."""
-    from scripts.processes import DAEMONS
-
-    commands = {
-        line.split(" -m ", 1)[1]
-        for unit in UNITS
-        for line in unit.read_text().splitlines()
-        if line.startswith("ExecStart=")
-    }
-
-    assert commands == {" ".join(daemon.arguments) for daemon in DAEMONS}
 
 
 def test_check_runs_all_even_when_one_fails_and_returns_the_worst(

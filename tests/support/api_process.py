@@ -108,8 +108,12 @@ source = "none"
 
 @dataclass
 class Load:
-    """What steady requests on keep-alive connections saw. A list's append is safe in threads."""
+    """What steady requests on keep-alive connections saw. A list's append is safe in threads.
 
+    moments : (sent, received, generation) of each answer, on the clock of `time.perf_counter`.
+    """
+
+    moments: list[tuple[float, float, int]] = field(default_factory=list)
     answered: list[tuple[str, int]] = field(default_factory=list)
     latencies_ms: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -118,6 +122,21 @@ class Load:
     @property
     def n_answered(self) -> int:
         return len(self.answered)
+
+    def went_back(self) -> list[tuple[float, int, int]]:
+        """Requests sent after an answer by a newer generation, and answered by an older one.
+
+        Each as (how long after, in seconds; the newer; the older).
+        """
+        first: dict[int, float] = {}
+        for _, received, generation in self.moments:
+            first[generation] = min(received, first.get(generation, received))
+        return [
+            (sent - at, newer, generation)
+            for sent, _, generation in self.moments
+            for newer, at in first.items()
+            if newer > generation and sent > at
+        ]
 
 
 @contextlib.contextmanager
@@ -151,7 +170,8 @@ def _ask_all_the_time(port: int, load: Load, stop: threading.Event) -> None:
             load.failures.append(repr(error))
             connection.close()
             continue
-        load.latencies_ms.append((time.perf_counter() - started) * 1e3)
+        received = time.perf_counter()
+        load.latencies_ms.append((received - started) * 1e3)
         if answer.status != 200:
             load.failures.append(f"{answer.status}: {content[:200]!r}")
             continue
@@ -161,4 +181,5 @@ def _ask_all_the_time(port: int, load: Load, stop: threading.Event) -> None:
         if seen["predictions"] != [number, number] or seen["number"] != number:
             load.mixed.append(content.decode())
         load.answered.append((seen["version"], seen["generation"]))
+        load.moments.append((started, received, seen["generation"]))
     connection.close()

@@ -6,11 +6,13 @@ broken at one stage on purpose, because that is what a swap must survive.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -76,6 +78,14 @@ class TinyWorkload(Workload):
         time.sleep(estimator.get("load_s", 0))
         if estimator.get("broken") == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        if "slow_while" in estimator:
+            with contextlib.suppress(FileNotFoundError):
+                Path(estimator["slow_while"]).unlink()  # only one process finds it
+                time.sleep(0.3)
+        if "broken_while" in estimator:
+            with contextlib.suppress(FileNotFoundError):
+                Path(estimator["broken_while"]).unlink()  # only one process finds it
+                raise RuntimeError("this model breaks in one process")
         if estimator.get("broken") == "load":
             raise RuntimeError("this model breaks when it is opened")
         ballast = np.ones(estimator.get("ballast_mb", 0) * 125_000)

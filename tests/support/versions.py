@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 import shared.workloads
+from shared.compiled import compile_estimator
 from shared.keys import SigningKey
 from shared.manifest import (
     GOLDEN_NAME,
@@ -21,7 +22,6 @@ from shared.manifest import (
     Holdout,
     Manifest,
     Promotion,
-    ServingForm,
     Watermark,
     describe_files,
     encode,
@@ -40,12 +40,16 @@ FIRST_AT = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)
 
 @contextmanager
 def tiny_workload_known() -> Iterator[None]:
-    """Make `tiny` a known workload in this process."""
+    """Make `tiny` and `mixed` known workloads in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             shared.workloads,
             "REGISTRY",
-            {**shared.workloads.REGISTRY, "tiny": "tests.support.tiny_workload:TinyWorkload"},
+            {
+                **shared.workloads.REGISTRY,
+                "tiny": "tests.support.tiny_workload:TinyWorkload",
+                "mixed": "tests.support.mixed_workload:MixedWorkload",
+            },
         )
         yield
 
@@ -62,17 +66,22 @@ def make_version(
     *,
     features: tuple[FeatureSpec, ...] = FEATURES,
     newest_record_at: datetime | None = None,
+    workload: str = "tiny",
+    golden: GoldenAnswer | None = None,
     **estimator: Any,
 ) -> str:
     """Write a complete, signed version and return its name.
 
     Args:
+        golden: of another workload than TinyWorkload.
         estimator: what makes the model slow, large or broken: see TinyWorkload.
     """
     version = version_name(number)
     staged = store.stage(model, f"run-{number}")
-    joblib.dump({"number": number, **estimator}, staged / MODEL_NAME)
-    golden = GoldenAnswer(
+    content = {"number": number, **estimator}
+    joblib.dump(content, staged / MODEL_NAME)
+    form = compile_estimator(content, None, contract=None, directory=staged)
+    golden = golden or GoldenAnswer(
         GoldenRequest("predict", {"instances": [{"x": 1.5}]}, GOLDEN_NOW),
         {"predictions": [number], "number": number},
     )
@@ -81,7 +90,7 @@ def make_version(
         model=model,
         version=version,
         run_id=f"run-{number}",
-        workload="tiny",
+        workload=workload,
         parameters={},
         features=list(features),
         metrics={"candidate": {"mae": 1.0}},
@@ -89,7 +98,7 @@ def make_version(
         holdout=Holdout("2026-10-01", "2026-10-31", 31, 31),
         watermark=Watermark(newest_record_at or FIRST_AT, "2026-10-31", 100, 100, "none"),
         libraries={},
-        serving_form=ServingForm("sklearn"),
+        serving_form=form,
         golden_tolerance=1e-6,
         promotion=Promotion(0, "a test wants it"),
         trained_at=FIRST_AT + timedelta(hours=number),

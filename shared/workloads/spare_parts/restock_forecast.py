@@ -6,6 +6,7 @@ made, so any thread may ask.
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ STATE_DAYS = 400
 """How much history a version carries: more than a year, so that a past date can be asked."""
 
 _STATE_FORMAT = 1
+_PASTS_KEPT = 256
 _SETTLED_DAYS = 91
 """Rolled this far without news a forecast repeats weekly; a wider gap is shortened by weeks."""
 
@@ -99,7 +101,8 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
 class RestockAnswerer(Answerer):
     """The roll from the end of the history is made once, at construction.
 
-    Every request about today or later reads from it; only one about the past rolls anew.
+    Every request about today or later reads from it; only one about the past rolls anew, and
+    the newest of those are remembered: they cannot change while the version lives.
     """
 
     rows = RowContract(daily_demand.FEATURES)
@@ -113,6 +116,14 @@ class RestockAnswerer(Answerer):
             knowledge.history, estimator, _SETTLED_DAYS + 6 + MAX_FORECAST_DAYS
         )
         self._path.flags.writeable = False
+
+        def rolled(start: np.datetime64, n_days: int) -> Floats:
+            path = daily_demand.forecast(knowledge.history.before(start), estimator, n_days)
+            path.flags.writeable = False
+            return path
+
+        # No method, so that the version does not hold itself and goes when it is let go of.
+        self._past_path = functools.lru_cache(_PASTS_KEPT)(rolled)
 
     @property
     def questions(self) -> Mapping[str, str]:
@@ -182,7 +193,7 @@ class RestockAnswerer(Answerer):
                 "current_date",
             )
         if history.n_days < self._knowledge.history.n_days:
-            return daily_demand.forecast(history, self._estimator, n_days)
+            return self._past_path(start, n_days)
         if gap_days > _SETTLED_DAYS:
             gap_days = _SETTLED_DAYS + (gap_days - _SETTLED_DAYS) % 7
         return self._path[gap_days : gap_days + n_days]
@@ -239,6 +250,8 @@ def _refuse_unknown(request: Mapping[str, Any], known: Sequence[str]) -> None:
 def _forecast_days(value: object) -> int:
     if value is None:
         return DEFAULT_FORECAST_DAYS
+    if isinstance(value, float) and value.is_integer():  # to JSON 7.0 is a whole number
+        value = int(value)
     # bool is an int to Python, not to a client.
     if type(value) is int and MIN_FORECAST_DAYS <= value <= MAX_FORECAST_DAYS:
         return value

@@ -25,6 +25,7 @@ def _know_the_test_workload() -> None:
     registry["mean_per_device"] = "tests.support.mean_workload:MeanPerDevice"
     shared.workloads.PER_ENTITY.add("mean_per_device")
     registry["tiny"] = "tests.support.tiny_workload:TinyWorkload"
+    registry["mixed"] = "tests.support.mixed_workload:MixedWorkload"
 
 
 def _normal(path: str) -> str:

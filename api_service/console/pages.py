@@ -1,0 +1,241 @@
+"""Requests to views: who asks, what is read, which template. One method a path.
+
+Anything a page shows is made elsewhere; anything a form does is asked of the retrain daemon.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response as Page
+from flask import g, redirect, request
+from werkzeug import Response
+from werkzeug.exceptions import NotFound as NoSuchFile
+
+from api_service.console import comparison, home_page, model_page, runs_page, workload_views
+from api_service.console.actions import ask_for
+from api_service.console.attempts import Attempts
+from api_service.console.door import Door, Visitor, check_same_site
+from api_service.console.known import (
+    manifest_of,
+    read_model,
+    read_past,
+    read_reports,
+    read_runs,
+    read_signal,
+)
+from api_service.console.pulse import digest_of
+from api_service.console.rendering import STATIC, finish, page, static_file
+from api_service.context import Context
+from api_service.json_io import json_response
+from api_service.turnstile import opened
+from shared.errors import AnswerClient, KeyForbidden, KeyRequired, RequestInvalid, TryLater
+from shared.keys import Role
+from shared.run_log import RunStatus, reading
+
+_LONGEST_KEY = 500
+
+
+class Pages:
+    """The console of one worker. Any thread may call it; what it keeps are failed attempts."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        address = context.config.address
+        self._door = Door(context.config.keys_dir, address.port, is_loopback=address.is_loopback)
+        self._attempts = Attempts()
+
+    # -- the door ----------------------------------------------------------------------------------
+
+    def check_may_read(self) -> None:
+        """Raises KeyRequired or KeyForbidden."""
+        self._door.check_may_read(self._visitor())
+
+    def _visitor(self) -> Visitor:
+        if "visitor" not in g:
+            keys = self._context.ring.keys
+            g.visitor = self._door.visitor(request, keys, self._context.clock())
+        visitor: Visitor = g.visitor
+        return visitor
+
+    def sign_in_form(self, problem: str = "", status: int = 200) -> Response:
+        return self._page(
+            "sign_in.html",
+            status,
+            next=_next(),
+            problem=problem,
+            has_keys=bool(len(self._context.ring.keys)),
+        )
+
+    def sign_in(self) -> Response:
+        """A session for a valid key, counted by address when it is none."""
+        check_same_site(request)
+        now, address = self._context.clock(), request.remote_addr or ""
+        self._attempts.check(address, now)
+        key = request.form.get("key", "").strip()[:_LONGEST_KEY]
+        role = self._context.ring.keys.role_of(key) if key else None
+        if role not in (Role.ADMIN, Role.PREDICT):
+            self._attempts.failed(address, now)
+            return self.sign_in_form(_why_not(role), 403)
+        response = redirect(_next(), 303)
+        self._door.sign_in(response, request, key, role, now)
+        return self._finished(response)
+
+    def sign_out(self) -> Response:
+        check_same_site(request)
+        response = redirect("/", 303)
+        self._door.sign_out(response, request)
+        return self._finished(response)
+
+    def problem(self, error: AnswerClient | TryLater) -> Response:
+        """An error as a page, or as the way to sign in."""
+        if isinstance(error, KeyRequired) and request.method == "GET":
+            here = request.full_path.rstrip("?")
+            if "text/html" in request.headers.get("Accept", ""):
+                query = urlencode({"next": here})
+                return self._finished(redirect(f"/console/sign-in?{query}", 303))
+        status = error.status if isinstance(error, AnswerClient) else 503
+        title = error.title if isinstance(error, AnswerClient) else "try again later"
+        visitor = Visitor(None)
+        response = page(
+            request,
+            "problem.html",
+            status,
+            visitor=visitor,
+            note=None,
+            title=title,
+            detail=str(error),
+        )
+        retry_after_s = getattr(error, "retry_after_s", None)
+        if retry_after_s is not None:
+            response.headers["Retry-After"] = str(retry_after_s)
+        if isinstance(error, KeyRequired):
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    # -- pages -------------------------------------------------------------------------------------
+
+    def home(self) -> Response:
+        """HTML for browsers; for other clients what is where."""
+        reports = read_reports(self._context, request.environ)
+        slots = list(self._context.table)
+        if "text/html" not in request.headers.get("Accept", ""):
+            health = reports.health(slots)
+            answer = {
+                "status": health["status"],
+                "sentence": health["sentence"],
+                "routes": {name: f"/{name}" for name in ("health", "models", "runs", "events")},
+                "console": "/ in a browser",
+            }
+            return self._finished(json_response(answer, is_for_people=True))
+        with opened(request.environ):
+            past = read_past(self._context, None)
+        view = home_page.view(
+            reports, slots, past, request.args, lambda name: read_signal(self._context, name)
+        )
+        return self._page("home.html", **view)
+
+    def model(self, name: str) -> Response:
+        slot = self._context.table.slot(name)
+        facts = read_model(self._context, request.environ, name)
+        view = model_page.view(
+            slot, facts, lambda version: manifest_of(self._context, name, version), request.args
+        )
+        work = workload_views.view(self._context, slot, request.args)
+        return self._page("model.html", work=work, **view)
+
+    def runs(self) -> Response:
+        asked = request.args
+        offset, model = home_page.offset_of(asked), asked.get("model") or None
+        status = _status(asked.get("status"))
+        with opened(request.environ):
+            found, total = read_runs(self._context, model, status, runs_page.A_PAGE, offset)
+        names = self._context.table.names()
+        view = runs_page.list_view(found, total, names[:500], asked, offset)
+        return self._page("runs.html", now=self._context.clock(), **view)
+
+    def run(self, run_id: str) -> Response:
+        with opened(request.environ):
+            with reading(self._context.config.run_log_path) as log:
+                run = log.run(run_id)
+            stored = self._context.store.versions(run.model)
+        view = runs_page.run_view(run, stored)
+        return self._page("run.html", now=self._context.clock(), run=view)
+
+    def compare(self) -> Response:
+        view = comparison.view(self._context, request.environ, request.args)
+        return self._page("compare.html", now=self._context.clock(), **view)
+
+    def pulse(self) -> Response:
+        """What a page that is open asks every few seconds: has anything changed?"""
+        state = digest_of(self._context, request.environ)
+        response = json_response({"state": state})
+        response.set_etag(state)
+        return finish(request, response)
+
+    def act(self) -> Response:
+        """What a button does, and the sentence about it on the model's page."""
+        visitor = self._visitor()
+        self._door.check_may_act(request, visitor)
+        model = request.form.get("model", "")
+        self._context.table.slot(model)
+        who = f"console, key {visitor.key_id}, from {request.remote_addr}"
+        signal = read_signal(self._context, model)
+        said = ask_for(self._context, request.form, model, signal, who)
+        response = redirect(home_page.model_url(model), 303)
+        self._door.leave_note(response, request, said, self._context.clock())
+        return self._finished(response)
+
+    def static(self, name: str) -> Response:
+        """A file of the console; kept for a year under the digest in its address."""
+        if name not in STATIC:
+            raise NoSuchFile
+        content, digest = static_file(name)
+        response = Page(content, mimetype=STATIC[name])
+        finish(request, response)
+        if request.args.get("v") == digest:
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+    # -- helpers -----------------------------------------------------------------------------------
+
+    def _page(self, template: str, code: int = 200, **view: Any) -> Response:
+        note = self._door.take_note(request, self._context.clock())
+        response = page(
+            request, template, code, visitor=self._visitor_or_nobody(), note=note, **view
+        )
+        if note is not None:
+            self._door.clear_note(response, request)
+        return response
+
+    def _visitor_or_nobody(self) -> Visitor:
+        try:
+            return self._visitor()
+        except KeyRequired:
+            return Visitor(None)
+
+    def _finished(self, response: Response) -> Response:
+        return finish(request, response)
+
+
+def _next() -> str:
+    """Where to go after signing in: a path of ours, never another site's address."""
+    wanted = request.values.get("next", "/")
+    is_ours = wanted == "/" or wanted.startswith(("/console/", "/?"))
+    return wanted if is_ours and "\\" not in wanted and "//" not in wanted else "/"
+
+
+def _why_not(role: Role | None) -> str:
+    if role is None:
+        return "This is not one of the server's keys."
+    return str(KeyForbidden(f"A key with the role {role} does not open the console."))
+
+
+def _status(text: str | None) -> RunStatus | None:
+    if not text:
+        return None
+    try:
+        return RunStatus(text)
+    except ValueError:
+        raise RequestInvalid(f"one of {', '.join(RunStatus)}", text, "status") from None

@@ -1,0 +1,106 @@
+"""Leave a port that others go on serving, without losing a request.
+
+A server that ends closes connections that wait for their first or next request, and loses one
+that is just being sent. So a worker first takes no new connection, and lets its last answers
+close those it has: the next request finds whoever else listens on the same socket. Knows HTTP's
+one header and the process's descriptors, no route and no model.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+LASTS_S = 0.5
+"""How long it takes: a client that asks more often than this loses nothing for certain."""
+
+_CLOSE = ("Connection", "close")
+
+
+class Farewell:
+    """The outermost part of a worker's application. One more call a request until it is time."""
+
+    def __init__(self, application: WSGIApplication, port: int) -> None:
+        self._application = application
+        self._port = port
+        self._is_leaving = False
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if not self._is_leaving:
+            return self._application(environ, start_response)
+
+        def and_close(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(status, [*headers, _CLOSE], *rest)
+
+        return self._application(environ, and_close)
+
+    def listen(self) -> None:
+        """From now on `say` in the main process is heard. Main thread only."""
+        if sys.platform != "win32":
+            signal.signal(signal.SIGUSR1, self._leave)
+
+    def _leave(self, _number: int, _frame: object) -> None:
+        self._is_leaving = True
+        stop_accepting(self._port)
+
+
+def stop_accepting(port: int) -> int:
+    """Take no further connection on `port` in this process alone; how many descriptors it had.
+
+    Closing them would not do: the server library holds them open and would fail. They are made
+    to mean a socket that nobody knows and nobody ever connects to.
+    """
+    nobodys = socket.socket()
+    nobodys.bind(("127.0.0.1", 0))
+    nobodys.listen(1)
+    nobodys.setblocking(False)
+    found = [descriptor for descriptor in open_sockets() if is_listening(descriptor, port)]
+    for descriptor in found:
+        os.dup2(nobodys.fileno(), descriptor, inheritable=False)
+    nobodys.close()
+    return len(found)
+
+
+def open_sockets() -> list[int]:
+    """Every descriptor of this process that is a socket."""
+    found = []
+    for path in Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd").iterdir():
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
+                found.append(int(path.name))
+    return found
+
+
+def is_listening(descriptor: int, port: int) -> bool:
+    """Whether it is a TCP socket that listens on `port`."""
+    try:
+        # A second descriptor of the same socket: closing it leaves the first one open.
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            return (
+                sock.family in (socket.AF_INET, socket.AF_INET6)
+                and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+                and sock.getsockname()[1] == port
+            )
+    except OSError:
+        return False
+
+
+def say(workers: Iterable[int]) -> None:
+    """In the main process: let the workers say it, and give clients the time to hear it."""
+    if sys.platform == "win32":
+        return
+    for pid in workers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)
+    time.sleep(LASTS_S)

@@ -1,0 +1,292 @@
+"""What each worker has counted, as files, and their sum that never goes back.
+
+The sum is that of all workers of this host, the dead among them. A file of a dead worker stays
+until the main process has added it to `past`, which names the files that it holds: whoever
+reads the files first and `past` last counts each exactly once. Knows no exposition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from api_service.metrics import BOUNDS_S, Cell, Key, old_versions
+from shared.metrics import Distribution, write_unsynced
+
+STAGE_BOUNDS_S = (
+    *(1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0),
+)
+_REMEMBERED = 500
+_FORGET_OTHER_HOSTS_AFTER_S = 24 * 3600.0
+_CLOCK_SLACK_S = 2.0
+_SUFFIX = ".worker"
+
+
+class Series(msgspec.Struct, array_like=True):
+    """One cell of the recorder."""
+
+    model: str
+    version: str
+    route: str
+    status: int
+    cell: list[float]
+
+
+class Served(msgspec.Struct, array_like=True):
+    """What a worker serves of one model; times in seconds since 1970, UTC."""
+
+    version: str
+    generation: int
+    previous: str | None
+    trained_at: float
+    watermark: float | None
+
+
+class SwapWindow(msgspec.Struct):
+    """Latencies in the seconds before and after the last swap of a model, by bucket."""
+
+    generation: int
+    before: dict[int, int]
+    after: dict[int, int] | None = None
+
+
+class ModelsSeen(msgspec.Struct):
+    """All models of a worker, counted; of those in trouble the first few hundred by name.
+
+    oldest_watermark : of every version that serves, seconds since 1970.
+    """
+
+    n_registered: int = 0
+    n_loaded: int = 0
+    n_degraded: int = 0
+    n_quarantined: int = 0
+    degraded: list[str] = []
+    quarantined: list[str] = []
+    oldest_watermark: float | None = None
+
+
+class Counted(msgspec.Struct, kw_only=True):
+    """What only ever grows.
+
+    swaps : model -> outcome -> number. stages : stage of a swap -> its durations in seconds.
+    n_failed_in_swaps : requests that failed while their model was swapped.
+    """
+
+    series: list[Series] = []
+    swaps: dict[str, dict[str, int]] = {}
+    stages: dict[str, Distribution] = {}
+    n_failed_in_swaps: int = 0
+    n_starts: int = 0
+    n_deaths: int = 0
+
+
+class WorkerMetrics(msgspec.Struct, kw_only=True):
+    """One file of one worker.
+
+    id : host, pid and start, so that no two workers ever share it.
+    has_ended : it ended as it was asked to.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started_at: datetime
+    written_at: datetime
+    has_ended: bool = False
+    in_flight: int = 0
+    memory_bytes: int = 0
+    watcher_is_well: bool = True
+    watcher_sentence: str = ""
+    counted: Counted = msgspec.field(default_factory=Counted)
+    served: dict[str, Served] = {}
+    windows: dict[str, SwapWindow] = {}
+    models: ModelsSeen = msgspec.field(default_factory=ModelsSeen)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process that wrote it still runs; it is of this host."""
+        if self.has_ended:
+            return False
+        try:
+            started = psutil.Process(self.pid).create_time()
+        except psutil.Error:
+            return False
+        # A later process may have got the same number.
+        return started <= self.started_at.timestamp() + _CLOCK_SLACK_S
+
+
+class Past(msgspec.Struct, kw_only=True):
+    """What dead workers of this host counted. absorbed : ids of the files that are in it."""
+
+    counted: Counted = msgspec.field(default_factory=Counted)
+    absorbed: list[str] = []
+
+
+@dataclass
+class Sum:
+    """Counters of all workers that ever were, and the workers that run."""
+
+    cells: dict[Key, Cell] = field(default_factory=dict)
+    swaps: dict[tuple[str, str], int] = field(default_factory=dict)
+    stages: dict[str, Distribution] = field(default_factory=dict)
+    n_failed_in_swaps: int = 0
+    n_starts: int = 0
+    n_deaths: int = 0
+    running: list[WorkerMetrics] = field(default_factory=list)
+
+    def add(self, counted: Counted) -> None:
+        for each in counted.series:
+            key = (each.model, each.version, each.route, each.status)
+            known = self.cells.get(key)
+            self.cells[key] = (
+                [a + b for a, b in zip(known, each.cell, strict=True)] if known else each.cell
+            )
+        for model, outcomes in counted.swaps.items():
+            for outcome, n in outcomes.items():
+                self.swaps[model, outcome] = self.swaps.get((model, outcome), 0) + n
+        for stage, durations in counted.stages.items():
+            self.stages.setdefault(stage, Distribution.over(STAGE_BOUNDS_S)).merge(durations)
+        self.n_failed_in_swaps += counted.n_failed_in_swaps
+        self.n_starts += counted.n_starts
+        self.n_deaths += counted.n_deaths
+
+    def counted(self) -> Counted:
+        """The counters as a file holds them."""
+        swaps: dict[str, dict[str, int]] = {}
+        for (model, outcome), n in self.swaps.items():
+            swaps.setdefault(model, {})[outcome] = n
+        return Counted(
+            series=series_of(self.cells),
+            swaps=swaps,
+            stages=self.stages,
+            n_failed_in_swaps=self.n_failed_in_swaps,
+            n_starts=self.n_starts,
+            n_deaths=self.n_deaths,
+        )
+
+    @property
+    def kept_versions(self) -> dict[str, set[str]]:
+        """Model -> the versions that some worker serves, and those they replaced."""
+        kept: dict[str, set[str]] = {}
+        for worker in self.running:
+            for model, served in worker.served.items():
+                kept.setdefault(model, set()).update(
+                    {served.version} | ({served.previous} if served.previous else set())
+                )
+        return kept
+
+
+def series_of(cells: dict[Key, Cell]) -> list[Series]:
+    """Cells as a file holds them."""
+    return [Series(*key, cell) for key, cell in cells.items()]
+
+
+def filled(cell: Cell) -> dict[int, int]:
+    """Bucket -> requests, where there are any."""
+    return {i: int(n) for i, n in enumerate(cell[: len(BOUNDS_S) + 1]) if n}
+
+
+def worker_path(directory: Path, pid: int, started_at: datetime) -> Path:
+    return directory / f"{_host()}-{pid}-{int(started_at.timestamp() * 1e3)}{_SUFFIX}"
+
+
+def host_of(path: Path) -> str:
+    """The host in the name of a worker's file."""
+    return path.name.rsplit("-", 2)[0]
+
+
+def read_sum(directory: Path) -> Sum:
+    """The sum over all workers of this host. Never raises; what cannot be read is left out."""
+    found = _workers(directory)
+    past = _past(directory)  # after the files: what was absorbed meanwhile is known here
+    total = Sum()
+    total.add(past.counted)
+    _add_workers(total, [worker for worker in found if worker.id not in past.absorbed])
+    return total
+
+
+def absorb_dead(directory: Path) -> int:
+    """Add the files of dead workers to `past` and remove them; only the main process calls this.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        OSError: the disk is full or not writable; nothing is lost.
+    """
+    past, found = _past(directory), _workers(directory)
+    new = [worker for worker in found if worker.id not in past.absorbed]
+    dead = [worker for worker in new if not worker.is_alive]
+    if dead:
+        total = Sum(running=[worker for worker in new if worker not in dead])
+        total.add(past.counted)
+        _add_workers(total, dead)
+        for model, version in old_versions(total.cells, total.kept_versions):
+            for key in [key for key in total.cells if key[:2] == (model, version)]:
+                del total.cells[key]
+        absorbed = [*past.absorbed, *(worker.id for worker in dead)][-_REMEMBERED:]
+        content = msgspec.msgpack.encode(Past(counted=total.counted(), absorbed=absorbed))
+        write_unsynced(_past_path(directory), content)
+    for worker in found:
+        if worker in dead or worker.id in past.absorbed:
+            (directory / f"{worker.id}{_SUFFIX}").unlink(missing_ok=True)
+    return len(dead)
+
+
+def forget_other_hosts(directory: Path) -> None:
+    """Remove what hosts left that write no more: a container has a new name at each start."""
+    ours = re.compile(rf"{re.escape(_host())}(-\d+-\d+{re.escape(_SUFFIX)}|\.past)")
+    limit = time.time() - _FORGET_OTHER_HOSTS_AFTER_S
+    # And what a worker that was killed in the middle of a write left of it.
+    for path in (
+        path for kind in (_SUFFIX, ".past", ".tmp") for path in directory.glob(f"*{kind}")
+    ):
+        with contextlib.suppress(OSError):
+            if not ours.fullmatch(path.name) and path.stat().st_mtime < limit:
+                path.unlink()
+
+
+def _add_workers(total: Sum, workers: Iterable[WorkerMetrics]) -> None:
+    for worker in workers:
+        total.add(worker.counted)
+        if worker.is_alive:
+            total.running.append(worker)
+        elif not worker.has_ended:
+            total.n_deaths += 1
+
+
+def _workers(directory: Path) -> list[WorkerMetrics]:
+    found = []
+    for path in sorted(directory.glob(f"{_host()}-*{_SUFFIX}")):
+        try:
+            worker = msgspec.msgpack.decode(path.read_bytes(), type=WorkerMetrics)
+        except (OSError, msgspec.DecodeError):
+            continue  # absorbed meanwhile, or torn by a power cut
+        if worker.host == _host():  # a host's name may begin with ours
+            found.append(worker)
+    return found
+
+
+def _past(directory: Path) -> Past:
+    try:
+        return msgspec.msgpack.decode(_past_path(directory).read_bytes(), type=Past)
+    except (OSError, msgspec.DecodeError):
+        return Past()
+
+
+def _past_path(directory: Path) -> Path:
+    return directory / f"{_host()}.past"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "_", socket.gethostname())

@@ -1,0 +1,156 @@
+"""How the server's threads call the application: WSGI, by one thread at a time.
+
+Granian calls a callback with a request and takes the answer whenever, and from whichever thread,
+it comes. Its own callback answers in the thread that was called; ours lets the thread that
+computes answer for the others (see lane.py), joins an answer that is all there into one piece,
+and leaves our environment variables out of the requests' environments.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from api_service.lane import Lane
+from api_service.turnstile import OpenWhileReading, opens_for_others
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+log = structlog.get_logger()
+
+_MOST_JOINED_BYTES = 1 << 20
+_FAILED = b"the server failed; its log says why.\n"
+
+
+def call_in_one_lane(server_module: Any) -> bool:
+    """Make the server of this process call its application our way; before it starts.
+
+    Args:
+        server_module: `granian.server.mp`.
+
+    Returns:
+        False where the server has no such place any more: then nothing was changed.
+    """
+    if not hasattr(server_module, "_wsgi_call_wrap"):
+        return False
+    server_module._wsgi_call_wrap = callback_of
+    return True
+
+
+def callback_of(
+    application: WSGIApplication, scope_options: dict[str, Any], _access_log: object = None
+) -> Callable[[Any, dict[str, Any]], None]:
+    """The server's callback for an application."""
+    calls = _Calls(application, scope_options.get("url_path_prefix") or "")
+    lane = Lane(calls.answer)
+    calls.lane = lane
+    calls.always.update(opens_for_others(lane))
+    atexit.register(lane.close)
+    return lane.run
+
+
+class _Started:
+    """The application's `start_response`, and what it was called with."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], _exc_info: object = None
+    ) -> Callable[[bytes], object]:
+        self.status = int(status[:3])
+        self.headers = headers
+        return _no_write
+
+
+def _no_write(_content: bytes) -> object:
+    raise NotImplementedError("return the answer's body instead of calling write().")
+
+
+class _Calls:
+    """Answers one request after the other."""
+
+    lane: Lane
+
+    def __init__(self, application: WSGIApplication, prefix: str) -> None:
+        self._application = application
+        self._prefix = prefix
+        self.always: dict[str, Any] = {
+            "SCRIPT_NAME": prefix,
+            "SERVER_SOFTWARE": "Granian",
+            "wsgi.errors": sys.stderr,
+            # The server ends the input where the body ends, whether its length was said or not.
+            "wsgi.input_terminated": True,
+            "wsgi.multiprocess": True,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
+
+    def answer(self, request: Any, scope: dict[str, Any]) -> None:
+        """Never raises; whatever happens, the client hears something."""
+        scope.update(self.always)
+        scope["wsgi.input"] = OpenWhileReading(scope["wsgi.input"], self.lane)
+        if self._prefix:
+            scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
+        started = _Started()
+        try:
+            parts = self._application(scope, started)
+            if type(parts) is list and len(parts) == 1:
+                request.response_bytes(started.status, started.headers, parts[0])
+            elif type(parts) is list or _is_all_there(started.headers):
+                request.response_bytes(started.status, started.headers, _joined(parts))
+            else:
+                self._stream(request, started, parts)
+        except Exception:
+            log.exception("a request failed outside of the application's own error table")
+            request.response_bytes(500, [("Content-Type", "text/plain")], _FAILED)
+
+    def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
+        """An answer in parts: the client decides how long that takes, and others go on."""
+        self.lane.release()
+        try:
+            request.response_iter(started.status, started.headers, _Parts(parts))
+        finally:
+            self.lane.acquire()
+
+
+class _Parts:
+    """An answer's parts, as the server takes them."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+        self._next = iter(parts).__next__
+
+    def __next__(self) -> bytes:
+        return self._next()
+
+    def close(self) -> None:
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+
+def _is_all_there(headers: list[tuple[str, str]]) -> bool:
+    """Whether the answer's length is known and small, so that it is no stream."""
+    for name, value in headers:
+        if name.lower() == "content-length":
+            return value.isdecimal() and int(value) <= _MOST_JOINED_BYTES
+    return False
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(parts)
+    finally:
+        close = getattr(parts, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol (V2) over plain rows: messages and tensors. Knows no route."""

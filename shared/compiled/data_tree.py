@@ -1,0 +1,152 @@
+"""Values as data on disk and back: JSON for the structure, one .npz for the arrays.
+
+Holds numbers, texts, lists, dictionaries, NumPy arrays, and dataclasses and msgspec structs that
+are defined in `shared`. What it reads can name no other class and carries no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.atomic_file import write_synced
+from shared.errors import LoadFailed
+
+FORMAT = 1
+TREE_NAME = "form.json"
+ARRAYS_NAME = "arrays.npz"
+_OURS = "shared."
+_PLAIN = (type(None), bool, int, str)
+
+
+class NotData(Exception):
+    """The value holds something that is no data; the sentence names it."""
+
+
+def encode(value: object) -> tuple[bytes, bytes]:
+    """(JSON, npz); the same value gives the same bytes.
+
+    Raises:
+        NotData: it holds an object of a class that is not ours, or a function.
+    """
+    arrays: list[NDArray[Any]] = []
+    tree = {"format": FORMAT, "root": _encoded(value, arrays)}
+    file = io.BytesIO()
+    try:
+        np.savez(file, allow_pickle=False, **{str(i): each for i, each in enumerate(arrays)})
+        return msgspec.json.encode(tree), file.getvalue()
+    except (ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise NotData(f"not storable as data: {error}") from None
+
+
+def decode(tree: bytes, arrays: bytes) -> Any:
+    """The reverse of `encode`.
+
+    Raises:
+        LoadFailed: not what `encode` wrote, or a class that this code does not have.
+    """
+    try:
+        found = msgspec.json.decode(tree)
+        if found["format"] != FORMAT:
+            raise LoadFailed(f"{TREE_NAME}: expected format {FORMAT}, found {found['format']!r}.")
+        with np.load(io.BytesIO(arrays), allow_pickle=False) as file:
+            return _decoded(found["root"], {name: file[name] for name in file.files})
+    except LoadFailed:
+        raise
+    except Exception as error:  # zip, header, JSON and constructor errors are of many types
+        raise LoadFailed(f"{TREE_NAME} cannot be read: {error!r}.") from error
+
+
+def write_tree(directory: Path, value: object) -> None:
+    """Two files in `directory`, which must exist.
+
+    Raises:
+        NotData: see `encode`; nothing was written.
+    """
+    tree, arrays = encode(value)
+    write_synced(directory / TREE_NAME, tree)
+    write_synced(directory / ARRAYS_NAME, arrays)
+
+
+def read_tree(directory: Path) -> Any:
+    """The reverse of `write_tree`."""
+    return decode((directory / TREE_NAME).read_bytes(), (directory / ARRAYS_NAME).read_bytes())
+
+
+def _encoded(value: object, arrays: list[NDArray[Any]]) -> Any:
+    if type(value) in _PLAIN:
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if type(value) in (list, tuple):
+        assert isinstance(value, (list, tuple))
+        items = [_encoded(item, arrays) for item in value]
+        return {"list" if type(value) is list else "tuple": items}
+    if type(value) is dict:
+        pairs = [[_encoded(key, arrays), _encoded(item, arrays)] for key, item in value.items()]
+        return {"dict": pairs}
+    if isinstance(value, np.generic):
+        arrays.append(np.asarray(value))
+        return {"scalar": len(arrays) - 1}
+    if type(value) is np.ndarray:
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    kind = type(value)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if not kind.__module__.startswith(_OURS):
+        raise NotData(f"{name} is not a class of ours")
+    fields = _fields(kind)
+    if fields is None:
+        raise NotData(f"{name} is no dataclass or struct")
+    return {
+        "class": name,
+        "fields": {field: _encoded(getattr(value, field), arrays) for field in fields},
+    }
+
+
+def _fields(kind: type) -> list[str] | None:
+    if issubclass(kind, msgspec.Struct):
+        return list(kind.__struct_fields__)
+    if dataclasses.is_dataclass(kind) and all(each.init for each in dataclasses.fields(kind)):
+        return [each.name for each in dataclasses.fields(kind)]
+    return None
+
+
+def _decoded(node: Any, arrays: dict[str, NDArray[Any]]) -> Any:
+    if not isinstance(node, dict):
+        return node
+    if "class" in node:
+        fields = {name: _decoded(item, arrays) for name, item in node["fields"].items()}
+        return _class_named(node["class"])(**fields)
+    ((kind, content),) = node.items()
+    if kind == "float":
+        return float(content)
+    if kind in ("list", "tuple"):
+        items = [_decoded(item, arrays) for item in content]
+        return items if kind == "list" else tuple(items)
+    if kind == "dict":
+        return {_decoded(key, arrays): _decoded(item, arrays) for key, item in content}
+    if kind in ("array", "scalar"):
+        found = arrays[str(content)]
+        return found if kind == "array" else found[()]
+    raise LoadFailed(f"{TREE_NAME}: expected a kind of value, found {kind!r}.")
+
+
+def _class_named(name: str) -> type:
+    module, _, qualified = name.partition(":")
+    if not module.startswith(_OURS):
+        raise LoadFailed(f"{TREE_NAME}: {name} is not a class of ours.")
+    found: Any = importlib.import_module(module)
+    for part in qualified.split("."):
+        found = getattr(found, part)
+    if not isinstance(found, type) or _fields(found) is None:
+        raise LoadFailed(f"{TREE_NAME}: {name} is no dataclass or struct.")
+    return found

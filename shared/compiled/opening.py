@@ -1,0 +1,53 @@
+"""Open the form of a version that was verified, without scikit-learn. Any thread may call it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from shared.compiled import data_tree
+from shared.compiled.processed import Processed, wrapped
+from shared.errors import LoadFailed
+from shared.estimator_process import EstimatorProcess
+from shared.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, Manifest
+
+
+class NeedsTheProcess(Exception):
+    """The estimator is neither data nor can it be asked from outside: it must be unpickled here."""
+
+
+def open_form(directory: Path, manifest: Manifest) -> Any:
+    """What a workload's `open` gets instead of the estimator.
+
+    Returns:
+        An object with `predict`, for classifiers `predict_proba` and `classes_`; or the estimator
+        itself where it is data of ours. Versions without `compiled/` are asked in a process of
+        their own.
+
+    Raises:
+        LoadFailed: the form cannot be opened here.
+        NeedsTheProcess: only unpickling in this process can open it.
+    """
+    if f"{COMPILED_NAME}/{data_tree.TREE_NAME}" in manifest.files:
+        return open_compiled(directory / COMPILED_NAME)
+    if manifest.serving_form.form == IN_PROCESS:
+        raise NeedsTheProcess
+    process = EstimatorProcess(directory / MODEL_NAME, "whole")
+    tree = process.tree()
+    if tree is not None:
+        process.close()
+        return data_tree.decode(*tree)
+    if "predict" not in process.hello.methods:
+        process.close()
+        raise NeedsTheProcess
+    return wrapped(process, Processed(MODEL_NAME, 0, None, None, ()))
+
+
+def open_compiled(compiled: Path) -> Any:
+    """The form in a `compiled/` directory."""
+    stored = data_tree.read_tree(compiled)
+    try:
+        opened = stored.opened
+    except AttributeError:
+        raise LoadFailed(f"{data_tree.TREE_NAME}: {type(stored).__name__} is no form.") from None
+    return opened(compiled)

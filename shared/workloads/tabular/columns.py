@@ -1,0 +1,198 @@
+"""What a column is, learnt from its values: type, range and vocabulary; and the values as numbers.
+
+The same rows give the same columns. Knows no target, no estimator and no request.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import SettingsInvalid
+from shared.workloads.base import UNKNOWN_CATEGORY, FeatureSpec, RowContract
+from shared.workloads.tabular.cells import (
+    looks_like_date,
+    looks_like_number,
+    read_number,
+    read_text,
+)
+from shared.workloads.tabular.estimator import UNKNOWN_TEXT
+from shared.workloads.tabular.parameters import WHERE, ColumnSettings
+
+Dtype = Literal["float64", "int64", "bool", "category"]
+_PLAIN = {int, float, bool, type(None)}
+_FREE_TEXT_SHARE = 0.5
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature as it was learnt.
+
+    low, high : the range of the training rows, or as it was said; None for a category.
+    vocabulary : of a category, the texts that are told apart, sorted; code i is the i-th.
+    is_required : null is refused.
+    """
+
+    name: str
+    dtype: Dtype
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    vocabulary: list[str] = []
+    is_required: bool = False
+
+    @property
+    def spec(self) -> FeatureSpec:
+        return FeatureSpec(self.name, self.dtype, self.unit, self.low, self.high)
+
+
+def contract_of(columns: Sequence[Column]) -> RowContract:
+    """How rows with these columns become a matrix."""
+    codes = {
+        column.name: {text: float(i) for i, text in enumerate(column.vocabulary)}
+        for column in columns
+        if column.dtype == "category"
+    }
+    return RowContract(tuple(column.spec for column in columns), codes)
+
+
+def learn_type(name: str, values: Sequence[Any], said: ColumnSettings) -> Dtype:
+    """The type that is said, else the one that most of the values have.
+
+    Raises:
+        SettingsInvalid: the column is no feature as it stands: dates, lists, free text.
+    """
+    if said.type is not None:
+        return said.type
+    types = Counter(map(type, values))
+    texts = Counter(value for value in values if isinstance(value, str) and value.strip())
+    n_number_texts = sum(n for text, n in texts.items() if looks_like_number(text))
+    n_dates = sum(n for text, n in texts.items() if looks_like_date(text))
+    n_numbers = types[int] + types[float] + types[bool] + n_number_texts
+    n_texts = texts.total() - n_number_texts
+    n_nested = types[list] + types[dict]
+    n_values = n_numbers + n_texts + n_nested
+    if n_nested * 2 > n_values:
+        raise SettingsInvalid(
+            f"{WHERE}: features: {name} holds lists or objects, which are no feature; make a"
+            " column of what matters in them."
+        )
+    if n_dates * 2 > n_values:
+        raise SettingsInvalid(
+            f"{WHERE}: features: {name} holds dates, which are no feature as they stand; make"
+            " numbers of them (hour, weekday, age in days) in a column of their own, name the"
+            f' row\'s own time in "time", or say {name} = {{type = "category"}}.'
+        )
+    if n_texts * 2 >= n_values and n_values:
+        return "category"
+    if types[bool] and n_numbers == types[bool]:
+        return "bool"
+    is_whole = not types[float] and all(
+        text.strip().lstrip("+-").isdigit() for text in texts if looks_like_number(text)
+    )
+    return "int64" if is_whole and n_numbers else "float64"
+
+
+def learn_vocabulary(
+    name: str, values: Sequence[Any], said: ColumnSettings, max_categories: int
+) -> list[str]:
+    """The texts of a category, sorted; beyond `max_categories` the most frequent ones.
+
+    Raises:
+        SettingsInvalid: nearly each row has a text of its own, and nobody said it is a category.
+    """
+    counts: Counter[str] = Counter()
+    for value in values:
+        text = read_text(value) if value is not None else None
+        if text is not None:
+            counts[text] += 1
+    counts.pop(UNKNOWN_TEXT, None)
+    if len(counts) <= max_categories:
+        return sorted(counts)
+    if said.type is None and len(counts) > _FREE_TEXT_SHARE * counts.total():
+        raise SettingsInvalid(
+            f"{WHERE}: features: {name} holds {len(counts):,} different texts in"
+            f" {counts.total():,} rows, which is no category. Leave it out, or say"
+            f' {name} = {{type = "category"}} to tell the {max_categories:,} most frequent apart.'
+        )
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return sorted(text for text, _ in most[:max_categories])
+
+
+def read_column(
+    dtype: Dtype, vocabulary: Sequence[str], values: Sequence[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Values as numbers.
+
+    Returns:
+        (n,) float64: numbers, or codes of a category (UNKNOWN_CATEGORY beyond the vocabulary);
+        NaN for null and for what cannot be read. (n,) bool: what is there and cannot be read.
+    """
+    if dtype == "category":
+        return _read_category(vocabulary, values)
+    if set(map(type, values)) <= _PLAIN:
+        try:
+            found = np.array(values, dtype=np.float64)
+            return found, np.zeros(len(values), dtype=np.bool_)
+        except OverflowError:
+            pass
+    read = [read_number(value) for value in values]
+    is_bad = np.fromiter((number is None for number in read), np.bool_, len(read))
+    numbers = (math.nan if number is None else number for number in read)
+    return np.fromiter(numbers, np.float64, len(read)), is_bad
+
+
+def _read_category(
+    vocabulary: Sequence[str], values: Sequence[Any]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    codes = {text: float(i) for i, text in enumerate(vocabulary)}
+    found = np.empty(len(values), dtype=np.float64)
+    is_bad = np.zeros(len(values), dtype=np.bool_)
+    for i, value in enumerate(values):
+        if value is None:
+            found[i] = math.nan
+            continue
+        text = read_text(value)
+        if text is None:
+            found[i], is_bad[i] = math.nan, True
+        else:
+            found[i] = codes.get(text, UNKNOWN_CATEGORY)
+    return found, is_bad
+
+
+def finish_column(
+    name: str,
+    dtype: Dtype,
+    vocabulary: Sequence[str],
+    numbers: NDArray[np.float64],
+    said: ColumnSettings,
+    *,
+    takes_null: bool,
+) -> Column:
+    """The column with its range, from the rows that are learnt from.
+
+    numbers : (n_rows,) as `read_column` gives them. takes_null : whether the estimator takes null
+        in any column; else only where these rows have it.
+    """
+    is_required = not takes_null and not bool(np.isnan(numbers).any())
+    if said.required is not None:
+        is_required = said.required
+    low, high = said.low, said.high
+    finite = numbers[np.isfinite(numbers)]
+    if dtype != "category" and finite.size:
+        low = float(finite.min()) if low is None else low
+        high = float(finite.max()) if high is None else high
+    return Column(
+        name=name,
+        dtype=dtype,
+        unit=said.unit,
+        low=low,
+        high=high,
+        vocabulary=list(vocabulary),
+        is_required=is_required,
+    )

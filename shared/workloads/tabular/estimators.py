@@ -1,0 +1,134 @@
+"""The estimators that can be asked for by name, each behind the preprocessing that it needs.
+
+scikit-learn is imported when one is made, never before: only a training process makes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shared.errors import SettingsInvalid
+from shared.workloads.tabular.columns import Column
+from shared.workloads.tabular.own_code import make_own
+from shared.workloads.tabular.parameters import WHERE, TabularParameters
+
+Maker = Callable[..., Any]
+
+# -1 threads are as many as the run may have: the engine sets LOKY_MAX_CPU_COUNT.
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "logistic_regression": {"max_iter": 1000},
+    "random_forest": {"n_estimators": 100, "min_samples_leaf": 3, "n_jobs": -1},
+    "extra_trees": {"n_estimators": 100, "min_samples_leaf": 3, "n_jobs": -1},
+    "knn": {"n_neighbors": 10},
+    "mlp": {"hidden_layer_sizes": (64, 32), "max_iter": 500, "early_stopping": True},
+}
+_NO_SEED = {"linear", "knn"}
+_SCALED = {"linear", "ridge", "lasso", "elastic_net", "logistic_regression", "knn", "mlp"}
+_NEEDS_NUMBERS = {"gradient_boosting"}
+
+
+def make_pipeline(parameters: TabularParameters, columns: Sequence[Column], seed: int) -> Any:
+    """An estimator that was not fitted yet and takes a DataFrame of these columns.
+
+    Whatever in it is left to chance gets the seed.
+
+    Raises:
+        SettingsInvalid: unknown options, or a factory that gives no estimator.
+    """
+    if parameters.is_own_code:
+        pipeline = make_own(parameters.estimator, parameters.estimator_options, seed)
+        _seed_all(pipeline, seed)
+        return pipeline
+    return _make_named(parameters, columns, seed)
+
+
+def use_one_thread(pipeline: Any) -> None:
+    """To answer a row, threads cost more than they save."""
+    _set_where(pipeline, "n_jobs", lambda value: value is not None, 1)
+
+
+def _seed_all(pipeline: Any, seed: int) -> None:
+    _set_where(pipeline, "random_state", lambda value: value is None, seed)
+
+
+def _set_where(pipeline: Any, ending: str, is_meant: Callable[[Any], bool], wanted: Any) -> None:
+    if not (hasattr(pipeline, "get_params") and hasattr(pipeline, "set_params")):
+        return
+    found = {
+        name: wanted
+        for name, value in pipeline.get_params(deep=True).items()
+        if name.rpartition("__")[2] == ending and is_meant(value)
+    }
+    if found:
+        pipeline.set_params(**found)
+
+
+def _make_named(parameters: TabularParameters, columns: Sequence[Column], seed: int) -> Any:
+    from sklearn.pipeline import Pipeline
+
+    name = parameters.estimator
+    options = {**_DEFAULTS.get(name, {}), **parameters.estimator_options}
+    if name not in _NO_SEED:
+        options = {"random_state": seed, **options}
+    try:
+        estimator = _maker(name, parameters.task)(**options)
+    except TypeError as error:
+        raise SettingsInvalid(f"{WHERE}: estimator_options of {name}: {error}.") from None
+    return Pipeline([("columns", _preprocessing(name, columns)), ("estimator", estimator)])
+
+
+def _preprocessing(name: str, columns: Sequence[Column]) -> Any:
+    """Numbers scaled or as they are; categories one by one for what adds up, else numbered.
+
+    Trees split a numbered category in two as often as they like, at the price of one column.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+    numbers: Any = "passthrough"
+    imputer = SimpleImputer(strategy="median", keep_empty_features=True)
+    if name in _SCALED:
+        numbers = Pipeline([("impute", imputer), ("scale", StandardScaler())])
+        categories: Any = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    else:
+        if name in _NEEDS_NUMBERS:
+            numbers = imputer
+        categories = OrdinalEncoder(
+            handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+        )
+    named = [column.name for column in columns if column.dtype != "category"]
+    told_apart = [column.name for column in columns if column.dtype == "category"]
+    parts = [("numbers", numbers, named), ("categories", categories, told_apart)]
+    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+
+
+def _maker(name: str, task: str) -> Maker:
+    from sklearn import ensemble, linear_model, neighbors, neural_network, tree
+
+    regression: Mapping[str, Maker] = {
+        "linear": linear_model.LinearRegression,
+        "ridge": linear_model.Ridge,
+        "lasso": linear_model.Lasso,
+        "elastic_net": linear_model.ElasticNet,
+        "decision_tree": tree.DecisionTreeRegressor,
+        "random_forest": ensemble.RandomForestRegressor,
+        "extra_trees": ensemble.ExtraTreesRegressor,
+        "gradient_boosting": ensemble.GradientBoostingRegressor,
+        "hist_gradient_boosting": ensemble.HistGradientBoostingRegressor,
+        "knn": neighbors.KNeighborsRegressor,
+        "mlp": neural_network.MLPRegressor,
+    }
+    classification: Mapping[str, Maker] = {
+        "logistic_regression": linear_model.LogisticRegression,
+        "decision_tree": tree.DecisionTreeClassifier,
+        "random_forest": ensemble.RandomForestClassifier,
+        "extra_trees": ensemble.ExtraTreesClassifier,
+        "gradient_boosting": ensemble.GradientBoostingClassifier,
+        "hist_gradient_boosting": ensemble.HistGradientBoostingClassifier,
+        "knn": neighbors.KNeighborsClassifier,
+        "mlp": neural_network.MLPClassifier,
+    }
+    return (regression if task == "regression" else classification)[name]

@@ -1,0 +1,275 @@
+"""The tabular contract: any records with columns, any scikit-learn estimator.
+
+No clock, no disk, no daemon; rows, columns, estimators, scores and answers stand beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from shared.errors import SettingsInvalid
+from shared.records import Table
+from shared.workloads.base import (
+    UNKNOWN_CATEGORY,
+    Answerer,
+    FeatureSpec,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+    Workload,
+    check_features,
+)
+from shared.workloads.regression import score_regressor
+from shared.workloads.tabular import judging
+from shared.workloads.tabular.answers import (
+    Knowledge,
+    TabularAnswerer,
+    read_knowledge,
+    save_knowledge,
+)
+from shared.workloads.tabular.cells import read_text, read_time_us
+from shared.workloads.tabular.columns import Column
+from shared.workloads.tabular.estimator import UNKNOWN_TEXT, TabularEstimator, recoded
+from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
+from shared.workloads.tabular.own_code import own_version
+from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
+from shared.workloads.tabular.training_rows import (
+    NO_TIME,
+    Learnt,
+    read_rows,
+    unusable_cell,
+    unusable_target,
+)
+
+_N_GOLDEN_ROWS = 20
+_MOST_GOLDEN_NULLS = 10
+
+
+class Tabular(Workload):
+    """See the module docstring; the contract is in `base`."""
+
+    name = "tabular"
+    streams = (StreamSpec("records", "rows with the target and the features as columns"),)
+    Parameters = TabularParameters
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        super().__init__(parameters)
+        self._given: TabularParameters = self.parameters
+        self._time_zone = check(self._given)
+
+    # -- what the records are ------------------------------------------------------------------
+
+    def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        """As far as one record can say: types that are learnt show only among many."""
+        given = self._given
+        reason = unusable_target(fields.get(given.target), given)
+        if reason is not None:
+            return reason
+        if given.time and read_time_us(fields.get(given.time), self._time_zone) is None:
+            return NO_TIME
+        cells = (
+            unusable_cell(name, fields.get(name), said.type) for name, said in given.columns.items()
+        )
+        return next((found for found in cells if found is not None), None)
+
+    # -- training half: retrain_service only -----------------------------------------------------
+
+    def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
+        """One row per record, with its columns as numbers; see `training_rows`."""
+        return read_rows(tables["records"], self._given, self._time_zone)
+
+    def features_of(self, rows: TrainingSet) -> tuple[FeatureSpec, ...]:
+        learnt: Learnt = rows.context
+        return learnt.contract.features
+
+    def libraries(self) -> Mapping[str, str]:
+        return own_version(self._given.estimator) if self._given.is_own_code else {}
+
+    def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
+        """The newest fifth of the days is the holdout."""
+        days = np.unique(rows.day)
+        if days.size < 2:
+            return rows, rows.where(np.zeros(rows.n_rows, dtype=np.bool_))
+        n_holdout_days = -(-days.size // 5)
+        is_holdout = rows.day >= days[-n_holdout_days]
+        return rows.where(~is_holdout), rows.where(is_holdout)
+
+    def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        progress(0.0, "fit")
+        learnt: Learnt = train.context
+        given = self._given
+        target: Any = train.target
+        if given.task == "classification":
+            codes = train.target.astype(np.int64)
+            if np.unique(codes).size < 2:
+                only = f"only {learnt.labels[codes[0]]!r}" if codes.size else "nothing"
+                raise SettingsInvalid(
+                    f"{WHERE}: target: {given.target} holds {only} in all {codes.size:,} rows to"
+                    " learn from; a classification needs two labels."
+                )
+            target = np.array(learnt.labels)[codes]
+        pipeline = make_pipeline(given, learnt.columns, seed)
+        estimator = TabularEstimator(pipeline, learnt.contract)
+        try:
+            pipeline.fit(estimator.frame(train.features), target)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise SettingsInvalid(
+                f"{WHERE}: estimator {given.estimator} cannot be fitted to these rows:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+        use_one_thread(pipeline)
+        self._try(estimator, train)
+        progress(1.0, "fit")
+        return estimator
+
+    def fit_more(
+        self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
+    ) -> Any | None:
+        """A pipeline is fitted as a whole: what scales its columns would not be continued."""
+        return None
+
+    def _try(self, estimator: TabularEstimator, train: TrainingSet) -> None:
+        """Ask what a client may ask: a category never seen, and null where it may be.
+
+        Raises:
+            SettingsInvalid: the estimator cannot answer, or answers what is no answer.
+        """
+        learnt: Learnt = train.context
+        name = self._given.estimator
+        usual = train.features[:1]
+        asked = {"a row that it was fitted on": usual}
+        for j, column in enumerate(learnt.columns):
+            odd = usual.copy()
+            if column.dtype == "category":
+                odd[0, j] = UNKNOWN_CATEGORY
+                what = f"a {column.name} that it has not seen (OneHotEncoder: handle_unknown)"
+                asked[what] = odd.copy()
+            if not column.is_required:
+                odd[0, j] = np.nan
+                asked[f"a row without {column.name} (features: required = true refuses it)"] = odd
+        for what, row in asked.items():
+            try:
+                found = estimator.predict(row)
+            except Exception as error:
+                raise SettingsInvalid(
+                    f"{WHERE}: estimator {name} cannot answer {what}:"
+                    f" {type(error).__name__}: {error}"
+                ) from error
+            if found.shape != (1,):
+                raise SettingsInvalid(
+                    f"{WHERE}: estimator {name}: expected one answer a row, found an answer of"
+                    f" shape {found.shape} to one row."
+                )
+        if (self._given.task == "classification") != hasattr(estimator, "classes_"):
+            found_task = "regressor" if self._given.task == "classification" else "classifier"
+            raise SettingsInvalid(
+                f"{WHERE}: estimator: {name} gives a {found_task}, the task is {self._given.task}."
+            )
+
+    def score(self, estimator: Any, holdout: TrainingSet) -> Score:
+        """Rows are coded anew by the estimator's own vocabulary: a champion may have another."""
+        learnt: Learnt = holdout.context
+        matrix = recoded(holdout.features, learnt.contract, estimator.contract)
+        if self._given.task == "regression":
+            predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
+            return score_regressor(predicted, holdout, self._unit)
+        probabilities = judging.probabilities_of(estimator, matrix, learnt.labels)
+        places = {read_text(label): i for i, label in enumerate(learnt.labels)}
+        answered = [
+            places.get(read_text(label), len(places))
+            for label in np.asarray(estimator.predict(matrix)).tolist()
+        ]
+        return judging.score_classifier(probabilities, np.array(answered, dtype=np.int64), holdout)
+
+    def score_baseline(self, holdout: TrainingSet) -> Score:
+        """The naive baseline: the median of all older rows, or how often each label was right."""
+        if self._given.task == "regression":
+            usual = np.full(holdout.n_rows, judging.median_before(holdout))
+            return score_regressor(usual, holdout, self._unit)
+        shares = judging.frequencies_before(holdout)
+        probabilities = np.tile(shares, (holdout.n_rows, 1))
+        return judging.score_classifier(probabilities, probabilities.argmax(axis=1), holdout)
+
+    @property
+    def _unit(self) -> str:
+        return self._given.target_unit or self._given.target
+
+    def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
+        learnt: Learnt = rows.context
+        given = self._given
+        return save_knowledge(
+            Knowledge(
+                given.target, given.task, given.target_unit, given.is_own_code, learnt.columns
+            )
+        )
+
+    def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
+        """Rows from all times, then one with unknown categories, and nulls where they may be."""
+        learnt: Learnt = rows.context
+        columns = learnt.columns
+        chosen = np.linspace(0, rows.n_rows - 1, min(_N_GOLDEN_ROWS, rows.n_rows)).astype(int)
+        usual = [
+            {
+                column.name: _as_json(column, number)
+                for column, number in zip(columns, row, strict=True)
+            }
+            for row in rows.features[chosen].tolist()
+        ]
+        last = usual[-1]
+        unknown = {
+            **last,
+            **{column.name: UNKNOWN_TEXT for column in columns if column.dtype == "category"},
+        }
+        nullable = [column.name for column in columns if not column.is_required]
+        without = [{**last, name: None} for name in nullable[:_MOST_GOLDEN_NULLS]]
+        nothing = {**last, **dict.fromkeys(nullable)}
+        asked = ([*usual, unknown, *without, nothing], [last])
+        return [
+            GoldenRequest("predict", {"instances": instances}, learnt.newest) for instances in asked
+        ]
+
+    # -- serving half: both daemons ----------------------------------------------------------------
+
+    @property
+    def features(self) -> tuple[FeatureSpec, ...]:
+        """Names, and of the rest what is said; a version's own columns are in its manifest."""
+        return tuple(
+            FeatureSpec(name, said.type or "float64", said.unit, said.low, said.high)
+            for name, said in self._given.columns.items()
+        )
+
+    def check_contract(self, found: Sequence[FeatureSpec]) -> None:
+        """Types that nobody said may be any, and a table of features has no order of its own."""
+        types = {spec.name: spec.dtype for spec in found}
+        expected = [
+            spec
+            if self._given.columns[spec.name].type is not None
+            else msgspec.structs.replace(spec, dtype=types.get(spec.name, spec.dtype))
+            for spec in self.features
+        ]
+        if isinstance(self._given.features, dict):
+            place = {spec.name: i for i, spec in enumerate(found)}
+            expected.sort(key=lambda spec: place.get(spec.name, len(place)))
+        check_features(expected, found)
+
+    def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
+        return TabularAnswerer(estimator, read_knowledge(state))
+
+
+def _as_json(column: Column, number: float) -> str | float | int | bool | None:
+    """A coded value as a client writes it."""
+    if number != number:
+        return None
+    if column.dtype == "category":
+        return column.vocabulary[int(number)] if number >= 0 else UNKNOWN_TEXT
+    if column.dtype == "bool":
+        return bool(number)
+    return int(number) if column.dtype == "int64" else number

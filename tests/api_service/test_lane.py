@@ -1,0 +1,303 @@
+"""One thread computes; whoever reads for long, or waits, holds up nobody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from api_service.lane import Lane
+from api_service.server_calls import call_in_one_lane, callback_of
+from tests.support.waiting import wait_until
+
+
+class Client:
+    """Sends its body when it is told to, and keeps the answer."""
+
+    def __init__(self, *, is_slow: bool = False) -> None:
+        self.is_read = threading.Event()
+        self.may_arrive = threading.Event()
+        self.is_answered = threading.Event()
+        self.answer: tuple[int, bytes] | None = None
+        if not is_slow:
+            self.may_arrive.set()
+
+    def read(self, *_size: int) -> bytes:
+        self.is_read.set()
+        assert self.may_arrive.wait(10)
+        return b"{}"
+
+    # What the server offers to its callback:
+
+    def response_bytes(self, status: int, _headers: Any, content: bytes) -> None:
+        self.answer = (status, content)
+        self.is_answered.set()
+
+    def response_iter(self, status: int, _headers: Any, parts: Any) -> None:
+        found = []
+        while True:
+            try:
+                found.append(parts.__next__())
+            except StopIteration:
+                break
+        parts.close()
+        self.response_bytes(status, _headers, b"".join(found))
+
+
+class Counting:
+    """A WSGI application that reads its body and counts how many requests compute at once."""
+
+    def __init__(self) -> None:
+        self.n_now = self.n_most = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        self._compute()
+        content = environ["wsgi.input"].read()
+        self._compute()
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return [content]
+
+    def _compute(self) -> None:
+        self.n_now += 1
+        self.n_most = max(self.n_most, self.n_now)
+        for _ in range(1000):  # long enough that the interpreter would switch threads
+            pass
+        self.n_now -= 1
+
+
+Callback = Callable[[Any, dict[str, Any]], None]
+
+
+def send(callback: Callback, client: Client) -> threading.Thread:
+    """As a thread of the server does."""
+    scope = {"wsgi.input": client, "PATH_INFO": "/"}
+    thread = threading.Thread(target=callback, args=(client, scope), daemon=True)
+    thread.start()
+    return thread
+
+
+def test_only_one_request_computes_at_a_time() -> None:
+    """Threads that compute at once fight over the interpreter lock; the slowest pay for it."""
+    application = Counting()
+    callback = callback_of(application, {})
+
+    clients = [Client() for _ in range(300)]
+    for client in clients:
+        send(callback, client)
+
+    for client in clients:
+        assert client.is_answered.wait(10)
+        assert client.answer == (200, b"{}")
+    assert application.n_most == 1
+
+
+def test_slow_bodies_hold_up_nobody_and_are_answered_when_they_come() -> None:
+    """A client on a bad line, or one that vanished, must not stop a worker."""
+    application = Counting()
+    callback = callback_of(application, {})
+    slow = [Client(is_slow=True) for _ in range(5)]
+    for client in slow:
+        send(callback, client)
+        wait_until(client.is_read.is_set, 5, "the slow request to read its body")
+
+    for _ in range(20):
+        quick = Client()
+        send(callback, quick)
+        assert quick.is_answered.wait(5)
+
+    for client in slow:
+        client.may_arrive.set()
+        assert client.is_answered.wait(5)
+    assert application.n_most == 1
+
+
+def test_a_body_that_stalls_under_load_is_overtaken_by_whoever_stands_by() -> None:
+    """Under load all threads but one stand by: one of them must notice and go on."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/hold":
+            entered.set()
+            assert go_on.wait(10)
+        content = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [content]
+
+    callback = callback_of(application, {})
+    stalled = Client(is_slow=True)
+    scope = {"wsgi.input": stalled, "PATH_INFO": "/hold"}
+    leader = threading.Thread(target=callback, args=(stalled, scope), daemon=True)
+    leader.start()
+    assert entered.wait(5)
+    behind = [Client() for _ in range(3)]
+    threads = [send(callback, client) for client in behind]  # these stand by behind the leader
+
+    go_on.set()
+
+    for client in behind:
+        assert client.is_answered.wait(5)
+    assert not stalled.is_answered.is_set()
+    stalled.may_arrive.set()
+    assert stalled.is_answered.wait(5)
+    # One of them went back to the server for more; the others sleep until they are needed.
+    wait_until(lambda: not all(thread.is_alive() for thread in threads), 5, "one to go back")
+
+
+def test_a_request_that_waits_lets_others_through_and_goes_on_in_its_turn() -> None:
+    """Waiting for the end of a training must not keep a prediction waiting."""
+    waits, ended = threading.Event(), threading.Event()
+    order = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/wait":
+            with environ["hotfit.others_pass"]:
+                waits.set()
+                assert ended.wait(10)
+        order.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b""]
+
+    callback = callback_of(application, {})
+    patient = Client()
+    scope = {"wsgi.input": patient, "PATH_INFO": "/wait"}
+    threading.Thread(target=callback, args=(patient, scope), daemon=True).start()
+    assert waits.wait(5)
+    quick = Client()
+    send(callback, quick)
+    assert quick.is_answered.wait(5)
+    ended.set()
+    assert patient.is_answered.wait(5)
+
+    assert order == ["/", "/wait"]
+
+
+def test_an_answer_in_parts_lets_others_through_and_is_closed() -> None:
+    """The client of a long download decides how long it takes."""
+    quick, closed = Client(), threading.Event()
+
+    class Parts:
+        def __iter__(self) -> Any:
+            yield b"a"
+            assert quick.is_answered.wait(5), "another request is answered in the meantime"
+            yield b"b"
+
+        def close(self) -> None:
+            closed.set()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return Parts() if environ["PATH_INFO"] == "/long" else [b"", b"quick"]
+
+    callback = callback_of(application, {})
+    long = Client()
+    scope = {"wsgi.input": long, "PATH_INFO": "/long"}
+    threading.Thread(target=callback, args=(long, scope), daemon=True).start()
+    send(callback, quick)
+
+    assert long.is_answered.wait(10)
+    assert long.answer == (200, b"ab")
+    assert quick.answer == (200, b"quick")
+    assert closed.is_set()
+
+
+def test_a_failing_request_is_answered_and_leaves_the_lane_usable() -> None:
+    """An exception must neither lock everybody out nor leave its client without an answer."""
+
+    class Broken(Client):
+        def read(self, *_size: int) -> bytes:
+            raise ConnectionResetError
+
+    callback = callback_of(Counting(), {})
+    for _ in range(3):
+        broken = Broken()
+        send(callback, broken).join(5)
+        assert broken.answer is not None
+        assert broken.answer[0] == 500
+
+    well = Client()
+    send(callback, well).join(5)
+
+    assert well.answer == (200, b"{}")
+
+
+def test_the_environment_variables_of_the_server_are_not_in_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A secret of the process is nobody's request header, and each entry costs time."""
+    monkeypatch.setenv("HOTFIT_API_KEY", "secret")
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.update(environ)
+        start_response("204 NO CONTENT", [])
+        return []
+
+    callback = callback_of(application, {"url_path_prefix": "/api"})
+    client = Client()
+    callback(client, {"wsgi.input": client, "PATH_INFO": "/api/livez"})
+
+    assert client.answer == (204, b"")
+    assert "HOTFIT_API_KEY" not in seen
+    assert seen["PATH_INFO"] == "/livez"
+    assert seen["SCRIPT_NAME"] == "/api"
+
+
+def test_the_place_in_the_server_library_is_still_there() -> None:
+    """It is not its public interface; without it a worker falls back to the slower turnstile."""
+    import inspect
+
+    import granian.server.mp
+
+    assert "_wsgi_call_wrap(callback, scope_opts, log_access_fmt)" in inspect.getsource(
+        granian.server.mp
+    )
+    assert not call_in_one_lane(object())
+
+
+def test_a_bell_that_rings_late_does_not_lose_the_lead() -> None:
+    """Many threads that give the lead away and want it back must all get through."""
+    done: list[int] = []
+
+    def answer(number: int, _scope: Any) -> None:
+        for _ in range(20):
+            lane.release()
+            lane.acquire()
+            lane.read(lambda: None, ())
+        done.append(number)
+
+    lane = Lane(answer)
+    threads = [threading.Thread(target=lane.run, args=(i, None), daemon=True) for i in range(30)]
+    for thread in threads:
+        thread.start()
+
+    wait_until(lambda: len(done) == 30, 20, "all of them to be answered")
+
+
+def test_closing_sends_everybody_back_to_the_server() -> None:
+    """A thread that sleeps here while the interpreter ends would abort the process."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def answer(number: int, _scope: Any) -> None:
+        if number == 0:
+            entered.set()
+            assert go_on.wait(10)
+
+    lane = Lane(answer)
+    threads = [threading.Thread(target=lane.run, args=(0, None), daemon=True)]
+    threads[0].start()
+    assert entered.wait(5)
+    for i in range(1, 6):
+        threads.append(threading.Thread(target=lane.run, args=(i, None), daemon=True))
+        threads[-1].start()
+    wait_until(lambda: len(lane._standing_by) == 5, 5, "five to stand by")
+
+    lane.close()
+
+    for thread in threads[1:]:
+        thread.join(5)
+        assert not thread.is_alive()
+    go_on.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
