@@ -7,7 +7,7 @@ from flask import Flask
 from api_service.access import register_access
 from api_service.context import Context
 from api_service.fast_path import FastPath
-from api_service.metrics_requests import CountRequests
+from api_service.metrics.requests import CountRequests
 from api_service.problems import register_problems
 from api_service.routes import BLUEPRINTS
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from api_service.metrics import Recorder
-from api_service.metrics_requests import credit, rows_in
+from api_service.metrics.recorder import Recorder
+from api_service.metrics.requests import credit, rows_in
 from shared.daemon import utc_now
 from shared.errors import AnswerClient, NotReady
 

@@ -24,12 +24,14 @@ from api_service.serving_slot import ServingTable
 from api_service.signal_sweep import NO_SIGNAL, SignalSweep, Stamp
 from api_service.switch_line import Alone, Line
 from shared.keys import VerifyKey
+from shared.model_loader import LoadedModel
 from shared.model_store import ModelStore
 from shared.signals import ServingReport
 
 log = structlog.get_logger()
 
 _NO_LIMIT = 1 << 62
+_SIZE = "size_bytes"
 
 
 class ReloadManager:
@@ -190,7 +192,7 @@ class ReloadManager:
 
     def _open_models(self) -> list[OpenModel]:
         return [
-            OpenModel(model.name, size_bytes(live.manifest), model.last_used_s)
+            OpenModel(model.name, _size_of(live), model.last_used_s)
             for model in self._models()
             if (live := model.slot.live) is not None
         ]
@@ -238,3 +240,9 @@ class ReloadManager:
                 return
             self.reports = {**self.reports, model.name: report}
         self._on_change()
+
+
+def _size_of(loaded: LoadedModel) -> int:
+    """Reckoned once a version: all open ones are added up at every opening."""
+    size: int = loaded.kept.get(_SIZE) or loaded.kept.setdefault(_SIZE, size_bytes(loaded.manifest))
+    return size

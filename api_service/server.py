@@ -22,7 +22,7 @@ from granian.server.mp import MPServer, WorkerProcess
 from api_service import farewell
 from api_service.address import Address
 from api_service.handed_over import HandedOverSocket
-from api_service.metrics_past import keep_past
+from api_service.metrics.past import keep_past
 from api_service.service_manager import keep_informed
 from api_service.serving_config import ServingConfig
 from api_service.spawn import build_application

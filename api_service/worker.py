@@ -27,7 +27,7 @@ from api_service.dead_peers import notice_dead_peers
 from api_service.deadly_versions import deadly_versions, last_words
 from api_service.farewell import Farewell
 from api_service.memory_budget import budget_bytes
-from api_service.metrics_keeper import MetricsKeeper
+from api_service.metrics.keeper import MetricsKeeper
 from api_service.on_demand import OnDemand
 from api_service.reload_manager import ReloadManager
 from api_service.serving_config import ServingConfig
@@ -145,14 +145,20 @@ class Worker:
             reports, n_idle = self.manager.reports, self.manager.n_idle
             self._told_loading = _loading(reports)
             self.metrics.look_at(reports)
-            watcher, is_hasty = self._watcher_report(), len(reports) > _FEW_MODELS
-            self.own_report.write(utc_now(), watcher, reports, n_idle, is_hasty=is_hasty)
+            self.own_report.write(
+                utc_now(), self._watcher_report(), reports, n_idle, is_hasty=self._has_many
+            )
+
+    @property
+    def _has_many(self) -> bool:
+        """Whether models come and go so often that reports must be cheap."""
+        return bool(self.manager.n_idle) or len(self.manager.reports) > _FEW_MODELS
 
     def _on_change(self) -> None:
         """Write at once, or soon where there are so many models that it would add up."""
         reports = self.manager.reports
         # What is about to be opened must be on disk before: it may kill this process.
-        if len(reports) <= _FEW_MODELS or not _loading(reports) <= self._told_loading:
+        if not self._has_many or not _loading(reports) <= self._told_loading:
             self.write_report()
         else:
             self._is_report_due.set()

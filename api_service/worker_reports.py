@@ -10,11 +10,11 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import psutil
 import structlog
 
 from shared.daemon import utc_now
 from shared.errors import StorageUnavailable
+from shared.liveness import still_runs
 from shared.signals import (
     ServingReport,
     WatcherReport,
@@ -28,7 +28,6 @@ log = structlog.get_logger()
 
 HEARTBEAT_S = 3.0
 STALE_AFTER_S = 15.0
-_CLOCK_SLACK_S = 2.0
 
 
 class OwnReport:
@@ -87,15 +86,14 @@ class OwnReport:
 
 
 def is_alive(report: WorkerReport) -> bool:
-    """Whether the process that wrote the report still runs; on another host that is unknown."""
-    if report.host != socket.gethostname():
-        return True
-    try:
-        started = psutil.Process(report.pid).create_time()
-    except psutil.Error:
-        return False
-    # A later process may have got the same number.
-    return started <= report.started_at.timestamp() + _CLOCK_SLACK_S
+    """Whether the process that wrote the report still runs; of another host, by its heartbeat."""
+    return still_runs(
+        report.host,
+        report.pid,
+        started_at=report.started_at,
+        updated_at=report.updated_at,
+        now=utc_now(),
+    )
 
 
 def live_reports(reports_dir: Path) -> list[WorkerReport]:
@@ -104,7 +102,7 @@ def live_reports(reports_dir: Path) -> list[WorkerReport]:
 
 
 def remove_stale(reports_dir: Path, keep: Collection[WorkerReport] = ()) -> list[Path]:
-    """Remove what dead workers of this host left behind; safe in several workers at once."""
+    """Remove what dead workers left behind; safe in several workers at once."""
     removed = []
     for report in read_worker_reports(reports_dir):
         if report in keep or is_alive(report):

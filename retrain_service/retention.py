@@ -7,19 +7,18 @@ lock. Records that models learn from are no concern of this: each stream has its
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import structlog
 
 from retrain_service import publish
 from shared.atomic_file import storage_errors
 from shared.errors import ManifestInvalid, NotFound, StorageUnavailable
+from shared.liveness import still_runs
 from shared.model_store import DISCARDED_PREFIX, ModelStore
 from shared.model_version import ModelVersion
 from shared.run_log import RunLog
@@ -88,7 +87,9 @@ def plan(settings: Settings, run_log: RunLog | None, now: datetime) -> Plan:
     """
     rules = settings.retention
     store = ModelStore(settings.models_dir)
-    reports = [report for report in read_worker_reports(settings.reports_dir) if _is_live(report)]
+    reports = [
+        report for report in read_worker_reports(settings.reports_dir) if _is_live(report, now)
+    ]
     versions: list[OldVersion] = []
     kept: dict[str, Sequence[str]] = {}
     notes: list[str] = []
@@ -209,9 +210,16 @@ def _without_anchors(
     return [version for version in old if version in going]
 
 
-def _is_live(report: WorkerReport) -> bool:
-    """A report of another machine is believed; whether its process lives cannot be seen."""
-    return report.host != socket.gethostname() or psutil.pid_exists(report.pid)
+def _is_live(report: WorkerReport, now: datetime) -> bool:
+    """Of another machine a day's silence is believed to be its end; it may only be cut off."""
+    return still_runs(
+        report.host,
+        report.pid,
+        started_at=report.started_at,
+        updated_at=report.updated_at,
+        now=now,
+        silent_elsewhere=timedelta(days=1),
+    )
 
 
 def _age(version: str, now: datetime) -> timedelta:

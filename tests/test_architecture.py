@@ -27,7 +27,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "jinja2": ("api_service/console/rendering.py",),
     "markupsafe": ("api_service/console",),
     "watchdog": ("api_service/signal_watcher.py",),
-    "prometheus_client": ("api_service/metrics_page.py",),
+    "prometheus_client": ("api_service/metrics/page.py",),
     "cronsim": ("retrain_service/schedule.py", "shared/settings_values.py"),
     "click": ("retrain_service/cli.py", "retrain_service/commands/"),
     "rich": ("retrain_service/commands/output.py",),

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from api_service.health_summary import Known, summarize
-from api_service.metrics_file import Sum, read_sum
+from api_service.metrics.worker_file import Sum, read_sum
 from api_service.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
 from api_service.turnstile import opened
 from api_service.worker_reports import live_reports

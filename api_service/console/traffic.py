@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Bar, bars
 from api_service.console.words import figure, short_version
-from api_service.metrics import BOUNDS_S, ROWS, SUM_S
+from api_service.metrics.recorder import BOUNDS_S, ROWS, SUM_S
 
 if TYPE_CHECKING:
-    from api_service.metrics_file import Sum
+    from api_service.metrics.worker_file import Sum
 
 Buckets = Sequence[float]
 

@@ -18,9 +18,9 @@ from api_service.access import open_to_all
 from api_service.context import Context
 from api_service.health_summary import not_ready_reason
 from api_service.json_io import json_response, read_body
-from api_service.metrics import Cell, Key
-from api_service.metrics_file import read_sum
-from api_service.metrics_requests import credit
+from api_service.metrics.recorder import Cell, Key
+from api_service.metrics.requests import credit
+from api_service.metrics.worker_file import read_sum
 from api_service.routes.naming import know_entities
 from api_service.serving_slot import ServingSlot
 from api_service.v2.messages import HEADER_LENGTH, read_request, unpacked, write_answer

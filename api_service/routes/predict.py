@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
 from api_service.json_io import json_response, object_of, read_body, value_of
-from api_service.metrics_requests import credit
+from api_service.metrics.requests import credit
 from api_service.plain_predict import TRIED, PlainPredict
 from api_service.routes.naming import model_route
 from api_service.serving_slot import ServingSlot

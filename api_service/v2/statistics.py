@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from api_service.metrics import NO_VERSION, ROWS, SUM_S, Cell, Key
+from api_service.metrics.recorder import NO_VERSION, ROWS, SUM_S, Cell, Key
 
 _FIRST_ERROR = 400
 

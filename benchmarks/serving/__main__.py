@@ -31,6 +31,8 @@ from benchmarks.serving.measure import (
 from benchmarks.serving.pipelines import MODELS
 from benchmarks.serving.systems import (
     PEERS,
+    Encode,
+    Read,
     Setup,
     System,
     environment_of,
@@ -93,7 +95,9 @@ def _measure(
     """One turn of one server: start, check, drive, weigh, stop. A failure is a result too."""
     port = free_port()
     work_dir = Path(tempfile.mkdtemp(dir=home.directory))
-    path, encode, read = "/predict", instances, predictions
+    path = "/predict"
+    encode: Encode = instances
+    read: Read = predictions
     if system is None:
         command, variables = start_command(), hotfit_environment(home, port)
     else:

@@ -19,6 +19,8 @@ from benchmarks.serving.pipelines import BARE, columns_of
 
 APPS = Path(__file__).parent / "apps"
 Rows = Sequence[Mapping[str, Any]]
+Encode = Callable[[str, Rows], Any]
+Read = Callable[[Any], list[float]]
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class System:
     packages: tuple[str, ...]
     command: Callable[[Setup], list[str]]
     path: str
-    body: Callable[[str, Rows], Any]
-    predictions: Callable[[Any], list[float]]
+    body: Encode
+    predictions: Read
     models: frozenset[str] = frozenset({"ridge", "forest", "boosting"})
     prepare: Callable[[Setup], None] = lambda setup: None
     environment: Mapping[str, str] = field(default_factory=dict)

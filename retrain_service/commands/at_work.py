@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 import getpass
 import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-import psutil
 
 from shared.daemon import only_instance, utc_now
 from shared.errors import AlreadyRunning, NotFound, StateConflict, TryLater
+from shared.liveness import still_runs
 from shared.run_log import Event, RunLog, reading
 from shared.settings import Settings
 from shared.signals import (
@@ -63,9 +62,16 @@ def look_at_daemon(settings: Settings) -> DaemonState:
         return DaemonState("not_running", f"the retrain daemon's report: {error}", None)
     if report is None:
         return DaemonState("not_running", "the retrain daemon does not run.", None)
-    if report.host == socket.gethostname() and not psutil.pid_exists(report.pid):
+    now = utc_now()
+    if not still_runs(
+        report.host,
+        report.pid,
+        started_at=report.started_at,
+        updated_at=report.updated_at,
+        now=now,
+    ):
         return DaemonState("not_running", "the retrain daemon died; start it again.", None)
-    age_s = (utc_now() - report.updated_at).total_seconds()
+    age_s = (now - report.updated_at).total_seconds()
     silent = f", silent for {age_s:.0f} s" if age_s > 30 else ""
     return DaemonState("running", f"the retrain daemon runs (pid {report.pid}){silent}.", report)
 

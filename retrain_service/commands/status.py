@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,13 +10,13 @@ from typing import Any
 
 import click
 import msgspec
-import psutil
 
 from retrain_service.commands.at_work import DaemonState, look_at_daemon
 from retrain_service.commands.frame import framed
 from retrain_service.commands.output import Output
 from shared.daemon import utc_now
 from shared.errors import NotFound
+from shared.liveness import still_runs
 from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import Run, reading
@@ -126,7 +125,13 @@ def _how_far(training: TrainingReport | None, run: Run) -> Mapping[str, Any]:
 
 
 def _lives(report: WorkerReport) -> bool:
-    return report.host != socket.gethostname() or psutil.pid_exists(report.pid)
+    return still_runs(
+        report.host,
+        report.pid,
+        started_at=report.started_at,
+        updated_at=report.updated_at,
+        now=utc_now(),
+    )
 
 
 def _spoken(model: Mapping[str, Any], now: datetime) -> list[str]:

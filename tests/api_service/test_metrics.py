@@ -19,15 +19,15 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api_service import metrics_file
 from api_service.app import create_app
 from api_service.context import Context
-from api_service.metrics import BOUNDS_S, MAX_MODELS, OTHER, Recorder
-from api_service.metrics_catalogue import METRICS
-from api_service.metrics_file import WorkerMetrics, absorb_dead, read_sum, worker_path
-from api_service.metrics_keeper import MetricsKeeper
-from api_service.metrics_page import SHOWN_BOUNDS_S, Families, Scrape, add_serving, exposed
-from api_service.metrics_swaps import WINDOW_S
+from api_service.metrics import worker_file
+from api_service.metrics.catalogue import METRICS
+from api_service.metrics.keeper import MetricsKeeper
+from api_service.metrics.page import SHOWN_BOUNDS_S, Families, Scrape, add_serving, exposed
+from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, OTHER, Recorder
+from api_service.metrics.swaps import WINDOW_S
+from api_service.metrics.worker_file import WorkerMetrics, absorb_dead, read_sum, worker_path
 from shared.metrics import metrics_dir, write_unsynced
 from shared.signals import WatcherReport
 from tests.api_service.conftest import NOW, Serving, serving_config
@@ -226,12 +226,12 @@ def dead_worker(counting: Counting, n: int, *, pid: int, has_ended: bool = False
         recorder.count("m", "v000001-20261101T090000Z", "/predict", 200, 0.001, 1)
     worker = WorkerMetrics(
         id=path.stem,
-        host=metrics_file.host_of(path),
+        host=worker_file.host_of(path),
         pid=pid,
         started_at=started_at,
         written_at=started_at,
         has_ended=has_ended,
-        counted=metrics_file.Counted(series=metrics_file.series_of(recorder.cells()), n_starts=1),
+        counted=worker_file.Counted(series=worker_file.series_of(recorder.cells()), n_starts=1),
     )
     counting.directory.mkdir(parents=True, exist_ok=True)
     write_unsynced(path, msgspec.msgpack.encode(worker))
@@ -360,7 +360,7 @@ def test_latency_before_and_after_a_swap_is_told_apart(
 ) -> None:
     """Only the ten seconds around it: an hour of calm would hide the tremor."""
     clock = [1000.0]
-    monkeypatch.setattr("api_service.metrics_swaps.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("api_service.metrics.swaps.time.monotonic", lambda: clock[0])
     count = counting.keeper.recorder.count
     old = counting.home.publish("m", 1)
     counting.tick()

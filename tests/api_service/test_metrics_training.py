@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from api_service.metrics_catalogue import TRAINING
+from api_service.metrics.catalogue import TRAINING
 from shared.metrics import ModelTrainings, TrainingMetrics, metrics_dir
 from shared.signals import (
     RETRAIN_REPORT_NAME,

@@ -7,8 +7,10 @@ and prints the figures of docs/console.md.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +20,9 @@ from tests.support.daemons import ROOT, Daemon
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
+_ROUNDS = 5
 FOLDER = ROOT / "docs" / "console"
 
 MEASURE = """() => {
@@ -72,10 +75,26 @@ def look(browser: Browser, demo: ConsoleDemo, shot: Shot) -> dict[str, Any]:
         page.goto(shot.path)
         page.wait_for_load_state("networkidle")
         found: dict[str, Any] = page.evaluate(MEASURE)
+        for _ in range(_ROUNDS):  # of a page that the browser has never seen: all is loaded
+            with _fresh(browser, demo, context) as fresh:
+                fresh.goto(shot.path)
+                again = fresh.evaluate(MEASURE)
+            found |= {name: min(found[name], again[name]) for name in ("server_ms", "usable_ms")}
         path = FOLDER / f"{shot.name}.png"
         page.screenshot(path=path)
         _shrink(path)
         return found
+    finally:
+        context.close()
+
+
+@contextlib.contextmanager
+def _fresh(browser: Browser, demo: ConsoleDemo, signed_in: BrowserContext) -> Iterator[Page]:
+    """A page with an empty cache and the cookies of another."""
+    context = browser.new_context(base_url=demo.url)
+    try:
+        context.add_cookies(signed_in.cookies())  # type: ignore[arg-type]  # they are the same
+        yield context.new_page()
     finally:
         context.close()
 

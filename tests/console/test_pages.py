@@ -154,6 +154,36 @@ def test_a_troubled_system_names_each_trouble(served: Desk) -> None:
     assert "held" in overview
 
 
+def test_the_overview_finds_what_needs_a_look_what_trains_and_what_is_held(served: Desk) -> None:
+    """Among thousands of models only these matter."""
+    quiet = "No model fits."
+    for shown in ("attention", "training", "held"):
+        assert quiet in text_of(served, f"/?show={shown}")
+
+    report(served, error="out of memory", hold=True, running_run_id="run000011")
+
+    for shown in ("attention", "training", "held"):
+        page = text_of(served, f"/?show={shown}")
+        assert quiet not in page
+        assert 'href="/console/models/m"' in page
+
+
+def test_a_model_that_is_closed_until_somebody_asks_is_not_opened_by_a_look(served: Desk) -> None:
+    """Nor does a look count as use, or the memory budget would never close anything."""
+    slot = served.table.slot("m")
+    slot.is_used = False
+    text_of(served, "/console/models/m")
+    text_of(served, "/")
+    assert not slot.is_used
+
+    slot.close()
+    page = text_of(served, "/console/models/m")
+
+    assert slot.live is None
+    assert "closed until somebody asks for it" in page
+    assert "idle" in text_of(served, "/")
+
+
 def test_a_quarantined_version_says_why(served: Desk) -> None:
     """The most important line of the table."""
     broken = served.home.publish("m", 3, broken="load")

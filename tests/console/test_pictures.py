@@ -13,8 +13,8 @@ from api_service.console.charts.scale import nice_ticks, time_ticks
 from api_service.console.drift import psi
 from api_service.console.timeline import lines
 from api_service.console.words import change, duration, figure, size
-from api_service.metrics import BOUNDS_S, Recorder
-from api_service.metrics_file import Sum
+from api_service.metrics.recorder import BOUNDS_S, Recorder
+from api_service.metrics.worker_file import Sum
 from shared.run_log import Event
 from shared.runs import Run, RunStatus
 from tests.console.past import details

@@ -31,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> MeanHome:
 def desk(trained: MeanHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A worker over that home."""
     mean = "tests.support.mean_workload:MeanWorkload"
-    monkeypatch.setitem(shared.workloads.REGISTRY, "mean", mean)  # type: ignore[misc]
+    monkeypatch.setitem(shared.workloads.REGISTRY, "mean", mean)
     return Desk(tmp_path, serving_config(trained.home))
 
 

@@ -22,6 +22,7 @@ pytestmark = [
 
 # What a publish does to the disk, in this order; each is killed before and after.
 PUBLISH = [
+    "fsync m/versions/STAGED/holdout.json",
     "fsync m/versions/STAGED/model.joblib",
     "fsync m/versions/STAGED/state.json",
     "fsync m/versions/STAGED/golden.json",

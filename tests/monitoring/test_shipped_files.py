@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from api_service.metrics_catalogue import METRICS, SERVING, TRAINING
+from api_service.metrics.catalogue import METRICS, SERVING, TRAINING
 from tests.support.pages import ROOT, anchors, section, table_rows, text_of
 from tests.support.prometheus import SHIPPED
 

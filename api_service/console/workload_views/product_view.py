@@ -48,7 +48,7 @@ def _table(caption: str, found: Sequence[dict[str, Any]]) -> Table:
     names = [name for name in first if any(name in one for one in found)]
     names += [name for name in (found[0] if found else ()) if name not in names][:3]
     columns = [(name.replace("_", " "), _is_number(found, name)) for name in names]
-    rows = [[figure(one.get(name), 3) for name in names] for one in found]
+    rows = [[figure(one.get(name), 4) for name in names] for one in found]
     return Table(caption, columns, rows)
 
 

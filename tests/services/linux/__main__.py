@@ -45,7 +45,7 @@ def main() -> int:
         print(f"cannot run here: {why_not}", file=sys.stderr)
         return CANNOT_RUN
     # So that a run that is told to end takes its machine away too.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _end)
     began = time.monotonic()
     wheels = _wheels(wanted.work)
     print(f"packages ready after {time.monotonic() - began:.0f} s", flush=True)
@@ -79,6 +79,11 @@ def main() -> int:
         f" in {time.monotonic() - began:.0f} s, {datetime.now(UTC):%Y-%m-%d}."
     )
     return 0 if held else 1
+
+
+def _end(number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # taking the machine away is not to be cut short
+    sys.exit(128 + number)
 
 
 def _why_not() -> str | None:

@@ -246,7 +246,7 @@ class Life:
     def cron(self) -> str:
         former = self.site.wait_until_served()
         self.site.demo_data("add", "12")
-        text = (self.machine.root / "opt/hotfit/current/scripts/services/hotfit.cron").read_text()
+        text = (self.machine.root / self.second[1:] / "scripts/services/hotfit.cron").read_text()
         settings = [line for line in text.splitlines() if re.match(r"[A-Z_]+=", line)]
         entry = next(line for line in text.splitlines() if re.match(r"[0-9]", line))
         *_, user, command = entry.replace("MODEL", "spare_parts").split(maxsplit=6)

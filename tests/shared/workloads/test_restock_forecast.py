@@ -79,7 +79,15 @@ def test_a_forecast_has_one_entry_per_calendar_day(
     assert answer["end_date"] == str(days[-1])
 
 
-@pytest.mark.parametrize("days", [0, -1, 91, 10**30, 7.5, 7.0, "7", True, [7], {}])
+def test_a_whole_number_may_be_written_with_a_point(answerer: Answerer) -> None:
+    """JSON has one kind of number: clients in other languages send 7.0 for 7."""
+    answer = forecast(answerer, forecast_days=7.0)
+
+    assert answer["forecast_period_days"] == 7
+    assert len(answer["daily_breakdown"]) == 7
+
+
+@pytest.mark.parametrize("days", [0, -1, 91, 10**30, 7.5, "7", True, [7], {}])
 def test_any_other_number_of_days_is_refused_and_says_what_was_expected(
     answerer: Answerer, days: object
 ) -> None:

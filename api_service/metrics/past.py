@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from api_service.metrics_file import absorb_dead, forget_other_hosts
+from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
 from shared.daemon import only_instance
 from shared.errors import AlreadyRunning, HotfitError
 

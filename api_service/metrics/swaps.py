@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from api_service.metrics import BOUNDS_S, MAX_MODELS, Cell, Key, Recorder
-from api_service.metrics_file import (
+from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, Cell, Key, Recorder
+from api_service.metrics.worker_file import (
     STAGE_BOUNDS_S,
     ModelsSeen,
     Served,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from api_service.metrics_page import Families
+from api_service.metrics.page import Families
 from api_service.retrain_daemon import RetrainDaemon
 from shared.metrics import DURATION_BOUNDS_S, TrainingMetrics
 from shared.model_names import split_name

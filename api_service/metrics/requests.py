@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flask import has_request_context, request
 from werkzeug.wrappers import Request
 
-from api_service.metrics import NO_MODEL, NO_VERSION, Recorder
+from api_service.metrics.recorder import NO_MODEL, NO_VERSION, Recorder
 from api_service.serving_slot import ServingTable
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from prometheus_client.core import (
     Sample,
 )
 
-from api_service.metrics import BOUNDS_S, NO_VERSION, ROWS, SUM_S, Cell
-from api_service.metrics_catalogue import METRICS
-from api_service.metrics_file import STAGE_BOUNDS_S, Served, Sum
+from api_service.metrics.catalogue import METRICS
+from api_service.metrics.recorder import BOUNDS_S, NO_VERSION, ROWS, SUM_S, Cell
+from api_service.metrics.worker_file import STAGE_BOUNDS_S, Served, Sum
 from shared.metrics import Distribution
 
 SHOWN_BOUNDS_S = (

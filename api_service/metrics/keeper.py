@@ -16,8 +16,9 @@ import msgspec
 import structlog
 
 from api_service.memory import rss_bytes
-from api_service.metrics import OTHER, Recorder
-from api_service.metrics_file import (
+from api_service.metrics.recorder import OTHER, Recorder
+from api_service.metrics.swaps import SwapWatch
+from api_service.metrics.worker_file import (
     Counted,
     WorkerMetrics,
     host_of,
@@ -25,7 +26,6 @@ from api_service.metrics_file import (
     series_of,
     worker_path,
 )
-from api_service.metrics_swaps import SwapWatch
 from api_service.serving_slot import ServingTable
 from shared.daemon import run_every, utc_now
 from shared.metrics import write_unsynced

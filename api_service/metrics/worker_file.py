@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from api_service.metrics import BOUNDS_S, Cell, Key, old_versions
+from api_service.metrics.recorder import BOUNDS_S, Cell, Key, old_versions
 from shared.metrics import Distribution, write_unsynced
 
 STAGE_BOUNDS_S = (
