@@ -41,7 +41,7 @@ class Lane:
         self._answer = answer
         self._lead = threading.Lock()  # held by whoever computes
         # Requests to answer, and bells of threads that wait for their turn to go on.
-        self._waiting: deque[tuple[Any, Any] | _Bell] = deque()
+        self._waiting: deque[list[Any] | _Bell] = deque()
         self._line = threading.Lock()  # whoever stands by first holds it and watches
         self._alarm = threading.Lock()
         self._alarm.acquire()
@@ -59,10 +59,14 @@ class Lane:
             self._answer(request, scope)
             self._finish()
             return
-        self._waiting.append((request, scope))
+        left = [request, scope]  # emptied once it is answered
+        self._waiting.append(left)
         if self._lead.acquire(False):  # the leader went in between and may not have seen it
             self._finish()
         else:
+            self._stand_by()
+        # The server lets the body of a request go when its call returns: not before it was read.
+        while left and not self._is_closed:
             self._stand_by()
 
     def read(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -117,6 +121,7 @@ class Lane:
                     next_one.ring()  # the lead is theirs
                     return
                 self._answer(*next_one)
+                next_one.clear()
             self._lead.release()
             # What was left after the look and before the release would wait for nobody.
             if not self._waiting or not self._lead.acquire(False):

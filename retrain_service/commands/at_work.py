@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-
 from shared.daemon import only_instance, utc_now
 from shared.errors import AlreadyRunning, NotFound, StateConflict, TryLater
 from shared.liveness import still_runs

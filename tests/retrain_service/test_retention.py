@@ -86,14 +86,16 @@ def want(home: Path, version: str, previous: str | None, model: str = "m") -> No
     )
 
 
-def report(home: Path, version: str, *, pid: int, host: str | None = None) -> None:
+def report(
+    home: Path, version: str, *, pid: int, host: str | None = None, updated_at: datetime = NOW
+) -> None:
     write_struct(
         home / "reports" / f"{pid}.json",
         WorkerReport(
             host=host or socket.gethostname(),
             pid=pid,
-            started_at=NOW,
-            updated_at=NOW,
+            started_at=utc_now(),
+            updated_at=updated_at,
             watcher=WatcherReport(is_well=True, sentence=""),
             models={
                 "m": ServingReport(
@@ -138,6 +140,9 @@ def test_what_somebody_needs_never_goes(tmp_path: Path) -> None:
     report(tmp_path, served, pid=os.getpid())
     report(tmp_path, of_a_dead_worker, pid=4_194_304 + 7)
     report(tmp_path, elsewhere, pid=7, host="another-machine")
+    of_a_removed_container = add_version(tmp_path, 9, age_days=420)
+    long_ago = NOW - timedelta(days=2)
+    report(tmp_path, of_a_removed_container, pid=8, host="it", updated_at=long_ago)
 
     assert going(tmp_path, versions=1, version_days=0) == [first, of_a_dead_worker]
     assert newest not in going(tmp_path, versions=1, version_days=0)
