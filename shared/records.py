@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import msgspec
 Cursor = Any
 """A JSON value that only the source that made it understands; None means from the beginning."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_fields = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -76,12 +77,13 @@ class Table:
 def from_epoch_us(at_us: int) -> datetime:
     """Microseconds since the epoch to an UTC-aware time, exactly (no float in between)."""
     seconds, microseconds = divmod(int(at_us), 1_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=microseconds)
+    # Not fromtimestamp(): Windows' C library knows no time before 1970.
+    return _EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
 
 
 def to_epoch_us(at: datetime) -> int:
     """An aware time to microseconds since the epoch, exactly."""
     if at.tzinfo is None:
         raise ValueError("expected an aware time, found a naive one")
-    delta = at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = at.astimezone(UTC) - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from api_service.console.advice import what_to_do
 from api_service.console.known import Past, Reports
 from api_service.console.timeline import lines
 from api_service.overview import model_entry
@@ -106,6 +107,7 @@ def headline(health: Mapping[str, Any]) -> dict[str, Any]:
         "status": health["status"],
         "headline": _HEADLINES[health["status"]],
         "sentence": sentence.removeprefix("All is well: "),
+        "advice": what_to_do(problems[0]) if problems else "",
         "problems": problems[1:],
     }
 

@@ -9,7 +9,9 @@ from datetime import datetime
 from shared.run_log import Event
 
 _GOOD = frozenset({"promote", "swap", "release"})
-_BAD = frozenset({"failed", "failure", "rejected", "reject", "quarantine", "abandoned", "unwell"})
+_BAD = frozenset(
+    {"failed", "abandoned", "quarantine", "error", "refusal", "source_outage", "budget"}
+)
 
 
 @dataclass(frozen=True, slots=True)

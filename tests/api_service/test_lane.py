@@ -301,3 +301,32 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
     go_on.set()
     threads[0].join(5)
     assert not threads[0].is_alive()
+
+
+def test_no_call_returns_to_the_server_before_its_request_was_answered() -> None:
+    """The server lets a body go when the call returns; the leader would then read nothing."""
+    answered: set[int] = set()
+    early: list[int] = []
+
+    def answer(request: int, _scope: object) -> None:
+        if request % 3 == 0:  # it waits for something else, as for a model that is opened
+            lane.release()
+            threading.Event().wait(0.001)
+            lane.acquire()
+        answered.add(request)
+
+    lane = Lane(answer)
+
+    def call(first: int) -> None:
+        for request in range(first, first + 200):
+            lane.run(request, None)
+            if request not in answered:
+                early.append(request)
+
+    threads = [threading.Thread(target=call, args=(1000 * i,), daemon=True) for i in range(6)]
+    for thread in threads:
+        thread.start()
+
+    wait_until(lambda: len(answered) == 6 * 200, 20, "every answer")
+    lane.close()
+    assert early == []

@@ -13,6 +13,7 @@ import msgspec
 
 from api_service.worker_reports import OwnReport, live_reports, remove_stale
 from shared.daemon import utc_now
+from shared.liveness import SILENT_ELSEWHERE
 from shared.signals import (
     WatcherReport,
     WorkerReport,
@@ -62,6 +63,20 @@ def test_reports_of_dead_processes_of_this_host_are_removed(tmp_path: Path) -> N
 
     assert alive.exists()
     assert elsewhere.exists()
+
+
+def test_what_left_another_host_long_ago_is_no_worker_any_more(tmp_path: Path) -> None:
+    """A container that was killed never comes back under its name; health must not wait for it."""
+    path = report_of(1, "container", tmp_path)
+    report = read_struct(path, WorkerReport)
+    assert report is not None
+    silent = report.updated_at - SILENT_ELSEWHERE - timedelta(seconds=1)
+    assert live_reports(tmp_path) == [report]
+
+    write_struct(path, msgspec.structs.replace(report, updated_at=silent))
+
+    assert live_reports(tmp_path) == []
+    assert remove_stale(tmp_path) == [path]
 
 
 def test_a_reused_process_number_is_not_the_worker(tmp_path: Path) -> None:

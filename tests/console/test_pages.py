@@ -41,6 +41,7 @@ def test_an_empty_system_says_what_is_missing(desk: Desk) -> None:
     page = text_of(desk, "/")
 
     assert "Not ready" in page
+    assert "The first version comes with the first training" in page
     assert "no version has been promoted yet" in page
     assert "Nothing has happened yet." in page
     assert "No version yet." in text_of(desk, "/console/models/m")
@@ -154,6 +155,29 @@ def test_a_troubled_system_names_each_trouble(served: Desk) -> None:
     assert "held" in overview
 
 
+@pytest.mark.parametrize(
+    ("state", "advice"),
+    [
+        ("unavailable", "tried again by itself"),
+        ("misconfigured", "Correct the source"),
+        ("budget", "raise daily_read_budget"),
+    ],
+)
+def test_the_top_says_what_to_do_about_a_source(served: Desk, state: str, advice: str) -> None:
+    """The sentence names the trouble; somebody who comes once a month needs the next step."""
+    report(served, sources=[source(served.now, state=state, sentence="it said so")])
+
+    assert advice in text_of(served, "/")
+    assert advice in text_of(served, "/console/models/m")
+
+
+def test_the_top_says_what_to_do_about_a_training_and_about_nothing(served: Desk) -> None:
+    """And says nothing where all is well."""
+    assert 'class="advice"' not in text_of(served, "/")
+    report(served, error="out of memory")
+    assert "tried again after a pause" in text_of(served, "/")
+
+
 def test_the_overview_finds_what_needs_a_look_what_trains_and_what_is_held(served: Desk) -> None:
     """Among thousands of models only these matter."""
     quiet = "No model fits."
@@ -202,6 +226,7 @@ def test_a_quarantined_version_says_why(served: Desk) -> None:
     page = text_of(served, "/console/models/m")
 
     assert isinstance(models["m"], ServingReport)
+    assert "the version before goes on serving" in page
     assert broken in page
     assert "quarantined" in page
     assert "this model breaks when it is opened" in page

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from retrain_service import retention
+from shared.daemon import utc_now
 from shared.manifest import (
     MANIFEST_NAME,
     Holdout,
@@ -135,16 +136,20 @@ def test_what_somebody_needs_never_goes(tmp_path: Path) -> None:
     served = add_version(tmp_path, 6, age_days=450)
     of_a_dead_worker = add_version(tmp_path, 7, age_days=440)
     elsewhere = add_version(tmp_path, 8, age_days=430)
-    newest = add_version(tmp_path, 9, age_days=420)
+    of_a_removed_container = add_version(tmp_path, 9, age_days=425)
+    newest = add_version(tmp_path, 10, age_days=420)
     want(tmp_path, wanted, previous)
     report(tmp_path, served, pid=os.getpid())
     report(tmp_path, of_a_dead_worker, pid=4_194_304 + 7)
     report(tmp_path, elsewhere, pid=7, host="another-machine")
-    of_a_removed_container = add_version(tmp_path, 9, age_days=420)
-    long_ago = NOW - timedelta(days=2)
-    report(tmp_path, of_a_removed_container, pid=8, host="it", updated_at=long_ago)
+    two_days_ago = NOW - timedelta(days=2)
+    report(tmp_path, of_a_removed_container, pid=8, host="container", updated_at=two_days_ago)
 
-    assert going(tmp_path, versions=1, version_days=0) == [first, of_a_dead_worker]
+    assert going(tmp_path, versions=1, version_days=0) == [
+        first,
+        of_a_dead_worker,
+        of_a_removed_container,
+    ]
     assert newest not in going(tmp_path, versions=1, version_days=0)
 
 
