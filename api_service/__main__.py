@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with only_instance(settings.pids_dir, STANDBY if wanted.standby else DAEMON):
             if handed_over is None:
                 wait_for_port(config.address, config.reports_dir)
-            serve(config, handed_over)
+            serve(config, handed_over, is_on_trial=wanted.standby)
     except AlreadyRunning as error:
         return _complain(error, 3)
     except FixConfiguration as error:

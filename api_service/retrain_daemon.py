@@ -18,7 +18,8 @@ from shared.signals import (
 )
 
 SILENT_AFTER_S = 30
-_ADVICE = "versions go on being served but are not renewed; start it with scripts/start.sh."
+_HOW_TO_START = "scripts/start.sh, or systemctl start hotfit-retrain where it is a service"
+_ADVICE = f"versions go on being served but are not renewed; start it ({_HOW_TO_START})."
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,10 +28,10 @@ from api_service.serving_config import ServingConfig
 from api_service.spawn import build_application
 from api_service.switch_board import SwitchBoard
 from api_service.switch_coordinator import SwitchCoordinator
-from api_service.worker_ending import end_worker
+from api_service.worker_ending import end_worker, wait_for_end
 from api_service.worker_reports import live_reports
-from shared.daemon import notify
-from shared.errors import FixConfiguration, PortTaken
+from shared.daemon import hear_ctrl_c, notify
+from shared.errors import FixConfiguration, PortTaken, WorkersCannotStart
 from shared.keys import KEY_VARIABLE, ApiKeys
 from shared.metrics import metrics_dir
 from shared.settings import Settings
@@ -45,6 +45,7 @@ READING_THREADS = 32
 _LOOK_AGAIN_S = 1.0
 _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
+_TRIES_FOR_EACH_WORKER = 3
 _ORPHANS_END_WITHIN_S = 15.0
 
 # Numerical libraries spin against each other on few cores; one thread each is fastest here.
@@ -76,6 +77,11 @@ class PatientServer(MPServer):
     switches: SwitchCoordinator | None = None
     """Lets all workers switch at one instant; None when there is only one."""
 
+    is_on_trial = False
+    """Give up when workers die before one has served: who started it has others that serve."""
+
+    has_given_up = False
+    _n_deaths = 0
     _pauses: dict[int, float]
     _not_before: dict[int, float]
 
@@ -106,6 +112,10 @@ class PatientServer(MPServer):
     def _stop_workers(self) -> None:
         if self.handed_over is not None:
             farewell.say(self.worker_ages())
+        if sys.platform == "win32":
+            # terminate() would end them in the middle of an answer there. The console's Ctrl-C,
+            # which asked us to stop, has asked them too.
+            wait_for_end([worker.inner for worker in self.wrks], WORKERS_KILL_TIMEOUT_S)
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
     def worker_ages(self) -> dict[int, float]:
@@ -128,6 +138,9 @@ class PatientServer(MPServer):
                 break
             dead = [worker for worker in self.wrks if not worker.inner.is_alive()]
             due = [worker.idx for worker in dead if self._is_due(worker.idx, worker.birth)]
+            if self.is_on_trial and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
+                self.has_given_up = self.interrupt_signal = True
+                break
             if due:
                 for idx in due:
                     self._not_before.pop(idx)
@@ -145,6 +158,7 @@ class PatientServer(MPServer):
             pause = self._pauses.get(idx, 0.0) if is_quick else 0.0
             self._pauses[idx] = min(max(1.0, pause * 2), _LONGEST_PAUSE_S)
             self._not_before[idx] = now + pause
+            self._n_deaths += 1
             log.error("worker died", worker=idx + 1, replaced_in_s=pause)
         return now >= self._not_before[idx]
 
@@ -188,14 +202,25 @@ def wait_for_port(address: Address, reports_dir: Path) -> None:
             return
 
 
-def serve(config: ServingConfig, handed_over: HandedOverSocket | None = None) -> None:
+def serve(
+    config: ServingConfig,
+    handed_over: HandedOverSocket | None = None,
+    *,
+    is_on_trial: bool = False,
+) -> None:
     """Serve until TERM or INT; returns when every request in flight is answered.
 
     Args:
         handed_over: the socket to listen on, when systemd holds it.
+        is_on_trial: end when the workers die again and again before one has served, instead of
+            trying for ever.
+
+    Raises:
+        WorkersCannotStart: it was on trial and ended so.
     """
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
+    hear_ctrl_c()
     # A forked worker would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)
     server = PatientServer(
@@ -212,13 +237,18 @@ def serve(config: ServingConfig, handed_over: HandedOverSocket | None = None) ->
         log_dictconfig=GRANIAN_LOGGING,
     )
     server.handed_over = handed_over
+    server.is_on_trial = is_on_trial
+
+    def pass_trial() -> None:
+        server.is_on_trial = False
+
     if config.workers > 1:
         server.switches = SwitchCoordinator(SwitchBoard(), config.switch_timeout_s)
         server.switches.start()
     server.on_shutdown(partial(notify, "STOPPING=1"))
     threading.Thread(
         target=keep_informed,
-        args=(config, server.worker_ages, lambda: bool(server.interrupt_signal)),
+        args=(config, server.worker_ages, lambda: bool(server.interrupt_signal), pass_trial),
         name="readiness",
         daemon=True,
     ).start()
@@ -237,3 +267,8 @@ def serve(config: ServingConfig, handed_over: HandedOverSocket | None = None) ->
     finally:
         stopped.set()
     log.info("stopped")
+    if server.has_given_up:
+        raise WorkersCannotStart(
+            f"expected a worker to start, found {_TRIES_FOR_EACH_WORKER} deaths of each;"
+            " the lines above say of what. Nothing was served; this instance ends."
+        )

@@ -86,6 +86,7 @@ def keep_informed(
     config: ServingConfig,
     workers: Callable[[], Mapping[int, float]],
     is_stopping: Callable[[], bool],
+    at_first_answer: Callable[[], None],
 ) -> None:
     """Log and say READY at the first answer, then feed the watchdog and say how it is.
 
@@ -99,6 +100,7 @@ def keep_informed(
         if is_stopping():
             return
         time.sleep(_LOOK_EVERY_S)
+    at_first_answer()
     log.info("serving", url=url, workers=config.workers)
     notify(f"READY=1\nSTATUS=serving at {url}")
     period_s = min(watchdog_period_s() or STATUS_PERIOD_S, STATUS_PERIOD_S)

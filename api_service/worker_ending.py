@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 
 import psutil
@@ -27,6 +29,13 @@ def end_worker(process: BaseProcess, grace_s: float) -> None:
     timer = threading.Timer(grace_s, kill)
     timer.daemon = True
     timer.start()
+
+
+def wait_for_end(processes: Sequence[BaseProcess], timeout_s: float) -> None:
+    """Return when all have ended by themselves, or after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
 
 
 def _is_stopped(pid: int | None) -> bool:

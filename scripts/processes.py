@@ -24,8 +24,9 @@ _PID_FILE_DELAY_S = 5.0
 _LOG_LIMIT_BYTES = 10_000_000
 if sys.platform == "win32":
     # A console of its own without a window: a detached process would have none, and each of its
-    # children would open one on the screen.
-    _IN_BACKGROUND = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+    # children would open one on the screen. No process group of its own: that would be deaf to
+    # Ctrl-C, and the terminal's Ctrl-C does not come to another console anyway.
+    _IN_BACKGROUND = subprocess.CREATE_NO_WINDOW
 else:
     _IN_BACKGROUND = 0
 _OLD_LOGS = 3
@@ -132,10 +133,10 @@ def rotate(path: Path, limit_bytes: int = _LOG_LIMIT_BYTES, keep: int = _OLD_LOG
 
 
 def ask_to_stop(process: psutil.Process) -> None:
-    """TERM; on Windows the BREAK event, which the daemons take as the same."""
+    """TERM; on Windows the Ctrl-C of its console, which service managers send as well."""
     if sys.platform == "win32":
         subprocess.run(
-            [sys.executable, "-c", _SEND_BREAK, str(process.pid)],
+            [sys.executable, "-c", _SEND_CTRL_C, str(process.pid)],
             creationflags=subprocess.DETACHED_PROCESS,
             check=False,
         )
@@ -144,12 +145,13 @@ def ask_to_stop(process: psutil.Process) -> None:
 
 
 # A process may send console events only to the console it is attached to. Group 0 is everyone
-# there: the daemon, its children and this sender.
-_SEND_BREAK = """
+# there: the daemon, those of its children that listen, and this sender, which does not.
+_SEND_CTRL_C = """
 import ctypes, sys
 kernel = ctypes.windll.kernel32
 if kernel.AttachConsole(int(sys.argv[1])):
-    kernel.GenerateConsoleCtrlEvent(1, 0)
+    kernel.SetConsoleCtrlHandler(None, True)
+    kernel.GenerateConsoleCtrlEvent(0, 0)
 """
 
 

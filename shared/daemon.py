@@ -29,6 +29,10 @@ from shared.atomic_file import storage_errors, write_atomic
 from shared.errors import AlreadyRunning
 
 
+# On Windows a signal's handler runs only when the main thread's wait is over.
+_LONGEST_WAIT_S = 0.5 if sys.platform == "win32" else 3600.0
+
+
 def utc_now() -> datetime:
     """The one place where daemons read the wall clock."""
     return datetime.now(UTC)
@@ -40,10 +44,22 @@ def stop_on_signals(stop: threading.Event) -> None:
     def record(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
+    hear_ctrl_c()
     signal.signal(signal.SIGTERM, record)
     signal.signal(signal.SIGINT, record)
     if sys.platform == "win32":
         signal.signal(signal.SIGBREAK, record)
+
+
+def hear_ctrl_c() -> None:
+    """On Windows: be asked to stop by Ctrl-C, even if whoever started us is deaf to it.
+
+    That deafness is handed down to every process that a deaf one starts.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
 
 
 def run_every(period_s: float, tick: Callable[[datetime], None], stop: threading.Event) -> None:
@@ -54,7 +70,11 @@ def run_every(period_s: float, tick: Callable[[datetime], None], stop: threading
     while not stop.is_set():
         started = time.monotonic()
         tick(utc_now())
-        stop.wait(max(0.0, period_s - (time.monotonic() - started)))
+        while not stop.is_set():
+            left_s = period_s - (time.monotonic() - started)
+            if left_s <= 0:
+                break
+            stop.wait(min(left_s, _LONGEST_WAIT_S))
 
 
 def start_logging(log_format: Literal["auto", "text", "json"], daemon: str) -> None:

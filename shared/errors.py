@@ -12,6 +12,10 @@ class HotfitError(Exception):
     """Base of all errors that Hotfit raises on purpose."""
 
 
+class WorkersCannotStart(HotfitError):
+    """Each process that was to serve has died; the code or its packages must be changed."""
+
+
 # --- try again later: nothing is wrong with what was asked --------------------------------
 
 

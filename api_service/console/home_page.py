@@ -108,7 +108,7 @@ def headline(health: Mapping[str, Any]) -> dict[str, Any]:
         "headline": _HEADLINES[health["status"]],
         "sentence": sentence.removeprefix("All is well: "),
         "advice": what_to_do(problems[0]) if problems else "",
-        "problems": problems[1:],
+        "problems": [(problem, what_to_do(problem)) for problem in problems[1:]],
     }
 
 

@@ -2,7 +2,7 @@
 
 `python -m benchmarks.serving` installs each server into an environment of its own the first time,
 trains the models through Hotfit, checks that all give the same answers, drives them with wrk and
-writes the table and the picture of docs/performance.md.
+prints the tables of docs/performance.md; its picture with `--out FILE --picture FILE`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.serving import report
-from benchmarks.serving.environments import environment, releases
+from benchmarks.serving.environments import draw, environment, releases
 from benchmarks.serving.hotfit import Home, hotfit_environment, start_command, train
 from benchmarks.serving.measure import (
     Cell,
@@ -43,7 +43,6 @@ from tests.support.network import free_port
 
 TOLERANCE = 1e-6
 CELLS = tuple(Cell(rows, connections) for rows in (1, 100) for connections in (1, 8, 64))
-HOTFIT = "Hotfit"
 _CACHE = Path.home() / ".cache" / "hotfit-benchmarks"
 
 
@@ -55,6 +54,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of load in each cell")
     parser.add_argument("--environments", type=Path, default=_CACHE, help="where servers lie")
     parser.add_argument("--out", type=Path, help="write results as JSON here")
+    parser.add_argument("--picture", type=Path, help="draw them here, as SVG; needs --out")
     options = parser.parse_args()
     peers = [one for one in PEERS if _is_wanted(one.name, options.systems)]
     installed = {one.name: environment(one, options.environments) for one in peers}
@@ -64,12 +64,12 @@ def main() -> None:
             home = train(model, Path(folder) / model)
             for round_ in range(options.repeats):
                 turns: list[System | None] = [one for one in peers if model in one.models]
-                if _is_wanted(HOTFIT, options.systems):
+                if _is_wanted(report.HOTFIT, options.systems):
                     turns.append(None)
                 # A different order each round, so that nobody always follows the same neighbour.
                 random.Random(round_).shuffle(turns)
                 for system in turns:
-                    name = system.name if system else HOTFIT
+                    name = system.name if system else report.HOTFIT
                     result = found.setdefault((model, name), Found(name, model))
                     if result.failed is None:
                         _measure(result, system, home, installed, options.seconds)
@@ -77,8 +77,11 @@ def main() -> None:
     versions = {one.name: releases(one, installed[one.name]) for one in peers}
     results = list(found.values())
     print(report.table(results))
+    print(f"\n{report.goals(results)}")
     if options.out:
         options.out.write_text(report.to_json(results, versions))
+        if options.picture:
+            draw(options.out, options.picture, options.environments)
 
 
 def _is_wanted(name: str, parts: Sequence[str] | None) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.serving.measure import Cell, Found
 
+HOTFIT = "Hotfit"
 MAIN = Cell(1, 8)
 
 
@@ -82,3 +83,42 @@ def to_json(results: Sequence[Found], versions: Mapping[str, str]) -> str:
         ]
         fields.append(one)
     return json.dumps({"versions": dict(versions), "results": fields}, indent=1)
+
+
+def goals(results: Sequence[Found]) -> str:
+    """What was set out to be shown, and what was found: Hotfit beside the best of the others."""
+    lines = ["| goal | wanted | found |", "| --- | ---: | ---: |"]
+    by_model: dict[str, list[Found]] = {}
+    for found in results:
+        if found.failed is None and found.cells:
+            by_model.setdefault(found.model, []).append(found)
+    for model, rows in by_model.items():
+        own = next((one for one in rows if one.system == HOTFIT), None)
+        peers = [one for one in rows if one.system != HOTFIT]
+        if own is None or not peers:
+            continue
+        for sentence, wanted, ratio in _ratios(model, own, peers):
+            lines.append(f"| {model}: {sentence} | {wanted} | {ratio:.2f} × |")
+    return "\n".join(lines)
+
+
+def _ratios(model: str, own: Found, peers: Sequence[Found]) -> Sequence[tuple[str, str, float]]:
+    def times(cell: Cell) -> float:
+        return throughput(own, cell) / max(throughput(one, cell) for one in peers)
+
+    def share(value: Callable[[Found], float]) -> float:
+        return value(own) / min(value(one) for one in peers)
+
+    if model == "bare":
+        return [("requests/s, 1 row, 8 connections", "≥ 8 ×", times(MAIN))]
+    wanted = {"ridge": "≥ 50 ×", "forest": "≥ 20 ×"}.get(model, "")
+    rows = [("requests/s, 1 row, 8 connections", wanted, times(MAIN))]
+    if model == "ridge":
+        p99 = share(lambda one: latency_ms(one, MAIN, "p99_ms"))
+        rows += [
+            ("requests/s, 100 rows, 8 connections", "≥ 20 ×", times(Cell(100, 8))),
+            ("p99, 1 row, 8 connections", "≤ 0.05 ×", p99),
+            ("start to first right answer", "≤ 0.17 ×", share(lambda one: _median(one.ready_s))),
+            ("memory of all processes", "≤ 0.33 ×", share(lambda one: _median(one.pss_mb))),
+        ]
+    return rows

@@ -9,7 +9,7 @@
 #
 # Models, keys and buffers go to /var/lib/hotfit, logs to the journal. Asks nothing; a second run
 # changes only what differs. An upgrade loses no request: the new code answers beside the old one
-# before that ends. When the new code does not come up, the old one goes on.
+# before that ends. When the new code does not come up, the old one goes on or is put back.
 # HOTFIT_PYTHON names the Python to make the environment with (python3).
 set -eu
 umask 022
@@ -97,6 +97,15 @@ if [ -f "$root/pyproject.toml" ]; then
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/pyproject.toml")-
 fi
 release=$prefix/releases/$version$(code_digest)
+former=$(readlink -f "$prefix/current" 2>/dev/null || true)
+what_goes_on="Nothing was changed${former:+; what ran goes on}."
+work=$(mktemp -d)
+is_new_release=
+clean_up() {
+    rm -rf "$work"
+    [ -z "$is_new_release" ] || rm -rf "$release"
+}
+trap clean_up EXIT
 python_version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null || echo none)
 venv=$prefix/venvs/py$python_version-$(digest <"$root/requirements.txt")
 
@@ -114,6 +123,7 @@ if [ ! -d "$release" ]; then
     run ln -s "$venv" "$prefix/releases/.new/.venv"
     # Complete before it has its name.
     run mv -T "$prefix/releases/.new" "$release"
+    is_new_release=yes
 fi
 run env HOTFIT_VENV="$venv" "$python" "$release/scripts/setup_env.py"
 if [ ! -e "$venv/hotfit-compiled" ]; then
@@ -121,58 +131,72 @@ if [ ! -e "$venv/hotfit-compiled" ]; then
     run "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true
     run touch "$venv/hotfit-compiled"
 fi
+# Says each place that is wrong; compiled after, so that one complaint is enough.
+if ! (run cd "$release" && run timeout 120 "$venv/bin/python" "$release/scripts/self_check.py"); then
+    complain "the code of $root cannot start: see above. $what_goes_on"
+    exit 1
+fi
 run "$venv/bin/python" -m compileall -q "$release/api_service" "$release/retrain_service" "$release/shared"
 
-# -- configuration ------------------------------------------------------------------------------
+# -- configuration: tried where it lies, put in its place when it can be used ---------------------
 
 is_configured=yes
+chosen=$etc/hotfit.toml
+if [ -n "$config" ]; then
+    chosen=$config
+elif [ ! -e "$chosen" ]; then
+    chosen=$root/hotfit.toml
+    if [ ! -e "$chosen" ]; then
+        chosen=$root/docs/hotfit.example.toml
+        is_configured=
+    fi
+fi
+address=127.0.0.1:5000
+if [ -z "$dry" ]; then
+    tried=$(realpath "$chosen")
+    if ! address=$(cd "$release" && HOTFIT_CONFIG="$tried" HOTFIT_HOME=/var/lib/hotfit \
+        "$venv/bin/python" -m api_service --print-address); then
+        complain "$chosen cannot be used: see above. $what_goes_on"
+        exit 2
+    fi
+fi
+
 put_config() {
     run cp "$1" "$etc/.hotfit.toml.new"
     run chown root:hotfit "$etc/.hotfit.toml.new"
     run chmod 0640 "$etc/.hotfit.toml.new" # it may hold a database password
     run mv "$etc/.hotfit.toml.new" "$etc/hotfit.toml"
 }
-if [ -n "$config" ]; then
-    if ! cmp -s "$config" "$etc/hotfit.toml"; then
-        [ ! -e "$etc/hotfit.toml" ] || run cp -p "$etc/hotfit.toml" "$etc/hotfit.toml.before"
-        put_config "$config"
+former_config=
+if ! cmp -s "$chosen" "$etc/hotfit.toml"; then
+    if [ -e "$etc/hotfit.toml" ]; then
+        run cp -p "$etc/hotfit.toml" "$etc/hotfit.toml.before"
+        former_config=$etc/hotfit.toml.before
     fi
-elif [ ! -e "$etc/hotfit.toml" ]; then
-    if [ -e "$root/hotfit.toml" ]; then
-        put_config "$root/hotfit.toml"
-    else
-        put_config "$root/docs/hotfit.example.toml"
-        is_configured=
-    fi
-fi
-address=127.0.0.1:5000
-if [ -z "$dry" ]; then
-    # Also finds a configuration that cannot be used, before anything is touched.
-    address=$(cd "$release" && HOTFIT_CONFIG="$etc/hotfit.toml" HOTFIT_HOME=/var/lib/hotfit \
-        "$venv/bin/python" -m api_service --print-address)
+    put_config "$chosen"
 fi
 
 # -- units: with the paths of this release, so that what runs never meets another one's files ---
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+mkdir "$work/new" "$work/former"
 for unit in "$here"/hotfit*.service "$here"/hotfit*.socket "$here"/hotfit*.timer "$here"/hotfit.target; do
     sed -e "s#/opt/hotfit/current/\.venv/#$venv/#" \
         -e "s#^WorkingDirectory=/opt/hotfit/current#WorkingDirectory=$release#" \
         -e "s#/opt/hotfit#$prefix#g" \
         -e "s#^ListenStream=.*#ListenStream=$address#" \
-        "$unit" >"$work/$(basename "$unit")"
+        "$unit" >"$work/new/$(basename "$unit")"
 done
 
 differs() {
-    ! cmp -s "$work/$1" "$units/$1"
+    ! cmp -s "$work/new/$1" "$units/$1"
 }
 
 put_unit() {
     if [ -n "$dry" ]; then
         echo "would write: $units/$1"
     elif differs "$1"; then
-        install -m 0644 "$work/$1" "$units/$1"
+        [ ! -e "$units/$1" ] || cp -p "$units/$1" "$work/former/$1"
+        install -m 0644 "$work/new/$1" "$units/$1"
     fi
 }
 
@@ -193,24 +217,48 @@ if differs hotfit-api.socket && [ -e "$units/hotfit-api.socket" ]; then
     has_new_port=yes
 fi
 
+# $1 does not come up: bring back what ran before, and end.
+go_back() {
+    complain "$1 does not come up with the code of $root: journalctl -u $1."
+    if [ -z "$former" ] || [ "$former" = "$release" ]; then
+        complain "No other release is here to go back to${is_covered:+; hotfit-api-standby answers meanwhile}."
+        exit 1
+    fi
+    [ -z "$former_config" ] || put_config "$former_config"
+    for unit in "$work/former"/*; do
+        [ ! -e "$unit" ] || cp -p "$unit" "$units/"
+    done
+    ln -sfn "$former" "$prefix/.current"
+    mv -T "$prefix/.current" "$prefix/current"
+    systemctl daemon-reload
+    systemctl reset-failed 'hotfit*' || true
+    # Those that run the former release already are left alone.
+    for unit in $touched; do
+        systemctl restart "$unit" || complain "$unit of the former release does not come up either: journalctl -u $unit."
+    done
+    systemctl stop hotfit-api-standby.service
+    complain "The former release ($former) is back."
+    exit 1
+}
+
 is_covered=
+touched=
 if [ -n "$is_restart_due" ] && [ -z "$has_new_port" ] && is_active hotfit-api.service; then
     put_unit hotfit-api-standby.service
     run systemctl daemon-reload
     # Returns when it answers.
     if ! run systemctl restart hotfit-api-standby.service; then
-        systemctl reset-failed hotfit-api-standby.service || true
-        complain "this checkout does not come up: journalctl -u hotfit-api-standby. Nothing was changed; what ran goes on."
-        exit 1
+        go_back hotfit-api-standby
     fi
     is_covered=yes
 fi
-for unit in "$work"/*; do
+for unit in "$work/new"/*; do
     put_unit "$(basename "$unit")"
 done
 run systemctl daemon-reload
 run ln -sfn "$release" "$prefix/.current"
 run mv -T "$prefix/.current" "$prefix/current"
+is_new_release=
 
 if [ -z "$is_configured" ]; then
     echo "Name your data in $etc/hotfit.toml, then run install.sh again."
@@ -229,12 +277,11 @@ fi
 run systemctl reset-failed 'hotfit*'
 run systemctl start hotfit-api.socket
 if [ -n "$dry" ] || systemctl is-enabled --quiet hotfit-retrain.service; then
-    run systemctl "${is_restart_due:+re}start" hotfit-retrain.service
+    touched=hotfit-retrain.service
+    run systemctl "${is_restart_due:+re}start" hotfit-retrain.service || go_back hotfit-retrain
 fi
-if ! run systemctl "${is_restart_due:+re}start" hotfit-api.service; then
-    complain "hotfit-api does not come up: journalctl -u hotfit-api.${is_covered:+ hotfit-api-standby answers meanwhile.}"
-    exit 1
-fi
+touched="$touched hotfit-api.service"
+run systemctl "${is_restart_due:+re}start" hotfit-api.service || go_back hotfit-api
 run systemctl start hotfit.target
 if [ -n "$is_covered" ]; then
     run systemctl stop hotfit-api-standby.service

@@ -212,6 +212,7 @@ def test_a_quarantined_version_says_why(served: Desk) -> None:
     """The most important line of the table."""
     broken = served.home.publish("m", 3, broken="load")
     served.tick()
+    served.tick()  # the second look finds it quarantined
     watcher = WatcherReport(is_well=True, sentence="well")
     models = dict(served.manager.reports)
     worker = WorkerReport(

@@ -115,6 +115,8 @@ def test_a_status_is_said_when_it_changes_also_without_a_watchdog(manager: Manag
         ("soon", None, None),
         (None, None, None),
     ],
+    # By name: the number of this process would make each run's names differ.
+    ids=["nobody named", "this process", "another process", "no limit", "no number", "not set"],
 )
 def test_only_the_process_that_is_watched_feeds(
     monkeypatch: pytest.MonkeyPatch, limit: str | None, pid: str | None, expected: float | None

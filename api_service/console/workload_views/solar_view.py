@@ -9,6 +9,8 @@ from api_service.console.words import figure
 from api_service.console.workload_views.base import Asked, Choice, WorkView
 from shared.holdout_sample import HoldoutSample
 
+_SHOWN = 60
+
 
 def view(asked: Asked) -> WorkView:
     ahead = asked.live.answerer.row_facts.get("horizon_min", 15)
@@ -22,6 +24,11 @@ def view(asked: Asked) -> WorkView:
     rows = _of_day(sample, names.index("hour"), names.index("minute"), day, float(ahead))
     unit = sample.unit
     errors = [abs(actual - predicted) for _, actual, predicted in rows]
+    pairs = [
+        (said, actual)
+        for said, actual in zip(sample.predicted, sample.actual, strict=True)
+        if said is not None and actual is not None
+    ]
     mean = sum(errors) / len(errors) if errors else 0.0
     return WorkView(
         title,
@@ -33,7 +40,7 @@ def view(asked: Asked) -> WorkView:
                 f"{len(rows)} readings; on average the prediction is {figure(mean, 3)} {unit} off.",
                 [
                     Series("actual", "s1", [(at, actual) for at, actual, _ in rows], mark="none"),
-                    Series("predicted", "s2", [(at, said) for at, _, said in rows]),
+                    Series("predicted", "s2", [(at, said) for at, _, said in rows], mark="none"),
                 ],
                 unit=f"power, {unit}",
                 x_unit="local time",
@@ -46,15 +53,11 @@ def view(asked: Asked) -> WorkView:
                 "Actual against predicted, all held-out days",
                 f"{sample.n_rows} of {figure(sample.n_holdout_rows)} held-out rows; on the line the"
                 " prediction is right.",
-                [
-                    (said, actual)
-                    for said, actual in zip(sample.predicted, sample.actual, strict=True)
-                    if said is not None and actual is not None
-                ],
+                pairs,
                 x_name=f"predicted, {unit}",
                 y_name=f"actual, {unit}",
-                columns=[],
-                rows=[],
+                columns=[f"predicted {unit}", f"actual {unit}"],
+                rows=[[figure(said), figure(actual)] for said, actual in pairs[-_SHOWN:]],
             ),
         ],
         choices=[Choice("day", "Day", day, days[::-1])],

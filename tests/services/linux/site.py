@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -178,6 +179,17 @@ class Site:
         found.update(json.loads(told))
 
 
+# Of programs that go on working on the system below the overlay while the suite runs.
+_ELSEWHERE = ("var/lib/containers", "var/lib/docker")
+
+
 def files_below(root: Path, folders: Sequence[str]) -> set[str]:
     """Every path below some folders of a file system, links not followed."""
-    return {str(path.relative_to(root)) for name in folders for path in (root / name).rglob("*")}
+    found: set[str] = set()
+    for name in folders:
+        # Not rglob: a folder that goes away while it is read must not end the walk.
+        for where, below, files in os.walk(root / name):
+            inside = os.path.relpath(where, root)
+            below[:] = [each for each in below if f"{inside}/{each}" not in _ELSEWHERE]
+            found.update(f"{inside}/{each}" for each in (*below, *files))
+    return found
