@@ -24,8 +24,8 @@ from api_service.reload_policy import (
     decide,
     fallback_order,
 )
-from api_service.switch_line import Line
-from api_service.switching import Switching
+from api_service.switch.line import Line
+from api_service.switch.worker_side import Switching
 from shared.errors import HotfitError, VersionUnusable
 from shared.keys import VerifyKey
 from shared.model_loader import open_version

@@ -22,7 +22,7 @@ from api_service.reload_policy import VersionKey
 from api_service.retirement import retire_ended
 from api_service.serving_slot import ServingTable
 from api_service.signal_sweep import NO_SIGNAL, SignalSweep, Stamp
-from api_service.switch_line import Alone, Line
+from api_service.switch.line import Alone, Line
 from shared.keys import VerifyKey
 from shared.model_loader import LoadedModel
 from shared.model_store import ModelStore

@@ -26,8 +26,8 @@ from api_service.metrics.past import keep_past
 from api_service.service_manager import keep_informed
 from api_service.serving_config import ServingConfig
 from api_service.spawn import build_application
-from api_service.switch_board import SwitchBoard
-from api_service.switch_coordinator import SwitchCoordinator
+from api_service.switch.board import SwitchBoard
+from api_service.switch.coordinator import SwitchCoordinator
 from api_service.worker_ending import end_worker, wait_for_end
 from api_service.worker_reports import live_reports
 from shared.daemon import hear_ctrl_c, notify

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from api_service.serving_config import ServingConfig
-    from api_service.switch_line import SwitchLine
+    from api_service.switch.line import SwitchLine
 
 
 def build_application(config: ServingConfig, line: SwitchLine | None = None) -> WSGIApplication:

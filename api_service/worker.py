@@ -33,7 +33,7 @@ from api_service.reload_manager import ReloadManager
 from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
-from api_service.switch_line import SwitchLine
+from api_service.switch.line import SwitchLine
 from api_service.worker_reports import HEARTBEAT_S, OwnReport, remove_stale
 from shared.daemon import start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey

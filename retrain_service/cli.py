@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from retrain_service.commands.backup import backup
 from retrain_service.commands.check import check
 from retrain_service.commands.daemon import run
 from retrain_service.commands.keys import keys
@@ -44,6 +45,7 @@ for command in (
     train,
     cancel,
     prune,
+    backup,
     keys,
 ):
     main.add_command(command)

@@ -55,6 +55,7 @@ from shared.workloads.base import TrainingSet, Workload
 
 GOLDEN_TOLERANCE = 1e-6
 PARENT_GONE_EXIT = 75
+PARENT_LOOK_S = 0.5
 HEARTBEAT_PERIOD_S = 1.0
 # Share of the run at which each stage begins; the fit takes most of it.
 STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.9, "trial": 0.95}
@@ -86,8 +87,25 @@ def main(work_dir: Path) -> int:
 
 def _end_with_parent() -> None:
     # The daemon holds the other end of this pipe and never writes: end of file is its death.
-    sys.stdin.buffer.read()
+    if sys.platform == "win32":
+        _wait_for_end_of_pipe()
+    else:
+        sys.stdin.buffer.read()
     os._exit(PARENT_GONE_EXIT)
+
+
+def _wait_for_end_of_pipe() -> None:
+    # While a thread reads a pipe on Windows, everyone else who as much as asks what standard input
+    # is waits for it: among them the runtimes of numerical libraries that are being loaded.
+    if sys.platform == "win32":
+        import _winapi
+        import msvcrt
+
+        pipe = msvcrt.get_osfhandle(sys.stdin.fileno())
+        with contextlib.suppress(OSError):  # the other end is closed
+            while True:
+                _winapi.PeekNamedPipe(pipe, 0)
+                time.sleep(PARENT_LOOK_S)
 
 
 def _beat(work_dir: Path) -> None:

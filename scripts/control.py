@@ -101,6 +101,11 @@ def _run(wanted: argparse.Namespace) -> int:
         from scripts.stop_daemons import stop
 
         return stop(place.settings)
+    if wanted.command == "home":
+        from scripts.terminal import say
+
+        say(str(place.settings.home.absolute()))
+        return 0
     from scripts.show_status import show
 
     return show(place.settings)
@@ -142,7 +147,10 @@ def _parser() -> argparse.ArgumentParser:
         description="Show both daemons, the version that is served and the last training run.",
         epilog="Exit code: 0 both run; 1 one runs; 3 none runs.",
     )
-    for each in (start_parser, stop_parser, status_parser):
+    home_parser = commands.add_parser(
+        "home", description="Print where models, keys and logs are. For scripts."
+    )
+    for each in (start_parser, stop_parser, status_parser, home_parser):
         each.add_argument(
             "--preset",
             choices=preset.names(),

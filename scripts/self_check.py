@@ -1,7 +1,8 @@
 """Import every module of both daemons, so that code which cannot start is found before it must.
 
-Starts nothing, reads no setting and opens no model. A package that is not installed is no fault
-here: a source's driver is an extra, and is missed by who uses it.
+Starts nothing, reads no setting and opens no model. A package that is not installed is a fault
+only where a daemon begins: elsewhere it may be an extra, such as a source's driver, and is missed
+by who uses it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,13 @@ if __package__ in (None, ""):
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("shared", "retrain_service", "api_service")
+BEGINNINGS = (
+    "api_service.__main__",
+    "api_service.worker",
+    "retrain_service.cli",
+    "retrain_service.commands.daemon",
+    "retrain_service.commands.once",
+)
 
 
 def main() -> int:
@@ -46,10 +54,10 @@ def _fault_of(module: str) -> str | None:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing not in PACKAGES:
+        if missing not in PACKAGES and module not in BEGINNINGS:
             return None
         return f"{module} cannot be imported: {error}"
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a module may raise
         return f"{module} cannot be imported: {type(error).__name__}: {error}{_place_of(error)}"
     return None
 

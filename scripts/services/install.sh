@@ -97,8 +97,9 @@ if [ -f "$root/pyproject.toml" ]; then
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/pyproject.toml")-
 fi
 release=$prefix/releases/$version$(code_digest)
-former=$(readlink -f "$prefix/current" 2>/dev/null || true)
-what_goes_on="Nothing was changed${former:+; what ran goes on}."
+former=$(readlink -e "$prefix/current" 2>/dev/null || true)
+nothing="Nothing was started."
+[ -z "$former" ] || nothing="Nothing was changed; what ran goes on."
 work=$(mktemp -d)
 is_new_release=
 clean_up() {
@@ -131,9 +132,10 @@ if [ ! -e "$venv/hotfit-compiled" ]; then
     run "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true
     run touch "$venv/hotfit-compiled"
 fi
-# Says each place that is wrong; compiled after, so that one complaint is enough.
-if ! (run cd "$release" && run timeout 120 "$venv/bin/python" "$release/scripts/self_check.py"); then
-    complain "the code of $root cannot start: see above. $what_goes_on"
+# Before compileall, which would complain of the same with fewer words.
+if [ -n "$dry$is_new_release" ] &&
+    ! run timeout 120 "$venv/bin/python" "$release/scripts/self_check.py"; then
+    complain "the code of $root cannot start. $nothing"
     exit 1
 fi
 run "$venv/bin/python" -m compileall -q "$release/api_service" "$release/retrain_service" "$release/shared"
@@ -156,7 +158,7 @@ if [ -z "$dry" ]; then
     tried=$(realpath "$chosen")
     if ! address=$(cd "$release" && HOTFIT_CONFIG="$tried" HOTFIT_HOME=/var/lib/hotfit \
         "$venv/bin/python" -m api_service --print-address); then
-        complain "$chosen cannot be used: see above. $what_goes_on"
+        complain "$chosen cannot be used. $nothing"
         exit 2
     fi
 fi
@@ -220,10 +222,11 @@ fi
 # $1 does not come up: bring back what ran before, and end.
 go_back() {
     complain "$1 does not come up with the code of $root: journalctl -u $1."
-    if [ -z "$former" ] || [ "$former" = "$release" ]; then
-        complain "No other release is here to go back to${is_covered:+; hotfit-api-standby answers meanwhile}."
+    if [ -z "$former" ]; then
+        complain "Nothing ran here before, so there is nothing to go back to."
         exit 1
     fi
+    [ -z "$has_new_port" ] || systemctl stop hotfit-api.socket hotfit-api.service
     [ -z "$former_config" ] || put_config "$former_config"
     for unit in "$work/former"/*; do
         [ ! -e "$unit" ] || cp -p "$unit" "$units/"
@@ -236,8 +239,12 @@ go_back() {
     for unit in $touched; do
         systemctl restart "$unit" || complain "$unit of the former release does not come up either: journalctl -u $unit."
     done
+    if ! is_active hotfit-api.service; then
+        complain "hotfit-api-standby answers meanwhile, if it runs."
+        exit 1
+    fi
     systemctl stop hotfit-api-standby.service
-    complain "The former release ($former) is back."
+    complain "What ran before runs: $former."
     exit 1
 }
 
@@ -272,12 +279,13 @@ if [ -n "$dry" ] || [ -z "$applied" ]; then
 fi
 if [ -n "$has_new_port" ]; then
     echo "The port changes: connections are refused for a moment."
+    touched="hotfit-api.socket hotfit-api.service"
     run systemctl stop hotfit-api.socket hotfit-api.service
 fi
 run systemctl reset-failed 'hotfit*'
 run systemctl start hotfit-api.socket
 if [ -n "$dry" ] || systemctl is-enabled --quiet hotfit-retrain.service; then
-    touched=hotfit-retrain.service
+    touched="$touched hotfit-retrain.service"
     run systemctl "${is_restart_due:+re}start" hotfit-retrain.service || go_back hotfit-retrain
 fi
 touched="$touched hotfit-api.service"

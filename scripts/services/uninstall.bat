@@ -2,7 +2,8 @@
 rem Remove the Windows services, models, keys and logs.
 rem Usage: uninstall.bat [--keep-data] [--dry-run] [--help]
 rem
-rem --keep-data leaves models, keys and logs. hotfit.toml and this folder always stay.
+rem --keep-data leaves models, keys and logs. hotfit.toml and this folder always stay, and so does
+rem whatever else lies in the data folder.
 setlocal EnableExtensions
 set "dry="
 set "keep="
@@ -26,19 +27,44 @@ exit /b 2
 :ready
 for %%r in ("%~dp0..\..") do set "root=%%~fr"
 if defined HOTFIT_VENV (set "venv=%HOTFIT_VENV%") else (set "venv=%root%\.venv")
-if defined HOTFIT_HOME (set "home=%HOTFIT_HOME%") else (set "home=%root%\var")
+if defined HOTFIT_CONFIG (set "config=%HOTFIT_CONFIG%") else (set "config=%root%\hotfit.toml")
+for %%c in ("%config%") do set "config=%%~fc"
+set "home=%root%\var"
+if defined HOTFIT_HOME set "home=%HOTFIT_HOME%"
 set "nssm=nssm.exe"
 if exist "%venv%\Scripts\nssm.exe" set "nssm=%venv%\Scripts\nssm.exe"
+if exist "%config%" if exist "%venv%\Scripts\python.exe" call :find_home
 for %%s in (hotfit-api hotfit-retrain) do (
     call :run stop %%s
     call :run remove %%s confirm
+)
+if not defined dry for %%s in (hotfit-api hotfit-retrain) do (
+    reg query "HKLM\System\CurrentControlSet\Services\%%s" >nul 2>&1 && (
+        echo uninstall.bat: %%s is still there. Is this an administrator's prompt? 1>&2
+        exit /b 1
+    )
 )
 if defined keep (
     echo Hotfit's services are gone. Left: %home%.
     exit /b 0
 )
-if defined dry (echo would run: rmdir /s /q "%home%") else (rmdir /s /q "%home%")
+for %%d in (buffer keys logs models pids reports requests work) do (
+    if defined dry (echo would run: rmdir /s /q "%home%\%%d") else if exist "%home%\%%d" rmdir /s /q "%home%\%%d"
+)
+for %%f in (run_log feed) do (
+    if defined dry (echo would run: del "%home%\%%f.sqlite*") else if exist "%home%\%%f.sqlite" del /q "%home%\%%f.sqlite*"
+)
+rem Only if nothing of anybody else's is left in it.
+if not defined dry rmdir "%home%" 2>nul
 echo Hotfit's services are gone, with models and keys.
+exit /b 0
+
+:find_home
+set "HOTFIT_CONFIG=%config%"
+set "answer=%TEMP%\hotfit-home-%RANDOM%.txt"
+"%venv%\Scripts\python.exe" "%root%\scripts\control.py" home > "%answer%" 2>nul
+if not errorlevel 1 set /p home=<"%answer%"
+del "%answer%"
 exit /b 0
 
 :run
@@ -46,7 +72,7 @@ if defined dry (
     echo would run: nssm %*
     exit /b 0
 )
-"%nssm%" %*
+"%nssm%" %* >nul 2>&1
 exit /b %errorlevel%
 
 :help

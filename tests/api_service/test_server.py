@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 import socket
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from granian.server.common import AbstractServer, AbstractWorker
@@ -60,6 +62,49 @@ def test_a_worker_that_keeps_dying_is_replaced_with_growing_pauses(
     assert pauses == [0, 1, 2, 4, 8, 16, 30, 30]
     now += 1000
     assert patient._is_due(0, now - 500), "one that lived long is replaced at once"
+
+
+@pytest.mark.parametrize(("is_on_trial", "gives_up"), [(True, True), (False, False)])
+def test_only_an_instance_on_trial_gives_up_on_workers_that_die(
+    is_on_trial: bool, gives_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon is all there is and tries for ever; a standby that goes on holds up an upgrade."""
+    patient = PatientServer("none:none", workers=2)
+    patient.is_on_trial = is_on_trial
+    workers: Any = [_Dead(idx) for idx in range(2)]
+    patient.wrks = workers
+    started: list[int] = []
+
+    def respawn(due: list[int], *_: object) -> None:
+        started.extend(due)
+        patient.interrupt_signal = len(started) >= 20
+
+    monkeypatch.setattr(patient, "_respawn_workers", respawn)
+    monkeypatch.setattr(patient, "_is_due", partial(_die_at_once, patient))
+    monkeypatch.setattr("api_service.server._LOOK_AGAIN_S", 0.001)
+
+    patient._serve_loop(None, None)
+
+    assert patient.has_given_up is gives_up
+    assert len(started) == (4 if gives_up else 20), "three lives of each; the first was given"
+
+
+class _Dead:
+    """A worker that has ended."""
+
+    birth = 0.0
+
+    def __init__(self, idx: int) -> None:
+        self.idx, self.inner = idx, self
+
+    def is_alive(self) -> bool:
+        return False
+
+
+def _die_at_once(patient: PatientServer, idx: int, birth: float) -> bool:
+    """The real count of a death, without its pause."""
+    PatientServer._is_due(patient, idx, birth)
+    return True
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="shares no port there")

@@ -12,9 +12,9 @@ import pytest
 
 from api_service.reload_manager import ReloadManager
 from api_service.serving_slot import ServingTable
-from api_service.switch_board import SwitchBoard
-from api_service.switch_coordinator import SwitchCoordinator
-from api_service.switch_line import SwitchLine
+from api_service.switch.board import SwitchBoard
+from api_service.switch.coordinator import SwitchCoordinator
+from api_service.switch.line import SwitchLine
 from shared.keys import VerifyKey
 from shared.manifest import MODEL_NAME
 from tests.api_service.conftest import NOW, serving_config

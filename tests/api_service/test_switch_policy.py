@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api_service.switch_policy import (
+from api_service.switch.policy import (
     LONGEST_OPENING_S,
     Commit,
     Refuse,

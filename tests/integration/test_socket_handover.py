@@ -34,7 +34,8 @@ class Manager:
         self.port.listen(1024)
 
     @contextlib.contextmanager
-    def started(self, name: str, *arguments: str) -> Iterator[Instance]:
+    def started(self, name: str, *arguments: str, first: Path = INJECTED) -> Iterator[Instance]:
+        """Start an instance; modules in the folder `first` are found before all others."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
             heard.bind(str(self._folder / name))
             heard.settimeout(60)
@@ -48,7 +49,7 @@ class Manager:
                     "DESCRIPTOR": str(self.port.fileno()),
                     "NOTIFY_SOCKET": str(self._folder / name),
                     "WATCHDOG_USEC": "1000000",
-                    "PYTHONPATH": os.pathsep.join([str(INJECTED), str(ROOT)]),
+                    "PYTHONPATH": os.pathsep.join([str(first), str(INJECTED), str(ROOT)]),
                 },
                 pass_fds=(self.port.fileno(),),
                 stdout=log,
@@ -111,6 +112,26 @@ def test_an_instance_is_replaced_without_a_failed_request(manager: Manager) -> N
             assert standby.stop() == 0
             go_on()
         assert load.failures == []
+
+
+def test_a_standby_whose_workers_die_gives_up(manager: Manager, tmp_path: Path) -> None:
+    """An upgrade to code that cannot serve must end in seconds, and the old one serve on."""
+    (tmp_path / "fault").mkdir()
+    # Only workers import it.
+    (tmp_path / "fault" / "watchdog.py").write_text("raise RuntimeError('made to fail')\n")
+    with manager.started("daemon") as old:
+        old.wait_for("READY=1")
+        with (
+            steady_load(manager.home.port, connections=2) as load,
+            manager.started("standby", "--standby", first=tmp_path / "fault") as standby,
+        ):
+            assert standby.process.wait(60) == 4
+
+        assert load.failures == []
+
+    said = (tmp_path / "standby.log").read_text()
+    assert "made to fail" in said
+    assert "api_service: expected a worker to start, found 3 deaths of each" in said
 
 
 def test_the_watchdog_is_fed_with_the_sentence_of_health(manager: Manager) -> None:

@@ -1,7 +1,7 @@
 """Boot a machine, live through everything the Linux service claims, print what was shown.
 
 `python -m tests.services.linux [--work DIR] [--without WORD]`. Needs root, Linux, and Debian's
-`systemd-container`; about six minutes. Exit code 0 when every claim held, 1 when one did not,
+`systemd-container`; about ten minutes. Exit code 0 when every claim held, 1 when one did not,
 77 when it cannot run here.
 """
 

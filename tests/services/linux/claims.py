@@ -9,9 +9,9 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from tests.services.linux.site import API, RETRAIN, SOCKET, Site, files_below
+from tests.services.linux.upgrades import Upgrades, in_words
 from tests.support.waiting import wait_until
 
 WATCHED = ("etc", "opt", "usr/local", "usr/lib/systemd", "usr/lib/sysusers.d", "var/lib", "home")
@@ -28,8 +28,7 @@ class Life:
         self.site, self.machine = site, site.machine
         self.first = site.bring_checkout("first", "0.1.0")
         self.second = site.bring_checkout("second", "0.2.0")
-        self.broken = site.bring_checkout("broken", "0.3.0")
-        (self.machine.root / self.broken[1:] / "api_service/app.py").write_text("1 / 0\n")
+        self.upgrades = Upgrades(site, self.second)
         self.config = ""
         self.files: set[str] = set()
         self.accounts: list[str] = []
@@ -49,8 +48,7 @@ class Life:
             ("frozen daemons (SIGSTOP) are restarted by the watchdog", self.freeze),
             ("a frozen worker is found by the watchdog", self.freeze_worker),
             ("reboot: both come back by themselves", self.reboot),
-            ("upgrade under load: no request fails", self.upgrade),
-            ("an upgrade that does not come up: the old one goes on", self.broken_upgrade),
+            *self.upgrades.claims(),
             ("timer instead of the daemon: trains and publishes", self.timer),
             ("the cron line trains and publishes", self.cron),
             ("logs are in the journal, one JSON object a line", self.journal),
@@ -128,7 +126,7 @@ class Life:
         assert not refused, load
         # What a killed process was working on is lost with it, and no more than that.
         assert len(load["failures"]) <= 4, load
-        return f"up again after {took_s:.1f} s; {_words(load)}"
+        return f"up again after {took_s:.1f} s; {in_words(load)}"
 
     def kill_worker(self) -> str:
         main, workers = self.machine.main_pid(API), self.site.workers()
@@ -184,39 +182,6 @@ class Life:
         for unit in (API, RETRAIN):
             wait_until(partial(self.machine.is_active, unit), 60, unit)
         return f"{version} answers {time.monotonic() - began:.1f} s after the command"
-
-    # -- upgrade -----------------------------------------------------------------------------------
-
-    def upgrade(self) -> str:
-        pid = self.machine.main_pid(API)
-        former = self.machine.run("readlink", "-f", "/opt/hotfit/current").strip()
-        with self.site.under_load() as load:
-            time.sleep(1)
-            began = time.monotonic()
-            self.site.script(self.second, "install.sh")
-            took_s = time.monotonic() - began
-            time.sleep(1)
-        assert load["failures"] == [], load
-        assert load["stuck"] == 0, load
-        now = self.machine.run("readlink", "-f", "/opt/hotfit/current").strip()
-        assert "0.2.0" in now
-        assert now != former
-        main = self.machine.main_pid(API)
-        assert main != pid
-        assert self.machine.run("readlink", f"/proc/{main}/cwd").strip() == now
-        assert self.machine.property("hotfit-api-standby.service", "ActiveState") == "inactive"
-        assert not (self.machine.root / former[1:]).exists(), "the old release is gone"
-        return f"{took_s:.1f} s; {_words(load)}"
-
-    def broken_upgrade(self) -> str:
-        pids = [self.machine.main_pid(unit) for unit in (API, RETRAIN)]
-        with self.site.under_load() as load:
-            time.sleep(1)
-            self.site.script(self.broken, "install.sh", expect=1)
-        assert load["failures"] == [], load
-        assert [self.machine.main_pid(unit) for unit in (API, RETRAIN)] == pids
-        assert "0.2.0" in self.machine.run("readlink", "-f", "/opt/hotfit/current")
-        return f"install.sh ends with 1; {_words(load)}"
 
     # -- once --------------------------------------------------------------------------------------
 
@@ -311,11 +276,3 @@ class Life:
 
         first = fed()
         wait_until(lambda: fed() > first, 60, "the watchdog to be fed", every_s=0.5)
-
-
-def _words(load: dict[str, Any]) -> str:
-    return (
-        f"{load['answered']} answered, {len(load['failures'])} failed,"
-        f" longest {load['longest_ms']} ms, p99 {load['p99_ms']} ms,"
-        f" {load['reconnected']} idle connections opened anew"
-    )

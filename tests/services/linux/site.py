@@ -102,8 +102,17 @@ class Site:
             "/srv/shop/shop.db",
         )
 
-    def script(self, checkout: str, name: str, *arguments: str, expect: int = 0) -> str:
+    def script(self, checkout: str, name: str, *arguments: str) -> str:
         """Run install.sh or uninstall.sh of a checkout; packages come from the folder of wheels."""
+        return self.machine.run(*self._script(checkout, name, *arguments))
+
+    def script_fails(self, checkout: str, name: str, *arguments: str, code: int) -> str:
+        """What a script that is to end with `code` says, on both its outputs."""
+        with_errors = ("/bin/sh", "-c", 'exec "$@" 2>&1', "sh")
+        command = self._script(checkout, name, *arguments)
+        return self.machine.run(*with_errors, *command, expect=code)
+
+    def _script(self, checkout: str, name: str, *arguments: str) -> Sequence[str]:
         environment = (
             f"HOTFIT_PYTHON={self.python}",
             "PIP_NO_INDEX=1",
@@ -111,7 +120,7 @@ class Site:
             "PIP_CONFIG_FILE=/dev/null",
         )
         path = f"{checkout}/scripts/services/{name}"
-        return self.machine.run("env", *environment, path, *arguments, expect=expect)
+        return ("env", *environment, path, *arguments)
 
     # -- what a person sees ------------------------------------------------------------------------
 

@@ -15,8 +15,8 @@ from typing import Protocol
 import structlog
 
 from api_service.reload_policy import VersionKey
-from api_service.switch_board import SwitchBoard
-from api_service.switch_messages import (
+from api_service.switch.board import SwitchBoard
+from api_service.switch.messages import (
     Committed,
     Failed,
     FromWorker,

