@@ -45,6 +45,7 @@ from shared.workloads import open_workload
 
 log = structlog.get_logger()
 
+REPORT = "report"
 REPORT_PERIOD = timedelta(seconds=5)
 
 
@@ -157,7 +158,12 @@ class RetrainLoop:
 
     @property
     def _trouble_sentence(self) -> str | None:
-        return "; ".join(f"{name}: {text}" for name, text in self._troubles.items()) or None
+        return self._troubles_but(None)
+
+    def _troubles_but(self, left_out: str | None) -> str | None:
+        """A report that is read has been written, so it tells of every trouble but its own."""
+        told = (f"{name}: {text}" for name, text in self._troubles.items() if name != left_out)
+        return "; ".join(told) or None
 
     def _trouble(self, name: str, error: Exception) -> None:
         # Once per trouble, not once per tick.
@@ -238,11 +244,12 @@ class RetrainLoop:
             started_at=self._started_at or now,
             updated_at=now,
             models=models,
-            error=self._trouble_sentence,
+            error=self._troubles_but(REPORT),
         )
         try:
             write_struct(self._settings.reports_dir / RETRAIN_REPORT_NAME, report)
         except StorageUnavailable as error:
-            self._trouble("report", error)
+            self._trouble(REPORT, error)
             return
+        self._troubles.pop(REPORT, None)
         self._reported, self._reported_at = models, now

@@ -254,9 +254,7 @@ def _details(
     }
 
 
-def _sample(
-    spec: JobSpec, evaluation: Evaluation, holdout: TrainingSet
-) -> HoldoutSample | None:
+def _sample(spec: JobSpec, evaluation: Evaluation, holdout: TrainingSet) -> HoldoutSample | None:
     rival = evaluation.champion.score if evaluation.champion is not None else None
     return sample_of(holdout, evaluation.candidate, spec.champion, rival)
 

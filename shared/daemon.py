@@ -28,9 +28,9 @@ import structlog
 from shared.atomic_file import storage_errors, write_atomic
 from shared.errors import AlreadyRunning
 
-
 # On Windows a signal's handler runs only when the main thread's wait is over.
 _LONGEST_WAIT_S = 0.5 if sys.platform == "win32" else 3600.0
+_LONGEST_WORD_S = 2.0
 
 
 def utc_now() -> datetime:
@@ -164,6 +164,8 @@ def notify(state: str) -> None:
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        # One that lives and does not listen has a full queue after a few words.
+        sock.settimeout(_LONGEST_WORD_S)
         try:
             sock.sendto(state.encode(), address)
         except OSError:

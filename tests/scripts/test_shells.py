@@ -63,6 +63,30 @@ def test_batch_files_have_the_line_ends_of_windows(path: Path) -> None:
     assert content.isascii(), "cmd.exe reads the console's code page"
 
 
+def test_the_task_scheduler_runs_what_the_services_run() -> None:
+    """Two ways to start at boot, one pair of daemons; Windows' PowerShell 5 reads ASCII rightly."""
+    content = (SCRIPTS / "services" / "task-scheduler.ps1").read_bytes()
+    nssm = (SCRIPTS / "services" / "install.bat").read_text(encoding="utf-8")
+
+    text = content.decode("ascii")
+
+    started = re.compile(r"['\"]-m (\w+_service)( run)?['\"]")
+    assert set(started.findall(text)) == set(started.findall(nssm))
+    assert "-m retrain_service once" in text
+    assert content.count(b"\n") == content.count(b"\r\n")
+    assert all(text.count(left) == text.count(right) for left, right in ("{}", "()", "[]"))
+
+
+def test_services_write_where_the_configuration_says() -> None:
+    """A service that looked elsewhere than the command line would train a model of its own."""
+    folder = SCRIPTS / "services"
+
+    for name in ("install.bat", "uninstall.bat", "task-scheduler.ps1"):
+        text = (folder / name).read_text(encoding="ascii")
+
+        assert re.search(r"control\.py['\"]? home", text), name
+
+
 @on_posix
 @pytest.mark.parametrize("path", sorted(SCRIPTS.rglob("*.sh")), ids=lambda path: path.name)
 def test_shell_scripts_parse_and_can_be_run(path: Path) -> None:

@@ -67,6 +67,25 @@ def test_without_a_manager_or_with_one_that_is_gone_nothing_happens(
     assert manager.heard() == []
 
 
+def test_a_manager_that_does_not_listen_holds_nobody_up(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue is full after a few words; a daemon that waited for it could not even end."""
+    monkeypatch.setattr("shared.daemon._LONGEST_WORD_S", 0.001)
+    room = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
+
+    def say_more_than_it_takes() -> None:
+        for _ in range(room + 10):
+            notify("WATCHDOG=1")
+
+    speaker = threading.Thread(target=say_more_than_it_takes, daemon=True)
+    speaker.start()
+    speaker.join(30)
+
+    assert not speaker.is_alive()
+    assert len(manager.heard()) <= room + 1
+
+
 def test_the_watchdog_is_fed_twice_in_the_time_it_waits(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,10 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping, Set
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -105,8 +107,8 @@ def _why_not() -> str | None:
 
 def _pinned() -> str:
     """requirements.txt as a Windows with Python 3.11 reads it, with what wine can load."""
-    there = {
-        **default_environment(),
+    there: dict[str, str | Set[str]] = {
+        **cast(Mapping[str, str], default_environment()),
         "python_version": "3.11",
         "python_full_version": "3.11.9",
         "sys_platform": "win32",

@@ -65,12 +65,14 @@ class Life:
     def status(self) -> str:
         told = self.site.script("status.bat")
         rows = [each for each in told.splitlines() if " running " in each]
-        assert len(rows) == 2 and "ok" in told, told
+        assert len(rows) == 2, told
+        assert "Health: ok" in told, told
         return " | ".join(" ".join(row.split()[:3]) for row in rows)
 
     def one_worker(self) -> str:
         warned = [each for each in self.site.log_of("api_service") if "one worker" in each["event"]]
-        assert warned and len(self.site.worker_pids()) == 1
+        assert warned
+        assert len(self.site.worker_pids()) == 1
         return str(warned[-1]["event"])
 
     def swap(self) -> str:
@@ -98,7 +100,8 @@ class Life:
         with self.site.under_load() as load:
             time.sleep(1)
             told = self.site.script("stop.bat")
-        assert "killed" not in told and told.count("stopped") == 2, told
+        assert "killed" not in told, told
+        assert told.count("stopped") == 2, told
         self._has_ended_well(load)
         return f"{' | '.join(told.strip().splitlines())}; {in_words(load)}, all after its end"
 
@@ -193,7 +196,8 @@ class Life:
         assert all(name.startswith("demo.db") for name in left), left
         told = self.machine.run("tasklist", expect=range(256)).lower()
         n_pythons = told.count("python.exe")
-        assert n_pythons <= 1 and "nssm" not in told, told  # one runs the prompt
+        assert n_pythons <= 1, told  # that runs the prompt
+        assert "nssm" not in told, told
         return f"no service, no process; in the data folder only what is not ours: {left}"
 
     # -- looking -----------------------------------------------------------------------------------

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+import structlog
 
 from api_service.signal_watcher import SignalWatcher
 from shared.signals import SIGNAL_NAME
@@ -21,6 +24,8 @@ write_atomic(Path(sys.argv[1]), b"{}")
 
 def main(directory: Path) -> None:
     """A new signal and a replaced one, each written by another process; then silence."""
+    quiet = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=quiet)
     (directory / "m").mkdir(parents=True)
     wake = threading.Event()
     watcher = SignalWatcher(directory, wake)

@@ -79,7 +79,8 @@ class Site:
             "set PIP_NO_INDEX=1",
             f"set PIP_FIND_LINKS={WHEELS}",
             f"set HOTFIT_API__PORT={self.port}",
-            f"call {PROJECT}\\scripts\\{command}",
+            # Not `call`, after which wine 8 knows no other code than 1.
+            f"cmd /c {PROJECT}\\scripts\\{command}",
             expect=expect,
             timeout_s=timeout_s,
         )
