@@ -34,6 +34,7 @@ from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
 from api_service.switch.line import SwitchLine
+from api_service.worker_ending import hear_signals
 from api_service.worker_reports import HEARTBEAT_S, OwnReport, remove_stale
 from shared.daemon import start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey
@@ -221,6 +222,8 @@ def start_worker(config: ServingConfig, line: SwitchLine | None = None) -> WSGIA
     """
     start_logging(config.log_format, "api_service")
     watch_parent(_end_this_process)
+    if sys.platform == "win32":
+        hear_signals()
     worker = Worker(config, line)
     worker.start()
     atexit.register(worker.stop)

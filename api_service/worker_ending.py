@@ -1,8 +1,10 @@
-"""End one worker process for good, whatever state it is in. Waits for nobody."""
+"""How worker processes come to their end, asked for or not. Knows no request and no model."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -29,6 +31,27 @@ def end_worker(process: BaseProcess, grace_s: float) -> None:
     timer = threading.Timer(grace_s, kill)
     timer.daemon = True
     timer.start()
+
+
+def hear_signals() -> None:
+    """Have signals handled at once, whatever the main thread does. Main thread only.
+
+    Python handles a signal between two steps of the main thread, which on Windows stays inside of
+    the server until that is told to end: by the handler that waits for it. So another thread calls
+    the handler too; called a second time it must do no harm.
+    """
+    ours, pythons = socket.socketpair()
+    pythons.setblocking(False)
+    signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
+
+    def pass_on() -> None:
+        while number := ours.recv(1)[0]:
+            handler = signal.getsignal(number)
+            if callable(handler) and handler is not signal.default_int_handler:
+                handler(number, None)
+            pythons.fileno()  # kept open by this thread
+
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
 
 
 def wait_for_end(processes: Sequence[BaseProcess], timeout_s: float) -> None:

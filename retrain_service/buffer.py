@@ -258,16 +258,6 @@ class Buffer:
         """The last sequence number given out; it only grows, also when the file is rebuilt."""
         return self._high_seq
 
-    def counted_since(self, seq: int) -> int:
-        """Usable records of the counted streams that are new or changed since `seq`."""
-        return int(
-            self._file.one(
-                "SELECT count(*) FROM rows r JOIN streams s ON s.stream = r.stream"
-                " WHERE r.seq > ? AND r.is_counted AND s.is_counted AND NOT r.is_deleted",
-                [seq],
-            )[0]
-        )
-
     def count_by_entity(self, watermarks: Mapping[str, int]) -> dict[str, EntityCount]:
         """Usable records of the counted streams by entity ("" where there are none).
 
