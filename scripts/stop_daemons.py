@@ -34,13 +34,15 @@ def stop(settings: Settings, grace_s: float = GRACE_S) -> int:
     if not any(groups.values()):
         say("Nothing was running.")
         return 0
+    # Asking is a program of its own on Windows, and takes seconds there.
+    asked_at = time.monotonic()
     left_any = False
     for daemon, group in groups.items():
         if not group:
             say(f"{daemon.name}  was not running")
             continue
         # Children that were started since count too.
-        deadline_s = max(0.0, grace_s - (time.monotonic() - started))
+        deadline_s = max(0.0, grace_s - (time.monotonic() - asked_at))
         processes.wait_for_end(group, deadline_s)
         late = processes.members(daemon, settings.home, None)
         late += [process for process in group if processes.is_alive(process)]

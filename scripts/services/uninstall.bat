@@ -38,11 +38,11 @@ for %%s in (hotfit-api hotfit-retrain) do (
     call :run stop %%s
     call :run remove %%s confirm
 )
-if not defined dry for %%s in (hotfit-api hotfit-retrain) do (
-    reg query "HKLM\System\CurrentControlSet\Services\%%s" >nul 2>&1 && (
-        echo uninstall.bat: %%s is still there. Is this an administrator's prompt? 1>&2
-        exit /b 1
-    )
+set "left="
+if not defined dry for %%s in (hotfit-api hotfit-retrain) do call :see_if_left %%s
+if defined left (
+    echo uninstall.bat: %left% is still there: no administrator's prompt, or its window is open. 1>&2
+    exit /b 1
 )
 if defined keep (
     echo Hotfit's services are gone. Left: %home%.
@@ -57,6 +57,11 @@ for %%f in (run_log feed) do (
 rem Only if nothing of anybody else's is left in it.
 if not defined dry rmdir "%home%" 2>nul
 echo Hotfit's services are gone, with models and keys.
+exit /b 0
+
+:see_if_left
+reg query "HKLM\System\CurrentControlSet\Services\%1" >nul 2>&1
+if not errorlevel 1 set "left=%1"
 exit /b 0
 
 :find_home

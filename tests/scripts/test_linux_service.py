@@ -111,6 +111,18 @@ def test_the_standby_lives_under_the_same_rules_as_the_daemon() -> None:
     assert rules("hotfit-api.service") == rules("hotfit-api-standby.service")
 
 
+def test_who_shares_the_port_never_waits_in_accept() -> None:
+    """systemd sets the shared socket to block when it starts a service that says nothing of it.
+
+    The other instance, which serves, would then hang in accept() and answer nobody for seconds.
+    """
+    sharing = [unit for unit in HARDENED if "\nSockets=" in unit.read_text(encoding="utf-8")]
+
+    assert len(sharing) == 2
+    for unit in sharing:
+        assert "\nNonBlocking=yes\n" in unit.read_text(encoding="utf-8"), unit.name
+
+
 def dry_run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [SERVICES / name, *arguments],
