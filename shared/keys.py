@@ -181,7 +181,6 @@ class ApiKeys:
                 found = role
         return found
 
-
     def role_of_id(self, key_id: str) -> Role | None:
         """The role of the key that has this id; None when it is valid no more."""
         found = (role for known, role in self._role_of_digest.items() if id_of(known) == key_id)

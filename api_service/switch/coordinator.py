@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection, wait
 
 import structlog
 
-from api_service.switch import policy
 from api_service.reload_policy import VersionKey
+from api_service.switch import policy
 from api_service.switch.board import CAPACITY, SwitchBoard
 from api_service.switch.line import SwitchLine
 from api_service.switch.messages import (
