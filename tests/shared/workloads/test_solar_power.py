@@ -80,12 +80,12 @@ def test_ten_thousand_readings_are_prepared_in_a_tenth_of_a_second() -> None:
     """A row-by-row search takes twenty seconds, which five hundred devices make three hours."""
     readings = table(days_of_sun(7, every_min=1)[:10_000])
     workload = SolarPower(COLOMBO)
-    took_s = []
+    took_s = []  # of the processor: what else the machine does is not counted
 
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         rows = workload.training_set({"readings": readings})
-        took_s.append(time.perf_counter() - began)
+        took_s.append(time.process_time() - began)
 
     assert rows.n_rows == 10_000 - 15
     assert min(took_s) < 0.1
