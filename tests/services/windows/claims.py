@@ -114,6 +114,7 @@ class Life:
         return f"{told.count('would run')} steps shown"
 
     def install(self) -> str:
+        self.site.configure()
         self.site.script(r"services\install.bat", timeout_s=600)
         assert self.machine.outside(NSSM).exists()
         version = self.site.wait_until_served()
