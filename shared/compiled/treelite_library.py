@@ -1,7 +1,7 @@
 """Treelite's library called directly: open a forest, ask it. One thread, the GIL released.
 
-The Python package of treelite imports scipy, which costs a serving process start time and memory; what
-serving needs are six functions of the library that the package brings. Knows no scikit-learn.
+The Python package of treelite imports scipy, which costs a serving process start time and memory;
+what serving needs are six functions of the library that the package brings. Knows no scikit-learn.
 """
 
 from __future__ import annotations
