@@ -87,7 +87,7 @@ rem %1 service, %2 daemon, %3 arguments of Python
 :service
 call :run stop %1 >nul 2>&1
 call :run install %1 "%venv%\Scripts\python.exe" >nul 2>&1
-call :run set %1 Application "%venv%\Scripts\python.exe"
+call :set_program %1
 if errorlevel 1 (
     echo install.bat: the service %1 could not be set up. Is this an administrator's prompt? 1>&2
     exit /b 1
@@ -109,6 +109,17 @@ call :run set %1 AppStopMethodConsole 10000
 call :run set %1 AppStopMethodSkip 6
 call :run set %1 Start SERVICE_AUTO_START
 call :run start %1
+exit /b 0
+
+rem A service that was made a moment ago may not be there to open yet.
+:set_program
+for /l %%i in (1,1,10) do (
+    call :run set %1 Application "%venv%\Scripts\python.exe"
+    if not errorlevel 1 goto :program_is_set
+    ping -n 2 127.0.0.1 >nul
+)
+exit /b 1
+:program_is_set
 exit /b 0
 
 :run
