@@ -18,9 +18,9 @@ import pytest
 
 from api_service.worker_reports import live_reports
 from scripts import demo_data, demo_servers, demo_shop, demo_solar, demo_solar_park
-from shared.run_log import Run, reading
+from shared.run_log import Run
 from shared.settings import load_settings
-from tests.support.daemons import daemon
+from tests.support.daemons import daemon, runs_in
 from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
@@ -231,8 +231,7 @@ max_regression = 0.5
         }
 
     def runs(self, model: str) -> list[Run]:
-        with reading(self.home / "run_log.sqlite") as log:
-            return log.runs(model=model, limit=100)[0]
+        return runs_in(self.home, model)
 
     def told(self) -> dict[str, list[tuple[str, str, str | None, str | None]]]:
         """Model -> its runs, for whoever asks why a test failed."""

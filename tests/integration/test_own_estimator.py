@@ -7,16 +7,16 @@ import http.client
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.run_log import Run, reading
+from shared.run_log import Run
 from tests.shared.workloads.tabular.flats import flats
-from tests.support.daemons import INJECTED, ROOT, Daemon, daemon
+from tests.support.daemons import INJECTED, ROOT, Daemon, daemon, runs_in
 from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
@@ -116,8 +116,7 @@ max_total_regression = 1.0
         return None
 
     def runs(self) -> list[Run]:
-        with reading(self.home / "run_log.sqlite") as log:
-            return log.runs(limit=100)[0]
+        return runs_in(self.home)
 
 
 def wait_for(home: FlatsHome, number: int, *processes: Daemon) -> dict[str, Any]:
@@ -172,9 +171,7 @@ def test_a_factory_that_cannot_be_found_says_where_it_was_looked_for(tmp_path: P
     home.config.write_text(home.config.read_text().replace("letting.pipelines", "leting.pipelines"))
 
     with home.running("retrain_service", "run"):
-        has_ended: Callable[[], bool] = lambda: any(run.error for run in home.runs())  # noqa: E731
-        wait_until(lambda: (home.home / "run_log.sqlite").exists(), 30, "the run log")
-        wait_until(has_ended, 60, "the run to fail")
+        wait_until(lambda: any(run.error for run in home.runs()), 90, "the run to fail")
 
     error = home.runs()[-1].error or ""
     assert "leting.pipelines cannot be imported" in error

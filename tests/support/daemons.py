@@ -75,6 +75,15 @@ def daemon(
             running.kill()
 
 
+def runs_in(home: Path, model: str | None = None) -> list[Run]:
+    """What the run log of a home holds, newest first; nothing as long as there is none."""
+    try:
+        with reading(home / "run_log.sqlite") as log:
+            return log.runs(model=model, limit=1000)[0]
+    except NotFound:
+        return []
+
+
 class MeanHome:
     """A home directory with one model `m` of MeanWorkload and its SQLite database."""
 
@@ -128,11 +137,7 @@ failure_backoff = "0s"
 
     def runs(self) -> list[Run]:
         """Runs, newest first."""
-        try:
-            with reading(self.home / "run_log.sqlite") as log:
-                return log.runs(limit=1000)[0]
-        except NotFound:
-            return []
+        return runs_in(self.home)
 
     def buffered_ids(self) -> set[str]:
         """The ids in the buffer; only while the daemon does not run, for it alone may open it."""
