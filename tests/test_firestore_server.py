@@ -745,13 +745,13 @@ def test_a_clients_own_commit_can_be_held(
     """The same lateness for writes of a real application in another thread or process."""
     with ThreadPoolExecutor(1) as pool, server.hold_commits("parts") as held:
         writing = pool.submit(db.document("parts/a").set, {"at": firestore.SERVER_TIMESTAMP})
-        wait_until(lambda: held.n_waiting == 1, 5, "the commit to be held")
+        wait_until(lambda: held.n_waiting == 1, 30, "the commit to be held")
         clock.advance(timedelta(seconds=30))
         db.document("other/b").set({"n": 1})
         assert not db.document("parts/a").get().exists
 
         held.release()
-        writing.result(timeout=5)
+        writing.result(timeout=30)
 
     document = db.document("parts/a").get()
     assert document.get("at") == MORNING
@@ -849,16 +849,16 @@ def test_a_listener_gets_what_is_there_and_then_every_change(db: Any, numbers: A
     """Added, modified, out of the results, deleted: each arrives as its own change."""
     watched = Watched()
     watch = numbers.where(filter=where("n", ">", 7)).order_by("n").on_snapshot(watched)
-    wait_until(lambda: watched.snapshots == [["d8", "d9"]], 5, "the first snapshot")
+    wait_until(lambda: watched.snapshots == [["d8", "d9"]], 30, "the first snapshot")
 
     numbers.document("new").set({"n": 50})
-    wait_until(lambda: watched.changes[-1] == ("ADDED", "new"), 5, "the addition")
+    wait_until(lambda: watched.changes[-1] == ("ADDED", "new"), 30, "the addition")
     numbers.document("new").update({"n": 60})
-    wait_until(lambda: watched.changes[-1] == ("MODIFIED", "new"), 5, "the modification")
+    wait_until(lambda: watched.changes[-1] == ("MODIFIED", "new"), 30, "the modification")
     numbers.document("d8").update({"n": 0})
-    wait_until(lambda: watched.changes[-1] == ("REMOVED", "d8"), 5, "the removal")
+    wait_until(lambda: watched.changes[-1] == ("REMOVED", "d8"), 30, "the removal")
     numbers.document("d9").delete()
-    wait_until(lambda: watched.snapshots[-1] == ["new"], 5, "the deletion")
+    wait_until(lambda: watched.snapshots[-1] == ["new"], 30, "the deletion")
     numbers.document("d1").update({"n": -1})
     db.document("elsewhere/x").set({"n": 99})
 
@@ -871,7 +871,7 @@ def test_a_listener_to_an_empty_query_is_told_so(db: Any) -> None:
     """The first snapshot comes even if it has no documents."""
     watched = Watched()
     watch = db.collection("nothing").on_snapshot(watched)
-    wait_until(lambda: watched.snapshots == [[]], 5, "the empty snapshot")
+    wait_until(lambda: watched.snapshots == [[]], 30, "the empty snapshot")
     watch.unsubscribe()
 
 
@@ -879,12 +879,12 @@ def test_a_document_can_be_listened_to_before_it_exists(db: Any) -> None:
     """A settings document that an operator creates later."""
     watched = Watched()
     watch = db.document("settings/s").on_snapshot(watched)
-    wait_until(lambda: watched.snapshots == [[]], 5, "the empty snapshot")
+    wait_until(lambda: watched.snapshots == [[]], 30, "the empty snapshot")
 
     db.document("settings/s").set({"n": 1})
-    wait_until(lambda: watched.snapshots[-1] == ["s"], 5, "the document")
+    wait_until(lambda: watched.snapshots[-1] == ["s"], 30, "the document")
     db.document("settings/s").delete()
-    wait_until(lambda: watched.snapshots[-1] == [], 5, "the deletion")
+    wait_until(lambda: watched.snapshots[-1] == [], 30, "the deletion")
     watch.unsubscribe()
 
 
@@ -894,7 +894,7 @@ def test_a_dropped_listener_resumes_and_pays_only_for_what_it_missed(
     """A lost connection must lose no change and must not read the collection again."""
     watched = Watched()
     watch = numbers.order_by("n").on_snapshot(watched)
-    wait_until(lambda: len(watched.snapshots) == 1, 5, "the first snapshot")
+    wait_until(lambda: len(watched.snapshots) == 1, 30, "the first snapshot")
     server.meter.reset()
 
     with server.faults.unavailable(times=2, method="Listen"):
@@ -914,14 +914,14 @@ def test_a_listener_that_was_away_for_long_starts_again(
     """After half an hour Firestore bills a listener as if it were a new one."""
     watched = Watched()
     watch = numbers.order_by("n").on_snapshot(watched)
-    wait_until(lambda: len(watched.snapshots) == 1, 5, "the first snapshot")
+    wait_until(lambda: len(watched.snapshots) == 1, 30, "the first snapshot")
     server.meter.reset()
 
     clock.advance(timedelta(minutes=31))
     server.drop_listeners()
-    wait_until(lambda: server.meter.reads == 10, 5, "the whole collection")
+    wait_until(lambda: server.meter.reads == 10, 30, "the whole collection")
     numbers.document("d0").delete()
-    wait_until(lambda: len(watched.snapshots[-1]) == 9, 5, "the change after that")
+    wait_until(lambda: len(watched.snapshots[-1]) == 9, 30, "the change after that")
     watch.unsubscribe()
 
 
@@ -929,7 +929,7 @@ def test_a_listener_sorts_ascending_whatever_the_query_says(db: Any, numbers: An
     """A trap of client 2.34: it sorts again itself, and takes descending for ascending."""
     watched = Watched()
     watch = numbers.order_by("n", direction="DESCENDING").limit(3).on_snapshot(watched)
-    wait_until(lambda: len(watched.snapshots) == 1, 5, "the first snapshot")
+    wait_until(lambda: len(watched.snapshots) == 1, 30, "the first snapshot")
     watch.unsubscribe()
 
     assert watched.snapshots == [["d7", "d8", "d9"]]
@@ -938,9 +938,9 @@ def test_a_listener_sorts_ascending_whatever_the_query_says(db: Any, numbers: An
 def test_a_listener_that_hangs_up_leaves_nothing_behind(server: FirestoreServer, db: Any) -> None:
     """Each open listener keeps a thread of the server."""
     watch = db.collection("parts").on_snapshot(Watched())
-    wait_until(lambda: server.n_listeners == 1, 5, "the listener")
+    wait_until(lambda: server.n_listeners == 1, 30, "the listener")
     watch.unsubscribe()
-    wait_until(lambda: server.n_listeners == 0, 5, "its end")
+    wait_until(lambda: server.n_listeners == 0, 30, "its end")
 
 
 # The bill
@@ -1028,23 +1028,23 @@ def test_a_listener_pays_for_what_it_is_sent(server: FirestoreServer, numbers: A
     query = numbers.where(filter=where("n", ">", 7)).order_by("n")
     with server.meter.measured() as used:
         watch = query.on_snapshot(watched)
-        wait_until(lambda: len(watched.snapshots) == 1, 5, "the first snapshot")
+        wait_until(lambda: len(watched.snapshots) == 1, 30, "the first snapshot")
     assert used.reads == 2
 
     with server.meter.measured() as used:
         numbers.document("d8").update({"n": 80})
-        wait_until(lambda: len(watched.snapshots) == 2, 5, "the change")
+        wait_until(lambda: len(watched.snapshots) == 2, 30, "the change")
         numbers.document("d8").update({"n": 0})
-        wait_until(lambda: len(watched.snapshots) == 3, 5, "the removal")
+        wait_until(lambda: len(watched.snapshots) == 3, 30, "the removal")
         numbers.document("d9").delete()
-        wait_until(lambda: len(watched.snapshots) == 4, 5, "the deletion")
+        wait_until(lambda: len(watched.snapshots) == 4, 30, "the deletion")
     watch.unsubscribe()
     assert used.reads == 2
 
     with server.meter.measured() as used:
         empty = Watched()
         watch = query.on_snapshot(empty)
-        wait_until(lambda: len(empty.snapshots) == 1, 5, "the empty snapshot")
+        wait_until(lambda: len(empty.snapshots) == 1, 30, "the empty snapshot")
     watch.unsubscribe()
     assert used.reads == 1
 
@@ -1168,7 +1168,7 @@ def test_the_database_can_go_away_and_come_back_with_its_data(
     """Same port, same documents, same client; listeners find their way back."""
     watched = Watched()
     watch = numbers.on_snapshot(watched)
-    wait_until(lambda: len(watched.snapshots) == 1, 5, "the first snapshot")
+    wait_until(lambda: len(watched.snapshots) == 1, 30, "the first snapshot")
     port = server.port
 
     server.stop()
@@ -1212,7 +1212,7 @@ def test_it_serves_as_a_process_until_it_is_told_to_stop() -> None:
         assert client.document("parts/a").get().get("n") == 1
         client.close()
         process.send_signal(signal.SIGTERM)
-        bill, _ = process.communicate(timeout=10)
+        bill, _ = process.communicate(timeout=60)
     finally:
         process.kill()
 
@@ -1228,5 +1228,5 @@ def test_nothing_is_left_running_after_a_server_was_closed() -> None:
         client.document("parts/a").set({"n": 1})
         client.close()
 
-    wait_until(lambda: threading.active_count() <= before, 5, "the server's threads to end")
+    wait_until(lambda: threading.active_count() <= before, 30, "the server's threads to end")
     assert not server.is_serving

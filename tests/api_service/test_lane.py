@@ -100,7 +100,7 @@ def test_slow_bodies_hold_up_nobody_and_are_answered_when_they_come() -> None:
     slow = [Client(is_slow=True) for _ in range(5)]
     for client in slow:
         send(callback, client)
-        wait_until(client.is_read.is_set, 5, "the slow request to read its body")
+        wait_until(client.is_read.is_set, 30, "the slow request to read its body")
 
     for _ in range(20):
         quick = Client()
@@ -142,7 +142,7 @@ def test_a_body_that_stalls_under_load_is_overtaken_by_whoever_stands_by() -> No
     stalled.may_arrive.set()
     assert stalled.is_answered.wait(5)
     # One of them went back to the server for more; the others sleep until they are needed.
-    wait_until(lambda: not all(thread.is_alive() for thread in threads), 5, "one to go back")
+    wait_until(lambda: not all(thread.is_alive() for thread in threads), 30, "one to go back")
 
 
 def test_a_request_that_waits_lets_others_through_and_goes_on_in_its_turn() -> None:
@@ -212,12 +212,12 @@ def test_a_failing_request_is_answered_and_leaves_the_lane_usable() -> None:
     callback = callback_of(Counting(), {})
     for _ in range(3):
         broken = Broken()
-        send(callback, broken).join(5)
+        send(callback, broken).join(30)
         assert broken.answer is not None
         assert broken.answer[0] == 500
 
     well = Client()
-    send(callback, well).join(5)
+    send(callback, well).join(30)
 
     assert well.answer == (200, b"{}")
 
@@ -291,15 +291,15 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
     for i in range(1, 6):
         threads.append(threading.Thread(target=lane.run, args=(i, None), daemon=True))
         threads[-1].start()
-    wait_until(lambda: len(lane._standing_by) == 5, 5, "five to stand by")
+    wait_until(lambda: len(lane._standing_by) == 5, 30, "five to stand by")
 
     lane.close()
 
     for thread in threads[1:]:
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
     go_on.set()
-    threads[0].join(5)
+    threads[0].join(30)
     assert not threads[0].is_alive()
 
 

@@ -186,7 +186,7 @@ def test_counters_cover_all_workers_and_never_go_back_when_workers_die(
                     seen.append(scrape(home.port))
             wait_until(partial(is_replaced, victim), 30, "another worker")
             seen.append(scrape(home.port))
-        wait_until(lambda: len(load.failures) < load.n_answered, 5, "answers")
+        wait_until(lambda: len(load.failures) < load.n_answered, 30, "answers")
 
     def is_complete() -> bool:
         seen.append(scrape(home.port))

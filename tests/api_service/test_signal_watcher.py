@@ -27,7 +27,7 @@ class Watched:
         write_atomic(self.directory / "m" / SIGNAL_NAME, content)
 
     def wakes(self, what: str) -> None:
-        wait_until(self.wake.is_set, 5, what)
+        wait_until(self.wake.is_set, 30, what)
         self.wake.clear()
 
 
@@ -60,7 +60,7 @@ def test_reading_the_signal_does_not_wake(watched: Watched) -> None:
     """A reload loop that is woken by its own reading would never sleep again."""
     watched.write_signal()
     watched.wakes("the signal")
-    wait_until(lambda: not watched.wake.wait(0.3), 5, "the events of the write to end")
+    wait_until(lambda: not watched.wake.wait(0.3), 30, "the events of the write to end")
 
     (watched.directory / "m" / SIGNAL_NAME).read_bytes()
 
@@ -109,7 +109,7 @@ def test_an_exception_in_the_handler_does_not_make_it_deaf(
 
     monkeypatch.setattr(watched.wake, "set", fail)
     watched.write_signal()
-    wait_until(lambda: failures, 5, "the handler to fail")
+    wait_until(lambda: failures, 30, "the handler to fail")
     monkeypatch.undo()
 
     watched.watcher.look_after()
@@ -125,7 +125,7 @@ def test_a_dead_emitter_is_replaced(watched: Watched) -> None:
     assert observer is not None
     for emitter in observer.emitters:
         emitter.stop()
-        emitter.join(5)
+        emitter.join(30)
 
     watched.watcher.look_after()
     watched.wake.clear()

@@ -62,13 +62,13 @@ def test_a_slow_body_does_not_hold_up_the_others() -> None:
     turnstile = Turnstile(application)
     slow = SlowBody()
     waiting = ask(turnstile, slow)
-    wait_until(slow.is_read.is_set, 5, "the slow request to read its body")
+    wait_until(slow.is_read.is_set, 30, "the slow request to read its body")
 
-    ask(turnstile, io.BytesIO(b"{}")).join(5)
+    ask(turnstile, io.BytesIO(b"{}")).join(30)
 
     assert application.n_answered == 1
     slow.may_arrive.set()
-    waiting.join(5)
+    waiting.join(30)
     assert application.n_answered == 2
 
 
@@ -79,7 +79,7 @@ def test_only_one_request_computes_at_a_time() -> None:
 
     threads = [ask(turnstile, io.BytesIO(b"{}")) for _ in range(200)]
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
 
     assert application.n_answered == 200
     assert application.n_most == 1
@@ -98,7 +98,7 @@ def test_a_failing_request_leaves_the_turnstile_usable() -> None:
         with contextlib.suppress(ConnectionResetError):
             turnstile({"wsgi.input": BrokenBody()}, lambda *_: lambda _content: None)
 
-    ask(turnstile, io.BytesIO(b"{}")).join(5)
+    ask(turnstile, io.BytesIO(b"{}")).join(30)
 
     assert application.n_answered == 1
 
@@ -117,11 +117,11 @@ def test_whoever_waited_longest_comes_next() -> None:
         thread = threading.Thread(target=take, daemon=True)
         thread.start()
         threads.append(thread)
-        wait_until(lambda n=i: len(lock._waiting) == n + 1, 5, "the thread to wait")  # type: ignore[misc]
+        wait_until(lambda n=i: len(lock._waiting) == n + 1, 30, "the thread to wait")  # type: ignore[misc]
 
     lock.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
 
     assert order == [0, 1, 2, 3, 4]
 

@@ -27,7 +27,7 @@ def test_a_signal_is_handled_without_the_main_thread() -> None:
         hear_signals()
         signal.raise_signal(signal.SIGUSR2)
 
-        wait_until(lambda: "signals" in called_in, 5, "the handler to be called by another thread")
+        wait_until(lambda: "signals" in called_in, 30, "the handler to be called by another thread")
     finally:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGUSR2, former)

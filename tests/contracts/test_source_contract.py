@@ -303,7 +303,7 @@ def test_close_leaves_no_connection_and_no_thread(place: Place) -> None:
     place.put_many({f"a{i}": DAY for i in range(7)})
     place.source().read_after(None, 2)
     place.close()
-    wait_until(lambda: place.n_connections() == 0, 5, "the warm-up to be gone")
+    wait_until(lambda: place.n_connections() == 0, 30, "the warm-up to be gone")
     threads_before = {thread.name for thread in threading.enumerate()}
 
     source = place.source()
@@ -312,7 +312,7 @@ def test_close_leaves_no_connection_and_no_thread(place: Place) -> None:
     source.close()
     source.close()
 
-    wait_until(lambda: place.n_connections() == 0, 5, "connections to be closed")
+    wait_until(lambda: place.n_connections() == 0, 30, "connections to be closed")
     left = {
         thread.name
         for thread in threading.enumerate()

@@ -131,7 +131,7 @@ def test_a_request_in_flight_at_term_is_answered(tmp_path: Path) -> None:
         threading.Event().wait(0.7)
 
         assert process.stop() == 0
-        client.join(10)
+        client.join(30)
 
     assert answers == [200]
     assert list((home.path / "reports").glob("*.json")) == [], "reports go with a clean exit"

@@ -125,7 +125,7 @@ def test_what_a_killed_daemon_left_behind_is_found_and_ended(
 
     assert stop(settings, grace_s=2.0) == 0
 
-    wait_until(lambda: not processes.is_alive(orphan), 2, "the orphan's end")
+    wait_until(lambda: not processes.is_alive(orphan), 30, "the orphan's end")
 
 
 def test_another_home_is_left_alone(

@@ -154,7 +154,7 @@ def steady_load(port: int, *, connections: int = 8) -> Iterator[Load]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(30)
 
 
 def _ask_all_the_time(port: int, load: Load, stop: threading.Event) -> None:

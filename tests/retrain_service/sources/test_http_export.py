@@ -171,7 +171,7 @@ def test_a_record_too_young_is_not_hidden_by_the_etag(shop: Shop) -> None:
     source = open_shop(shop)
     first, cursor = read(source)
 
-    late = wait_until(lambda: read(source, cursor)[0], 5, "the young record to be old enough")
+    late = wait_until(lambda: read(source, cursor)[0], 30, "the young record to be old enough")
 
     assert (first, late) == (ALL, ["8"])
 

@@ -7,83 +7,39 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tests.services.linux.claims import Life
-from tests.services.linux.machine import Refused, machine
+from tests.services.linux.machine import machine
 from tests.services.linux.site import ROOT, Site
+from tests.services.show import Refused, Stage, main
 
-CANNOT_RUN = 77
 DEBIAN_PYTHON = Path("/usr/bin/python3")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.services.linux", description=__doc__)
-    parser.add_argument(
-        "--work", type=Path, default=Path("/var/tmp"), help="where the machine's files go"
-    )
-    parser.add_argument(
-        "--without",
-        action="append",
-        default=[],
-        metavar="WORD",
-        help="leave out claims whose sentence holds this word, to look at the others sooner",
-    )
-    wanted = parser.parse_args()
-    why_not = _why_not()
-    if why_not:
-        print(f"cannot run here: {why_not}", file=sys.stderr)
-        return CANNOT_RUN
-    # So that a run that is told to end takes its machine away too.
-    signal.signal(signal.SIGTERM, _end)
+@contextmanager
+def _stage(work: Path) -> Iterator[Stage]:
     began = time.monotonic()
-    wheels = _wheels(wanted.work)
+    wheels = _wheels(work)
     print(f"packages ready after {time.monotonic() - began:.0f} s", flush=True)
-    with machine(wanted.work) as found:
+    with machine(work) as found:
         site = Site(found, _python(found.root))
         life = Life(site)
-        booting = time.monotonic()
-        found.boot({wheels: site.wheels})
-        rows = [("boot", True, time.monotonic() - booting, found.run("systemctl", "--version"))]
-        _print(rows[-1])
-        claims = [
-            (sentence, show)
-            for sentence, show in life.claims()
-            if not any(word in sentence for word in wanted.without)
-        ]
-        for sentence, show in claims:
-            at = time.monotonic()
-            try:
-                seen, held = show(), True
-            except (AssertionError, Refused, OSError, subprocess.SubprocessError) as error:
-                seen, held = str(error) or traceback.format_exc(limit=-1), False
-            rows.append((sentence, held, time.monotonic() - at, seen))
-            _print(rows[-1])
-            if not held:
-                _print_logs(site)
-                break
-    is_whole = len(rows) == len(claims) + 1
-    held = is_whole and all(row[1] for row in rows)
-    print(
-        f"{sum(row[1] for row in rows)} of {len(claims) + 1} shown"
-        f" in {time.monotonic() - began:.0f} s, {datetime.now(UTC):%Y-%m-%d}."
-    )
-    return 0 if held else 1
 
+        def boot() -> str:
+            found.boot({wheels: site.wheels})
+            return found.run("systemctl", "--version")
 
-def _end(number: int, _frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # taking the machine away is not to be cut short
-    sys.exit(128 + number)
+        yield Stage([("boot", boot), *life.claims()], partial(_print_logs, site))
 
 
 def _why_not() -> str | None:
@@ -121,14 +77,6 @@ def _python(root: Path) -> str:
     return "/usr/local/lib/hotfit-test-python/bin/python3"
 
 
-def _print(row: tuple[str, bool, float, str]) -> None:
-    sentence, held, took_s, seen = row
-    verdict = "shown" if held else "FAILED"
-    lines = seen.strip().splitlines() or [""]
-    shown = lines[0] if held else "\n    ".join(lines)
-    print(f"{verdict:6}  {took_s:6.1f} s  {sentence}: {shown}", flush=True)
-
-
 def _print_logs(site: Site) -> None:
     for command in (
         ("systemctl", "--no-pager", "--full", "status", "hotfit*"),
@@ -141,4 +89,4 @@ def _print_logs(site: Site) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("python -m tests.services.linux", __doc__, _why_not, _stage))

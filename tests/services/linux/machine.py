@@ -17,14 +17,11 @@ from pathlib import Path
 
 import psutil
 
+from tests.services.show import Refused
 from tests.support.waiting import wait_until
 
 BOOT_TIMEOUT_S = 90.0
 _ASKED_FOR_A_REBOOT = 133
-
-
-class Refused(Exception):
-    """A command inside ended with another code than expected; shows what it said."""
 
 
 class Machine:

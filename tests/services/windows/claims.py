@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.services.windows.machine import Refused
+from tests.services.show import Refused
 from tests.services.windows.site import ENVIRONMENT, PROJECT, Site
 from tests.support.waiting import wait_until
 

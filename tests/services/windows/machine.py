@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
+from tests.services.show import Refused
 from tests.services.windows.forwarding_dll import forwarding_dll
 from tests.support.waiting import wait_until
 
@@ -28,10 +29,6 @@ _OF_AN_ENVIRONMENT = (
     *("vcruntime140.dll", "vcruntime140_1.dll"),
 )
 _BOOT_TIMEOUT_S = 120.0
-
-
-class Refused(Exception):
-    """A command inside ended with another code than expected; shows what it said."""
 
 
 class Windows:
