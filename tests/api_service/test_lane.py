@@ -105,11 +105,11 @@ def test_slow_bodies_hold_up_nobody_and_are_answered_when_they_come() -> None:
     for _ in range(20):
         quick = Client()
         send(callback, quick)
-        assert quick.is_answered.wait(5)
+        assert quick.is_answered.wait(30)
 
     for client in slow:
         client.may_arrive.set()
-        assert client.is_answered.wait(5)
+        assert client.is_answered.wait(30)
     assert application.n_most == 1
 
 
@@ -130,17 +130,17 @@ def test_a_body_that_stalls_under_load_is_overtaken_by_whoever_stands_by() -> No
     scope = {"wsgi.input": stalled, "PATH_INFO": "/hold"}
     leader = threading.Thread(target=callback, args=(stalled, scope), daemon=True)
     leader.start()
-    assert entered.wait(5)
+    assert entered.wait(30)
     behind = [Client() for _ in range(3)]
     threads = [send(callback, client) for client in behind]  # these stand by behind the leader
 
     go_on.set()
 
     for client in behind:
-        assert client.is_answered.wait(5)
+        assert client.is_answered.wait(30)
     assert not stalled.is_answered.is_set()
     stalled.may_arrive.set()
-    assert stalled.is_answered.wait(5)
+    assert stalled.is_answered.wait(30)
     # One of them went back to the server for more; the others sleep until they are needed.
     wait_until(lambda: not all(thread.is_alive() for thread in threads), 30, "one to go back")
 
@@ -163,12 +163,12 @@ def test_a_request_that_waits_lets_others_through_and_goes_on_in_its_turn() -> N
     patient = Client()
     scope = {"wsgi.input": patient, "PATH_INFO": "/wait"}
     threading.Thread(target=callback, args=(patient, scope), daemon=True).start()
-    assert waits.wait(5)
+    assert waits.wait(30)
     quick = Client()
     send(callback, quick)
-    assert quick.is_answered.wait(5)
+    assert quick.is_answered.wait(30)
     ended.set()
-    assert patient.is_answered.wait(5)
+    assert patient.is_answered.wait(30)
 
     assert order == ["/", "/wait"]
 
@@ -180,7 +180,7 @@ def test_an_answer_in_parts_lets_others_through_and_is_closed() -> None:
     class Parts:
         def __iter__(self) -> Any:
             yield b"a"
-            assert quick.is_answered.wait(5), "another request is answered in the meantime"
+            assert quick.is_answered.wait(30), "another request is answered in the meantime"
             yield b"b"
 
         def close(self) -> None:
@@ -287,7 +287,7 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
     lane = Lane(answer)
     threads = [threading.Thread(target=lane.run, args=(0, None), daemon=True)]
     threads[0].start()
-    assert entered.wait(5)
+    assert entered.wait(30)
     for i in range(1, 6):
         threads.append(threading.Thread(target=lane.run, args=(i, None), daemon=True))
         threads[-1].start()
