@@ -111,9 +111,10 @@ def _v2_output(answer: Any) -> list[float]:
     return [float(one) for one in answer["outputs"][0]["data"]]
 
 
-def _gunicorn(setup: Setup) -> list[str]:
+def gunicorn(setup: Setup, app: str = "flask_app:app") -> list[str]:
+    """Two processes of four threads."""
     options = ["-w", "2", "--threads", "4", "-b", f"127.0.0.1:{setup.port}", "--chdir", str(APPS)]
-    return [setup.python, "-m", "gunicorn", *options, "flask_app:app"]
+    return [setup.python, "-m", "gunicorn", *options, app]
 
 
 def _uvicorn(setup: Setup) -> list[str]:
@@ -170,7 +171,7 @@ _MLSERVER = ("mlserver", "mlserver-sklearn", "uvloop<0.22")
 
 PEERS: tuple[System, ...] = (
     System(
-        "Flask, gunicorn 2×4", ("flask", "gunicorn"), _gunicorn, "/predict", instances, predictions
+        "Flask, gunicorn 2×4", ("flask", "gunicorn"), gunicorn, "/predict", instances, predictions
     ),
     System(
         "FastAPI, uvicorn",
@@ -220,7 +221,7 @@ PEERS: tuple[System, ...] = (
     System(
         "Flask, bare arrays",
         ("flask", "gunicorn"),
-        _gunicorn,
+        gunicorn,
         "/predict_array",
         _arrays,
         predictions,
