@@ -18,13 +18,13 @@ from structlog.testing import capture_logs
 
 from retrain_service.mongodb_mirror import MARK_NAME, MongodbRuns, as_document, open_mirror
 from retrain_service.run_mirror import RunMirror
+from scripts.network import free_port
 from shared.errors import SettingsInvalid
 from shared.run_log import RunLog, RunStatus
 from shared.runs import Run
-from shared.settings import MirrorSettings
+from shared.settings_sections import MirrorSettings
 from tests.support.daemons import MeanHome, daemon
 from tests.support.mongodb import MongoServer
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 11, 21, 13, 0, tzinfo=UTC)
@@ -155,7 +155,7 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
     for number in range(3):
         add_run(log_path, number, RunStatus.SUCCEEDED, details=DETAILS)
 
-    place = MongodbRuns(settings, timeout_s=0.3)
+    place = MongodbRuns(settings, timeout_s=1.0)
     with (
         capture_logs() as said,
         closing(RunMirror(place, tmp_path / MARK_NAME, log_path, period_s=0.1)),
@@ -167,7 +167,7 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
                 server.url.replace("/shop", "/mirror")
             ) as client:
                 runs = client["mirror"]["model_runs"]
-                wait_until(lambda: n_documents(runs) == 3, 30, "all three")
+                wait_until(lambda: n_documents(runs) == 3, 120, "all three")
         finally:
             server.stop()
 
