@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,8 +20,8 @@ from retrain_service.mongodb_mirror import MARK_NAME, MongodbRuns, as_document, 
 from retrain_service.run_mirror import RunMirror
 from scripts.network import free_port
 from shared.errors import SettingsInvalid
-from shared.run_log import RunLog, RunStatus
-from shared.runs import Run
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from shared.settings_sections import MirrorSettings
 from tests.support.daemons import MeanHome, daemon
 from tests.support.mongodb import MongoServer
@@ -147,29 +147,35 @@ def test_a_failed_run_says_why_and_knows_what_it_can(
     assert [found[name] for name in ("mae", "rows_used", "features", "model_path")] == [None] * 4
 
 
+@contextmanager
+def started(server: MongoServer, url: str) -> Iterator[Any]:
+    """The server is there meanwhile; the mirror's collection in it."""
+    server.start()
+    try:
+        with pymongo.MongoClient[dict[str, Any]](url) as client:
+            yield client["mirror"]["model_runs"]
+    finally:
+        server.stop()
+
+
 def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
     """The database of a dashboard may be away; training does not wait for it."""
     server = MongoServer(tmp_path / "data")
-    settings = MirrorSettings(url=server.url.replace("/shop", "/mirror"))
+    url = server.url.replace("/shop", "/mirror")
     log_path = tmp_path / "run_log.sqlite"
     for number in range(3):
         add_run(log_path, number, RunStatus.SUCCEEDED, details=DETAILS)
 
-    place = MongodbRuns(settings, timeout_s=1.0)
+    with started(server, url) as runs:
+        runs.insert_one({"_id": "of another application"})
+    place = MongodbRuns(MirrorSettings(url=url), timeout_s=3)
     with (
         capture_logs() as said,
         closing(RunMirror(place, tmp_path / MARK_NAME, log_path, period_s=0.1)),
     ):
         wait_until(lambda: len(said) == 1, 20, "a word about it")
-        server.start()
-        try:
-            with pymongo.MongoClient[dict[str, Any]](
-                server.url.replace("/shop", "/mirror")
-            ) as client:
-                runs = client["mirror"]["model_runs"]
-                wait_until(lambda: n_documents(runs) == 3, 120, "all three")
-        finally:
-            server.stop()
+        with started(server, url) as runs:
+            wait_until(lambda: n_documents(runs) == 1 + 3, 120, "all three")
 
     assert "Runs are mirrored when it is over" in said[0]["sentence"]
     assert f"127.0.0.1:{server.port}/mirror.model_runs" in said[0]["sentence"]
