@@ -64,6 +64,8 @@ class FollowedModel:
     last_used_s : when it was last asked, on the monotonic clock, about.
     lock : held by whoever looks after it.
     not_before, pause_s : back-off on the monotonic clock after a failure that may pass.
+    last_resort_s : when a version that only deaths speak against may be tried where nothing else
+        serves, on the monotonic clock; None when there is none.
     """
 
     slot: ServingSlot
@@ -77,6 +79,7 @@ class FollowedModel:
     error: str | None = None
     not_before: float = 0.0
     pause_s: float = 0.0
+    last_resort_s: float | None = None
     settled: Stamp | None = None
     last_used_s: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -52,11 +52,13 @@ class Reconciler:
         read_key: Callable[[], VerifyKey],
         switch_timeout_s: float,
         publish: Callable[[FollowedModel], None],
+        is_anything_served: Callable[[], bool],
     ) -> None:
         self._store = store
         self._line = line
         self._read_key = read_key
         self._publish = publish
+        self._is_anything_served = is_anything_served
         self._switching = Switching(line, switch_timeout_s, publish)
         self._started = time.time()
         self.busy_with: str | None = None
@@ -140,7 +142,23 @@ class Reconciler:
                 return
             if (version, FALLBACK_GENERATION) not in model.quarantined:
                 return  # not this version's fault; the next would meet the same
+        # Those who died of it may have been killed from outside, and there is nothing to lose.
+        if (
+            signal is not None
+            and self._is_last_resort(model)
+            and self._try(model, signal.version, FALLBACK_GENERATION, None, now)
+        ):
+            model.set_degraded(f"{reason} Serving it all the same: there is nothing else.")
+            return
         model.set_degraded(f"{reason} No other version can be opened.")
+
+    def _is_last_resort(self, model: FollowedModel) -> bool:
+        """Whether to try, once, what earlier workers died of; it may end this one too."""
+        due_s = model.last_resort_s
+        if due_s is None or time.monotonic() < due_s or self._is_anything_served():
+            return False
+        model.last_resort_s = None
+        return True
 
     def _try(
         self,

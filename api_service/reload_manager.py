@@ -6,6 +6,7 @@ Knows no route and no HTTP, and reads no directory events. One thread, the reloa
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,8 @@ from shared.signals import ServingReport
 
 log = structlog.get_logger()
 
+# Apart, so that the workers do not die together.
+LAST_RESORT_AFTER_S = (30.0, 90.0)
 _NO_LIMIT = 1 << 62
 _SIZE = "size_bytes"
 
@@ -68,7 +71,14 @@ class ReloadManager:
         self._preload = preload
         self._budget_bytes = budget_bytes
         self._sweep = SignalSweep(store.models_dir)
-        self._reconciler = Reconciler(store, self._line, read_key, switch_timeout_s, self._publish)
+        self._reconciler = Reconciler(
+            store,
+            self._line,
+            read_key,
+            switch_timeout_s,
+            self._publish,
+            lambda: any(model.serving for model in self._models()),
+        )
         self._lock = threading.RLock()  # of what follows; held for no longer than it takes to look
         self._followed: dict[str, FollowedModel] = {}
         self._closing: list[Draining] = []
@@ -85,11 +95,13 @@ class ReloadManager:
         return bool(self._closing) or any(model.leaving for model in self._models())
 
     def distrust(self, name: str, key: VersionKey, reason: str) -> None:
-        """Quarantine a version without opening it. Called before the first tick."""
+        """Quarantine a version that workers died of, without opening it. Before the first tick."""
         model = self._model(name)
         model.follow(key)
         model.begin(key)
         self._reconciler.quarantine(model, key, reason)
+        pause_s = random.uniform(*LAST_RESORT_AFTER_S)  # noqa: S311 - no secret
+        model.last_resort_s = time.monotonic() + pause_s
 
     def tick(self, now: datetime) -> None:
         """Look at every model once. Never raises: one broken model must not stop the others."""

@@ -19,6 +19,7 @@ from api_service.switch.board import SwitchBoard
 from api_service.switch.messages import (
     Committed,
     Failed,
+    FromMain,
     FromWorker,
     Join,
     Later,
@@ -137,7 +138,7 @@ class SwitchLine:
         self._superseded: dict[str, int] = {}
 
     def start(self, wake: Callable[[], None]) -> None:
-        """Listen from now on, in a thread; `wake` is called after each message."""
+        """Listen from now on, in a thread; `wake` is called after each message that is news."""
         self._wake = wake
         threading.Thread(target=self._listen, name="switch", daemon=True).start()
 
@@ -201,12 +202,16 @@ class SwitchLine:
     def _listen(self) -> None:
         with contextlib.suppress(OSError, EOFError):
             while True:
-                self._hear(self._connection.recv_bytes())
-                self._wake()
+                message = from_main(self._connection.recv_bytes())
+                self._hear(message)
+                # A place is the answer to a question of ours: to look again for it would be to
+                # ask again, and so on without end.
+                if not isinstance(message, Place):
+                    self._wake()
 
-    def _hear(self, content: bytes) -> None:
+    def _hear(self, message: FromMain) -> None:
         with self._news:
-            match from_main(content):
+            match message:
                 case Place(model, index, version, generation, refused):
                     self._places[model] = index
                     self._served[model] = None if version is None else (version, generation)

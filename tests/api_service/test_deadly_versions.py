@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 
 import msgspec
+import pytest
 
+from api_service import reload_manager
 from api_service.deadly_versions import deadly_versions, last_words
 from api_service.worker_reports import remove_stale
 from shared.signals import WorkerReport, read_struct, write_struct
@@ -70,3 +72,36 @@ def test_a_distrusted_version_is_not_opened_and_the_one_before_serves(
 
     assert serving.version() == good
     assert "workers died while opening it" in (serving.report().degraded or "")
+
+
+def test_what_workers_died_of_is_tried_again_where_nothing_else_serves(
+    home: ServingHome, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two power cuts during a start must not keep the only version from serving for ever."""
+    only = home.publish("m", 1)
+    serving.manager.distrust("m", (only, 1), f"{only}: workers died while opening it.")
+    serving.tick()
+    assert serving.version() is None, "not at once: it may kill this worker too"
+
+    monkeypatch.setattr(reload_manager, "LAST_RESORT_AFTER_S", (0.0, 0.0))
+    serving.manager.distrust("m", (only, 1), f"{only}: workers died while opening it.")
+    serving.tick()
+
+    assert serving.version() == only
+    assert "workers died while opening it" in (serving.report().degraded or "")
+
+
+def test_what_workers_died_of_is_left_alone_where_another_model_serves(
+    home: ServingHome, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that serves others has something to lose."""
+    home.publish("healthy", 1)
+    deadly = home.publish("m", 1)
+    monkeypatch.setattr(reload_manager, "LAST_RESORT_AFTER_S", (0.0, 0.0))
+    serving.manager.distrust("m", (deadly, 1), f"{deadly}: workers died while opening it.")
+
+    serving.tick()
+    serving.tick()
+
+    assert serving.version() is None
+    assert serving.version("healthy")

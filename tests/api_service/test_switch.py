@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from functools import partial
 from multiprocessing import Pipe
@@ -216,3 +217,23 @@ def test_a_cold_start_with_a_broken_wanted_version_is_the_same_in_both(
         assert "quarantined" in (side.manager.reports["m"].degraded or "")
     pair.both_serve(home.publish("m", 3))
     assert pair.a.manager.reports["m"].degraded is None
+
+
+def test_the_answer_to_ones_own_question_is_no_reason_to_look_again() -> None:
+    """A worker with nothing to serve asks at each look what the others do: it would never rest."""
+    board = SwitchBoard()
+    coordinator = SwitchCoordinator(board, 30.0)
+    coordinator.start()
+    ours, theirs = Pipe()
+    coordinator.add(ours, lambda: None)
+    line, woken = SwitchLine(theirs, board), threading.Event()
+    line.start(woken.set)
+
+    assert line.join("m") is None
+    assert line.join("m") is None
+    assert line.n_heard == 2
+    assert not woken.is_set()
+
+    line.failed("m", ("v000001-20261121T080000Z", 1), "it is broken")
+    wait_until(woken.is_set, 20, "to be woken by what is news")
+    _shut_down(theirs)
