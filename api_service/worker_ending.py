@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Sequence
+from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 
 import psutil
@@ -33,25 +34,33 @@ def end_worker(process: BaseProcess, grace_s: float) -> None:
     timer.start()
 
 
-def hear_signals() -> None:
-    """Have signals handled at once, whatever the main thread does. Main thread only.
+class EndRequest:
+    """How the main process asks a worker to end where no signal does: made before it is spawned.
 
-    Python handles a signal between two steps of the main thread, which on Windows stays inside of
-    the server until that is told to end: by the handler that waits for it. So another thread calls
-    the handler too; called a second time it must do no harm.
+    Windows has no TERM that a process could answer, and Ctrl-C is not heard: Python's handler
+    waits for the main thread, which waits inside of the server until that handler has run.
     """
-    ours, pythons = socket.socketpair()
-    pythons.setblocking(False)
-    signal.set_wakeup_fd(pythons.fileno(), warn_on_full_buffer=False)
 
-    def pass_on() -> None:
-        while number := ours.recv(1)[0]:
-            handler = signal.getsignal(number)
-            if callable(handler) and handler is not signal.default_int_handler:
-                handler(number, None)
-            pythons.fileno()  # kept open by this thread
+    def __init__(self) -> None:
+        # Not an Event: to set one waits for each that listens, also for one that was killed.
+        self._asked = get_context("spawn").Semaphore(0)
 
-    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+    def ask(self) -> None:
+        """Have the worker answer what it has and end. In the main process."""
+        self._asked.release()
+
+    def listen(self) -> None:
+        """From now on, do what TERM does when asked; in the worker, main thread only."""
+        # Ctrl-C comes to everybody at the console; the main process is the one that acts on it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=self._wait, name="end", daemon=True).start()
+
+    def _wait(self) -> None:
+        self._asked.acquire()
+        handler = signal.getsignal(signal.SIGTERM)
+        if not callable(handler):
+            os._exit(0)  # the server has not begun: there is no answer to cut off
+        handler(signal.SIGTERM, None)
 
 
 def wait_for_end(processes: Sequence[BaseProcess], timeout_s: float) -> None:

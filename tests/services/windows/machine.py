@@ -56,7 +56,8 @@ class Windows:
     def make(self, python_sdist: Path) -> None:
         """Make the prefix and put a Python into it."""
         self._prefix.parent.mkdir(parents=True, exist_ok=True)
-        self._wine("wineboot", "--init", timeout_s=_BOOT_TIMEOUT_S)
+        # Not `wineboot --init`: wine runs that by itself before its first program, and asked for
+        # once more it starts a second service manager, which knows nothing of the first one's.
         version = ("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
         self._wine("wine", *version, timeout_s=_BOOT_TIMEOUT_S)
         name = "bcryptprimitives.dll"

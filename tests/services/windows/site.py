@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -21,7 +23,8 @@ from tests.services.windows.machine import PYTHON, Windows
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
-PROJECT = PureWindowsPath("C:/hotfit")
+# A space and brackets, as many a path there has: each breaks a batch file that is not careful.
+PROJECT = PureWindowsPath("C:/Program Files (x86)/Hotfit")
 ENVIRONMENT = PROJECT / ".venv"
 VENV_PYTHON = ENVIRONMENT / "Scripts/python.exe"
 WHEELS = PureWindowsPath("C:/wheels")
@@ -74,13 +77,14 @@ class Site:
 
     def script(self, command: str, *, expect: int = 0, timeout_s: float = 300) -> str:
         """Run one of scripts\\*.bat at the prompt; packages come from the folder of wheels."""
+        name, _, options = command.partition(" ")
         return self.machine.run(
-            f"set HOTFIT_PYTHON={PYTHON}",
+            f"set PATH={PYTHON.parent};%PATH%",
             "set PIP_NO_INDEX=1",
             f"set PIP_FIND_LINKS={WHEELS}",
             f"set HOTFIT_API__PORT={self.port}",
             # Not `call`, after which wine 8 knows no other code than 1.
-            f"cmd /c {PROJECT}\\scripts\\{command}",
+            f'cmd /s /c ""{PROJECT}\\scripts\\{name}" {options}"',
             expect=expect,
             timeout_s=timeout_s,
         )
@@ -88,7 +92,7 @@ class Site:
     def python(self, arguments: str, timeout_s: float = 120) -> str:
         """Run the environment's Python in the project's folder."""
         return self.machine.run(
-            f"cd /d {PROJECT}", f"{VENV_PYTHON} {arguments}", timeout_s=timeout_s
+            f'cd /d "{PROJECT}"', f'"{VENV_PYTHON}" {arguments}', timeout_s=timeout_s
         )
 
     def probe(self, name: str) -> str:
@@ -98,7 +102,7 @@ class Site:
 
     def add_appointments(self) -> None:
         database = PROJECT / "var/demo.db"
-        self.python(f"scripts\\demo_data.py add 12 --database {database}")
+        self.python(f'scripts\\demo_data.py add 12 --database "{database}"')
 
     # -- what a person sees ------------------------------------------------------------------------
 
@@ -168,3 +172,43 @@ class Site:
             finally:
                 told, _ = process.communicate(timeout=120)
         found.update(json.loads(told))
+
+    @contextlib.contextmanager
+    def half_a_request(self) -> Iterator[dict[str, str]]:
+        """A request that is being sent when the API is told to stop.
+
+        Its second half follows when nobody else is answered any more; at the end of the block the
+        dictionary holds the status line of its answer.
+        """
+        found: dict[str, str] = {}
+        body = QUESTION.encode()
+        head = (
+            f"POST /forecast_restock_demand HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            "Connection: close\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=60)
+        connection.sendall(head.encode() + body[:5])
+
+        def finish() -> None:
+            try:
+                wait_until(self._is_leaving, 60, "the API to answer nobody else", every_s=0.1)
+                connection.sendall(body[5:])
+                found["answer"] = connection.makefile("rb").readline().decode("latin-1").strip()
+            except (AssertionError, OSError) as error:
+                found["answer"] = repr(error)
+
+        thread = threading.Thread(target=finish, name="half a request")
+        thread.start()
+        try:
+            yield found
+        finally:
+            thread.join()
+            connection.close()
+
+    def _is_leaving(self) -> bool:
+        try:
+            _opener.open(f"http://127.0.0.1:{self.port}/livez", timeout=2).close()
+        except OSError:
+            return True
+        return False
