@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from api_service.request_box import Kind, put_request
 from api_service.routes.training import must_be_trained_here
+from api_service.wanted_version import must_not_be_quarantined, must_verify, wanted
 from shared.errors import RequestInvalid, StateConflict
 from shared.signals import ReloadSignal
 
@@ -21,10 +23,13 @@ def ask_for(
     context: Context,
     form: Mapping[str, str],
     model: str,
-    signal: ReloadSignal | None,
     who: str,
+    others_pass: AbstractContextManager[None],
 ) -> str:
     """Write the request of a form; the sentence that says what will happen.
+
+    Args:
+        others_pass: held while a version's files are read, so that the worker answers others.
 
     Raises:
         RequestInvalid, StateConflict, NotFound: it cannot be asked for. StorageUnavailable: it
@@ -38,9 +43,11 @@ def ask_for(
         must_be_trained_here(context, model)
         will = _of_training(kind, model)
     else:
-        wanted = _wanted(signal, model)
-        version = _target(context, form, model, wanted) if kind == "rollback" else None
-        will = _of_versions(kind, wanted.version, version)
+        signal = wanted(context, model)
+        if kind == "rollback":
+            version = _target(context, form, model, signal)
+            must_verify(context, model, version, others_pass)
+        will = _of_versions(kind, signal.version, version)
     answer = put_request(
         context.config.requests_dir,
         context.config.reports_dir,
@@ -73,12 +80,6 @@ def _of_versions(kind: Kind, wanted: str, version: str | None) -> str:
     return "the next better version is promoted again."
 
 
-def _wanted(signal: ReloadSignal | None, model: str) -> ReloadSignal:
-    if signal is None:
-        raise StateConflict(f"no version of {model} has been promoted yet.")
-    return signal
-
-
 def _target(context: Context, form: Mapping[str, str], model: str, signal: ReloadSignal) -> str:
     version = form.get("version") or signal.previous
     if version is None:
@@ -87,4 +88,5 @@ def _target(context: Context, form: Mapping[str, str], model: str, signal: Reloa
         raise StateConflict(f"{version} is already the wanted version of {model}.")
     if version not in context.store.versions(model):
         raise RequestInvalid("one of the stored versions", version, "version")
+    must_not_be_quarantined(context, model, version)
     return version

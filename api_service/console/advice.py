@@ -20,6 +20,39 @@ _ADVICE: Sequence[tuple[str, str]] = (
         " is budget:",
         "Reading slows down until tomorrow; raise daily_read_budget if that is too late.",
     ),
+    (
+        " workers are not running",
+        "Others answer meanwhile. If it goes on, the API's log tells what each of them died of.",
+    ),
+    (
+        " has not reported for",
+        "It hangs, or the machine has no time for it: restart the API if it does not come back"
+        " within a minute.",
+    ),
+    (
+        "no directory events",
+        "Nothing is lost: a timer looks every few seconds, so a swap only comes a little later."
+        " Events are tried again by themselves; on Linux fs.inotify.max_user_instances and"
+        " max_user_watches are what is used up as a rule.",
+    ),
+    (
+        "the reload signal is gone",
+        "Put models/<model>/reload_signal.json back from a backup, or train: the next promotion"
+        " writes it.",
+    ),
+    (
+        "the signal cannot be read",
+        "See that the API may read models/<model>/reload_signal.json; it is read again by itself.",
+    ),
+    (
+        "a generation names one version",
+        "Somebody restored or edited the store: roll back to the version that is wanted, which"
+        " makes a new generation.",
+    ),
+    (
+        "retrain daemon: ",
+        "It goes on with everything else and tries again; its log has the whole error.",
+    ),
     ("training of ", "It is tried again after a pause; the run in the table of runs says more."),
     (
         " serves no version",

@@ -1,16 +1,34 @@
-"""How often somebody may try to sign in. Counts failures; knows no key and no page."""
+"""How often somebody may try to sign in, over all workers. Counts guesses; knows no key.
+
+The last minute's guesses are in one small file under a lock, so that the limit is the same with
+one worker and with sixteen. A guess counts before the key is looked at, and is forgotten when the
+key was right: workers that are asked at the same instant cannot let more through.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections import defaultdict, deque
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
-from shared.errors import AnswerClient
+import filelock
+import msgspec
+import structlog
+
+from shared.atomic_file import write_atomic
+from shared.errors import AnswerClient, StorageUnavailable
+
+log = structlog.get_logger()
 
 WINDOW = timedelta(minutes=1)
 MOST_PER_ADDRESS = 5
 MOST_IN_ALL = 30
+_LONGEST_WAIT_S = 1.0
+
+Guess = tuple[float, str]
+"""When, in seconds since 1970, and from which address."""
 
 
 class TooManyAttempts(AnswerClient):
@@ -27,43 +45,74 @@ class TooManyAttempts(AnswerClient):
 
 
 class Attempts:
-    """Failed attempts of the last minute, by address and in all. Any thread may call it.
+    """Guesses of the last minute, by address and in all. Any thread of any worker may call it.
 
-    Each worker counts its own: with n workers a guesser has n times as many.
+    Where the file cannot be written or locked, this worker counts on its own from what it knew.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
-        self._of_address: defaultdict[str, deque[datetime]] = defaultdict(deque)
-        self._all: deque[datetime] = deque()
+        self._known: list[Guess] = []
+        self._alone_until_s = 0.0
 
-    def check(self, address: str, now: datetime) -> None:
-        """Raises TooManyAttempts when the limit is reached."""
-        with self._lock:
-            self._forget(now)
-            for failures, most in (
-                (self._of_address.get(address, deque()), MOST_PER_ADDRESS),
-                (self._all, MOST_IN_ALL),
+    def count(self, address: str, now: datetime) -> None:
+        """Count one guess.
+
+        Raises:
+            TooManyAttempts: the limit is reached; this one is not counted.
+        """
+        with self._guesses(now) as guesses:
+            mine = [at_s for at_s, who in guesses if who == address]
+            for times, most in (
+                (mine, MOST_PER_ADDRESS),
+                ([at_s for at_s, _ in guesses], MOST_IN_ALL),
             ):
-                if len(failures) >= most:
-                    left_s = (failures[-most] + WINDOW - now).total_seconds()
+                if len(times) >= most:
+                    left_s = times[-most] + WINDOW.total_seconds() - now.timestamp()
                     raise TooManyAttempts(max(1, round(left_s)))
+            guesses.append((now.timestamp(), address))
 
-    def failed(self, address: str, now: datetime) -> None:
-        """Somebody sent a key that is not valid."""
-        with self._lock:
-            self._of_address[address].append(now)
-            self._all.append(now)
+    def was_right(self, address: str, now: datetime) -> None:
+        """The guess that was counted at `now` was a valid key."""
+        with self._guesses(now) as guesses, contextlib.suppress(ValueError):
+            guesses.remove((now.timestamp(), address))
 
-    def _forget(self, now: datetime) -> None:
-        for address in list(self._of_address):
-            if not _newest(self._of_address[address], now):
-                del self._of_address[address]
-        _newest(self._all, now)
+    @contextlib.contextmanager
+    def _guesses(self, now: datetime) -> Iterator[list[Guess]]:
+        """The guesses of the window, oldest first; written back when the block changed them."""
+        now_s, window_s = now.timestamp(), WINDOW.total_seconds()
+        with self._lock, self._file_lock() as is_locked:
+            is_shared = is_locked and now_s >= self._alone_until_s
+            found = self._read() if is_shared else self._known
+            guesses = [one for one in found if abs(now_s - one[0]) < window_s]
+            before = guesses.copy()
+            yield guesses
+            self._known = guesses
+            if is_shared and guesses != before:
+                try:
+                    write_atomic(self._path, msgspec.json.encode(guesses), mode=0o600)
+                except StorageUnavailable as error:
+                    log.warning("attempts to sign in are counted by worker", reason=str(error))
+                    self._alone_until_s = now_s + window_s  # until the file is as good again
 
+    @contextlib.contextmanager
+    def _file_lock(self) -> Iterator[bool]:
+        """Whether the other workers are kept out of the file while the block runs."""
+        lock = filelock.FileLock(self._path.with_suffix(".lock"), timeout=_LONGEST_WAIT_S)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except (OSError, filelock.Timeout):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
-def _newest(failures: deque[datetime], now: datetime) -> bool:
-    """Drop what is older than the window; whether anything is left."""
-    while failures and failures[0] <= now - WINDOW:
-        failures.popleft()
-    return bool(failures)
+    def _read(self) -> list[Guess]:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=list[Guess])
+        except (OSError, msgspec.DecodeError):
+            return self._known

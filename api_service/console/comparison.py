@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from api_service.console.charts.drawing import Picture
-from api_service.console.charts.plots import against
+from api_service.console import same_questions, same_rows
 from api_service.console.drift import drift_rows
 from api_service.console.home_page import model_url
 from api_service.console.known import manifest_of
 from api_service.console.words import NOTHING, change, figure, moment, short_version, size
 from api_service.turnstile import opened
+from shared.answer_sample import AnswerSample, read_answers
 from shared.errors import NotFound, RequestInvalid
 from shared.holdout_sample import HoldoutSample, read_sample
 from shared.manifest import Manifest
 from shared.model_loader import LoadedModel
-from shared.workloads.base import RowRefused
 
 if TYPE_CHECKING:
     from api_service.context import Context
@@ -40,7 +37,9 @@ def view(context: Context, environ: dict[str, Any], asked: Mapping[str, str]) ->
     names = [_stored(asked, name, stored) for name in ("a", "b")]
     with opened(environ):
         found = [_manifest(context, model, name) for name in names]
-        samples = [read_sample(context.store.version_dir(model, name)) for name in names]
+        directories = [context.store.version_dir(model, name) for name in names]
+        samples = [read_sample(directory) for directory in directories]
+        lists = [read_answers(directory) for directory in directories]
     one, other = found
     return {
         "model": model,
@@ -52,10 +51,12 @@ def view(context: Context, environ: dict[str, Any], asked: Mapping[str, str]) ->
         "same_rows": samples[1] is not None and samples[1].champion == one.version,
         "facts": _facts(one, other),
         "features": _features(one, other),
-        "parameters": _values(one.parameters, other.parameters),
+        "parameters": _values(_flat(one.parameters), _flat(other.parameters)),
         "libraries": _values(one.libraries, other.libraries),
         "drift": drift_rows(one.features, samples[0], other.features, samples[1]),
-        **_answers(one, other, samples, slot.live),
+        "asked_what": "questions" if any(one is not None for one in lists) else "rows",
+        "why_no_drift": _why_no_drift(found, samples, lists),
+        **_answers(found, samples, lists, slot.live),
     }
 
 
@@ -134,80 +135,77 @@ def _values(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str,
     return sorted(rows, key=lambda row: not row[3])
 
 
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}: a table within a table is a line for each of its values."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[before + name] = value
+    return found
+
+
 def _shown(value: Any) -> str:
-    return NOTHING if value is None else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or NOTHING
+    return NOTHING if value is None or value == {} else str(value)
 
 
 # -- answers to the same rows ----------------------------------------------------------------------
 
 
 def _answers(
-    one: Manifest,
-    other: Manifest,
+    found: Sequence[Manifest],
     samples: Sequence[HoldoutSample | None],
+    lists: Sequence[AnswerSample | None],
     live: LoadedModel | None,
 ) -> dict[str, Any]:
-    """A picture of both versions' answers, or why there is none."""
-    versions = (one.version, other.version)
-    for i in (1, 0):
-        sample = samples[i]
-        if sample is not None and sample.champion == versions[1 - i] and sample.champion_predicted:
-            answers = [sample.predicted, sample.predicted]
-            answers[1 - i] = sample.champion_predicted
-            how = f"held-out rows of {short_version(versions[i])}, answered when it was judged"
-            return {"answers": _picture(versions, answers, sample.unit, how), "why_no_answers": ""}
-    for i in (1, 0):
-        sample = samples[i]
-        if live is None or live.version != versions[1 - i] or sample is None:
-            continue
-        asked = _ask(live, sample)
-        if asked is not None:
-            answers = [sample.predicted, sample.predicted]
-            answers[1 - i] = asked
-            how = (
-                f"held-out rows of {short_version(versions[i])}; {short_version(live.version)},"
-                " which serves, was asked just now"
-            )
-            return {"answers": _picture(versions, answers, sample.unit, how), "why_no_answers": ""}
-    return {
-        "answers": None,
-        "why_no_answers": "Their answers to the same rows are known only when one of them was the"
-        " champion while the other was judged, or when one of them serves now; and only for"
-        " models that answer rows with one number each.",
-    }
+    """What both answer to the same, or why it cannot be shown."""
+    one, other = found
+    answers = same_rows.view(found, samples, live)
+    if not answers.pictures and not answers.tables:
+        answers = same_questions.view((one.version, other.version), *lists)
+    is_empty = not answers.pictures and not answers.tables and not answers.text
+    return {"answers": None if is_empty else answers, "why_no_answers": _why(samples, lists)}
 
 
-def _ask(live: LoadedModel, sample: HoldoutSample) -> list[float | None] | None:
-    rows = live.answerer.rows
-    if rows is None or not sample.features or len(sample.features[0]) != len(rows.features):
-        return None
-    matrix = np.array(sample.features, dtype=np.float64)  # None becomes NaN
-    try:
-        predicted = next(iter(live.answerer.predict_rows(matrix).values()))
-    except RowRefused:
-        return None
-    values = np.asarray(predicted)
-    if values.ndim != 1 or values.dtype.kind not in "biuf":
-        return None
-    answers: list[float | None] = values.astype(np.float64).tolist()
-    return answers
+def _why(samples: Sequence[HoldoutSample | None], lists: Sequence[AnswerSample | None]) -> str:
+    if any(one is not None for one in lists):
+        return (
+            "One of the versions was made before answers were kept beside a version, or nobody"
+            " that was asked about is known to both. Any two that are trained from now on can be"
+            " compared."
+        )
+    if any(one is not None for one in samples):
+        return (
+            "Their answers to the same rows are known only when one of them was the champion while"
+            " the other was judged, or when one of them serves now and takes the same columns:"
+            " choose two neighbours, or the one that serves."
+        )
+    return (
+        "Neither version carries held-out rows or answers: they were made by hand, or before such"
+        " were kept. Versions that are trained from now on carry them."
+    )
 
 
-def _picture(
-    versions: Sequence[str], answers: Sequence[Sequence[float | None]], unit: str, how: str
-) -> Picture:
-    pairs = [(x, y) for x, y in zip(*answers, strict=True) if x is not None and y is not None]
-    apart = [abs(x - y) for x, y in pairs]
-    mean = sum(apart) / len(apart) if apart else 0.0
-    names = [short_version(version) for version in versions]
-    return against(
-        "answers",
-        f"What {names[0]} and {names[1]} answer to the same rows",
-        f"{len(pairs)} {how}. On the line both answer the same; on average they are"
-        f" {figure(mean, 3)} {unit} apart, at most {figure(max(apart, default=0.0), 3)}.",
-        pairs,
-        x_name=f"{names[0]}, {unit}",
-        y_name=f"{names[1]}, {unit}",
-        columns=[names[0], names[1], "difference"],
-        rows=[[figure(x), figure(y), figure(y - x, 3)] for x, y in pairs[:60]],
+def _why_no_drift(
+    found: Sequence[Manifest],
+    samples: Sequence[HoldoutSample | None],
+    lists: Sequence[AnswerSample | None],
+) -> str:
+    if any(one is not None for one in lists):
+        return (
+            "This model learns from documents and events, not from columns of values: it has no"
+            " feature that could drift. How much its data grew stands under Data and form, what"
+            " that did to its answers beside it."
+        )
+    missing = [
+        short_version(each.version)
+        for each, sample in zip(found, samples, strict=True)
+        if sample is None
+    ]
+    return (
+        f"{' and '.join(missing)} carr{'ies' if len(missing) == 1 else 'y'} no held-out rows to"
+        " compare."
     )

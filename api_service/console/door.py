@@ -21,8 +21,8 @@ from flask import Request
 from werkzeug import Response
 
 from api_service.access import presented_key
-from shared.errors import KeyForbidden, KeyRequired, StorageUnavailable
-from shared.keys import CONSOLE_SECRET_NAME, ApiKeys, Role, key_id_of
+from shared.errors import KeyForbidden, KeyRequired, KeyUnusable
+from shared.keys import ApiKeys, Role, console_secret, key_id_of
 
 SESSION_S = 8 * 3600
 NOTE_S = 60
@@ -67,7 +67,7 @@ class Door:
     """Checks and makes sessions. Any thread may call it."""
 
     def __init__(self, keys_dir: Path, port: int, *, is_loopback: bool) -> None:
-        self._secret_path = keys_dir / CONSOLE_SECRET_NAME
+        self._keys_dir = keys_dir
         # Browsers send a host's cookies to all its ports; two servers must not end each
         # other's sessions.
         self._session_name = f"hotfit_session_{port}"
@@ -127,6 +127,14 @@ class Door:
         session = Session(role, key_id_of(key), int(at.timestamp()), secrets.token_hex(8))
         self._set(response, request, self._session_name, self._write(session), SESSION_S)
 
+    def why_closed(self) -> str:
+        """Why nobody can sign in, and what to do; empty when everybody with a key can."""
+        try:
+            console_secret(self._keys_dir)
+        except KeyUnusable as error:
+            return str(error)
+        return ""
+
     def sign_out(self, response: Response, request: Request) -> None:
         """Take the session away from the browser."""
         self._set(response, request, self._session_name, "", 0)
@@ -158,21 +166,10 @@ class Door:
             secure=request.is_secure or forwarded.lower() == "https",
         )
 
-    def _secret(self) -> bytes:
-        """Raises StorageUnavailable when there is none."""
-        try:
-            secret = self._secret_path.read_bytes()
-        except OSError:
-            secret = b""
-        if len(secret) < 32:
-            raise StorageUnavailable(
-                f"{self._secret_path}: no secret to sign sessions with; the retrain daemon makes"
-                " it at its start."
-            )
-        return secret
-
     def _mac(self, what: bytes, text: bytes) -> str:
-        return hmac.new(self._secret(), what + b"\0" + text, hashlib.sha256).hexdigest()
+        """Raises KeyUnusable when there is nothing to sign with."""
+        secret = console_secret(self._keys_dir)
+        return hmac.new(secret, what + b"\0" + text, hashlib.sha256).hexdigest()
 
     def _token(self, session: Session) -> str:
         return self._mac(b"form", session.mark.encode())
@@ -188,7 +185,7 @@ class Door:
             return None
         try:
             expected = self._mac(kind.__name__.encode(), body.encode())
-        except StorageUnavailable:
+        except KeyUnusable:
             return None
         if not hmac.compare_digest(mac, expected):
             return None

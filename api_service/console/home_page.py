@@ -68,6 +68,7 @@ def view(
         "workers": reports.workers,
         "expected_workers": reports.expected_workers,
         "retrain": health["retrain"],
+        "nobody_trains": nobody_trains(health),
         "now": reports.now,
     }
 
@@ -110,6 +111,11 @@ def headline(health: Mapping[str, Any]) -> dict[str, Any]:
         "advice": what_to_do(problems[0]) if problems else "",
         "problems": [(problem, what_to_do(problem)) for problem in problems[1:]],
     }
+
+
+def nobody_trains(health: Mapping[str, Any]) -> bool:
+    """What the retrain daemon said that it would do is not done while it is gone."""
+    return bool(health["retrain"]["state"] == "not_running")
 
 
 def model_url(name: str) -> str:

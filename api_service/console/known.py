@@ -11,15 +11,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from api_service.health_summary import Known, summarize
+from api_service.metrics.traffic_past import TrafficPast, read_traffic
 from api_service.metrics.worker_file import Sum, read_sum
 from api_service.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
 from api_service.turnstile import opened
+from api_service.wanted_version import signal_of
 from api_service.worker_reports import live_reports
 from shared.errors import HotfitError, NotFound
 from shared.manifest import Manifest, read_manifest
 from shared.metrics import metrics_dir
-from shared.run_log import Event, Run, RunStatus, reading
-from shared.signals import ReloadSignal, SignalUnreadable, TrainingReport, WorkerReport
+from shared.run_log_reading import Event, reading
+from shared.runs import Run, RunStatus
+from shared.signals import ReloadSignal, TrainingReport, WorkerReport
 
 if TYPE_CHECKING:
     from api_service.context import Context
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 RUNS_LOOKED_AT = 200
 EVENTS_SHOWN = 30
+SWAPS_LOOKED_AT = 160
+"""Each worker writes one for each swap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +80,17 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """Everything about one model. versions : stored, oldest first. traffic : of all models."""
+    """Everything about one model.
+
+    versions : stored, oldest first. traffic, lately : of all models.
+    """
 
     reports: Reports
     signal: ReloadSignal | None
     versions: Sequence[str]
     past: Past
     traffic: Sum
+    lately: TrafficPast
 
 
 def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
@@ -95,19 +104,13 @@ def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
 def read_model(context: Context, environ: dict[str, Any], model: str) -> ModelFacts:
     reports = read_reports(context, environ)
     with opened(environ):
-        signal = read_signal(context, model)
+        signal = signal_of(context, model)
         versions = context.store.versions(model)
         past = read_past(context, model)
         context.flush_metrics()
         traffic = read_sum(metrics_dir(context.config.reports_dir))
-    return ModelFacts(reports, signal, versions, past, traffic)
-
-
-def read_signal(context: Context, model: str) -> ReloadSignal | None:
-    try:
-        return context.store.signal(model)
-    except SignalUnreadable:
-        return None  # health says so
+        lately = read_traffic(metrics_dir(context.config.reports_dir))
+    return ModelFacts(reports, signal, versions, past, traffic, lately)
 
 
 def read_past(context: Context, model: str | None) -> Past:
@@ -120,7 +123,11 @@ def read_past(context: Context, model: str | None) -> Past:
         with reading(context.config.run_log_path) as log:
             runs, total = log.runs(model=model, limit=RUNS_LOOKED_AT if model else 10)
             events = log.events(model=model, limit=EVENTS_SHOWN, newest=True)
-            swaps = log.events(model=model, kind="swap", limit=40, newest=True) if model else ()
+            swaps = (
+                log.events(model=model, kind="swap", limit=SWAPS_LOOKED_AT, newest=True)
+                if model
+                else ()
+            )
     except NotFound:
         return Past()
     return Past(runs, total, events, swaps)

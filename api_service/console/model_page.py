@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from api_service.console import error_history, swap_history, traffic
+from api_service.console import error_history, lately, swap_history, traffic
 from api_service.console.home_page import (
     WELL_SOURCES,
     headline,
     model_url,
+    nobody_trains,
     offset_of,
     pager,
 )
@@ -35,7 +36,7 @@ ReadManifest = Callable[[str], Manifest | str]
 def view(
     slot: ServingSlot, facts: ModelFacts, read_manifest: ReadManifest, asked: Mapping[str, str]
 ) -> dict[str, Any]:
-    """asked : the query, with versions_from."""
+    """asked : the query, with versions_from and over (the period of the traffic)."""
     name, reports = slot.name, facts.reports.only(slot.name)
     workers = [report for report in reports.workers if name in report.models]
     health = reports.health([slot])
@@ -54,10 +55,13 @@ def view(
         "metric_unit": live.manifest.metric_unit if live else "",
         "signal": facts.signal,
         "training": training,
+        "nobody_trains": nobody_trains(health),
         "count_share": _share(training),
         "sources": [_source(one) for one in training.sources] if training else [],
         "workers": [(report, report.models[name]) for report in workers],
         "errors": error_history.picture(facts.past.runs),
+        "lately": lately.view(facts.lately, name, facts.past.swaps, asked.get("over", "")),
+        "periods": lately.PERIODS,
         "traffic": traffic.picture(facts.traffic, name),
         "swaps": swap_history.picture(facts.past.swaps),
         "events": lines(facts.past.events),

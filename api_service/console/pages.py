@@ -23,28 +23,29 @@ from api_service.console.known import (
     read_past,
     read_reports,
     read_runs,
-    read_signal,
 )
 from api_service.console.pulse import digest_of
 from api_service.console.rendering import STATIC, finish, page, static_file
 from api_service.context import Context
 from api_service.json_io import json_response
 from api_service.turnstile import opened
+from api_service.wanted_version import signal_of
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, RequestInvalid, TryLater
 from shared.keys import Role
-from shared.run_log import RunStatus, reading
+from shared.run_log_reading import reading
+from shared.runs import RunStatus
 
 _LONGEST_KEY = 500
 
 
 class Pages:
-    """The console of one worker. Any thread may call it; what it keeps are failed attempts."""
+    """The console of one worker. Any thread may call it."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         address = context.config.address
         self._door = Door(context.config.keys_dir, address.port, is_loopback=address.is_loopback)
-        self._attempts = Attempts()
+        self._attempts = Attempts(context.config.reports_dir / "console" / "sign-in.json")
 
     # -- the door ----------------------------------------------------------------------------------
 
@@ -64,20 +65,22 @@ class Pages:
             "sign_in.html",
             status,
             next=_next(),
-            problem=problem,
+            problem=problem or self._door.why_closed(),
             has_keys=bool(len(self._context.ring.keys)),
         )
 
     def sign_in(self) -> Response:
-        """A session for a valid key, counted by address when it is none."""
+        """A session for a valid key; every other one counts as a guess of its address."""
         check_same_site(request)
+        if self._door.why_closed():
+            return self.sign_in_form(status=503)
         now, address = self._context.clock(), request.remote_addr or ""
-        self._attempts.check(address, now)
+        self._attempts.count(address, now)
         key = request.form.get("key", "").strip()[:_LONGEST_KEY]
         role = self._context.ring.keys.role_of(key) if key else None
         if role not in (Role.ADMIN, Role.PREDICT):
-            self._attempts.failed(address, now)
             return self.sign_in_form(_why_not(role), 403)
+        self._attempts.was_right(address, now)
         response = redirect(_next(), 303)
         self._door.sign_in(response, request, key, role, now)
         return self._finished(response)
@@ -132,7 +135,7 @@ class Pages:
         with opened(request.environ):
             past = read_past(self._context, None)
         view = home_page.view(
-            reports, slots, past, request.args, lambda name: read_signal(self._context, name)
+            reports, slots, past, request.args, lambda name: signal_of(self._context, name)
         )
         return self._page("home.html", **view)
 
@@ -181,8 +184,7 @@ class Pages:
         model = request.form.get("model", "")
         self._context.table.slot(model)
         who = f"console, key {visitor.key_id}, from {request.remote_addr}"
-        signal = read_signal(self._context, model)
-        said = ask_for(self._context, request.form, model, signal, who)
+        said = ask_for(self._context, request.form, model, who, opened(request.environ))
         response = redirect(home_page.model_url(model), 303)
         self._door.leave_note(response, request, said, self._context.clock())
         return self._finished(response)

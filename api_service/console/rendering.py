@@ -51,7 +51,7 @@ def _environment() -> Environment:
         name: getattr(words, name)
         for name in (
             *("figure", "size", "percent", "moment", "when", "ago", "duration"),
-            *("short_version", "main_metric"),
+            *("short_version", "short_run", "main_metric"),
         )
     }
     environment.globals |= {

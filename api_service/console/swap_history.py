@@ -8,7 +8,7 @@ from typing import Any
 from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Bar, bars
 from api_service.console.words import figure, moment, several, short_version
-from shared.run_log import Event
+from shared.run_log_reading import Event
 
 _STAGES = (("verify", "s2"), ("load", "s1"), ("golden", "s3"), ("warm", "s4"))
 _MOST = 8

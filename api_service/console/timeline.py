@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from shared.run_log import Event
+from shared.run_log_reading import Event
 
+_TOGETHER = timedelta(minutes=1)
 _GOOD = frozenset({"promote", "swap", "release"})
 _BAD = frozenset(
     {"failed", "abandoned", "quarantine", "error", "refusal", "source_outage", "budget"}
@@ -43,9 +44,18 @@ def lines(events: Sequence[Event]) -> list[Line]:
 def _is_same_swap(one: Event, other: Event) -> bool:
     def of(event: Event) -> object:
         receipt = event.details.get("receipt") or {}
-        return event.kind, event.model, receipt.get("version"), receipt.get("generation")
+        is_cold_start = receipt.get("previous") is None
+        return (
+            event.kind,
+            event.model,
+            receipt.get("version"),
+            receipt.get("generation"),
+            is_cold_start,
+        )
 
-    return one.kind == "swap" and of(one) == of(other) and bool(one.details.get("receipt"))
+    is_swap = one.kind == "swap" and bool(one.details.get("receipt"))
+    # Workers that start later open the same version: that is another moment, and others.
+    return is_swap and of(one) == of(other) and other.at - one.at < _TOGETHER
 
 
 def _swaps(group: Sequence[Event]) -> Line:

@@ -5,19 +5,18 @@ Quantiles come from buckets a tenth of a decade wide, so they are right to about
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Bar, bars
 from api_service.console.words import figure, short_version
-from api_service.metrics.recorder import BOUNDS_S, ROWS, SUM_S
+from api_service.metrics.latency import quantile_s
+from api_service.metrics.recorder import BOUNDS_S, ROWS, SUM_S, Cell
+from api_service.metrics.worker_file import filled
 
 if TYPE_CHECKING:
     from api_service.metrics.worker_file import Sum
-
-Buckets = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +47,16 @@ def by_version(total: Sum, model: str) -> list[Traffic]:
     return [_traffic(version, found[version], failed.get(version, 0)) for version in sorted(found)]
 
 
-def _traffic(version: str, cell: Sequence[float], n_failed: int) -> Traffic:
-    buckets = cell[: len(BOUNDS_S) + 1]
-    n = int(sum(buckets))
+def _traffic(version: str, cell: Cell, n_failed: int) -> Traffic:
+    n = int(sum(cell[: len(BOUNDS_S) + 1]))
     return Traffic(
         version,
         n,
         n_failed,
         int(cell[ROWS]),
         1e3 * cell[SUM_S] / n if n else 0.0,
-        1e3 * quantile_s(buckets, 0.5),
-        1e3 * quantile_s(buckets, 0.99),
+        *(1e3 * (quantile_s(share, [filled(cell)]) or 0.0) for share in (0.5, 0.99)),
     )
-
-
-def quantile_s(buckets: Buckets, share: float) -> float:
-    """Seconds below which this share of requests lies, straight between the bucket's bounds."""
-    wanted, so_far = share * sum(buckets), 0.0
-    for i, n in enumerate(buckets):
-        if n and so_far + n >= wanted:
-            low = BOUNDS_S[i - 1] if i else 0.0
-            high = BOUNDS_S[min(i, len(BOUNDS_S) - 1)]
-            return low + (high - low) * (wanted - so_far) / n
-        so_far += n
-    return 0.0
 
 
 def picture(total: Sum, model: str) -> Picture | None:
@@ -115,26 +100,15 @@ def picture(total: Sum, model: str) -> Picture | None:
 
 def _around_the_swap(total: Sum, model: str) -> str:
     """p99 of the ten seconds before and after the last swap, of all workers together."""
-    before: dict[int, int] = {}
-    after: dict[int, int] = {}
-    for worker in total.running:
-        window = worker.windows.get(model)
-        if window is not None:
-            _add(before, window.before)
-            _add(after, window.after or {})
-    if not before or not after:
+    windows = [one.windows[model] for one in total.running if model in one.windows]
+    both = [
+        quantile_s(0.99, found)
+        for found in ([one.before for one in windows], [one.after or {} for one in windows])
+    ]
+    if None in both:
         return ""
-    shown = [figure(1e3 * quantile_s(_dense(one), 0.99), 2) for one in (before, after)]
+    shown = [figure(1e3 * (p99_s or 0.0), 2) for p99_s in both]
     return (
         f" In the ten seconds before the last swap 99 of 100 came within {shown[0]} ms, in the ten"
         f" after it within {shown[1]} ms."
     )
-
-
-def _add(sums: dict[int, int], more: Mapping[int, int]) -> None:
-    for bucket, n in more.items():
-        sums[bucket] = sums.get(bucket, 0) + n
-
-
-def _dense(found: Mapping[int, int]) -> list[float]:
-    return [float(found.get(i, 0)) for i in range(len(BOUNDS_S) + 1)]

@@ -100,16 +100,24 @@ def short_version(version: str | None) -> str:
     return version.partition("-")[0] if version else NOTHING
 
 
+def short_run(run_id: str) -> str:
+    """The part of a run's id that tells it from the others: ids may begin with their time."""
+    return run_id.rpartition("-")[2][:12]
+
+
 def several(n: int, one: str, many: str = "") -> str:
     """ "1 training", "2 trainings"."""
     return f"{figure(n)} {one if n == 1 else many or one + 's'}"
 
 
+MAIN_METRICS = ("mae", "accuracy", "hit_rate_10", "category_precision_10")
+
+
 def main_metric(metrics: Mapping[str, float] | None) -> str:
-    """The metric that stands for all in a table: the mean absolute error, or the first."""
+    """The metric that stands for all in a table: the first of MAIN_METRICS, or of all."""
     if not metrics:
         return NOTHING
-    name = "mae" if "mae" in metrics else next(iter(metrics))
+    name = next((one for one in MAIN_METRICS if one in metrics), next(iter(metrics)))
     return f"{name} {figure(metrics[name])}"
 
 

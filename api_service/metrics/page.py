@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,7 @@ from prometheus_client.core import (
 )
 
 from api_service.metrics.catalogue import METRICS
+from api_service.metrics.latency import quantile_s
 from api_service.metrics.recorder import BOUNDS_S, NO_VERSION, ROWS, SUM_S, Cell
 from api_service.metrics.worker_file import STAGE_BOUNDS_S, Served, Sum
 from shared.metrics import Distribution
@@ -200,28 +201,9 @@ def _add_swaps(families: Families, total: Sum) -> None:
             ("before", [each.before for each in of_last]),
             ("after", [each.after or {} for each in of_last]),
         ):
-            p99_s = quantile(0.99, counts)
+            p99_s = quantile_s(0.99, counts)
             if p99_s is not None:
                 families.add("hotfit_swap_p99_seconds", p99_s, model, name)
-
-
-def quantile(share: float, counts: Iterable[Mapping[int, int]]) -> float | None:
-    """A quantile in seconds of requests by bucket of BOUNDS_S; None without requests.
-
-    Linear within a bucket, as Prometheus' histogram_quantile is; a bucket is a quarter wide.
-    """
-    sums: dict[int, int] = {}
-    for each in counts:
-        for bucket, n in each.items():
-            sums[bucket] = sums.get(bucket, 0) + n
-    rank, so_far = share * sum(sums.values()), 0
-    for bucket, n in sorted(sums.items()):
-        if so_far + n >= rank:
-            low = BOUNDS_S[bucket - 1] if bucket else 0.0
-            high = BOUNDS_S[min(bucket, len(BOUNDS_S) - 1)]
-            return low + (high - low) * (rank - so_far) / n
-        so_far += n
-    return None
 
 
 def _add_models(families: Families, scrape: Scrape) -> None:

@@ -245,11 +245,13 @@ def absorb_dead(directory: Path) -> int:
 
 def forget_other_hosts(directory: Path) -> None:
     """Remove what hosts left that write no more: a container has a new name at each start."""
-    ours = re.compile(rf"{re.escape(_host())}(-\d+-\d+{re.escape(_SUFFIX)}|\.past)")
+    ours = re.compile(rf"{re.escape(_host())}(-\d+-\d+{re.escape(_SUFFIX)}|\.past|\.traffic)")
     limit = time.time() - _FORGET_OTHER_HOSTS_AFTER_S
     # And what a worker that was killed in the middle of a write left of it.
     for path in (
-        path for kind in (_SUFFIX, ".past", ".tmp") for path in directory.glob(f"*{kind}")
+        path
+        for kind in (_SUFFIX, ".past", ".traffic", ".tmp")
+        for path in directory.glob(f"*{kind}")
     ):
         with contextlib.suppress(OSError):
             if not ours.fullmatch(path.name) and path.stat().st_mtime < limit:
@@ -285,7 +287,12 @@ def _past(directory: Path) -> Past:
 
 
 def _past_path(directory: Path) -> Path:
-    return directory / f"{_host()}.past"
+    return file_of_host(directory, ".past")
+
+
+def file_of_host(directory: Path, suffix: str) -> Path:
+    """A file that this host has one of."""
+    return directory / f"{_host()}{suffix}"
 
 
 def _host() -> str:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from scripts import demo_data, demo_servers, demo_shop, demo_solar
+from scripts.network import free_port
 from shared.settings import load_settings
 from tests.support.daemons import Daemon, daemon
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 _DAYS_LEFT = (120, 90, 60, 30, 1)
 """How many days ago the workshop's visits end, before each version."""
+
+_PAUSE_S = 0.04
 
 
 class ConsoleDemo:
@@ -135,26 +137,41 @@ mode = "point"
         return False
 
     def live_a_little(self) -> None:
-        """A few more versions of spare_parts, each with weeks of visits that came in."""
-        for days_left in _DAYS_LEFT[1:]:
-            before = self.version("spare_parts")
-            self.ask_for_forecasts(150)
-            now = datetime.now(UTC)
-            until = now.date() - timedelta(days=days_left)
-            if demo_data.fill(self.parts, until=until, now=now):
-                self.wait_for_another_than(before)
-        self.ask_for_forecasts(150)
+        """A few more versions of spare_parts, each with weeks of visits that came in, and a
+        second one of the shop; all under traffic."""
+        with self._steady_traffic():
+            before = self.version("product_recommender")
+            demo_shop.add_visits(self.shop, 400, now=datetime.now(UTC))
+            self._wait_for_another("product_recommender", before)
+            for days_left in _DAYS_LEFT[1:]:
+                before = self.version("spare_parts")
+                now = datetime.now(UTC)
+                until = now.date() - timedelta(days=days_left)
+                if demo_data.fill(self.parts, until=until, now=now):
+                    self._wait_for_another("spare_parts", before)
 
-    def ask_for_forecasts(self, n: int) -> None:
-        """Traffic, so that there is a latency to show."""
-        for _ in range(n):
-            self.ask("POST", "/forecast_restock_demand", {"forecast_days": 7})
+    @contextlib.contextmanager
+    def _steady_traffic(self) -> Iterator[None]:
+        """Some forecasts a second while the block runs, so that there is a latency to show."""
+        stop = threading.Event()
 
-    def wait_for_another_than(self, version: str | None) -> None:
+        def ask() -> None:
+            while not stop.wait(_PAUSE_S):
+                self.ask("POST", "/forecast_restock_demand", {"forecast_days": 7})
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _wait_for_another(self, model: str, version: str | None) -> None:
         def has_come() -> bool:
-            return self.version("spare_parts") != version
+            return self.version(model) != version
 
-        wait_until(has_come, 120, "another version of spare_parts", every_s=0.5)
+        wait_until(has_come, 120, f"another version of {model}", every_s=0.5)
 
     def version(self, model: str) -> str | None:
         found = self.ask("GET", f"/models/{model}")["version"]

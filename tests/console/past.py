@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.model_version import ModelVersion
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from shared.signals import (
     RETRAIN_REPORT_NAME,
     RetrainReport,

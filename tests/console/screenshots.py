@@ -49,16 +49,23 @@ class Shot(NamedTuple):
     signs_in: bool = False
 
 
-def shots(versions: list[str]) -> list[Shot]:
-    compare = f"/console/compare?model=spare_parts&a={versions[-2]}&b={versions[-1]}"
+def shots(demo: ConsoleDemo) -> list[Shot]:
     return [
         Shot("overview", "/", height=940),
         Shot("model", "/console/models/spare_parts", height=1580, signs_in=True),
         Shot("solar-dark", "/console/models/solar_power/roof-01", "dark", height=900),
         Shot("fleet", "/console/models/server_metrics", height=960),
-        Shot("compare", compare, height=1000),
+        Shot("traffic", "/console/models/spare_parts#traffic", height=820),
+        Shot("compare", _compare(demo, "spare_parts"), height=1000),
+        Shot("compare-lists", _compare(demo, "product_recommender"), height=940),
         Shot("phone-dark", "/console/models/spare_parts", "dark", 390, 1300),
     ]
+
+
+def _compare(demo: ConsoleDemo, model: str) -> str:
+    """The newest two versions side by side."""
+    versions = sorted(path.name for path in (demo.home / "models" / model / "versions").glob("v*"))
+    return f"/console/compare?model={model}&a={versions[-2]}&b={versions[-1]}"
 
 
 def look(browser: Browser, demo: ConsoleDemo, shot: Shot) -> dict[str, Any]:
@@ -126,12 +133,9 @@ def main(directory: Path) -> int:
         wait_until(demo.is_served, 600, "every model to be served", every_s=1)
         demo.live_a_little()
         wait_until(demo.is_served, 60, "all to be well", every_s=1)
-        versions = sorted(
-            path.name for path in (demo.home / "models/spare_parts/versions").glob("v*")
-        )
         print("| page | requests | bytes over the wire | HTML | server | usable |")
         print("| --- | --- | --- | --- | --- | --- |")
-        for shot in shots(versions):
+        for shot in shots(demo):
             print(_row(shot, look(browser, demo, shot)), flush=True)
         trouble = Shot("trouble", "/", height=700)
         print(_row(trouble, _in_trouble(browser, demo, retrain, trouble)))

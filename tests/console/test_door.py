@@ -14,6 +14,7 @@ from api_service.console.attempts import MOST_PER_ADDRESS
 from api_service.console.door import SESSION_S
 from shared.api_keys import rotate_keys
 from shared.keys import CONSOLE_SECRET_NAME, Role
+from shared.manifest import MODEL_NAME
 from tests.console.conftest import HTML, Desk
 
 PLACES = (
@@ -249,6 +250,43 @@ def test_guessing_is_slowed_down_and_says_for_how_long(served: Desk) -> None:
     assert guess(served.key())[0] == 303
 
 
+def test_a_home_without_a_secret_is_opened_by_the_key_in_the_environment(
+    served: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copied models and one variable are a whole server; its other workers know the session."""
+    monkeypatch.setenv("HOTFIT_API_KEY", "a key of my own")
+    for path in served.config.keys_dir.glob("*.*"):
+        if path.suffix in (".key", ".secret"):
+            path.unlink()
+    served.tick()
+    client, other_worker = served.client(), served.client()
+
+    answer = client.post("/console/sign-in", data={"key": "a key of my own"}, headers=HTML)
+    assert answer.status_code == 303
+    cookie = client.get_cookie("hotfit_session_5000")
+    assert cookie is not None
+    other_worker.set_cookie("hotfit_session_5000", cookie.value)
+    assert press(other_worker, "hold", token=token(other_worker))[0] == 303
+
+    monkeypatch.setenv("HOTFIT_API_KEY", "another key")
+    served.tick()
+    assert press(client, "hold", token="x")[0] == 401
+
+
+def test_where_sessions_cannot_be_signed_the_page_says_what_to_do(served: Desk) -> None:
+    """Neither a secret nor a variable: a key alone opens nothing, and nobody should wonder why."""
+    (served.config.keys_dir / CONSOLE_SECRET_NAME).unlink()
+    client = served.client()
+
+    shown = client.get("/console/sign-in", headers=HTML)
+    answer = client.post("/console/sign-in", data={"key": served.key()}, headers=HTML)
+
+    for page in (shown.text, answer.text):
+        assert "Start the retrain daemon, which makes the file" in page
+        assert "HOTFIT_API_KEY" in page
+    assert (shown.status_code, answer.status_code) == (200, 503)
+
+
 @pytest.mark.parametrize(
     ("wanted", "goes_to"),
     [
@@ -295,6 +333,22 @@ def test_what_cannot_be_done_is_said(
 
     assert found[0] == status
     assert said in found[1].replace("&#39;", "'")
+    assert asked_for(served) == 0
+
+
+def test_the_way_back_to_a_damaged_version_is_refused_at_once(served: Desk) -> None:
+    """As by the admin route: a request that can only fail would be a promise."""
+    client = served.client()
+    served.sign_in(client)
+    signal = served.home.store.signal("m")
+    assert signal is not None
+    assert signal.previous is not None
+    (served.home.store.version_dir("m", signal.previous) / MODEL_NAME).write_bytes(b"no model")
+
+    found = press(client, "rollback", token=token(client))
+
+    assert found[0] == 409
+    assert "Nothing was asked" in found[1]
     assert asked_for(served) == 0
 
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from datetime import timedelta
 
+import msgspec
 import pytest
 
-from shared.signals import ServingReport, WatcherReport, WorkerReport, write_struct
+from api_service.console.advice import what_to_do
+from shared.signals import (
+    RETRAIN_REPORT_NAME,
+    RetrainReport,
+    ServingReport,
+    WatcherReport,
+    WorkerReport,
+    read_struct,
+    write_struct,
+)
 from tests.console.conftest import HTML, Desk
 from tests.console.past import source, training, write_past, write_retrain_report
 from tests.support.versions import point_at
@@ -36,6 +48,19 @@ def report(desk: Desk, **changed: object) -> None:
     write_retrain_report(desk.config.reports_dir, desk.now, models)
 
 
+def report_worker(desk: Desk) -> None:
+    """As if the worker's own thread had reported."""
+    worker = WorkerReport(
+        host="elsewhere",
+        pid=1,
+        started_at=desk.now,
+        updated_at=desk.now,
+        watcher=WatcherReport(is_well=True, sentence="well"),
+        models=dict(desk.manager.reports),
+    )
+    write_struct(desk.config.reports_dir / "elsewhere-1.json", worker)
+
+
 def test_an_empty_system_says_what_is_missing(desk: Desk) -> None:
     """The first look comes before the first version."""
     page = text_of(desk, "/")
@@ -58,6 +83,23 @@ def test_the_top_says_the_sentence_of_health(served: Desk) -> None:
 
     assert "Needs a look" in page
     assert health["problems"][0][1:] in page.replace("&#39;", "'")
+
+
+def test_no_training_is_promised_while_the_retrain_daemon_is_gone(served: Desk) -> None:
+    """What it said before it died still stands in its report."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    report(served)
+    path = served.config.reports_dir / RETRAIN_REPORT_NAME
+    said = read_struct(path, RetrainReport)
+    assert said is not None
+    write_struct(path, msgspec.structs.replace(said, pid=ended.pid))
+
+    for place in ("/", "/console/models/m"):
+        page = " ".join(text_of(served, place).split())
+        assert "the retrain daemon stopped" in page
+        assert "while the retrain daemon is gone" in page
+        assert "after 3 more new records" not in page
 
 
 def test_curl_gets_json_and_a_browser_html(served: Desk) -> None:
@@ -173,9 +215,32 @@ def test_the_top_says_what_to_do_about_a_source(served: Desk, state: str, advice
 
 def test_the_top_says_what_to_do_about_a_training_and_about_nothing(served: Desk) -> None:
     """And says nothing where all is well."""
-    assert 'class="advice"' not in text_of(served, "/")
+    report_worker(served)
+    page = text_of(served, "/")
+    assert "All is well" in page
+    assert 'class="advice"' not in page
     report(served, error="out of memory")
     assert "tried again after a pause" in text_of(served, "/")
+
+
+@pytest.mark.parametrize(
+    ("problem", "advice"),
+    [
+        ("1 of 2 workers are not running; they are started again", "the API's log"),
+        ("worker 7 has not reported for 3 min.", "restart the API"),
+        ("no directory events: [Errno 24] inotify; changes are seen by the timer.", "Nothing is"),
+        ("m: the reload signal is gone. Still serving v000001.", "from a backup, or train"),
+        ("m: the signal cannot be read: no rights. Still serving v000001.", "may read"),
+        ("m: generation 3 named v1 before and v2 now; a generation names one version.", "roll"),
+        ("retrain daemon: run log: disk is full", "its log"),
+        ("m: v000002 is quarantined: it breaks. Still serving v000001.", "train again"),
+        ("m serves no version: no version has been promoted yet.", "first training"),
+        ("training of m: out of memory", "tried again"),
+    ],
+)
+def test_every_trouble_comes_with_what_to_do(problem: str, advice: str) -> None:
+    """In the words in which health says it; who looks once a month does not know the next step."""
+    assert advice in what_to_do(problem)
 
 
 def test_the_overview_finds_what_needs_a_look_what_trains_and_what_is_held(served: Desk) -> None:
@@ -213,17 +278,8 @@ def test_a_quarantined_version_says_why(served: Desk) -> None:
     broken = served.home.publish("m", 3, broken="load")
     served.tick()
     served.tick()  # the second look finds it quarantined
-    watcher = WatcherReport(is_well=True, sentence="well")
     models = dict(served.manager.reports)
-    worker = WorkerReport(
-        host="elsewhere",
-        pid=1,
-        started_at=served.now,
-        updated_at=served.now,
-        watcher=watcher,
-        models=models,
-    )
-    write_struct(served.config.reports_dir / "elsewhere-1.json", worker)
+    report_worker(served)
     page = text_of(served, "/console/models/m")
 
     assert isinstance(models["m"], ServingReport)
@@ -258,7 +314,7 @@ def test_two_versions_stand_side_by_side(served: Desk) -> None:
     page = text_of(served, f"/console/compare?model=m&a={one}&b={other}")
 
     assert "1 feature is the same" in page
-    assert "Their answers to the same rows are known only" in page
+    assert "Neither version carries held-out rows or answers" in page
     text_of(served, f"/console/compare?model=m&a={one}&b=../../etc", status=400)
 
 

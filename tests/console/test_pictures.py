@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,10 +13,11 @@ from api_service.console import error_history, swap_history, traffic
 from api_service.console.charts.scale import nice_ticks, time_ticks
 from api_service.console.drift import psi
 from api_service.console.timeline import lines
-from api_service.console.words import change, duration, figure, size
-from api_service.metrics.recorder import BOUNDS_S, Recorder
+from api_service.console.words import change, duration, figure, short_run, size
+from api_service.metrics.latency import quantile_s
+from api_service.metrics.recorder import Recorder
 from api_service.metrics.worker_file import Sum
-from shared.run_log import Event
+from shared.run_log_reading import Event
 from shared.runs import Run, RunStatus
 from tests.console.past import details
 
@@ -105,6 +107,15 @@ def test_what_all_workers_do_alike_is_one_line() -> None:
     ]
 
 
+def test_workers_that_start_later_are_a_line_of_their_own() -> None:
+    """After a restart "4 workers serve" would count two that are dead."""
+    started = replace(swap("v000002-x", 10.0, None), at=NOW + timedelta(hours=1))
+    found = lines([swap("v000002-x", 10.0), swap("v000002-x", 20.0), started, started])
+
+    assert [line.sentence.partition(" ")[0] for line in found] == ["2", "2"]
+    assert found[0].at == started.at
+
+
 def test_the_slowest_worker_stands_for_a_swap_and_a_cold_start_is_none() -> None:
     """A mean would hide the worker that everybody waited for."""
     found = swap_history.picture(
@@ -129,7 +140,7 @@ def test_quantiles_of_counted_requests_are_right_to_a_tenth() -> None:
     assert found.n_failed == 3
     assert found.p50_ms == pytest.approx(1e3 * np.quantile(took, 0.5), rel=0.1)
     assert found.p99_ms == pytest.approx(1e3 * np.quantile(took, 0.99), rel=0.1)
-    assert traffic.quantile_s([0.0] * (len(BOUNDS_S) + 1), 0.5) == 0.0
+    assert quantile_s(0.5, [{}]) is None
 
 
 def test_drift_is_nothing_for_the_same_rows_and_much_for_a_shift() -> None:
@@ -153,4 +164,6 @@ def test_numbers_read_as_people_write_them() -> None:
     ]
     assert [change(2.0, 1.0), change(1.0, 1.0), change(0.0, 1.0)] == ["−50.0 %", "±0 %", "–"]
     assert [size(None), size(61_301), size(2_920_000)] == ["–", "61.3 kB", "2.92 MB"]
+    assert short_run("20261121T173951774789Z-cb99b540") == "cb99b540"
+    assert short_run("76c473d7200a") == "76c473d7200a"
     assert [duration(None), duration(0.2), duration(13.07)] == ["–", "200 ms", "13.1 s"]

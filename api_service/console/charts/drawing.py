@@ -107,12 +107,13 @@ class Frame:
         y_unit: str,
         x_unit: str,
         left: int = 56,
+        is_log: bool = False,
     ) -> Frame:
-        """Draw both axes with their ticks and units."""
+        """Draw both axes with their ticks and units; is_log : the upright one goes by factors."""
         top, bottom, right = 26, 40, 26
         frame = cls(
             Scale(*x, left, sheet.width - right),
-            Scale(y_ticks[0], y_ticks[-1], sheet.height - bottom, top),
+            Scale(y_ticks[0], y_ticks[-1], sheet.height - bottom, top, is_log),
         )
         floor = sheet.height - bottom
         for tick in y_ticks:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from api_service.console.charts.drawing import WIDTH, Frame, Picture, Sheet
-from api_service.console.charts.scale import Scale, extent, nice_ticks, time_ticks
+from api_service.console.charts.scale import Scale, extent, factor_ticks, nice_ticks, time_ticks
 from api_service.console.words import figure
 
 Point = tuple[float, float]
@@ -14,7 +15,10 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Points in the order of x. kind : class of line and mark; mark : dot, cross or none."""
+    """Points in the order of x. kind : class of line and mark; mark : dot, cross or none.
+
+    gap : points further apart in x than this are not joined.
+    """
 
     name: str
     kind: str
@@ -22,6 +26,7 @@ class Series:
     mark: str = "dot"
     has_line: bool = True
     says: Sequence[str] = ()
+    gap: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +48,32 @@ def over_time(
     rows: Sequence[Sequence[str]],
     bands: Sequence[Band] = (),
     moments: Sequence[tuple[float, str]] = (),
+    what_moments: str = "",
     from_zero: bool = False,
+    is_log: bool = False,
+    x_range: tuple[float, float] | None = None,
     x_ticks: Sequence[tuple[float, str]] | None = None,
     x_unit: str = "time, UTC",
     height: int = 240,
 ) -> Picture:
     """Lines over time; x in seconds since 1970, or in numbers with their own ticks.
 
-    moments : upright lines with a label, such as a swap.
+    moments : upright lines with a label, such as a swap. is_log : y by factors, all above 0.
+    x_range : what the axis spans at least, so that pictures above each other can be compared.
     """
     sheet = Sheet(name, height=height)
     xs = [x for one in series for x, _ in one.points] + [x for x, _ in moments]
+    xs += x_range or ()
     ys = [y for one in series for _, y in one.points]
     ys += [edge for band in bands for _, low, high in band.points for edge in (low, high)]
     first, last = extent(xs)
     if first == last:
         first, last = first - 30, last + 30
     low, high = extent(ys)
-    low = min(0.0, low) if from_zero or low < 0.35 * high else low
-    ticks = nice_ticks(low, high)
+    if is_log:
+        ticks = factor_ticks(low, high)
+    else:
+        ticks = nice_ticks(min(0.0, low) if from_zero or low < 0.35 * high else low, high)
     frame = Frame.on(
         sheet,
         x=(first, last),
@@ -69,18 +81,27 @@ def over_time(
         x_ticks=time_ticks(first, last) if x_ticks is None else x_ticks,
         y_unit=unit,
         x_unit=x_unit,
+        is_log=is_log,
     )
     for band in bands:
         _draw_band(sheet, frame, band)
-    for at, label in moments:
-        place = frame.x(at)
-        sheet.line(place, 26, place, height - 38, "moment")
-        sheet.text(place, 24, label, "tick", "middle")
+    _draw_moments(sheet, frame, moments)
     for one in series:
         _draw_series(sheet, frame, one)
     legend = [(f"k-{one.kind} m-{one.mark}", one.name) for one in series if one.points]
+    legend += [("k-s3 m-none", what_moments)] if moments else []
     legend += [("k-band m-area", band.name) for band in bands if band.points]
     return Picture(sheet.finish(title, text), title, text, columns, rows, legend)
+
+
+def _draw_moments(sheet: Sheet, frame: Frame, moments: Sequence[tuple[float, str]]) -> None:
+    free_from = 0.0  # labels that would lie on each other are left out; the line stays
+    for at, label in moments:
+        place = frame.x(at)
+        sheet.line(place, 26, place, sheet.height - 38, "moment")
+        if place >= free_from:
+            sheet.text(place, 24, label, "tick", "middle")
+            free_from = place + 9 * len(label)
 
 
 def _draw_band(sheet: Sheet, frame: Frame, band: Band) -> None:
@@ -97,16 +118,29 @@ def _draw_band(sheet: Sheet, frame: Frame, band: Band) -> None:
 
 def _draw_series(sheet: Sheet, frame: Frame, one: Series) -> None:
     places = [(frame.x(x), frame.y(y)) for x, y in one.points]
-    if one.has_line and len(places) > 1:
-        sheet.path(places, f"line {one.kind}")
-    if one.mark == "none" and len(places) > 1:
-        return
+    alone: set[int] = set()
+    for first, last in _joined(one):
+        if last == first:
+            alone.add(first)
+        elif one.has_line:
+            sheet.path(places[first : last + 1], f"line {one.kind}")
     for i, (x, y) in enumerate(places):
+        if one.mark == "none" and i not in alone:
+            continue
         say = one.says[i] if i < len(one.says) else ""
         if one.mark == "cross":
             sheet.cross(x, y, f"mark {one.kind}", say)
         else:
             sheet.dot(x, y, f"mark {one.kind}", say)
+
+
+def _joined(one: Series) -> Iterator[tuple[int, int]]:
+    """(first, last) of the points that are joined to one another."""
+    first = 0
+    for i in range(1, len(one.points) + 1):
+        if i == len(one.points) or one.points[i][0] - one.points[i - 1][0] > one.gap:
+            yield first, i - 1
+            first = i
 
 
 @dataclass(frozen=True, slots=True)

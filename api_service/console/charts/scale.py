@@ -18,16 +18,23 @@ _DAY_S = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A straight line from [low, high] to [start, end] in the picture's units."""
+    """A straight line from [low, high] to [start, end] in the picture's units.
+
+    is_log : equal steps are equal factors; low is above 0.
+    """
 
     low: float
     high: float
     start: float
     end: float
+    is_log: bool = False
 
     def __call__(self, value: float) -> float:
-        span = self.high - self.low
-        share = (value - self.low) / span if span else 0.5
+        low, high = self.low, self.high
+        if self.is_log:
+            low, high, value = (math.log10(max(each, low)) for each in (low, high, value))
+        span = high - low
+        share = (value - low) / span if span else 0.5
         return round(self.start + share * (self.end - self.start), 1)
 
 
@@ -40,6 +47,21 @@ def nice_ticks(low: float, high: float, n: int = 5) -> list[float]:
     step = next(m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * power >= rough * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
+
+
+def factor_ticks(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10 … from `low` or below it to `high` or above it; whole decades of a wide range.
+
+    low : above 0.
+    """
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    steps = (1.0, 2.0, 5.0) if last - first <= 2 else (1.0,)
+    ticks = [
+        float(f"{step * 10.0**power:.3g}") for power in range(first, last + 2) for step in steps
+    ]
+    start = max(i for i, tick in enumerate(ticks) if tick <= low * (1 + 1e-9))
+    end = next(i for i, tick in enumerate(ticks) if tick >= high * (1 - 1e-9))
+    return ticks[start : max(end, start + 1) + 1]
 
 
 def time_ticks(first_s: float, last_s: float, n: int = 6) -> list[tuple[float, str]]:

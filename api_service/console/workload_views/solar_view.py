@@ -78,7 +78,7 @@ def _of_day(
     ):
         if day != wanted or actual is None or said is None:
             continue
-        clock = timedelta(hours=row[hour] or 0, minutes=(row[minute] or 0) + ahead_min)
+        clock = timedelta(hours=float(row[hour] or 0), minutes=float(row[minute] or 0) + ahead_min)
         midnight = datetime.combine(date.fromisoformat(day), datetime.min.time(), UTC)
         found.append(((midnight + clock).timestamp(), actual, said))
     return sorted(found)

@@ -1,0 +1,54 @@
+"""Answers of a version to the same questions as every other one, kept for looking at.
+
+`answers.json` beside a model that answers with lists: the retrain daemon writes it before the
+version is signed, the console compares two of them. Nothing that is served rests on it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from shared.atomic_file import write_synced
+from shared.workloads.base import Answerer, AskedLists
+
+ANSWERS_NAME = "answers.json"
+_MOST_BYTES = 4_000_000
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class AnswerSample(msgspec.Struct, frozen=True, kw_only=True):
+    """what : whose the questions are: "customers". answers : id of who was asked about -> ids,
+    best first. names : id in an answer -> its name for people, where it has one."""
+
+    what: str
+    answers: dict[str, list[str]]
+    names: dict[str, str] = {}
+
+
+def write_answers(directory: Path, answerer: Answerer, asked: AskedLists | None) -> None:
+    """Ask, and put the answers beside the model, before the manifest names its files."""
+    if asked is None or not asked.asked:
+        return
+    # No answer of these depends on the clock.
+    found = answerer.answer("predict", asked.request, _NO_TIME)["predictions"]
+    shown = {one for answers in found for one in answers}
+    sample = AnswerSample(
+        what=asked.what,
+        answers=dict(zip(asked.asked, found, strict=True)),
+        names={one: name for one, name in asked.names.items() if one in shown},
+    )
+    write_synced(directory / ANSWERS_NAME, msgspec.json.encode(sample))
+
+
+def read_answers(directory: Path) -> AnswerSample | None:
+    """Read them for showing, unverified; None where there are none or they cannot be read."""
+    path = directory / ANSWERS_NAME
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            return None
+        return msgspec.json.decode(path.read_bytes(), type=AnswerSample)
+    except (OSError, msgspec.DecodeError):
+        return None
