@@ -23,9 +23,9 @@ from benchmarks.serving.hotfit import ROOT, environment, start_command
 from benchmarks.serving.measure import running, wait_until_right
 from benchmarks.serving.systems import APPS, PEERS, Setup, gunicorn
 from benchmarks.wrk import Measured, run
+from scripts.network import free_port
 from shared.workloads.spare_parts.daily_demand import DemandHistory
 from shared.workloads.spare_parts.restock_forecast import read_knowledge
-from tests.support.network import free_port
 
 _CONNECTIONS = 8
 _DAYS = 7

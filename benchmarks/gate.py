@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from retrain_service.bootstrap import N_RESAMPLES, compare, losses_by_day
 from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.promotion import InsufficientData, Promote, anchor_after, decide
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 
 DOCS = Path(__file__).parent.parent / "docs" / "promotion.md"

@@ -10,74 +10,29 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import psutil
 
 from benchmarks.serving.environments import environment as make_environment
-from benchmarks.serving.hotfit import N_ROWS, ROOT, configure, environment, write_table
+from benchmarks.serving.hotfit import ROOT, environment
 from benchmarks.serving.measure import pss_mb, running, wait_until_right
-from benchmarks.serving.pipelines import columns_of, make_rows
 from benchmarks.serving.systems import PEERS
+from benchmarks.swap_versions import SIZES, Trained, point_at_the_other, train, trained_before
 from benchmarks.wrk import Measured, run
-from shared.keys import SigningKey
-from shared.manifest import MANIFEST_NAME, encode, read_manifest, sign
-from shared.model_store import ModelStore
-from shared.model_version import ModelVersion
-from shared.signals import ReloadSignal
-from tests.support.network import free_port
+from scripts.network import free_port
 
 _CACHE = Path.home() / ".cache" / "hotfit-benchmarks"
 _CONNECTIONS = 8
-_ROWS = {"small": N_ROWS, "large": N_ROWS}
-
-
-def small_model() -> Any:
-    """A ridge regression: a few kilobytes."""
-    from benchmarks.serving.pipelines import ridge
-
-    return ridge()
-
-
-def large_model() -> Any:
-    """A forest of deep trees: about 200 MB as joblib stores it."""
-    from sklearn.ensemble import RandomForestRegressor
-    from sklearn.pipeline import make_pipeline
-
-    from benchmarks.serving.pipelines import _ordinal
-
-    return make_pipeline(
-        _ordinal(), RandomForestRegressor(n_estimators=280, max_features=4, random_state=0)
-    )
-
-
-SIZES = ("small", "large")
-
-
-@dataclass
-class Trained:
-    """Two versions of one model, and the pipeline for the others."""
-
-    configuration: Path
-    store: ModelStore
-    versions: tuple[str, str]
-    pipeline_file: Path
-    body: bytes
-    size_mb: float
+_APPS = Path(__file__).parent / "serving" / "apps"
 
 
 @dataclass
@@ -93,77 +48,6 @@ class Row:
     def tremor(self) -> float:
         """How many times longer the slowest of a thousand answers takes while swapping."""
         return self.swapping.p999_ms / self.quiet.p999_ms
-
-
-def train(size: str, directory: Path) -> Trained:
-    """One training run; its version twice, under two names; its pipeline as a file.
-
-    Raises:
-        RuntimeError: no version was promoted.
-    """
-    import joblib
-
-    configuration = configure("forest", directory)
-    text = configuration.read_text()
-    named = f"benchmarks.swap:{size}_model"
-    configuration.write_text(text.replace("benchmarks.serving.pipelines:forest", named))
-    write_table(directory / "rows.db", "forest", make_rows("forest", _ROWS[size], seed=1))
-    done = subprocess.run(
-        [sys.executable, "-m", "retrain_service", "--config", str(configuration), "once", "--json"],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"{size}: no version: {done.stdout}{done.stderr}")
-    home = directory / "home"
-    store = ModelStore(home / "models")
-    (first,) = store.versions("bench")
-    second = _twin(store, first, SigningKey.read_or_create(home / "keys"))
-    stored = store.version_dir("bench", first) / "model.joblib"
-    pipeline_file = directory / "pipeline.joblib"
-    joblib.dump(joblib.load(stored).pipeline, pipeline_file)
-    row = make_rows("forest", 1, seed=2)[0]
-    instance = {name: row[name] for name in columns_of("forest")}
-    return Trained(
-        configuration,
-        store,
-        (first, second),
-        pipeline_file,
-        json.dumps({"instances": [instance]}).encode(),
-        pipeline_file.stat().st_size / 1e6,
-    )
-
-
-def _twin(store: ModelStore, version: str, key: SigningKey) -> str:
-    """The same version under the next number."""
-    parsed = ModelVersion.parse(version)
-    name = str(ModelVersion(parsed.number + 1, parsed.created_at))
-    source, target = store.version_dir("bench", version), store.version_dir("bench", name)
-    shutil.copytree(source, target)
-    manifest = msgspec.structs.replace(read_manifest(source)[0], version=name)
-    (target / MANIFEST_NAME).write_bytes(encode(sign(manifest, key)))
-    return name
-
-
-def point_at_the_other(trained: Trained) -> None:
-    """What a promotion does last."""
-    current = trained.store.signal("bench")
-    assert current is not None
-    a, b = trained.versions
-    version = b if current.version == a else a
-    trained.store.point_at(
-        "bench",
-        ReloadSignal(
-            generation=current.generation + 1,
-            version=version,
-            manifest_sha256=read_manifest(trained.store.version_dir("bench", version))[1],
-            previous=current.version,
-            reason="a benchmark wants it",
-            promoted_at=datetime.now(UTC),
-        ),
-    )
 
 
 @contextlib.contextmanager
@@ -232,61 +116,23 @@ def hotfit(trained: Trained, size: str, options: argparse.Namespace, directory: 
     )
 
 
-_NAIVE = '''"""A Flask service that exchanges its model: by a thread that looks, or by a restart."""
-
-import os
-import threading
-import time
-
-import joblib
-import pandas as pd
-from flask import Flask, jsonify, request
-
-PATH = os.environ["BENCH_MODEL"]
-app = Flask(__name__)
-model = joblib.load(PATH)
-
-
-def look():
-    global model
-    seen = os.stat(PATH).st_mtime_ns
-    while True:
-        time.sleep(0.2)
-        now = os.stat(PATH).st_mtime_ns
-        if now != seen:
-            seen = now
-            model = joblib.load(PATH)
-
-
-if os.environ["BENCH_RELOAD"] == "thread":
-    threading.Thread(target=look, daemon=True).start()
-
-
-@app.post("/predict")
-def predict():
-    frame = pd.DataFrame(request.get_json()["instances"])
-    return jsonify(predictions=model.predict(frame).tolist())
-'''
-
-
 def gunicorn(
     how: str, trained: Trained, size: str, options: argparse.Namespace, directory: Path
 ) -> Row:
     """The usual service; `how` is "thread" or "HUP"."""
     peer = next(one for one in PEERS if "gunicorn" in one.name.lower())
     where = make_environment(peer, options.environments)
-    (directory / "naive_app.py").write_text(_NAIVE)
     port = free_port()
     variables = {
         **os.environ,
         "BENCH_MODEL": str(trained.pipeline_file),
         "BENCH_RELOAD": how,
-        "PYTHONPATH": f"{directory}:{ROOT}",
+        "PYTHONPATH": f"{_APPS}:{ROOT}",
         "OMP_NUM_THREADS": "1",
     }
     command = [
         *(str(where / "bin" / "python"), "-m", "gunicorn", "-w", str(options.workers)),
-        *("--threads", "4", "-b", f"127.0.0.1:{port}", "naive_app:app"),
+        *("--threads", "4", "-b", f"127.0.0.1:{port}", "exchanging_app:app"),
     ]
 
     def swap(process: psutil.Process) -> None:
@@ -341,7 +187,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hotfit-swap-") as folder:
         for size in options.sizes:
             directory = (options.keep or Path(folder)) / size
-            trained = _again(directory) or train(size, directory)
+            trained = trained_before(directory) or train(size, directory)
             print(f"{size}: {trained.size_mb:.1f} MB as joblib stores it", flush=True)
             for system in options.systems:
                 if system == "hotfit":
@@ -350,25 +196,6 @@ def main() -> None:
                     rows.append(gunicorn(system, trained, size, options, directory))
                 print(table(rows[-1:]).splitlines()[-1], flush=True)
     print(table(rows))
-
-
-def _again(directory: Path) -> Trained | None:
-    """What an earlier run trained in the same directory."""
-    pipeline_file = directory / "pipeline.joblib"
-    if not pipeline_file.exists():
-        return None
-    store = ModelStore(directory / "home" / "models")
-    first, second = store.versions("bench")
-    row = make_rows("forest", 1, seed=2)[0]
-    instance = {name: row[name] for name in columns_of("forest")}
-    return Trained(
-        directory / "hotfit.toml",
-        store,
-        (first, second),
-        pipeline_file,
-        json.dumps({"instances": [instance]}).encode(),
-        pipeline_file.stat().st_size / 1e6,
-    )
 
 
 if __name__ == "__main__":

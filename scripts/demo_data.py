@@ -11,7 +11,6 @@ import argparse
 import json
 import sqlite3
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -21,21 +20,18 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scripts import demo_workshop
+from scripts import demo_database, demo_workshop
 from scripts.demo_workshop import Appointment
 
 if TYPE_CHECKING:
     from shared.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-DEMO_CONFIG = ROOT / "scripts" / "presets" / "spare_parts.toml"
 N_DAYS = 548
 """Length of the first fill: about eighteen months."""
 
 NOTE = "synthetic demo data"
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS appointments (
     id              TEXT PRIMARY KEY,
     status          TEXT,
@@ -75,40 +71,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--until", type=date.fromisoformat, metavar="DATE", help="last day (default: yesterday)"
     )
     add_parser = commands.add_parser("add", help="add completed appointments, today, now")
-    add_parser.add_argument("n", type=int, metavar="N", help="how many")
+    add_parser.add_argument("n", type=demo_database.up_to(100_000), metavar="N", help="how many")
     for each in (fill_parser, add_parser):
         each.add_argument(
             "--database", type=Path, metavar="PATH", help="SQLite file (default: the demo's)"
         )
     wanted = parser.parse_args(arguments)
-    path = wanted.database or default_database()
     now = datetime.now(UTC)
-    try:
-        if wanted.command == "fill":
-            until = wanted.until or now.date() - timedelta(days=1)
-            n_added = fill(path, until=until, now=now, seed=wanted.seed)
-            print(f"{path}: {n_added} synthetic appointments up to {until} added.")
-        else:
-            if not 1 <= wanted.n <= 100_000:
-                parser.error(f"N: expected 1 to 100000, found {wanted.n}")
-            ids = add(path, wanted.n, now=now)
-            print(f"{path}: {len(ids)} completed synthetic appointments added for {now.date()}.")
-    except (OSError, sqlite3.Error) as error:
-        print(f"demo_data: {path}: {error}", file=sys.stderr)
-        return 1
-    return 0
 
+    def do(path: Path) -> str:
+        if wanted.command == "add":
+            n_added = len(add(path, wanted.n, now=now))
+            return f"{n_added} completed synthetic appointments added for {now.date()}."
+        until = wanted.until or now.date() - timedelta(days=1)
+        n_added = fill(path, until=until, now=now, seed=wanted.seed)
+        return f"{n_added} synthetic appointments up to {until} added."
 
-def default_database() -> Path:
-    """The file that the demo configuration watches."""
-    demo = tomllib.loads(DEMO_CONFIG.read_text(encoding="utf-8"))
-    url: str = demo["sources"]["demo"]["url"]
-    return ROOT / url.removeprefix("sqlite:///")
+    return demo_database.told(
+        "demo_data", wanted.database or demo_database.of_preset("spare_parts"), do
+    )
 
 
 def prepare(settings: Settings, now: datetime) -> str | None:
     """Fill the database of a configuration up to yesterday; a sentence when something was added."""
-    path = Path(settings.sources["demo"].url.removeprefix("sqlite:///")).absolute()
+    path = demo_database.of_settings(settings)
     n_added = fill(path, until=now.date() - timedelta(days=1), now=now)
     return f"{path}: {n_added} appointments added, up to yesterday." if n_added else None
 
@@ -127,9 +113,9 @@ def fill(path: Path, *, until: date, now: datetime, seed: int = demo_workshop.SE
     workshop would have written the rows; days added later carry `now`, so that a reader that
     has already been past them finds them.
     """
-    with closing(_open(path)) as connection, connection:
+    with closing(demo_database.opened(path, _SCHEMA)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        filled_until = _about(connection, "filled_until")
+        filled_until = demo_database.about(connection, "filled_until")
         if filled_until is None:
             first = until - timedelta(days=N_DAYS - 1)
             _insert_catalogue(connection, demo_workshop.catalogue(seed), first)
@@ -137,54 +123,31 @@ def fill(path: Path, *, until: date, now: datetime, seed: int = demo_workshop.SE
             first = date.fromisoformat(filled_until) + timedelta(days=1)
         if first > until:
             return 0
-        stamp = None if filled_until is None else _free_stamp(connection, now)
+        stamp = (
+            None
+            if filled_until is None
+            else demo_database.free_stamp(connection, "appointments", now)
+        )
         days = (first + timedelta(days=i) for i in range((until - first).days + 1))
         appointments = [each for day in days for each in demo_workshop.day_of_work(day, seed)]
         _insert(connection, appointments, stamp)
-        connection.executemany(
-            "INSERT OR REPLACE INTO about VALUES (?, ?)",
-            [
-                ("content", "SYNTHETIC: made by scripts/demo_data.py; nothing in it is real"),
-                ("filled_until", until.isoformat()),
-                ("seed", str(seed)),
-            ],
+        demo_database.note_about(
+            connection,
+            content="SYNTHETIC: made by scripts/demo_data.py; nothing in it is real",
+            filled_until=until.isoformat(),
+            seed=str(seed),
         )
         return len(appointments)
 
 
 def add(path: Path, n: int, *, now: datetime) -> list[str]:
     """Add `n` completed appointments of today, written now; return their ids."""
-    if not path.exists():
-        raise FileNotFoundError("no demo database here yet; ./scripts/start.sh or `fill` makes it")
-    with closing(_open(path)) as connection, connection:
-        # The time is taken under the write lock: whoever commits later has a later time.
+    with closing(demo_database.filled(path, _SCHEMA)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        stamp = _free_stamp(connection, now)
+        stamp = demo_database.free_stamp(connection, "appointments", now)
         appointments = demo_workshop.completed_visits(n, stamp)
         _insert(connection, appointments, stamp)
     return [each.id for each in appointments]
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(_SCHEMA)
-    return connection
-
-
-def _about(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
-def _free_stamp(connection: sqlite3.Connection, now: datetime) -> datetime:
-    """`now`, or just after the newest row when the clock has not moved past that."""
-    newest = connection.execute("SELECT max(updated_at) FROM appointments").fetchone()[0]
-    if newest is None:
-        return now
-    return max(now, datetime.fromisoformat(newest) + timedelta(microseconds=1))
 
 
 def _insert_catalogue(
@@ -192,7 +155,7 @@ def _insert_catalogue(
     parts: Iterable[tuple[str, str | None, str | None, float | None]],
     first: date,
 ) -> None:
-    stamp = _text(datetime(first.year, first.month, first.day, 6, tzinfo=UTC))
+    stamp = demo_database.text_of(datetime(first.year, first.month, first.day, 6, tzinfo=UTC))
     connection.executemany(
         "INSERT INTO spare_parts VALUES (?, ?, ?, ?, ?)", [(*part, stamp) for part in parts]
     )
@@ -228,13 +191,8 @@ def _rows(
             dates.get("createdAt"),
             parts,
             NOTE,
-            _text(stamp or each.written_at),
+            demo_database.text_of(stamp or each.written_at),
         )
-
-
-def _text(moment: datetime) -> str:
-    """Fixed width, so that the order of the texts is the order of the times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 if __name__ == "__main__":

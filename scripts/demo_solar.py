@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sqlite3
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -20,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scripts import demo_solar_park
+from scripts import demo_database, demo_solar_park
 from scripts.demo_solar_park import COLOMBO, DEVICES, Value
 
 if TYPE_CHECKING:
     from shared.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "scripts" / "presets" / "solar_power.toml"
+PRESET = "solar_power"
+_OPTION = f" --preset {PRESET}"
 N_DAYS = 14
 NOTE = "synthetic demo data"
 
@@ -46,7 +45,6 @@ _COLUMNS = (
 )
 # Sensors have no declared type: SQLite then keeps a number a number and a text a text.
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS readings (
     id          TEXT PRIMARY KEY,
     device_id   TEXT,
@@ -82,35 +80,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_parser = commands.add_parser(
         "add", help="add the next readings of each device, as far as the clock has come"
     )
-    add_parser.add_argument("n", type=int, metavar="N", help="how many of each device")
+    add_parser.add_argument(
+        "n", type=demo_database.up_to(10_000), metavar="N", help="how many of each device"
+    )
     for each in (fill_parser, add_parser):
         each.add_argument(
             "--database", type=Path, metavar="PATH", help="SQLite file (default: the preset's)"
         )
     wanted = parser.parse_args(arguments)
-    path = wanted.database or default_database()
     now = datetime.now(UTC)
-    try:
+
+    def do(path: Path) -> str:
         if wanted.command == "fill":
             n_added = fill(path, until=wanted.until or yesterday(now), now=now, seed=wanted.seed)
-            print(f"{path}: {n_added} synthetic readings added.")
-        else:
-            if not 1 <= wanted.n <= 10_000:
-                parser.error(f"N: expected 1 to 10000, found {wanted.n}")
-            n_added = add(path, wanted.n, now=now)
-            late = "" if n_added else " The demo is as far as the clock; try again in five minutes."
-            print(f"{path}: {n_added} synthetic readings of {len(DEVICES)} devices added.{late}")
-    except (OSError, sqlite3.Error) as error:
-        print(f"demo_solar: {path}: {error}", file=sys.stderr)
-        return 1
-    return 0
+            return f"{n_added} synthetic readings added."
+        n_added = add(path, wanted.n, now=now)
+        late = "" if n_added else " The demo is as far as the clock; try again in five minutes."
+        return f"{n_added} synthetic readings of {len(DEVICES)} devices added.{late}"
 
-
-def default_database() -> Path:
-    """The file that the preset watches."""
-    preset = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
-    url: str = preset["sources"]["demo"]["url"]
-    return ROOT / url.removeprefix("sqlite:///")
+    return demo_database.told("demo_solar", wanted.database or demo_database.of_preset(PRESET), do)
 
 
 def yesterday(now: datetime) -> date:
@@ -120,24 +108,19 @@ def yesterday(now: datetime) -> date:
 
 def prepare(settings: Settings, now: datetime) -> str | None:
     """Fill the database of a configuration up to yesterday; a sentence when something was added."""
-    n_added = fill(_database_of(settings), until=yesterday(now), now=now)
-    if not n_added:
-        return None
-    return f"{_database_of(settings)}: {n_added} readings of {len(DEVICES)} devices added."
+    path = demo_database.of_settings(settings)
+    n_added = fill(path, until=yesterday(now), now=now)
+    return f"{path}: {n_added} readings of {len(DEVICES)} devices added." if n_added else None
 
 
 def questions(settings: Settings, now: datetime) -> list[tuple[str, Mapping[str, Any] | None]]:
     """What to ask the API about it: (path, JSON body or None for a GET)."""
     device = DEVICES[0].id
-    readings = newest_by_day(_database_of(settings), device, 2)
+    readings = newest_by_day(demo_database.of_settings(settings), device, 2)
     return [
         (f"/models/solar_power/{device}/predict", {"readings": readings}),
         ("/models", None),
     ]
-
-
-def _database_of(settings: Settings) -> Path:
-    return Path(settings.sources["demo"].url.removeprefix("sqlite:///")).absolute()
 
 
 def fill(path: Path, *, until: date, now: datetime, seed: int = demo_solar_park.SEED) -> int:
@@ -148,34 +131,33 @@ def fill(path: Path, *, until: date, now: datetime, seed: int = demo_solar_park.
     that a reader that has already been past those times finds it.
     """
     end = datetime(until.year, until.month, until.day, tzinfo=COLOMBO) + timedelta(days=1)
-    with closing(_open(path)) as connection, connection:
+    with closing(demo_database.opened(path, _SCHEMA)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         before = _filled_until(connection)
         if before is None:
             return _insert(connection, end - timedelta(days=N_DAYS), end, seed, None)
-        return _insert(connection, before, end, seed, _free_stamp(connection, now))
+        return _insert(
+            connection, before, end, seed, demo_database.free_stamp(connection, "readings", now)
+        )
 
 
 def add(path: Path, n: int, *, now: datetime) -> int:
     """Add the next `n` readings of each device that are not in the future; return how many."""
-    if not path.exists():
-        raise FileNotFoundError(
-            "no demo database here yet; ./scripts/start.sh --preset solar_power or `fill` makes it"
-        )
-    with closing(_open(path)) as connection, connection:
-        # The time is taken under the write lock: whoever commits later has a later time.
+    with closing(demo_database.filled(path, _SCHEMA, _OPTION)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         before = _filled_until(connection)
         if before is None:
             return 0
-        seed = int(_about(connection, "seed") or demo_solar_park.SEED)
+        seed = int(demo_database.about(connection, "seed") or demo_solar_park.SEED)
         end = min(now, before + timedelta(minutes=demo_solar_park.EVERY_MIN) * n)
-        return _insert(connection, before, end, seed, _free_stamp(connection, now))
+        return _insert(
+            connection, before, end, seed, demo_database.free_stamp(connection, "readings", now)
+        )
 
 
 def newest_by_day(path: Path, device: str, n: int) -> list[dict[str, Value]]:
     """The last readings of a device while the sun shone, oldest first, as they were written."""
-    with closing(_open(path)) as connection:
+    with closing(demo_database.filled(path, _SCHEMA, _OPTION)) as connection:
         rows = connection.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM readings WHERE device_id = ?"  # noqa: S608 - ours
             " AND CAST(lux AS REAL) > 20000 ORDER BY id DESC LIMIT ?",
@@ -184,31 +166,9 @@ def newest_by_day(path: Path, device: str, n: int) -> list[dict[str, Value]]:
     return [dict(zip(_COLUMNS, row, strict=True)) for row in reversed(rows)]
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(_SCHEMA)
-    return connection
-
-
-def _about(connection: sqlite3.Connection, key: str) -> str | None:
-    row = connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
-
-
 def _filled_until(connection: sqlite3.Connection) -> datetime | None:
-    found = _about(connection, "filled_until")
+    found = demo_database.about(connection, "filled_until")
     return datetime.fromisoformat(found) if found else None
-
-
-def _free_stamp(connection: sqlite3.Connection, now: datetime) -> datetime:
-    """`now`, or just after the newest row when the clock has not moved past that."""
-    newest = connection.execute("SELECT max(updated_at) FROM readings").fetchone()[0]
-    if newest is None:
-        return now
-    return max(now, datetime.fromisoformat(newest) + timedelta(microseconds=1))
 
 
 def _insert(
@@ -227,13 +187,11 @@ def _insert(
         f" VALUES ({marks})",
         _rows(begin, end, seed, stamp),
     )
-    connection.executemany(
-        "INSERT OR REPLACE INTO about VALUES (?, ?)",
-        [
-            ("content", "SYNTHETIC: made by scripts/demo_solar.py; nothing in it is real"),
-            ("filled_until", end.astimezone(UTC).isoformat()),
-            ("seed", str(seed)),
-        ],
+    demo_database.note_about(
+        connection,
+        content="SYNTHETIC: made by scripts/demo_solar.py; nothing in it is real",
+        filled_until=end.astimezone(UTC).isoformat(),
+        seed=str(seed),
     )
     return cursor.rowcount
 
@@ -248,13 +206,8 @@ def _rows(
             for at, reading in demo_solar_park.readings_of_day(device, day, seed):
                 if begin <= at < end:
                     id_ = f"{device.id}-{at.astimezone(UTC):%Y%m%dT%H%M%S}"
-                    written = _text(stamp or at + timedelta(seconds=2))
+                    written = demo_database.text_of(stamp or at + timedelta(seconds=2))
                     yield (id_, NOTE, written, *(reading[name] for name in _COLUMNS))
-
-
-def _text(moment: datetime) -> str:
-    """Fixed width, so that the order of the texts is the order of the times."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 if __name__ == "__main__":

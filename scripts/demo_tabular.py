@@ -13,7 +13,6 @@ import argparse
 import random
 import sqlite3
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -24,11 +23,13 @@ from typing import TYPE_CHECKING, Any
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from scripts import demo_database
+
 if TYPE_CHECKING:
     from shared.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-CONFIG = ROOT / "scripts" / "presets" / "tabular.toml"
+PRESET = "tabular"
+_OPTION = f" --preset {PRESET}"
 SEED = 20251126
 N_FIRST, N_DAYS = 360, 90
 """Patients of the first fill, and the days they are spread over."""
@@ -51,7 +52,6 @@ NOTE_MADE_UP = "made up after an earlier patient"
 _SEX = {1.0: "A", 2.0: "B"}  # the data set does not say which is which
 _DEVIATION = 0.02
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS patients (
     id                INTEGER PRIMARY KEY,
     examined_at       TEXT NOT NULL,
@@ -80,38 +80,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fill_parser = commands.add_parser("fill", help=f"{N_FIRST} patients up to yesterday, once")
     add_parser = commands.add_parser("add", help="add the next patients, examined now")
-    add_parser.add_argument("n", type=int, metavar="N", help="how many")
+    add_parser.add_argument("n", type=demo_database.up_to(100_000), metavar="N", help="how many")
     for each in (fill_parser, add_parser):
         each.add_argument(
             "--database", type=Path, metavar="PATH", help="SQLite file (default: the preset's)"
         )
     wanted = parser.parse_args(arguments)
-    path = wanted.database or default_database()
     now = datetime.now(UTC)
-    try:
-        if wanted.command == "fill":
-            n_added = fill(path, now=now)
-        else:
-            if not 1 <= wanted.n <= 100_000:
-                parser.error(f"N: expected 1 to 100000, found {wanted.n}")
-            n_added = add(path, wanted.n, now=now)
-    except (OSError, sqlite3.Error) as error:
-        print(f"demo_tabular: {path}: {error}", file=sys.stderr)
-        return 1
-    print(f"{path}: {n_added} patients added.")
-    return 0
 
+    def do(path: Path) -> str:
+        n_added = fill(path, now=now) if wanted.command == "fill" else add(path, wanted.n, now=now)
+        return f"{n_added} patients added."
 
-def default_database() -> Path:
-    """The file that the preset watches."""
-    preset = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
-    url: str = preset["sources"]["demo"]["url"]
-    return ROOT / url.removeprefix("sqlite:///")
+    return demo_database.told(
+        "demo_tabular", wanted.database or demo_database.of_preset(PRESET), do
+    )
 
 
 def prepare(settings: Settings, now: datetime) -> str | None:
     """Fill the database of a configuration; a sentence when something was added."""
-    path = Path(settings.sources["demo"].url.removeprefix("sqlite:///")).absolute()
+    path = demo_database.of_settings(settings)
     n_added = fill(path, now=now)
     return f"{path}: {n_added} patients added, up to yesterday." if n_added else None
 
@@ -127,38 +115,19 @@ def fill(path: Path, *, now: datetime) -> int:
     """Add the first patients, evenly over the days up to yesterday; nothing when there are some."""
     first = now.replace(hour=8, minute=0, second=0, microsecond=0) - timedelta(days=N_DAYS)
     times = [first + timedelta(days=i * N_DAYS // N_FIRST, minutes=i) for i in range(N_FIRST)]
-    with closing(_open(path)) as connection, connection:
+    with closing(demo_database.opened(path, _SCHEMA)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
         if _count(connection):
             return 0
-        connection.execute(
-            "INSERT OR REPLACE INTO about VALUES ('content', ?)", (" ".join(__doc__.split()),)
-        )
+        demo_database.note_about(connection, content=" ".join(__doc__.split()))
         return _insert(connection, times)
 
 
 def add(path: Path, n: int, *, now: datetime) -> int:
     """Add the next `n` patients, examined and written now; return how many."""
-    if not path.exists():
-        raise FileNotFoundError(
-            "no demo database here yet; ./scripts/start.sh --preset tabular or `fill` makes it"
-        )
-    with closing(_open(path)) as connection, connection:
-        # The time is taken under the write lock: whoever commits later has a later time.
+    with closing(demo_database.filled(path, _SCHEMA, _OPTION)) as connection, connection:
         connection.execute("BEGIN IMMEDIATE")
-        newest = connection.execute("SELECT max(updated_at) FROM patients").fetchone()[0]
-        if newest is not None:
-            now = max(now, datetime.fromisoformat(newest) + timedelta(microseconds=1))
-        return _insert(connection, [now] * n)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(path, timeout=30)
-    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-        connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(_SCHEMA)
-    return connection
+        return _insert(connection, [demo_database.free_stamp(connection, "patients", now)] * n)
 
 
 def _count(connection: sqlite3.Connection) -> int:
@@ -179,7 +148,7 @@ def _insert(connection: sqlite3.Connection, times: Sequence[datetime]) -> int:
 
 def _rows(first: int, times: Sequence[datetime]) -> Iterator[tuple[Any, ...]]:
     for number, at in enumerate(times, start=first):
-        written = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        written = demo_database.text_of(at)
         note = NOTE_REAL if number < len(_data_set()) else NOTE_MADE_UP
         yield (number + 1, written, written, note, *_patient(number))
 

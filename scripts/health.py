@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import NotFound, StorageUnavailable
-from shared.run_log import RunStatus, reading
+from shared.run_log_reading import reading
+from shared.runs import RunStatus
 from shared.settings import Settings
 from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, SignalUnreadable, read_struct
 

@@ -19,13 +19,18 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+if __package__ in (None, ""):
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from scripts.debian import apt_install, can_install
+from scripts.servers_for_tests import offer_test_servers
+
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST_PYTHON = (3, 11)
 RUNTIME = ("requirements.txt",)
 DEVELOPMENT = ("requirements-dev.txt",)
 # Installed without what they depend on: data sets, and clients of which a part is enough.
 DATA_ONLY = ("tests/requirements-data.txt", "tests/requirements-clients.txt")
-AXE = "axe-core@4.14.1"
 STAMP_NAME = "hotfit-setup.json"
 LOCK_NAME = "hotfit-setup.lock"
 IS_WINDOWS = os.name == "nt"
@@ -55,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("setup: interrupted; the next start goes on from here.", file=sys.stderr)
         return 130
     if wanted.dev:
-        offer_postgresql()
-        offer_prometheus()
-        offer_browser(venv_dir())
+        offer_test_servers(venv_dir())
     return 0
 
 
@@ -84,7 +87,11 @@ def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> None:
 
 
 def set_up(venv: Path, sets: dict[str, tuple[str, ...]]) -> None:
-    """Make `venv` hold what the requirement files of `sets` name; at once when it does."""
+    """Make `venv` hold what the requirement files of `sets` name; at once when it does.
+
+    Raises:
+        SetupFailed: with what to do. OSError: the folder cannot be written.
+    """
     digests = {name: digest_of(files) for name, files in sets.items()}
     if is_current(read_stamp(venv), digests, venv):
         return
@@ -169,7 +176,11 @@ def version_of(python: Path) -> str | None:
 
 
 def make_venv(venv: Path, stamp: dict[str, object]) -> None:
-    """Make the environment, or make it anew when its Python is gone or has changed."""
+    """Make the environment, or make it anew when its Python is gone or has changed.
+
+    Raises:
+        SetupFailed: it cannot be made, or its Python is too old.
+    """
     python = venv_python(venv)
     version = version_of(python)
     if version is not None and stamp.get("python") in (None, version):
@@ -197,7 +208,7 @@ def need_ensurepip() -> None:
     if find_spec("ensurepip") is not None:
         return
     package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
-    if is_root() and shutil.which("apt-get"):
+    if can_install():
         print(f"Installing Debian's {package}, without which no .venv can be made …", flush=True)
         if apt_install(package):
             return
@@ -205,71 +216,6 @@ def need_ensurepip() -> None:
         f"this Python cannot make virtual environments (no module ensurepip)."
         f" On Debian: sudo apt-get install {package}"
     )
-
-
-def offer_postgresql() -> None:
-    """The tests of the SQL source want a PostgreSQL server of their own; never a failure."""
-    if shutil.which("initdb") or any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
-        return
-    if is_root() and shutil.which("apt-get"):
-        print("Installing Debian's postgresql for the tests …", flush=True)
-        if apt_install("postgresql"):
-            return
-    print("No PostgreSQL server here: tests that need one are skipped.", flush=True)
-
-
-def offer_prometheus() -> None:
-    """The tests of metrics and alerts want Prometheus and its alert manager; never a failure."""
-    wanted = ("prometheus", "promtool", "prometheus-alertmanager", "amtool")
-    if all(shutil.which(name) for name in wanted):
-        return
-    if is_root() and shutil.which("apt-get"):
-        print("Installing Debian's prometheus for the tests …", flush=True)
-        if apt_install("prometheus") and apt_install("prometheus-alertmanager"):
-            return
-    print("No Prometheus here: tests that need one are skipped.", flush=True)
-
-
-def offer_browser(venv: Path) -> None:
-    """The tests of the console want Chromium, and axe-core to judge its pages; never a failure."""
-    if shutil.which("chromium") is None and is_root() and shutil.which("apt-get"):
-        print("Installing Debian's chromium for the tests …", flush=True)
-        apt_install("chromium")
-    if shutil.which("chromium") is None:
-        print("No Chromium here: tests that need a browser are skipped.", flush=True)
-        return
-    folder = venv / "npm"
-    npm = shutil.which("npm")
-    if npm is None or (folder / "node_modules" / "axe-core").exists():
-        return
-    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
-    try:
-        subprocess.run(
-            [npm, "install", *options, AXE], capture_output=True, stdin=subprocess.DEVNULL
-        )
-    except OSError as error:
-        print(f"axe-core was not installed: {error}.", flush=True)
-
-
-def is_root() -> bool:
-    return not IS_WINDOWS and os.geteuid() == 0
-
-
-def apt_install(package: str) -> bool:
-    """Install a Debian package without starting a service; True when it worked."""
-    # RUNLEVEL=1 keeps the package from starting a server of its own on the standard port.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", package]
-    for command in (install, ["apt-get", "update", "-q"], install):
-        try:
-            done = subprocess.run(
-                command, env=environment, capture_output=True, stdin=subprocess.DEVNULL
-            )
-        except OSError:
-            return False
-        if command is install and done.returncode == 0:
-            return True
-    return False
 
 
 def pip_install(venv: Path, arguments: Sequence[str], lock: int) -> None:

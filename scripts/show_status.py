@@ -14,7 +14,8 @@ import psutil
 from scripts import health, processes
 from scripts.terminal import ago, paint, say, size, table
 from shared.errors import NotFound, StorageUnavailable
-from shared.run_log import Run, reading
+from shared.run_log_reading import reading
+from shared.runs import Run
 from shared.settings import Settings
 from shared.signals import read_worker_reports
 

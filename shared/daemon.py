@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Literal, TextIO, cast
@@ -38,11 +39,12 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def stop_on_signals(stop: threading.Event) -> None:
-    """Set `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
+def stop_on_signals(*stop: threading.Event) -> None:
+    """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
 
     def record(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        for each in stop:
+            each.set()
 
     hear_ctrl_c()
     signal.signal(signal.SIGTERM, record)
@@ -62,19 +64,36 @@ def hear_ctrl_c() -> None:
         ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
 
 
-def run_every(period_s: float, tick: Callable[[datetime], None], stop: threading.Event) -> None:
+def run_every(
+    period_s: float,
+    tick: Callable[[datetime], None],
+    stop: threading.Event,
+    wake: threading.Event | None = None,
+) -> None:
     """Call `tick(now)` every `period_s`, measured from the start of the tick, until `stop`.
 
     A tick that takes longer than the period is followed by the next at once; none is made up for.
+
+    Args:
+        wake: set by anyone, also by a tick, to have the next tick early; whoever sets `stop` sets
+            it too. Before that the loop rests as long as the tick took, so that to be woken
+            without end costs half of a core.
     """
+    awaited = stop if wake is None else wake
     while not stop.is_set():
+        if wake is not None:
+            wake.clear()  # before the tick, which looks at what it was set for
         started = time.monotonic()
         tick(utc_now())
-        while not stop.is_set():
+        took_s = time.monotonic() - started
+        while not (awaited.is_set() or stop.is_set()):
             left_s = period_s - (time.monotonic() - started)
             if left_s <= 0:
                 break
-            stop.wait(min(left_s, _LONGEST_WAIT_S))
+            awaited.wait(min(left_s, _LONGEST_WAIT_S))
+        rest_s = min(2 * took_s, period_s) - (time.monotonic() - started)
+        if rest_s > 0:
+            stop.wait(min(rest_s, _LONGEST_WAIT_S))
 
 
 def start_logging(log_format: Literal["auto", "text", "json"], daemon: str) -> None:
@@ -208,10 +227,18 @@ class Feeder:
             notify("\n".join(states))
 
 
-def watch_parent(on_gone: Callable[[], None], *, period_s: float = 1.0) -> None:
-    """Start a thread that calls `on_gone` once when the process that started this one is dead."""
+def watch_parent(
+    on_gone: Callable[[], None], lifeline: Connection | None = None, *, period_s: float = 1.0
+) -> None:
+    """Start a thread that calls `on_gone` once when the process that started this one is dead.
+
+    Args:
+        lifeline: the end of a pipe of which that process alone has the other end.
+    """
     started_by = multiprocessing.parent_process()
-    if started_by is not None:
+    if lifeline is not None:
+        wait: Callable[[], object] = partial(lifeline.poll, None)
+    elif started_by is not None:
         # Its end of a pipe closes with it: seen at once, and also when it died before we asked.
         wait = started_by.join
     else:

@@ -27,10 +27,6 @@ class SourceUnavailable(TryLater):
     """The database or endpoint did not answer, or answered that it is overloaded."""
 
 
-class BudgetSpent(TryLater):
-    """The day's budget of billed reads is used up; the next read waits for the next day."""
-
-
 class StorageUnavailable(TryLater):
     """The disk is full, not writable or not readable. Nothing half-written was left behind."""
 

@@ -116,6 +116,11 @@ class _Child:
         self.end = weakref.finalize(self, _end, self.process, self.is_over)
 
     def hello(self) -> tuple[Hello, bytes]:
+        """What the child says once it has opened the estimator.
+
+        Raises:
+            ChildDied: it ended, or took longer than OPEN_WITHIN_S.
+        """
         self.deadline[0] = time.monotonic() + OPEN_WITHIN_S
         try:
             hello = msgspec.json.decode(self._line(), type=Hello)
@@ -127,6 +132,11 @@ class _Child:
         return hello, content
 
     def ask(self, method: str, matrix: NDArray[np.float64]) -> tuple[Header, bytes]:
+        """The child's answer to rows of shape (n_rows, n_features).
+
+        Raises:
+            ChildDied: it ended, or took longer than ANSWER_WITHIN_S.
+        """
         self.deadline[0] = time.monotonic() + ANSWER_WITHIN_S
         try:
             content = matrix.data.cast("B") if matrix.size else b""

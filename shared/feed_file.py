@@ -13,7 +13,6 @@ from pathlib import Path
 
 from shared.errors import StorageUnavailable
 
-FEED_NAME = "feed.sqlite"
 BUSY_TIMEOUT_S = 30.0
 _OPEN_PAUSE_S = 0.02
 

@@ -2,8 +2,9 @@
 
 Used by the API before a swap and by the retrain daemon for the trial load before a promotion,
 so that what passed the trial is what serves. Decides nothing, swaps nothing.
-`python -m shared.model_loader DIRECTORY PUBLIC_KEY MODEL VERSION` does it in a process of its own
-and prints one JSON line: what was measured, or the error.
+`python -m shared.model_loader` does it in a process of its own: it reads a JSON list from standard
+input, [directory, public key, model, version], and prints one JSON line: what was measured, or
+the error.
 """
 
 from __future__ import annotations
@@ -250,9 +251,9 @@ def _latency_ms(answerer: Answerer, golden: GoldenRequest) -> float:
     return statistics.median(took_ms)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(told: bytes) -> int:
     """The trial: open a version as the API would, in this process."""
-    directory, public_key, model, version = arguments
+    directory, public_key, model, version = msgspec.json.decode(told, type=list[str])
     try:
         key = VerifyKey.read(Path(public_key))
         loaded = open_version(Path(directory), key, model=model, version=version)
@@ -273,4 +274,4 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.stdin.buffer.read()))

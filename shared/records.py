@@ -56,6 +56,8 @@ class Batch:
 class Table:
     """A frozen stream, ordered by (updated_at, id), column by column; bodies decode on demand.
 
+    There may be more rows than fit into memory: go through them in order, keep what is needed.
+
     ids : (n_rows,) of str.
     updated_at_us : (n_rows,) of int, microseconds since the epoch, UTC.
     bodies : (n_rows,) of bytes, each the JSON object of one record's fields.
@@ -82,7 +84,11 @@ def from_epoch_us(at_us: int) -> datetime:
 
 
 def to_epoch_us(at: datetime) -> int:
-    """An aware time to microseconds since the epoch, exactly."""
+    """An aware time to microseconds since the epoch, exactly.
+
+    Raises:
+        ValueError: the time has no zone.
+    """
     if at.tzinfo is None:
         raise ValueError("expected an aware time, found a naive one")
     delta = at.astimezone(UTC) - _EPOCH

@@ -1,4 +1,4 @@
-"""Training runs and events in one ordered log (SQLite, WAL): retrain writes, the API reads.
+"""Writing the run log (SQLite, WAL): what happened, in order. Only the retrain daemon writes.
 
 Knows no policy: it writes down what happened and refuses what would double a run.
 """
@@ -6,9 +6,8 @@ Knows no policy: it writes down what happened and refuses what would double a ru
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,10 @@ from typing import Any
 import msgspec
 
 from shared import pending_events, run_log_pruning
-from shared.errors import NotFound, StorageUnavailable
-from shared.pending_events import PendingEvents
-from shared.run_history import History, read_history
+from shared.errors import StorageUnavailable
 from shared.run_log_pruning import OldEntries
-from shared.runs import FINISHED, UNFINISHED, Run, RunStatus, run_of
-
-__all__ = [
-    "FINISHED",
-    "UNFINISHED",
-    "Event",
-    "History",
-    "PendingEvents",
-    "Run",
-    "RunLog",
-    "RunStatus",
-    "reading",
-]
+from shared.run_log_reading import RunLogReader
+from shared.runs import FINISHED, UNFINISHED, Run, RunStatus
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -67,26 +53,8 @@ CREATE INDEX IF NOT EXISTS events_by_model ON events (model, seq);
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the ordered log."""
-
-    seq: int
-    at: datetime
-    model: str
-    kind: str
-    sentence: str
-    run_id: str | None
-    details: Mapping[str, Any]
-
-
-class RunLog:
-    """One connection; use it from one thread. `open_to_read` never creates or changes the file."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._connection.row_factory = sqlite3.Row
-        self._path = path
+class RunLog(RunLogReader):
+    """One connection that writes, and reads what it wrote; use it from one thread."""
 
     @classmethod
     def open(cls, path: Path) -> RunLog:
@@ -105,24 +73,6 @@ class RunLog:
             raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
         return cls(connection, path)
 
-    @classmethod
-    def open_to_read(cls, path: Path) -> RunLog:
-        """Open for reading.
-
-        Raises:
-            NotFound: there is no run log yet.
-        """
-        not_yet = NotFound("no run log yet: the retrain daemon has not started here.")
-        if not path.exists():
-            raise not_yet
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
-        # The writer makes the file first and its tables next; in between there is no log yet.
-        is_made = "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events')"
-        if connection.execute(is_made).fetchone()[0] < 2:
-            connection.close()
-            raise not_yet
-        return cls(connection, path)
-
     def close(self) -> None:
         self._connection.close()
 
@@ -135,8 +85,6 @@ class RunLog:
             raise
         except sqlite3.Error as error:
             raise StorageUnavailable(f"{self._path}: cannot be written: {error}.") from error
-
-    # -- writing: the retrain daemon ------------------------------------------------------------
 
     def add_run(self, run: Run) -> bool:
         """Write a new run down; False when its idempotency key is there already."""
@@ -281,150 +229,6 @@ class RunLog:
         """Remove what `old_entries` found, all or nothing."""
         with self._transaction() as connection:
             run_log_pruning.forget(connection, old)
-
-    # -- reading: anybody -----------------------------------------------------------------------
-
-    def run(self, run_id: str) -> Run:
-        """One run.
-
-        Raises:
-            NotFound: no such run.
-        """
-        row = self._connection.execute("SELECT * FROM runs WHERE run_id=?", (run_id,)).fetchone()
-        if row is None:
-            raise NotFound(f"no run {run_id!r}.")
-        return run_of(row)
-
-    def runs_like(self, beginning: str, limit: int = 5) -> list[Run]:
-        """Runs whose id begins like this, newest first."""
-        rows = self._connection.execute(
-            "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ? ORDER BY requested_at DESC LIMIT ?",
-            (len(beginning), beginning, limit),
-        )
-        return [run_of(row) for row in rows]
-
-    def has_run(self, run_id: str) -> bool:
-        """Whether a run of that id was ever written down."""
-        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id=?", (run_id,))
-        return found.fetchone() is not None
-
-    def runs(
-        self,
-        *,
-        model: str | None = None,
-        status: RunStatus | None = None,
-        trigger: str | None = None,
-        base: str | None = None,
-        limit: int = 50,
-        offset: int = 0,
-    ) -> tuple[list[Run], int]:
-        """Runs, newest first, and how many there are in all under the same filter.
-
-        base : of this configured model and of all its entities.
-        """
-        where, values = _where({"model": model, "status": status, "trigger": trigger})
-        if base is not None:
-            where += f"{' AND' if where else ' WHERE'} (model=? OR substr(model, 1, length(?))=?)"
-            values += [base, f"{base}/", f"{base}/"]
-        total = self._connection.execute(f"SELECT count(*) FROM runs{where}", values).fetchone()[0]  # noqa: S608 - columns are ours
-        rows = self._connection.execute(
-            f"SELECT * FROM runs{where} ORDER BY requested_at DESC, version_number DESC"  # noqa: S608
-            " LIMIT ? OFFSET ?",
-            (*values, limit, offset),
-        )
-        return [run_of(row) for row in rows], total
-
-    def old_entries(self, before: datetime, kept: Mapping[str, Collection[str]]) -> OldEntries:
-        """What ended before `before` and nothing needs any more; kept: model -> versions kept."""
-        return run_log_pruning.find(self._connection, before, kept)
-
-    def unfinished(self) -> list[Run]:
-        """Runs that are queued or running, oldest first."""
-        rows = self._connection.execute(
-            "SELECT * FROM runs WHERE status IN (?,?) ORDER BY requested_at", UNFINISHED
-        )
-        return [run_of(row) for row in rows]
-
-    def last_version_number(self, model: str) -> int:
-        """The highest version number ever given to a run of this model; 0 before the first."""
-        row = self._connection.execute(
-            "SELECT max(version_number) FROM runs WHERE model=?", (model,)
-        ).fetchone()
-        return row[0] or 0
-
-    def history(self, model: str) -> History:
-        """The past of one model, in the order in which its runs got their numbers."""
-        return read_history(self._connection, model)
-
-    def pending_events(self, model: str) -> PendingEvents | None:
-        """Events that no finished run covers; None when there are none."""
-        return pending_events.read(self._connection, model)
-
-    def ended_since(self, at: datetime | None, limit: int = 100) -> list[Run]:
-        """Runs that ended at `at` or later (None: all of them), in the order of their ends."""
-        rows = self._connection.execute(
-            "SELECT * FROM runs WHERE finished_at >= ? ORDER BY finished_at, run_id LIMIT ?",
-            (_text(at) or "", limit),
-        )
-        return [run_of(row) for row in rows]
-
-    def last_event_seq(self) -> int:
-        """The number of the newest event; 0 before the first."""
-        found = self._connection.execute("SELECT max(seq) FROM events").fetchone()
-        return found[0] or 0
-
-    def events(
-        self,
-        *,
-        model: str | None = None,
-        kind: str | None = None,
-        after: int = 0,
-        limit: int = 100,
-        newest: bool = False,
-    ) -> list[Event]:
-        """Events with a number above `after`, oldest first; with `newest`, the last `limit`."""
-        where, values = _where({"model": model, "kind": kind})
-        joiner = " AND" if where else " WHERE"
-        rows = self._connection.execute(
-            f"SELECT * FROM events{where}{joiner} seq > ?"  # noqa: S608
-            f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?",
-            (*values, after, limit),
-        )
-        found = [
-            Event(
-                seq=row["seq"],
-                at=datetime.fromisoformat(row["at"]),
-                model=row["model"],
-                kind=row["kind"],
-                sentence=row["sentence"],
-                run_id=row["run_id"],
-                details=msgspec.json.decode(row["details"]),
-            )
-            for row in rows
-        ]
-        return found[::-1] if newest else found
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[RunLog]:
-    """Open to read and close again.
-
-    Raises:
-        NotFound: there is no run log yet.
-        StorageUnavailable: it cannot be read.
-    """
-    try:
-        with closing(RunLog.open_to_read(path)) as log:
-            yield log
-    except sqlite3.Error as error:
-        raise StorageUnavailable(f"{path}: cannot be read: {error}.") from error
-
-
-def _where(filters: Mapping[str, str | None]) -> tuple[str, list[str]]:
-    wanted = {column: value for column, value in filters.items() if value is not None}
-    if not wanted:
-        return "", []
-    return " WHERE " + " AND ".join(f"{column}=?" for column in wanted), list(wanted.values())
 
 
 def _text(at: datetime | None) -> str | None:

@@ -44,7 +44,11 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "httpx": ("retrain_service/sources/http_",),
     "psycopg": ("retrain_service/sources/sql.py", "retrain_service/sources/sql_"),
     "cryptography": ("shared/keys.py", "shared/manifest.py"),
-    "filelock": ("shared/daemon.py", "retrain_service/buffer"),
+    "filelock": (
+        "shared/daemon.py",
+        "retrain_service/buffer",
+        "api_service/console/attempts.py",
+    ),
     "joblib": (
         "shared/workloads/check.py",
         "shared/model_loader.py",
@@ -55,7 +59,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "skl2onnx": ("shared/compiled/lowering_onnx.py",),
     "treelite": ("shared/compiled/lowering_trees.py",),
     "threadpoolctl": ("shared/compiled/unwrapping.py",),
-    "pydantic": ("shared/settings.py", "shared/settings_values.py"),
+    "pydantic": ("shared/settings",),
     "pydantic_settings": ("shared/settings.py",),
     "sklearn": (
         "shared/workloads",

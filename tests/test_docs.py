@@ -32,7 +32,7 @@ from retrain_service.sources import REGISTRY as SOURCES
 from scripts import settings_reference
 from shared.model_store import ModelStore
 from shared.model_version import NEXT_STATES, VersionState
-from shared.run_log import RunStatus
+from shared.runs import RunStatus
 from shared.settings import Settings
 from shared.workloads import REGISTRY as WORKLOADS
 from shared.workloads import workload_class

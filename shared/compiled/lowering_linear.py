@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.compiled.columns import NotLowered
 from shared.compiled.forms import Classes, Numeric, class_labels
-from shared.compiled.lowering import NotLowered
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,11 @@ def _classes(model: Any, kind: str) -> Classes:
 
 
 def stack(found: list[Weights]) -> Weights:
-    """Several models of one score each -> one model of several scores."""
+    """Several models of one score each -> one model of several scores.
+
+    Raises:
+        NotLowered: they are no regressions, or differ in what they do to their scores.
+    """
     weights = np.concatenate([each[0] for each in found], axis=1)
     intercept = np.concatenate([each[1] for each in found])
     answers = {(type(each[2]), getattr(each[2], "inverse", None)) for each in found}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.compiled.columns import NotLowered
 from shared.compiled.forms import Classes, Numeric, Unusual
 from shared.compiled.link import INVERSES
-from shared.compiled.lowering import NotLowered
 from shared.compiled.lowering_linear import Weights, lower_linear, stack
 from shared.compiled.lowering_trees import LoweredTrees, is_trees, lower_trees
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.compiled.admission import Admission
+from shared.compiled.columns import NotLowered
 from shared.compiled.forms import class_labels
-from shared.compiled.lowering import NotLowered
 from shared.compiled.onnx_session import GRAPH_NAME, OnnxForm
 from shared.compiled.plan import Plan
 from shared.compiled.processed import Processed

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from shared.compiled.columns import NotLowered
 from shared.compiled.forms import Classes, Numeric, Unusual, class_labels
-from shared.compiled.lowering import NotLowered
 from shared.compiled.treelite_library import DEFAULT, RAW
 
 _FORESTS = ("RandomForest", "ExtraTrees")

@@ -18,17 +18,11 @@ from numpy.typing import NDArray
 from shared.atomic_file import sync_directory, sync_file
 from shared.compiled import lowering_onnx
 from shared.compiled.admission import Admission
+from shared.compiled.columns import Columns, NotLowered, as_plan, input_columns
 from shared.compiled.forms import LinearForm, ProcessForm, TreesForm
 from shared.compiled.hostile import MAX_REAL, HostileRows, hostile_rows
 from shared.compiled.linear import Linear
-from shared.compiled.lowering import (
-    Columns,
-    NotLowered,
-    as_plan,
-    input_columns,
-    lower,
-    with_known_categories,
-)
+from shared.compiled.lowering import lower, with_known_categories
 from shared.compiled.lowering_models import Model, lower_model
 from shared.compiled.lowering_trees import thresholds
 from shared.compiled.observing import NotObservable, observe

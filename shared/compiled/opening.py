@@ -44,7 +44,11 @@ def open_form(directory: Path, manifest: Manifest) -> Any:
 
 
 def open_compiled(compiled: Path) -> Any:
-    """The form in a `compiled/` directory."""
+    """The form in a `compiled/` directory.
+
+    Raises:
+        LoadFailed: what is stored there is none.
+    """
     stored = data_tree.read_tree(compiled)
     try:
         opened = stored.opened

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from shared.compiled import data_tree
+from shared.compiled.columns import NotLowered
 from shared.compiled.forms import OwnForm
-from shared.compiled.lowering import NotLowered
 from shared.compiled.opening import open_compiled
 from shared.compiled.parity import ONE_BY_ONE, NotEqual, Reference, compare, tolerance_for
 from shared.errors import StorageUnavailable

@@ -104,6 +104,37 @@ class TrainingSet:
 
 
 @dataclass(frozen=True, slots=True)
+class RowAnswers:
+    """What was true and what was answered, row by row, for people to look at.
+
+    actual, predicted : (n_rows,) in `unit`; of a classifier places in `labels`, NaN for another.
+    chance : (n_rows,) of a classifier, the probability that it gave to what was true.
+    has_slice_units : the unit is another one in each slice, so that no picture may mix them.
+    """
+
+    actual: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    unit: str
+    labels: Sequence[str] = ()
+    chance: NDArray[np.float64] | None = None
+    has_slice_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLists:
+    """Questions that are answered with lists of ids, for seeing how two versions differ.
+
+    what : whose the questions are, in the plural: "customers". asked : their ids, `request` : of
+    `predict`, about them in this order. names : id in an answer -> its name for people.
+    """
+
+    what: str
+    asked: Sequence[str]
+    request: Mapping[str, Any]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Score:
     """How well something answered a holdout; lower loss is better in every workload.
 
@@ -112,6 +143,7 @@ class Score:
     day, slices : as in TrainingSet.
     metrics : named summary values, for people; a regressor gives at least "mae", "rmse", "r2".
     prediction : (n_rows,) float64, what was answered; None where answers are not numbers.
+    rows : the same for looking at, where `prediction` beside the target does not say it.
     """
 
     loss: NDArray[np.float64]
@@ -120,6 +152,7 @@ class Score:
     metrics: Mapping[str, float]
     unit: str
     prediction: NDArray[np.float64] | None = None
+    rows: RowAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,12 +371,32 @@ class Workload(ABC):
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """A few requests that reach every question and every branch worth guarding."""
 
+    # -- for comparing versions: nothing that is served rests on it --------------------------------
+
+    def vocabulary_of(self, rows: TrainingSet) -> Mapping[int, Sequence[str]]:
+        """Column -> the texts that its numbers 0, 1, … stand for, where they stand for texts."""
+        del rows
+        return {}
+
+    def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
+        """What every version is asked; None where numbers for held-out rows tell more."""
+        del rows
+        return None
+
     # -- serving half: both daemons ----------------------------------------------------------------
 
     @property
     @abstractmethod
     def features(self) -> tuple[FeatureSpec, ...]:
         """The columns of `predict`, in order; where types are learnt, as the parameters say."""
+
+    @property
+    def predicts(self) -> str:
+        """What its answers are, where parameters decide that; "" where the workload's name does.
+
+        Versions that differ in it cannot be compared: their errors are of different things.
+        """
+        return ""
 
     def check_contract(self, found: Sequence[FeatureSpec]) -> None:
         """Whether this code and these parameters can open a version with the columns `found`.

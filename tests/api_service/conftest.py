@@ -30,7 +30,7 @@ class Serving:
     def __init__(self, home: ServingHome, config: ServingConfig) -> None:
         self.home = home
         self.config = config
-        self.table = ServingTable()
+        self.table = ServingTable(lambda slot: self.manager.open_cold(slot.name, NOW))
         self.ring = KeyRing(config.keys_dir)
         self.n_published = 0
         self.manager = ReloadManager(
@@ -40,6 +40,7 @@ class Serving:
             drain_timeout_s=config.drain_timeout_s,
             configured=config.workloads,
             on_change=self._count,
+            preload=config.preload,
         )
 
     def _count(self) -> None:

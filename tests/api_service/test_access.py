@@ -8,7 +8,8 @@ import pytest
 
 from shared.errors import FixConfiguration
 from shared.keys import KEY_VARIABLE, Role, ensure_api_keys
-from shared.settings import ApiSettings, Settings
+from shared.settings import Settings
+from shared.settings_sections import ApiSettings
 from tests.api_service.conftest import Serving, serving_config
 from tests.support.versions import ServingHome
 

@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from api_service.feed_config import FedModel, FeedConfig
 from api_service.routes.aliases import ALIASES
 from shared.keys import Role, ensure_api_keys
-from shared.run_log import RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import RunStatus
 from shared.signals import EventBurst, Request, read_struct
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.api_service.conftest import NOW, Serving, serving_config

@@ -221,6 +221,21 @@ def test_it_gives_way_to_whatever_somebody_added(watched: Watched, what: str) ->
     assert watched.n_by_flask == 1
 
 
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_hook_that_reads_the_body_leaves_it_for_the_view(watched: Watched, is_kept: bool) -> None:
+    """Logging what comes in is usual; Flask keeps the body for the view unless told not to."""
+    seen: list[bytes] = []
+
+    @watched.app.before_request
+    def look() -> None:
+        seen.append(request.get_data(cache=is_kept))
+
+    status, _, _ = watched.post("/predict")
+
+    assert seen == [BODY]
+    assert status == ("200 OK" if is_kept else "400 BAD REQUEST")
+
+
 def test_a_hook_that_is_added_changes_the_answers(watched: Watched) -> None:
     """Not only seen: obeyed."""
 
@@ -327,5 +342,5 @@ def test_paths_and_hosts_that_clients_make_up_are_not_remembered(watched: Watche
         watched.post(f"/models/none-{i}/predict", HTTP_HOST=f"10.0.{i // 250}.{i % 250}")
         watched.post("/predict", HTTP_HOST=f"10.0.{i // 250}.{i % 250}")
 
-    assert set(fast._models) == {"/predict"}
-    assert len(fast._known_hosts) == 1000
+    assert set(fast._slots) == {"/predict"}
+    assert len(fast._hosts._seen) == 1000

@@ -22,7 +22,8 @@ from shared.feed_file import open_to_write
 from shared.keys import Role, ensure_api_keys
 from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.records import Table, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from tests.api_service.conftest import NOW, Serving, serving_config
 from tests.support.versions import ServingHome, point_at, version_name

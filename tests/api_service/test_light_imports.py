@@ -20,9 +20,10 @@ print(sorted(heavy & set(sys.modules)))
 @pytest.mark.parametrize(
     ("module", "also"),
     [
-        # The worker reads no settings; the main process serves nothing and opens no model.
+        # The worker reads no settings; the main process serves nothing and opens no model, and has
+        # the settings read elsewhere.
         ("api_service.worker", ["pydantic", "granian"]),
-        ("api_service.__main__", ["flask", "numpy"]),
+        ("api_service.__main__", ["flask", "numpy", "pydantic", "rich"]),
         ("api_service.spawn", ["flask", "numpy", "pydantic"]),
     ],
 )

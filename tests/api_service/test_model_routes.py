@@ -9,12 +9,13 @@ import pytest
 from flask.testing import FlaskClient
 
 from shared.keys import Role
-from shared.manifest import MANIFEST_NAME
-from shared.run_log import Run, RunLog, RunStatus
+from shared.manifest import MANIFEST_NAME, MODEL_NAME
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from shared.signals import Request, read_struct
 from tests.api_service.conftest import NOW, Serving
 from tests.api_service.test_health import write_retrain_report, write_worker_report
-from tests.support.versions import ServingHome, version_name
+from tests.support.versions import ServingHome, point_at, version_name
 
 
 def get(client: FlaskClient, path: str) -> Any:
@@ -254,6 +255,64 @@ def test_what_cannot_be_done_is_refused_before_it_is_asked(
     assert answer.status_code == status
     assert saying in answer.get_data(as_text=True)
     assert not serving.config.requests_dir.exists()
+
+
+def test_a_damaged_version_is_refused_before_it_is_asked_for(
+    home: ServingHome, serving: Serving, admin: dict[str, str]
+) -> None:
+    """The retrain daemon would refuse it too, but only its log would say so."""
+    first = home.publish("m", 1)
+    second = home.publish("m", 2)
+    for version in (first, second):
+        (home.store.version_dir("m", version) / MODEL_NAME).write_bytes(b"damaged")
+    client = serving.client()
+
+    for answer, version in (
+        (client.post("/models/m/rollback", headers=admin), first),
+        (client.post("/models/m/reload", headers=admin), second),
+    ):
+        assert answer.status_code == 409
+        assert f"m cannot serve it: {version}: {MODEL_NAME} has 7 bytes, expected" in (
+            answer.get_data(as_text=True)
+        )
+    assert not serving.config.requests_dir.exists()
+
+
+def test_a_rollback_does_not_go_to_a_version_in_quarantine_but_a_reload_tries_it(
+    home: ServingHome, serving: Serving, admin: dict[str, str]
+) -> None:
+    """In a hurry nobody should be led to the version that has just failed."""
+    first = home.publish("m", 1)
+    serving.tick()
+    broken = home.publish("m", 2, broken="load")
+    serving.tick()
+    point_at(home.store, "m", first)
+    serving.tick()
+    write_worker_report(serving)
+    client = serving.client()
+
+    back: Any = client.post("/models/m/rollback", headers=admin)
+    again = client.post("/models/m/reload", json={"version": broken}, headers=admin)
+
+    assert back.status_code == 409
+    assert f"{broken} of m is quarantined" in back.json["detail"]
+    assert "breaks when it is opened" in back.json["detail"]
+    assert again.status_code == 202
+    assert the_request(serving).version == broken
+
+
+def test_a_signal_that_cannot_be_read_is_told_as_such(
+    home: ServingHome, serving: Serving, admin: dict[str, str]
+) -> None:
+    """It is not the same as a model that has no version yet."""
+    home.publish("m", 1)
+    serving.tick()
+    home.store.signal_path("m").write_bytes(b"{")
+
+    answer = serving.client().post("/models/m/hold", headers=admin)
+
+    assert answer.status_code == 409
+    assert "cannot be read" in answer.get_data(as_text=True)
 
 
 def test_a_training_on_demand_is_queued_at_once_and_found_by_its_run_id(

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,15 @@ from api_service.openapi.document import documented_routes
 from api_service.openapi.operations import OPERATIONS
 from api_service.routes.naming import without_entity
 from shared.keys import Role, ensure_api_keys
+from shared.run_log import RunLog
+from shared.runs import RunStatus
 from tests.api_service.conftest import NOW, Serving, serving_config
+from tests.api_service.test_health import (
+    source_report,
+    write_retrain_report,
+    write_worker_report,
+)
+from tests.api_service.test_model_routes import run
 from tests.support.versions import ServingHome
 from tests.support.whole_api import admin_key, whole_api
 
@@ -128,6 +137,56 @@ def test_a_model_and_its_entity_have_the_same_operation(serving: Serving) -> Non
         own = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", without_entity(rule))
         for method, operation in paths[path].items():
             assert operation["responses"] == paths[own][method]["responses"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/health", "/models", "/models/m", "/models/m/versions", "/models/m/training"),
+        *("/runs", "/runs/r1", "/events", "/v2/models/m", "/v2/models/stats"),
+    ],
+)
+def test_every_field_of_an_answer_is_in_the_document(
+    home: ServingHome, serving: Serving, path: str
+) -> None:
+    """A generated client drops what it was not told of."""
+    home.publish("m", 1)
+    home.publish("m", 2)
+    serving.tick()
+    write_worker_report(serving)
+    write_retrain_report(serving, sources=[source_report("ok", "up to date")])
+    log = RunLog.open(serving.config.run_log_path)
+    log.add_run(run("r1", 1, RunStatus.SUCCEEDED))
+    log.add_event(NOW, "m", "promote", "because")
+    log.close()
+    app = app_of(serving)
+    template = re.sub(r"/m\b", "/{model}", path).replace("r1", "{run_id}")
+
+    answer = app.test_client().get(path)
+
+    shown = document(app)
+    said = shown["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
+    assert answer.status_code == 200
+    assert list(_untold(shown, said["schema"], answer.json, "")) == []
+
+
+def _untold(document: Any, schema: Any, value: Any, at: str) -> Iterator[str]:
+    """Where a value has a field that an object with named fields does not name."""
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        whole = [each for each in schema["anyOf"] if each.get("type") != "null"]
+        yield from min((list(_untold(document, each, value, at)) for each in whole), key=len)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _untold(document, schema.get("items", {}), each, f"{at}[]")
+    elif isinstance(value, dict) and "properties" in schema:
+        for name, field in value.items():
+            known = schema["properties"].get(name)
+            if known is None:
+                yield f"{at}.{name}"
+            else:
+                yield from _untold(document, known, field, f"{at}.{name}")
 
 
 @pytest.mark.slow

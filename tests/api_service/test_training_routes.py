@@ -122,12 +122,16 @@ def test_only_a_run_that_has_ended_can_be_forgotten(
     """Deleting what still runs would leave a process that nobody knows of."""
     log = RunLog.open(serving.config.run_log_path)
     log.add_run(run("old", 1, RunStatus.FAILED))
-    log.add_run(run("now", 2, RunStatus.RUNNING))
+    log.add_run(run("last", 2, RunStatus.SUCCEEDED))
+    log.add_run(run("now", 3, RunStatus.RUNNING))
     log.close()
     client = serving.client()
 
     assert client.delete("/runs/old", headers=admin).status_code == 202
     assert client.delete("/runs/now", headers=admin).status_code == 409
+    needed = client.delete("/runs/last", headers=admin)
+    assert needed.status_code == 409
+    assert "new records are counted from it" in needed.get_data(as_text=True)
     assert client.delete("/runs/none", headers=admin).status_code == 404
     assert client.delete("/runs/old").status_code == 401
     request = the_request(serving)

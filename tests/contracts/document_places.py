@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ from elasticsearch.helpers import bulk
 from pymongo.collection import Collection
 
 from retrain_service.sources.base import Source
-from tests.contracts.places import Place, n_connections_to
+from tests.contracts.places import Place, n_connections_to, stopped
 from tests.support.elasticsearch import ElasticsearchServer
 from tests.support.mongodb import MongoServer
 
@@ -52,13 +52,8 @@ class MongodbPlace(Place):
         with self.documents() as documents:
             documents.delete_one({"_id": id_})
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.server.stop()
-        try:
-            yield
-        finally:
-            self.server.start()
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:
@@ -122,13 +117,8 @@ class ElasticsearchPlace(Place):
         with self.client() as client:
             client.delete(index=self.index, id=id_, refresh=True)
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.server.stop()
-        try:
-            yield
-        finally:
-            self.server.start()
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.contracts.places import Place, n_connections_to
+from tests.contracts.places import Place, n_connections_to, stopped
 from tests.support.export_server import ExportServer
 
 
@@ -32,13 +32,8 @@ class HttpExportPlace(Place):
     def delete(self, id_: str) -> None:
         del self.records[id_]
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.server.stop()
-        try:
-            yield
-        finally:
-            self.server.start()
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from shared.feed import FedRecord, Feed
-from tests.contracts.places import Place
+from tests.contracts.places import Place, away
 
 
 class FeedPlace(Place):
@@ -42,15 +42,8 @@ class FeedPlace(Place):
     def delete(self, id_: str) -> None:
         self._write(datetime.now(UTC), [FedRecord(id_, {}, is_deleted=True)])
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        away = self.path.with_suffix(".away")
-        self.path.rename(away)
-        try:
-            yield
-        finally:
-            assert not self.path.exists(), "the source must never create the feed"
-            away.rename(self.path)
+    def outage(self) -> AbstractContextManager[None]:
+        return away(self.path)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import grpc
 import psutil
@@ -21,7 +21,8 @@ import psycopg
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.firestore_server import FirestoreServer
 from tests.support.postgres import PostgresServer
 
@@ -91,6 +92,35 @@ def n_connections_to(port: int) -> int:
     )
 
 
+class Stoppable(Protocol):
+    """A server that keeps its data and its address while it is stopped."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@contextmanager
+def stopped(server: Stoppable) -> Iterator[None]:
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+@contextmanager
+def away(path: Path) -> Iterator[None]:
+    """The application's file is not there; a source must not make one."""
+    elsewhere = path.with_suffix(".away")
+    path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        assert not path.exists(), f"the source must never create {path.name}"
+        elsewhere.rename(path)
+
+
 class SqlitePlace(Place):
     kind = "sqlite"
 
@@ -125,15 +155,8 @@ class SqlitePlace(Place):
         with self._connected() as connection:
             connection.execute("DELETE FROM appointments WHERE id = ?", [id_])
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        away = self.path.with_suffix(".away")
-        self.path.rename(away)
-        try:
-            yield
-        finally:
-            assert not self.path.exists(), "the source must never create the application's database"
-            away.rename(self.path)
+    def outage(self) -> AbstractContextManager[None]:
+        return away(self.path)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:
@@ -187,13 +210,8 @@ class PostgresPlace(Place):
     def delete(self, id_: str) -> None:
         self._run("DELETE FROM appointments WHERE id = %s", [id_])
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.server.stop()
-        try:
-            yield
-        finally:
-            self.server.start()
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:
@@ -235,13 +253,8 @@ class FirestorePlace(Place):
     def delete(self, id_: str) -> None:
         self.documents.document(id_).delete()
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        self.server.stop()
-        try:
-            yield
-        finally:
-            self.server.start()
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
 
     @contextmanager
     def refusal(self) -> Iterator[None]:

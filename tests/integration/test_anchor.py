@@ -22,7 +22,7 @@ from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
 from shared.records import Table, to_epoch_us
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads import open_workload
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until

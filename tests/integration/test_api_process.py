@@ -48,6 +48,7 @@ def test_a_killed_worker_is_replaced_and_the_others_go_on(tmp_path: Path) -> Non
                 "a new worker in its place",
             )
             assert process.is_running
+            home.wait_until_it_answers(process)  # a worker reports a moment before it listens
             assert home.ask("POST", "/predict", {})[0] == 200
 
         assert not (home.path / "reports" / f"{socket.gethostname()}-{victim}.json").exists()

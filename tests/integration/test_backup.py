@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from scripts.network import free_port
+from tests.support.asking import ask
 from tests.support.commands import answer
 from tests.support.daemons import Daemon, MeanHome, daemon
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 
@@ -22,15 +21,10 @@ def place_at(directory: Path, port: int) -> MeanHome:
 
 
 def get(port: int, path: str) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
-        connection.request("GET", path)
-        found = connection.getresponse()
-        return found.status, json.loads(found.read())
+        return ask(port, "GET", path)
     except OSError:
         return 0, None
-    finally:
-        connection.close()
 
 
 def served(port: int, process: Daemon) -> dict[str, Any]:

@@ -12,7 +12,8 @@ import pytest
 
 from shared.daemon import only_instance, utc_now
 from shared.model_store import ModelStore
-from shared.run_log import RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import RunStatus
 from tests.support.commands import answer, command, command_environment
 from tests.support.daemons import ROOT, Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until

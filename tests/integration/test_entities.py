@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from scripts.network import free_port
 from shared.model_store import ModelStore
-from shared.run_log import RunStatus
+from shared.runs import RunStatus
 from tests.support.daemons import Daemon, MeanHome, daemon
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 DEVICES = {"inverter-1": 5.0, "Dach Süd": 50.0, "inverter-3": 500.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.daemon import utc_now
-from shared.run_log import Run
+from shared.runs import Run
 from shared.signals import record_event
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until

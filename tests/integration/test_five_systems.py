@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -18,10 +17,11 @@ import pytest
 
 from api_service.worker_reports import live_reports
 from scripts import demo_data, demo_servers, demo_shop, demo_solar, demo_solar_park
-from shared.run_log import Run
+from scripts.network import free_port
+from shared.runs import Run
 from shared.settings import load_settings
+from tests.support.asking import ask
 from tests.support.daemons import daemon, runs_in
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -140,15 +140,7 @@ max_regression = 0.5
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, dict(headers or {}))
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+        return ask(self.port, method, path, body, headers)
 
     def questions(self) -> dict[str, tuple[str, str, Any]]:
         """Model -> what its clients ask."""

@@ -11,7 +11,7 @@ from shared.errors import HotfitError
 from shared.keys import VerifyKey
 from shared.manifest import verify
 from shared.model_store import ModelStore
-from shared.run_log import RunStatus
+from shared.runs import RunStatus
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from shared.run_log import Run
+from scripts.network import free_port
+from shared.runs import Run
 from tests.shared.workloads.tabular.flats import flats
+from tests.support.asking import ask
 from tests.support.daemons import INJECTED, ROOT, Daemon, daemon, runs_in
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -107,12 +107,9 @@ max_total_regression = 1.0
         """What two rows are answered; None while nothing is served."""
         dear = {"area": 118, "rooms": 4, "district": "centre", "furnished": True}
         cheap = {"area": 22, "rooms": 1, "district": "a new one", "furnished": False}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.suppress(OSError, http.client.HTTPException):
-            connection.request("POST", "/predict", json.dumps({"instances": [dear, cheap]}))
-            found = connection.getresponse()
-            content = json.loads(found.read())
-            return content if found.status == 200 else None
+            status, found = ask(self.port, "POST", "/predict", {"instances": [dear, cheap]})
+            return found if status == 200 else None
         return None
 
     def runs(self) -> list[Run]:

@@ -14,7 +14,7 @@ import pytest
 
 from shared.daemon import utc_now
 from shared.model_store import ModelStore
-from shared.run_log import RunStatus
+from shared.runs import RunStatus
 from shared.signals import Request, write_struct
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until

@@ -14,10 +14,10 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure
 
+from scripts.network import free_port
 from tests.shared.workloads.roof import days_of_sun
 from tests.support.daemons import ROOT, daemon
 from tests.support.mongodb import MongoServer
-from tests.support.network import free_port
 from tests.support.waiting import wait_until
 
 DEVICES = ("inverter-1", "Dach Süd")

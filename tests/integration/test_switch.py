@@ -176,6 +176,7 @@ def test_a_main_process_that_is_killed_leaves_nothing_that_confuses_the_next(
         wait_until(lambda: len(home.worker_pids()) == 2, 30, "two workers")
         home.wait_until_served(second)
         assert time.monotonic() - started < 20
+        home.wait_until_it_answers(process)  # a worker reports a moment before it listens
         with steady_load(home.port, connections=4) as load:
             third = home.publish("m", 3)
             home.wait_until_served(third)

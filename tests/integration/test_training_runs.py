@@ -11,7 +11,7 @@ import pytest
 
 from shared.daemon import utc_now
 from shared.model_store import ModelStore
-from shared.run_log import RunStatus
+from shared.runs import RunStatus
 from shared.signals import Request, write_struct
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
@@ -71,6 +71,17 @@ def test_a_run_that_goes_wrong_is_a_failed_run_with_its_reason(
     failed = [run for run in place.runs() if run.status is RunStatus.FAILED]
     assert sentence in (failed[-1].error or "")
     assert not [child for child in family if child.is_running()]
+
+
+def test_the_steps_of_a_run_follow_each_other_without_waiting_for_the_tick(tmp_path: Path) -> None:
+    """Read, counted, frozen, trained, published: a loop that slept between would add its period to
+    each. With a tick a minute nothing but what ends a step can lead to the next."""
+    place = home(tmp_path, "")
+
+    with running(place, {"HOTFIT_RETRAIN__TICK_INTERVAL_S": "60"}) as started:
+        wait_for_end(place, 1, RunStatus.SUCCEEDED)
+        assert place.runs()[0].promoted
+        assert started.stop() == 0
 
 
 def test_a_cancelled_run_stops_within_two_seconds_and_leaves_nothing(tmp_path: Path) -> None:

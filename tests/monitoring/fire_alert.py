@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from api_service.worker_reports import live_reports
+from scripts.network import free_port
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
 from shared.signals import ReloadSignal
 from tests.support import prometheus
 from tests.support.daemons import Daemon, MeanHome, daemon
-from tests.support.network import free_port
 from tests.support.receiver import Receiver, receiver
 from tests.support.waiting import wait_until
 

@@ -17,7 +17,8 @@ from google.cloud import firestore
 
 from retrain_service.buffer import Buffer
 from retrain_service.intake import Intake
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.firestore_server import FirestoreServer
 
 

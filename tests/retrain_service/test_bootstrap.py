@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from retrain_service import student_t
 from retrain_service.bootstrap import compare, fewest_days
 from retrain_service.promotion import Promote, decide
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 from tests.support.scores import a_score, an_evaluation, noisy
 

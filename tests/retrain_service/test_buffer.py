@@ -422,3 +422,23 @@ def test_a_hundred_thousand_records_are_taken_in_within_seconds(buffer: Buffer) 
 
     assert n_new_since(buffer, 0) == 100_000
     assert taken_s < 10  # about one second on a quiet machine
+
+
+def test_a_look_that_brings_nothing_goes_through_no_row(
+    buffer: Buffer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million records must not be counted anew every few seconds because somebody looked."""
+    apply(buffer, record("a"))
+    before = buffer.statistics(), buffer.count_by_entity({"": 0})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(buffer, "_file", None)  # whoever asks the database now fails
+        again = buffer.statistics(), buffer.count_by_entity({"": 0})
+    apply(buffer, record("b"))
+
+    assert again == before
+    assert buffer.statistics()["appointments"].n_records == 2
+    assert buffer.count_by_entity({"": 0})[""].n_usable == 2
+    buffer.delete_ids("appointments", ["a"])
+    assert buffer.statistics()["appointments"].n_records == 1
+    assert buffer.count_by_entity({"": 0})[""].n_usable == 1

@@ -16,7 +16,7 @@ from retrain_service.promotion import (
     check_data,
     reason,
 )
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import FeatureSpec, TrainingSet
 
 FEATURES = (

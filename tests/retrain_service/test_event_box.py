@@ -15,8 +15,10 @@ from retrain_service import event_box
 from retrain_service.event_box import collect_events
 from retrain_service.triggers import Train
 from shared.errors import StorageUnavailable
-from shared.run_log import PendingEvents, Run, RunLog, RunStatus
-from shared.settings import TriggerSettings
+from shared.pending_events import PendingEvents
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
+from shared.settings_per_model import TriggerSettings
 from shared.signals import EventBurst, read_struct, record_event
 from tests.support.simulated_daemon import MODEL, SimulatedDaemon, World
 

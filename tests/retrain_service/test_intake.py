@@ -21,7 +21,8 @@ from retrain_service.sources import open_source
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, ReadInterrupted, Source
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Batch, Cursor, Record
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 START = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 

@@ -12,7 +12,8 @@ import pytest
 
 from retrain_service.metrics_book import OUTCOME_OF_EVENT, MetricsBook
 from shared.metrics import read_training_metrics
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 REFUSED = {

@@ -19,7 +19,8 @@ import pytest
 
 from retrain_service.mlflow_sink import MARK_NAME, MlflowPlace, open_sink
 from retrain_service.run_mirror import RunMirror
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from tests.support.receiver import receiver
 from tests.support.waiting import wait_until
 

@@ -18,8 +18,8 @@ from aiosmtpd.controller import Controller
 
 from retrain_service.notify import KIND_OF_EVENT, Notifier
 from shared.errors import SettingsInvalid
-from shared.run_log import Event
-from shared.settings import NotifySettings
+from shared.run_log_reading import Event
+from shared.settings_sections import NotifySettings
 from tests.support.commands import command
 from tests.support.daemons import MeanHome, daemon
 from tests.support.receiver import receiver

@@ -18,7 +18,7 @@ from retrain_service.promotion import (
     reason,
 )
 from shared.model_loader import TrialResult
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import FeatureSpec, Score
 from tests.support.scores import a_score, an_evaluation, noisy
 
@@ -277,7 +277,13 @@ LIBRARIES = {"python": "3.12.1", "scikit-learn": "1.7.2", "numpy": "2.3.0"}
 
 
 def a_contract(version: str = "v000006", **changes: object) -> Contract:
-    fields = {"workload": "tabular", "features": (A, B), "libraries": LIBRARIES, **changes}
+    fields = {
+        "workload": "tabular",
+        "features": (A, B),
+        "libraries": LIBRARIES,
+        "predicts": "rent",
+        **changes,
+    }
     return Contract(version=version, **fields)  # type: ignore[arg-type]
 
 
@@ -294,6 +300,7 @@ def a_contract(version: str = "v000006", **changes: object) -> Contract:
         ({"features": (A, FeatureSpec("b", "float64", "days"))}, None),  # any number, whole or not
         ({"features": (FeatureSpec("a", "float64", "kW"), B)}, "a was in W, is in kW"),
         ({"workload": "solar_power"}, "workload was tabular, is solar_power"),
+        ({"predicts": "age"}, "it predicted rent, now age"),
     ],
 )
 def test_a_version_that_clients_would_have_to_change_for_needs_permission(

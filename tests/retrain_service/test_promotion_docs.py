@@ -11,7 +11,7 @@ import pytest
 from benchmarks.gate import BEGIN, END
 from retrain_service.promotion import Verdict, check_trial, decide
 from shared.model_loader import TrialResult
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from tests.support.scores import a_score, an_evaluation
 
 PAGE = (Path(__file__).parents[2] / "docs" / "promotion.md").read_text(encoding="utf-8")

@@ -26,9 +26,11 @@ from shared.manifest import (
 )
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
 from shared.run_log_pruning import NEWEST_KEPT
-from shared.settings import RetentionSettings, Settings
+from shared.runs import Run, RunStatus
+from shared.settings import Settings
+from shared.settings_sections import RetentionSettings
 from shared.signals import (
     ReloadSignal,
     ServingReport,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrain_service.slice_gate import judge_slices
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 from tests.support.scores import a_score, noisy
 

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from retrain_service.training_state import RunUnderWay, TrainingState
 from retrain_service.triggers import Replace, Train, Wait, changed_libraries, decide
-from shared.run_log import PendingEvents, RunLog, RunStatus
-from shared.settings import TriggerSettings
+from shared.pending_events import PendingEvents
+from shared.run_log import RunLog
+from shared.runs import RunStatus
+from shared.settings_per_model import TriggerSettings
 from tests.support.simulated_daemon import MODEL, Killed, SimulatedDaemon, World
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from retrain_service.triggers import Wait
-from shared.settings import TriggerSettings
+from shared.settings_per_model import TriggerSettings
 from tests.support.simulated_daemon import MODEL, Killed, KillPoint, Outcome, SimulatedDaemon, World
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from scripts import demo_tabular
+from scripts.preset import Preset
 from shared.records import Table, to_epoch_us
 from shared.settings import load_settings
 from shared.workloads.tabular.workload import Tabular
@@ -72,7 +73,7 @@ def test_the_preset_makes_a_model_of_them_that_beats_the_baseline(
 ) -> None:
     """The first thing that somebody tries must be promoted."""
     monkeypatch.chdir(tmp_path)
-    settings = load_settings(demo_tabular.CONFIG)
+    settings = load_settings(Preset(demo_tabular.PRESET).config)
     workload = Tabular(settings.models["diabetes"].parameters)
     documents = rows(database)
     table = Table(

@@ -12,21 +12,22 @@ import pytest
 from pydantic import BaseModel
 
 from retrain_service.sources import REGISTRY as SOURCES
-from shared.settings import (
-    ApiSettings,
-    FeedSettings,
+from shared.settings import Settings, load_settings
+from shared.settings_per_model import (
     GateSettings,
-    MirrorSettings,
     ModelSettings,
-    NotifySettings,
-    RetentionSettings,
-    RetrainSettings,
-    Settings,
-    SourceSettings,
     StreamSettings,
     TrainingSettings,
     TriggerSettings,
-    load_settings,
+)
+from shared.settings_sections import (
+    ApiSettings,
+    FeedSettings,
+    MirrorSettings,
+    NotifySettings,
+    RetentionSettings,
+    RetrainSettings,
+    SourceSettings,
 )
 from shared.settings_values import parse_duration
 from shared.workloads import open_workload

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from shared.run_log import UNFINISHED
+from shared.runs import UNFINISHED
 from tests.scripts.site import ROOT, Site
 from tests.support.printed_examples import differences, examples, read_shortened
 from tests.support.waiting import wait_until

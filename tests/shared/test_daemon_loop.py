@@ -39,3 +39,48 @@ def test_a_long_pause_is_waited_in_short_steps_and_still_has_its_length(
 
     assert ticks == [0.0, 1.25, 2.5]
     assert max(waits) <= 0.5
+
+
+class _Awaited(threading.Event):
+    """An event whose waits only move the clock on, and are ended by what is planned."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self.set_at: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        until = self._clock[0] + timeout
+        due = [at for at in self.set_at if self._clock[0] <= at <= until]
+        if due and not self.is_set():
+            self._clock[0] = due[0]
+            self.set_at.remove(due[0])
+            self.set()
+        elif not self.is_set():
+            self._clock[0] = until
+        return self.is_set()
+
+
+def test_a_loop_that_is_woken_ticks_early_and_rests_as_long_as_the_tick_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A step that ended is followed at once; who wakes without end gets half of the time."""
+    clock = [0.0]
+    stop, wake = _Awaited(clock), _Awaited(clock)
+    wake.set_at = [3.0]
+    ticks: list[float] = []
+
+    def tick(_now: datetime) -> None:
+        ticks.append(clock[0])
+        clock[0] += 0.5
+        if 2 <= len(ticks) <= 4:
+            wake.set()  # there is more to do: the next tick, after a rest
+        if len(ticks) == 6:
+            stop.set()
+
+    monkeypatch.setattr("shared.daemon.time.monotonic", lambda: clock[0])
+
+    daemon.run_every(10.0, tick, stop, wake)
+
+    assert ticks == [0.0, 3.0, 4.0, 5.0, 6.0, 16.0]

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import NotFound, StorageUnavailable
-from shared.run_log import Run, RunLog, RunStatus, reading
+from shared.run_log import RunLog
+from shared.run_log_reading import reading
+from shared.runs import Run, RunStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

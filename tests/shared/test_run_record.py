@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from shared.run_log import Run, RunStatus
 from shared.run_record import IN_A_LIST, run_line, run_record
+from shared.runs import Run, RunStatus
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 RUN = Run(

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from api_service.worker_reports import live_reports
+from scripts.network import free_port
 from shared.model_version import ModelVersion
 from shared.signals import WorkerReport
+from tests.support.asking import ask
 from tests.support.daemons import Daemon, daemon
-from tests.support.network import free_port
 from tests.support.versions import ServingHome
 from tests.support.waiting import wait_until
 
@@ -75,15 +76,7 @@ source = "none"
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """One request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, dict(headers or {}))
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+        return ask(self.port, method, path, body, headers)
 
     def workers(self) -> list[WorkerReport]:
         return live_reports(self.path / "reports")

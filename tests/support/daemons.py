@@ -15,7 +15,8 @@ from pathlib import Path
 from retrain_service.buffer import Buffer, buffer_path, read_snapshot
 from shared.daemon import utc_now
 from shared.errors import NotFound
-from shared.run_log import Run, reading
+from shared.run_log_reading import reading
+from shared.runs import Run
 from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, read_struct
 
 ROOT = Path(__file__).parent.parent.parent

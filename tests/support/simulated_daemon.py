@@ -16,8 +16,9 @@ from typing import Any, Literal
 from retrain_service.training_state import RunUnderWay, TrainingState, training_state
 from retrain_service.triggers import Decision, Replace, Train, Wait, decide
 from shared.model_version import ModelVersion
-from shared.run_log import Run, RunLog, RunStatus
-from shared.settings import TriggerSettings
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
+from shared.settings_per_model import TriggerSettings
 
 Outcome = Literal["ok", "fail", "rejected"]
 KillPoint = Literal["decided", "written", "started", "published", "ended"]

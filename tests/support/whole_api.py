@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from shared.keys import Role, ensure_api_keys
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.shared.workloads.garage import demand
 from tests.shared.workloads.garage import rows_of as spare_parts_rows

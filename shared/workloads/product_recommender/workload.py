@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from shared.records import Table
 from shared.workloads.base import (
     Answerer,
+    AskedLists,
     FeatureSpec,
     GoldenRequest,
     Progress,
@@ -32,6 +33,7 @@ from shared.workloads.base import (
     Workload,
 )
 from shared.workloads.product_catalogue import product_documents
+from shared.workloads.product_catalogue.asked import asked_lists
 from shared.workloads.product_catalogue.likeness import Likeness, Share
 from shared.workloads.product_catalogue.stock import read_stock
 from shared.workloads.product_recommender import interactions, ranking_test, recommendations
@@ -188,6 +190,12 @@ class ProductRecommender(Workload):
             GoldenRequest("popular", {"n": 10}, now),
             GoldenRequest("predict", {"instances": [{"user_id": user} for user in users]}, now),
         )
+
+    def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
+        """What some customers would be shown."""
+        visits: Visits = rows.context
+        n, catalogue = ranking_test.N_SHOWN, visits.stock.catalogue
+        return asked_lists("customers", "user_id", visits.users, catalogue, n)
 
     def _taste(self, visits: Visits) -> Taste:
         own = self.parameters

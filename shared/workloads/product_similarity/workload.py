@@ -22,6 +22,7 @@ import numpy as np
 from shared.records import Table, from_epoch_us
 from shared.workloads.base import (
     Answerer,
+    AskedLists,
     FeatureSpec,
     GoldenRequest,
     Progress,
@@ -31,6 +32,7 @@ from shared.workloads.base import (
     Workload,
 )
 from shared.workloads.product_catalogue import product_documents, state_files
+from shared.workloads.product_catalogue.asked import asked_lists
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.likeness import Likeness, Share
 from shared.workloads.product_catalogue.stock import Stock, read_stock
@@ -143,6 +145,11 @@ class ProductSimilarity(Workload):
             *(GoldenRequest("similar", {"product_id": one, "n": 50}, now) for one in chosen),
             GoldenRequest("predict", {"instances": [{"product_id": one} for one in chosen]}, now),
         )
+
+    def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
+        """What is most like some products."""
+        catalogue = rows.context.catalogue
+        return asked_lists("products", "product_id", catalogue.ids, catalogue, judging.N_JUDGED)
 
     # -- serving half: both daemons ----------------------------------------------------------------
 

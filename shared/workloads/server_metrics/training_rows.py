@@ -5,6 +5,8 @@ Pure. A row's features come from `history`, as those of a forecast do.
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,8 +39,8 @@ _LONGEST_GAP_MIN = 5
 _YOUNGEST_MIN = 10  # a server's first minutes have no past to learn from
 _N_GOLDEN_SERVERS = 3
 
-_Samples = Mapping[str, tuple[list[float], list[Mapping[str, float]]]]
-"""Server -> (epoch seconds, values), oldest first."""
+_Samples = Mapping[str, tuple[Floats, Floats]]
+"""Server -> (n,) epoch seconds, oldest first; (n, n_metrics) values, NaN where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,17 +69,17 @@ def training_rows(
     """
     rejected: Counter[str] = Counter()
     samples = _samples(table, metrics, rejected)
-    newest_s = max((times[-1] for times, _ in samples.values()), default=0.0)
+    newest_s = max((float(times[-1]) for times, _ in samples.values()), default=0.0)
     oldest_s = newest_s - history_days * 86_400
     one_in = _thinning(samples, oldest_s, len(metrics), max_rows)
     parts: list[tuple[NDArray[np.int64], Floats, Floats]] = [
         (np.zeros(0, np.int64), np.zeros((0, len(FEATURES))), np.zeros((0, len(horizons_min))))
     ]
     for times, values in samples.values():
-        n_old = sum(at < oldest_s for at in times)
+        n_old = int(np.searchsorted(times, oldest_s))
         if n_old:
             rejected[TOO_OLD] += n_old
-        parts += _rows_of(times[n_old:], values[n_old:], metrics, horizons_min, one_in)
+        parts += _rows_of(times[n_old:], values[n_old:], horizons_min, one_in)
     minutes, rows, later = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(minutes, kind="stable")
     minutes, rows, later = minutes[order], rows[order], later[order]
@@ -87,13 +89,17 @@ def training_rows(
         target=later,
         day=known_at.astype("datetime64[D]"),
         slices=np.array(metrics, dtype=np.str_)[rows[:, METRIC].astype(np.int64)],
-        context=RowContext(_scale(rows, later, len(metrics)), _golden_windows(samples), newest_s),
+        context=RowContext(
+            _scale(rows, later, len(metrics)), _golden_windows(samples, metrics), newest_s
+        ),
         rejected=dict(rejected),
     )
 
 
 def _samples(table: Table, metrics: Sequence[str], rejected: Counter[str]) -> _Samples:
-    found: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
+    # As numbers side by side: months of a fleet as Python objects are more than a machine has.
+    found: dict[str, array[float]] = {}
+    width = 1 + len(metrics)
     for record in table:
         sample = read_sample(record.fields, metrics)
         if isinstance(sample, str):
@@ -103,36 +109,35 @@ def _samples(table: Table, metrics: Sequence[str], rejected: Counter[str]) -> _S
         if at > record.updated_at + CLOCK_SLACK:
             rejected[IN_THE_FUTURE] += 1
             continue
-        found.setdefault(sample.server, []).append((at.timestamp(), sample.values))
+        values = sample.values
+        row = (at.timestamp(), *(values.get(metric, math.nan) for metric in metrics))
+        found.setdefault(sample.server, array("d")).extend(row)
     ordered = {}
     for server in sorted(found):
-        rows = sorted(found[server], key=lambda row: row[0])
-        ordered[server] = ([at for at, _ in rows], [values for _, values in rows])
+        rows = np.frombuffer(found.pop(server)).reshape(-1, width)
+        rows = rows[np.argsort(rows[:, 0], kind="stable")]
+        ordered[server] = (rows[:, 0], rows[:, 1:])
     return ordered
 
 
 def _thinning(samples: _Samples, oldest_s: float, n_metrics: int, max_rows: int) -> int:
     """Keep one minute in so many."""
-    n_minutes = sum(
-        len({at // 60 for at in times if at >= oldest_s}) for times, _ in samples.values()
-    )
+    n_minutes = sum(len(np.unique(times[times >= oldest_s] // 60)) for times, _ in samples.values())
     return max(1, -(-n_minutes * n_metrics // max_rows))
 
 
 def _rows_of(
-    times: Sequence[float],
-    values: Sequence[Mapping[str, float]],
-    metrics: Sequence[str],
+    times: Floats,
+    values: Floats,
     horizons_min: Sequence[int],
     one_in: int,
 ) -> Iterator[tuple[NDArray[np.int64], Floats, Floats]]:
     """(minutes, features, later values) of each metric of one server."""
-    for position, metric in enumerate(metrics):
-        series = [(at, row[metric]) for at, row in zip(times, values, strict=True) if metric in row]
-        if len(series) < 2:
+    for position, series in enumerate(values.T):
+        is_there = ~np.isnan(series)
+        if is_there.sum() < 2:
             continue
-        taken = np.array(series)
-        first, grid = on_grid((taken[:, 0] // 60).astype(np.int64), taken[:, 1])
+        first, grid = on_grid((times[is_there] // 60).astype(np.int64), series[is_there])
         ends = np.flatnonzero(~np.isnan(grid))
         # Scattered, so that what happens each full hour keeps its share.
         mixed = (ends + first).astype(np.uint64) * np.uint64(2_654_435_761) % np.uint64(2**32)
@@ -157,14 +162,17 @@ def _scale(rows: Floats, later: Floats, n_metrics: int) -> Floats:
     return scale
 
 
-def _golden_windows(samples: _Samples) -> dict[str, list[dict[str, float]]]:
+def _golden_windows(samples: _Samples, metrics: Sequence[str]) -> dict[str, list[dict[str, float]]]:
     """The newest sample of each of the last minutes, as the feed would keep it."""
     windows = {}
     for server in list(samples)[:_N_GOLDEN_SERVERS]:
-        times, values = samples[server]
+        times, values = (column[-1000:].tolist() for column in samples[server])
         by_minute = {
-            int(at // 60): {"at": at, **row}
-            for at, row in zip(times[-1000:], values[-1000:], strict=True)
+            int(at // 60): {
+                "at": at,
+                **{metric: n for metric, n in zip(metrics, row, strict=True) if not math.isnan(n)},
+            }
+            for at, row in zip(times, values, strict=True)
         }
         newest = int(times[-1] // 60)
         windows[server] = [by_minute[m] for m in sorted(by_minute) if m > newest - WINDOW_MIN]

@@ -21,6 +21,7 @@ from shared.workloads.base import (
     FeatureSpec,
     GoldenRequest,
     Progress,
+    RowAnswers,
     Score,
     StreamSpec,
     TrainingSet,
@@ -210,6 +211,12 @@ class ServerMetrics(Workload):
             {**metrics, **more},
             UNIT,
             expected[:, -1],
+            RowAnswers(
+                holdout.target[:, -1],
+                expected[:, -1],
+                f"in {self.parameters.horizons_min[-1]} min",
+                has_slice_units=True,
+            ),
         )
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
@@ -241,6 +248,10 @@ class ServerMetrics(Workload):
     @property
     def features(self) -> tuple[FeatureSpec, ...]:
         return FEATURES
+
+    @property
+    def predicts(self) -> str:
+        return f"metrics {list(self.parameters.horizons_min)} minutes ahead"
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         expected = msgspec.json.decode(next(iter(self.state(_NO_ROWS).values())))

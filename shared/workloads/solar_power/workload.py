@@ -225,6 +225,10 @@ class SolarPower(Workload):
     def features(self) -> tuple[FeatureSpec, ...]:
         return FEATURES
 
+    @property
+    def predicts(self) -> str:
+        return f"power {self.parameters.horizon_min:g} minutes ahead"
+
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         return PowerAnswerer(estimator, read_knowledge(state), self._time_zone, self._span)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.base import Score, TrainingSet
+from shared.workloads.base import RowAnswers, Score, TrainingSet
 from shared.workloads.tabular.cells import read_text
 from shared.workloads.tabular.training_rows import Label, Learnt
 
@@ -62,7 +62,20 @@ def score_classifier(
     auc = _auc(truth, probabilities[:, :n_labels])
     if auc is not None:
         metrics["roc_auc"] = auc
-    return Score(loss, holdout.day, holdout.slices, metrics, UNIT)
+    return Score(
+        loss,
+        holdout.day,
+        holdout.slices,
+        metrics,
+        UNIT,
+        rows=RowAnswers(
+            actual=holdout.target,
+            predicted=np.where(predicted < n_labels, predicted, np.nan),
+            unit="label",
+            labels=[str(label) for label in learnt.labels],
+            chance=probabilities[np.arange(truth.size), truth],
+        ),
+    )
 
 
 def frequencies_before(holdout: TrainingSet) -> NDArray[np.float64]:

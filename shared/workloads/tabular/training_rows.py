@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -41,6 +42,8 @@ DATED_LATER = "dated later than the newest record"
 
 _DAY_US = 86_400_000_000
 _MOST_LABELS = 1000
+_DECODED_AT_ONCE = 10_000
+_TEXTS_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,8 +156,9 @@ def _features(
     found = []
     is_bad = np.zeros(len(order), dtype=np.bool_)
     for name, said in parameters.columns.items():
-        column = cells.of(name)
+        column = cells.take(name)
         values = [column[i] for i in order]
+        del column
         dtype = learn_type(name, values, said)
         vocabulary: list[str] = []
         if dtype == "category":
@@ -182,7 +186,10 @@ def _targets(
 
 
 class _Cells:
-    """The columns of a table that matter, decoded at once; None where a record has no value."""
+    """The columns of a table that matter; None where a record has no value.
+
+    Decoded piece by piece, each text kept once: a large table is nowhere in memory as a whole.
+    """
 
     def __init__(self, table: Table, names: Sequence[str]) -> None:
         # Names of columns need not be names in Python.
@@ -193,17 +200,36 @@ class _Cells:
             rename={field: name for name, field in fields.items()},
         )
         decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
-        rows = decode(b"[" + b",".join(table.bodies) + b"]")
-        self._columns: dict[str, list[Any]] = {}
-        for name, field in fields.items():
-            column = [getattr(row, field) for row in rows]
-            if rows and all(value is msgspec.UNSET for value in column):
+        self._columns: dict[str, list[Any]] = {name: [] for name in names}
+        is_there = dict.fromkeys(names, False)
+        texts: dict[str, str] = {}
+        bodies = iter(table.bodies)
+        while piece := list(islice(bodies, _DECODED_AT_ONCE)):
+            rows = decode(b"[" + b",".join(piece) + b"]")
+            if len(texts) > _TEXTS_KEPT:  # a column of texts that never come again
+                texts.clear()
+            for name, field in fields.items():
+                found = [getattr(row, field) for row in rows]
+                is_there[name] |= any(value is not msgspec.UNSET for value in found)
+                self._columns[name] += [
+                    None
+                    if value is msgspec.UNSET
+                    else texts.setdefault(value, value)
+                    if type(value) is str
+                    else value
+                    for value in found
+                ]
+        for name in names:
+            if len(table) and not is_there[name]:
                 raise SettingsInvalid(_unknown_column(name, table))
-            self._columns[name] = [None if value is msgspec.UNSET else value for value in column]
 
     def of(self, name: str) -> list[Any]:
         """(n_records,) values as JSON has them."""
         return self._columns[name]
+
+    def take(self, name: str) -> list[Any]:
+        """The same, for the last time."""
+        return self._columns.pop(name)
 
 
 def _unknown_column(name: str, table: Table) -> str:
@@ -222,7 +248,7 @@ def _order(
     """Numbers of the records with a target and a time, oldest first, and the day of each."""
     kept: list[int] = []
     at_us: list[int] = []
-    times = cells.of(parameters.time) if parameters.time else table.updated_at_us
+    times = cells.take(parameters.time) if parameters.time else table.updated_at_us
     for i, (value, time) in enumerate(zip(cells.of(parameters.target), times, strict=True)):
         reason = unusable_target(value, parameters)
         found_us = time if not parameters.time else read_time_us(time, time_zone)

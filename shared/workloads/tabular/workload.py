@@ -236,6 +236,14 @@ class Tabular(Workload):
             GoldenRequest("predict", {"instances": instances}, learnt.newest) for instances in asked
         ]
 
+    def vocabulary_of(self, rows: TrainingSet) -> Mapping[int, Sequence[str]]:
+        learnt: Learnt = rows.context
+        return {
+            j: column.vocabulary
+            for j, column in enumerate(learnt.columns)
+            if column.dtype == "category"
+        }
+
     # -- serving half: both daemons ----------------------------------------------------------------
 
     @property
@@ -245,6 +253,12 @@ class Tabular(Workload):
             FeatureSpec(name, said.type or "float64", said.unit, said.low, said.high)
             for name, said in self._given.columns.items()
         )
+
+    @property
+    def predicts(self) -> str:
+        given = self._given
+        unit = f" in {given.target_unit}" if given.target_unit else ""
+        return f"{given.target}{unit} ({given.task})"
 
     def check_contract(self, found: Sequence[FeatureSpec]) -> None:
         """Types that nobody said may be any, and a table of features has no order of its own."""

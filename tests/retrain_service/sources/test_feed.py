@@ -12,7 +12,9 @@ from api_service.feed_config import FeedConfig
 from retrain_service.sources import open_source
 from shared.errors import SettingsInvalid, SourceMisconfigured, SourceUnavailable
 from shared.feed import FedRecord, Feed
-from shared.settings import SourceSettings, StreamSettings, load_settings
+from shared.settings import load_settings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CONFIG = """

@@ -15,7 +15,8 @@ from retrain_service.sources import Clock, open_source, utc_now
 from retrain_service.sources.base import ReadInterrupted, Source
 from retrain_service.sources.firestore_clock import ServerClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.firestore_server import FirestoreServer
 
 AT = datetime(2025, 11, 26, 10, tzinfo=UTC)

@@ -18,7 +18,8 @@ from retrain_service.sources.http_reading import DAY_US, Moment
 from retrain_service.sources.http_rows import parse_time
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Cursor
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.support.export_server import ExportServer
 from tests.support.waiting import wait_until
 

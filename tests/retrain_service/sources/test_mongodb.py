@@ -26,11 +26,12 @@ from pymongo.errors import (
 from retrain_service.sources import open_source
 from retrain_service.sources.mongodb_errors import told_apart
 from retrain_service.sources.mongodb_values import id_text, pack_id, possible_ids, unpack_id
+from scripts.network import free_port
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.contracts.document_places import MongodbPlace
 from tests.support.mongodb import MongoServer
-from tests.support.ports import free_port
 
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 

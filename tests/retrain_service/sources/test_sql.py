@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 from tests.support.postgres import PostgresServer
 
 AT = datetime(2025, 11, 26, 10, 0, 0, 123456, tzinfo=UTC)

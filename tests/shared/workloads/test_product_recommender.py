@@ -19,7 +19,7 @@ from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.gate_result import Promote
 from retrain_service.promotion import decide
 from shared.errors import LoadFailed, NotFound, RequestInvalid
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Answerer
 from shared.workloads.product_catalogue.product_documents import NO_NAME
 from shared.workloads.product_recommender import ranking_test

@@ -21,7 +21,7 @@ from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.gate_result import Promote, Reject
 from retrain_service.promotion import decide
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads import open_workload
 from shared.workloads.base import TrainingSet
 from shared.workloads.product_catalogue.likeness import Likeness

@@ -1,0 +1,192 @@
+"""Reading the run log: runs and events, for anybody. Never makes or changes the file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared import pending_events, run_log_pruning
+from shared.errors import NotFound, StorageUnavailable
+from shared.pending_events import PendingEvents
+from shared.run_history import History, read_history
+from shared.run_log_pruning import OldEntries
+from shared.runs import UNFINISHED, Run, RunStatus, run_of
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the ordered log."""
+
+    seq: int
+    at: datetime
+    model: str
+    kind: str
+    sentence: str
+    run_id: str | None
+    details: Mapping[str, Any]
+
+
+class RunLogReader:
+    """One connection; use it from one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._path = path
+
+    def run(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            NotFound: no such run.
+        """
+        row = self._connection.execute("SELECT * FROM runs WHERE run_id=?", (run_id,)).fetchone()
+        if row is None:
+            raise NotFound(f"no run {run_id!r}.")
+        return run_of(row)
+
+    def runs_like(self, beginning: str, limit: int = 5) -> list[Run]:
+        """Runs whose id begins like this, newest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ? ORDER BY requested_at DESC LIMIT ?",
+            (len(beginning), beginning, limit),
+        )
+        return [run_of(row) for row in rows]
+
+    def has_run(self, run_id: str) -> bool:
+        """Whether a run of that id was ever written down."""
+        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id=?", (run_id,))
+        return found.fetchone() is not None
+
+    def runs(
+        self,
+        *,
+        model: str | None = None,
+        status: RunStatus | None = None,
+        trigger: str | None = None,
+        base: str | None = None,
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[list[Run], int]:
+        """Runs, newest first, and how many there are in all under the same filter.
+
+        base : of this configured model and of all its entities.
+        """
+        where, values = _where({"model": model, "status": status, "trigger": trigger})
+        if base is not None:
+            where += f"{' AND' if where else ' WHERE'} (model=? OR substr(model, 1, length(?))=?)"
+            values += [base, f"{base}/", f"{base}/"]
+        total = self._connection.execute(f"SELECT count(*) FROM runs{where}", values).fetchone()[0]  # noqa: S608 - columns are ours
+        rows = self._connection.execute(
+            f"SELECT * FROM runs{where} ORDER BY requested_at DESC, version_number DESC"  # noqa: S608
+            " LIMIT ? OFFSET ?",
+            (*values, limit, offset),
+        )
+        return [run_of(row) for row in rows], total
+
+    def old_entries(self, before: datetime, kept: Mapping[str, Collection[str]]) -> OldEntries:
+        """What ended before `before` and nothing needs any more; kept: model -> versions kept."""
+        return run_log_pruning.find(self._connection, before, kept)
+
+    def unfinished(self) -> list[Run]:
+        """Runs that are queued or running, oldest first."""
+        rows = self._connection.execute(
+            "SELECT * FROM runs WHERE status IN (?,?) ORDER BY requested_at", UNFINISHED
+        )
+        return [run_of(row) for row in rows]
+
+    def last_version_number(self, model: str) -> int:
+        """The highest version number ever given to a run of this model; 0 before the first."""
+        row = self._connection.execute(
+            "SELECT max(version_number) FROM runs WHERE model=?", (model,)
+        ).fetchone()
+        return row[0] or 0
+
+    def history(self, model: str) -> History:
+        """The past of one model, in the order in which its runs got their numbers."""
+        return read_history(self._connection, model)
+
+    def pending_events(self, model: str) -> PendingEvents | None:
+        """Events that no finished run covers; None when there are none."""
+        return pending_events.read(self._connection, model)
+
+    def ended_since(self, at: datetime | None, limit: int = 100) -> list[Run]:
+        """Runs that ended at `at` or later (None: all of them), in the order of their ends."""
+        rows = self._connection.execute(
+            "SELECT * FROM runs WHERE finished_at >= ? ORDER BY finished_at, run_id LIMIT ?",
+            (at.isoformat() if at is not None else "", limit),
+        )
+        return [run_of(row) for row in rows]
+
+    def last_event_seq(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        found = self._connection.execute("SELECT max(seq) FROM events").fetchone()
+        return found[0] or 0
+
+    def events(
+        self,
+        *,
+        model: str | None = None,
+        kind: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        newest: bool = False,
+    ) -> list[Event]:
+        """Events with a number above `after`, oldest first; with `newest`, the last `limit`."""
+        where, values = _where({"model": model, "kind": kind})
+        joiner = " AND" if where else " WHERE"
+        rows = self._connection.execute(
+            f"SELECT * FROM events{where}{joiner} seq > ?"  # noqa: S608
+            f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?",
+            (*values, after, limit),
+        )
+        found = [
+            Event(
+                seq=row["seq"],
+                at=datetime.fromisoformat(row["at"]),
+                model=row["model"],
+                kind=row["kind"],
+                sentence=row["sentence"],
+                run_id=row["run_id"],
+                details=msgspec.json.decode(row["details"]),
+            )
+            for row in rows
+        ]
+        return found[::-1] if newest else found
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[RunLogReader]:
+    """Open the log and close it again.
+
+    Raises:
+        NotFound: there is no run log yet.
+        StorageUnavailable: it cannot be read.
+    """
+    not_yet = NotFound("no run log yet: the retrain daemon has not started here.")
+    if not path.exists():
+        raise not_yet
+    where = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(where, uri=True, timeout=5)) as connection:
+            # The writer makes the file first and its tables next; in between there is no log yet.
+            is_made = "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events')"
+            if connection.execute(is_made).fetchone()[0] < 2:
+                raise not_yet
+            yield RunLogReader(connection, path)
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"{path}: cannot be read: {error}.") from error
+
+
+def _where(filters: Mapping[str, str | None]) -> tuple[str, list[str]]:
+    wanted = {column: value for column, value in filters.items() if value is not None}
+    if not wanted:
+        return "", []
+    return " WHERE " + " AND ".join(f"{column}=?" for column in wanted), list(wanted.values())
