@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from api_service import lean_start  # noqa: F401 - before all others
 from api_service.address import Address
+from api_service.aside import Aside
+from api_service.forking import Template, is_possible
 from api_service.handed_over import from_service_manager
 from api_service.server import prepare, serve, wait_for_port
+from api_service.serving_config import ServingConfig
 from shared.daemon import only_instance, start_logging
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
-from shared.settings import load_settings
 
 DAEMON = "api_service"
 STANDBY = "api_service_standby"
@@ -21,16 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. 2: fix the configuration; 3: runs already; 4: cannot start."""
     wanted = _parser().parse_args(arguments)
     try:
-        settings = load_settings()
         if wanted.print_address:
-            return _print(Address.resolve(settings.api.host, settings.api.port))
-        start_logging(settings.log_format, DAEMON)
-        config = prepare(settings)
+            return _print(_address())
+        # Both fork this process, which has one thread and nothing open yet.
+        plan = Aside(_plan)
+        template = Template.forked() if is_possible() else None
+        config, pids_dir = plan.result()
+        start_logging(config.log_format, DAEMON)
         handed_over = from_service_manager(config.address)
-        with only_instance(settings.pids_dir, STANDBY if wanted.standby else DAEMON):
+        with only_instance(pids_dir, STANDBY if wanted.standby else DAEMON):
             if handed_over is None:
                 wait_for_port(config.address, config.reports_dir)
-            serve(config, handed_over, is_on_trial=wanted.standby)
+            serve(config, handed_over, template, is_on_trial=wanted.standby)
     except AlreadyRunning as error:
         return _complain(error, 3)
     except FixConfiguration as error:
@@ -38,6 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (HotfitError, OSError) as error:
         return _complain(error, 4)
     return 0
+
+
+def _plan() -> tuple[ServingConfig, Path]:
+    """What the configuration asks for: to serve, and where process ids go."""
+    # Here, since the settings library is large and needed only for a moment.
+    from shared.settings import load_settings
+    from shared.settings_environment import warn_of_unread_variables
+
+    settings = load_settings()
+    start_logging(settings.log_format, DAEMON)
+    config = prepare(settings)
+    warn_of_unread_variables()
+    return config, settings.pids_dir
+
+
+def _address() -> Address:
+    from shared.settings import load_settings
+
+    settings = load_settings()
+    return Address.resolve(settings.api.host, settings.api.port)
 
 
 def _parser() -> argparse.ArgumentParser:

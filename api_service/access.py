@@ -21,6 +21,7 @@ _ROLE = "needed_role"
 _ON_LOOPBACK = "needs_key_on_loopback"
 _OPEN = "open"
 _SESSION = "session"
+_MOST_HOSTS = 1000
 
 
 class HostRefused(AnswerClient):
@@ -92,47 +93,48 @@ class KeyRing:
 
 def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
     """Check host and key before every request."""
-    names = host_names(config)
+    hosts = KnownHosts(config)
     is_loopback = config.address.is_loopback
 
     @app.before_request
     def check() -> None:
-        if is_loopback:
-            _check_host(request.environ.get("HTTP_HOST", ""), names)
-        view = app.view_functions.get(request.endpoint or "")
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
+        if is_loopback and (host := asked.environ.get("HTTP_HOST", "")) not in hosts:
+            raise HostRefused(
+                f"this server does not answer to {_without_port(host).lower()!r}; if a proxy sends"
+                " that name on purpose, add it to api.allowed_hosts."
+            )
+        view = app.view_functions.get(asked.endpoint or "")
         needed = needed_role(view, is_loopback=is_loopback)
         if needed is not None:
             check_key(ring.keys, needed)
 
 
-def host_names(config: ServingConfig) -> frozenset[str]:
-    """The names that a server on loopback answers to, beside addresses."""
-    return frozenset(
-        name.lower() for name in ("localhost", config.address.host, *config.allowed_hosts)
-    )
+class KnownHosts:
+    """The host headers that a server on loopback answers to: its names, and addresses.
 
-
-def is_known_host(host: str, names: frozenset[str]) -> bool:
-    """A web page may give its own name our address (DNS rebinding); its requests carry the name.
-
-    host : the header as it came, with or without a port.
+    A web page may give its own name our address (DNS rebinding); its requests carry the name.
+    Any thread may ask.
     """
-    name = _without_port(host).lower()
-    if not name or name in names:
+
+    def __init__(self, config: ServingConfig) -> None:
+        names = ("localhost", config.address.host, *config.allowed_hosts)
+        self._names = frozenset(name.lower() for name in names)
+        self._seen: set[str] = set()
+
+    def __contains__(self, host: str) -> bool:
+        """host : the header as it came, with or without a port."""
+        if host in self._seen:
+            return True
+        name = _without_port(host).lower()
+        if name and name not in self._names:
+            try:
+                ipaddress.ip_address(name)
+            except ValueError:
+                return False
+        if len(self._seen) < _MOST_HOSTS:  # clients could make up any number of addresses
+            self._seen.add(host)
         return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _check_host(host: str, names: frozenset[str]) -> None:
-    if not is_known_host(host, names):
-        raise HostRefused(
-            f"this server does not answer to {_without_port(host).lower()!r}; if a proxy sends"
-            " that name on purpose, add it to api.allowed_hosts."
-        )
 
 
 def _without_port(host: str) -> str:

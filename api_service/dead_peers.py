@@ -35,15 +35,6 @@ def notice_dead_peers(port: int) -> None:
     threading.Thread(target=look, name="dead-peers", daemon=True).start()
 
 
-def _socket_of(descriptor: int) -> socket.socket:
-    """The socket, or OSError with the descriptor closed: looked for often, it would add up."""
-    try:
-        return socket.socket(fileno=descriptor)
-    except OSError:
-        os.close(descriptor)
-        raise
-
-
 def keep_alive_on_listeners(port: int) -> int:
     """Switch it on for every listening socket on `port`; return how many there are."""
     return sum(_keep_alive(descriptor, port) for descriptor in range(3, _HIGHEST_DESCRIPTOR))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from api_service.access import host_names, is_known_host, may_call
+from api_service.access import KnownHosts, may_call
 from api_service.context import Context
 from api_service.flask_setup import FlaskSetup
 from api_service.plain_predict import TRIED, PlainPredict
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 DEFAULT_ROUTE, MODEL_ROUTE = "/predict", "/models/<model>/predict"
-_MOST_HOSTS = 1000
 
 
 class FastPath:
@@ -42,21 +41,22 @@ class FastPath:
         self._inner: WSGIApplication = app.wsgi_app
         self._table = context.table
         self._default_model = context.config.default_model
-        self._names = host_names(context.config)
+        self._hosts = KnownHosts(context.config)
         self._is_loopback = context.config.address.is_loopback
         self._ring = context.ring
         self._recorder = context.recorder
         self._setup = FlaskSetup(app, BLUEPRINT)
-        self._known_hosts: set[str] = set()
-        # Path -> model, "" for the default one; only of models that there are.
-        self._models: dict[str, str] = {}
+        # Path -> slot, of models that there are; a slot is never replaced by another.
+        self._slots: dict[str, ServingSlot] = {}
+        # Paths that name no model, where no default is configured: which one may change.
+        self._nameless: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if (
             environ["REQUEST_METHOD"] == "POST"
-            and path.endswith("/predict")
-            and (slot := self._slot_of(path)) is not None
+            and self._setup.is_our_own()
+            and (slot := self._slots.get(path) or self._slot_of(path)) is not None
             and self._may_answer(environ)
         ):
             recorder = self._recorder
@@ -90,25 +90,23 @@ class FastPath:
         return self._inner(environ, start_response)
 
     def _slot_of(self, path: str) -> ServingSlot | None:
-        model = self._models.get(path)
-        if model is None:
-            model = self._setup.model_of(path)
-            if model is None or (model and model not in self._table):
+        """The slot of a path that is not known yet, or is of the only model that there is."""
+        if path not in self._nameless:
+            if not path.endswith("/predict") or (model := self._setup.model_of(path)) is None:
                 return None
-            self._models[path] = model
+            if name := model or self._default_model:
+                if name in self._table:
+                    self._slots[path] = self._table.slot(name)
+                return self._slots.get(path)
+            self._nameless.add(path)
         try:
-            if model:
-                return self._table.slot(model)
-            return self._table.default(self._default_model)
+            return self._table.default("")
         except NotFound:
             return None
 
     def _may_answer(self, environ: WSGIEnvironment) -> bool:
-        if not self._setup.is_our_own():
-            return False
         if self._is_loopback:
-            host = environ.get("HTTP_HOST", "")
-            if host not in self._known_hosts and not self._learn(host):
+            if environ.get("HTTP_HOST", "") not in self._hosts:
                 return False
         elif not may_call(self._ring.keys, environ, Role.PREDICT):
             return False
@@ -119,10 +117,3 @@ class FastPath:
             and (most_bytes is None or int(length) <= most_bytes)
             and "HTTP_TRANSFER_ENCODING" not in environ
         )
-
-    def _learn(self, host: str) -> bool:
-        if not is_known_host(host, self._names):
-            return False
-        if len(self._known_hosts) < _MOST_HOSTS:
-            self._known_hosts.add(host)
-        return True

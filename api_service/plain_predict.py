@@ -13,7 +13,8 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,27 +29,24 @@ TRIED = "hotfit.plain_tried"
 
 _KEPT_AS = "plain_predict"
 _KNOWN_SHAPES = 256
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=np.ndarray.tolist).encode
 _values = msgspec.structs.astuple
 
 Floats = NDArray[np.float64]
+_matrix = np.ndarray  # of a buffer: takes half as long as np.frombuffer and a reshape
 
 
 class PlainPredict:
     """One version's fast way for plain rows. Immutable; any thread may ask."""
 
-    __slots__ = ("_codes", "_decode", "_pack", "_predict_rows", "_tail", "_tail_names", "_width")
+    __slots__ = ("_codes", "_decode", "_layout", "_predict_rows", "_tail", "_tail_names")
 
-    def __init__(
-        self, live: LoadedModel, contract: RowContract, decode: Callable[[bytes], Any]
-    ) -> None:
-        self._decode = decode
-        self._width = len(contract.features)
-        self._pack = struct.Struct(f"{self._width}d").pack
+    def __init__(self, live: LoadedModel, contract: RowContract, layout: _Layout) -> None:
+        self._layout = layout
+        self._decode = layout.decode
         self._codes = [
-            (i, _Codes(contract.codes[spec.name]).__getitem__)
-            for i, spec in enumerate(contract.features)
-            if spec.name in contract.codes
+            (i, value, _Codes(contract.codes[contract.features[i].name]).__getitem__)
+            for i, value in layout.categories
         ]
         self._predict_rows = live.answerer.predict_rows
         constant = {**live.answerer.row_facts, **identity(live)}
@@ -73,8 +71,8 @@ class PlainPredict:
         if contract is None:
             return None
         shape = tuple((spec.name, spec.name in contract.codes) for spec in contract.features)
-        decode = _decoder(shape)
-        return None if decode is None else cls(live, contract, decode)
+        layout = _layout(shape)
+        return None if layout is None else cls(live, contract, layout)
 
     def answer(self, body: bytes) -> bytes | None:
         """The whole answer as JSON, or None when the ordinary way has to say what is wrong."""
@@ -91,33 +89,42 @@ class PlainPredict:
             outputs = self._predict_rows(matrix)
             if not outputs or not self._tail_names.isdisjoint(outputs):
                 return None
-            content = _encode({name: values.tolist() for name, values in outputs.items()})
+            content = _encode(outputs)
         except Exception:  # noqa: BLE001 - the ordinary way meets it again, words and logs it
             return None
         return content[:-1] + self._tail, len(rows)
 
     def _one(self, row: Any) -> Floats:
-        values = list(_values(row))
-        for i, code in self._codes:
-            values[i] = code(values[i])
-        try:
-            packed = self._pack(*values)
-        except struct.error:  # a null among the numbers
-            return np.array([values], dtype=np.float64)
+        layout = self._layout
         # A bytearray, because a model may write to its matrix.
-        return np.frombuffer(bytearray(packed), dtype=np.float64).reshape(1, self._width)
+        matrix = _matrix(layout.one_row, np.float64, bytearray(_packed(row, layout)))
+        for i, value, code in self._codes:
+            matrix[0, i] = code(value(row))
+        return matrix
 
     def _many(self, rows: Sequence[Any]) -> Floats:
-        """By columns: one conversion and one look-up loop for each, none for each row."""
-        columns: list[Sequence[Any]] = list(zip(*map(_values, rows), strict=True))
-        for i, code in self._codes:
-            columns[i] = list(map(code, columns[i]))
+        """Numbers row by row, categories column by column: the cheapest way for each."""
+        layout = self._layout
+        pack, n_numbers = layout.pack, layout.n_numbers
         # Rows beside each other in memory, as the ordinary way has them: how numbers lie decides
         # in which order they are summed, and that decides about the last digit.
-        matrix = np.empty((len(rows), self._width), dtype=np.float64)
-        for i, column in enumerate(columns):
-            matrix[:, i] = column
+        try:
+            packed = b"".join([pack(*_values(row)[:n_numbers]) for row in rows])
+        except struct.error:
+            packed = b"".join([_packed(row, layout) for row in rows])
+        matrix = _matrix((len(rows), layout.one_row[1]), np.float64, bytearray(packed))
+        for i, value, code in self._codes:
+            matrix[:, i] = list(map(code, map(value, rows)))
         return matrix
+
+
+def _packed(row: Any, layout: _Layout) -> bytes:
+    """The numbers of a row as they lie in a matrix, with gaps for its categories."""
+    numbers = _values(row)[: layout.n_numbers]
+    try:
+        return layout.pack(*numbers)
+    except struct.error:  # a null among them
+        return layout.pack(*(math.nan if value is None else value for value in numbers))
 
 
 class _Codes(dict[str | None, float]):
@@ -131,19 +138,49 @@ class _Codes(dict[str | None, float]):
         return UNKNOWN_CATEGORY
 
 
+class _Layout(NamedTuple):
+    """What the rows of a workload look like; thousands of models share one.
+
+    decode : bytes -> object with `instances`, rows whose first `n_numbers` values are numbers.
+    pack : the numbers of a row -> bytes of a matrix' row, with gaps for the categories.
+    categories : (column, what takes its value out of a row). one_row : a matrix' shape.
+    """
+
+    decode: Callable[[bytes], Any]
+    n_numbers: int
+    pack: Callable[..., bytes]
+    categories: tuple[tuple[int, Callable[[Any], str | None]], ...]
+    one_row: tuple[int, int]
+
+
 @lru_cache(_KNOWN_SHAPES)
-def _decoder(shape: tuple[tuple[str, bool], ...]) -> Callable[[bytes], Any] | None:
-    """bytes -> object with `instances`; thousands of models of one workload share it.
+def _layout(shape: tuple[tuple[str, bool], ...]) -> _Layout | None:
+    """The layout of rows with these features.
 
     shape : the name of each feature and whether it is a category.
 
     Returns:
         None for names that the library cannot take, such as one with a quotation mark.
     """
-    fields = [
-        (f"f{i}", (str | None) if is_category else (float | None))
-        for i, (_, is_category) in enumerate(shape)
+    decode = _decoder(shape)
+    if decode is None:
+        return None
+    categories = [i for i, (_, is_category) in enumerate(shape) if is_category]
+    return _Layout(
+        decode,
+        len(shape) - len(categories),
+        struct.Struct("".join("8x" if is_category else "d" for _, is_category in shape)).pack,
+        tuple((i, attrgetter(f"f{i}")) for i in categories),
+        (1, len(shape)),
+    )
+
+
+def _decoder(shape: tuple[tuple[str, bool], ...]) -> Callable[[bytes], Any] | None:
+    """bytes -> object with `instances`; None as `_layout`."""
+    fields: list[tuple[str, Any]] = [
+        (f"f{i}", float | None) for i, (_, is_category) in enumerate(shape) if not is_category
     ]
+    fields += [(f"f{i}", str | None) for i, (_, is_category) in enumerate(shape) if is_category]
     try:
         row: Any = msgspec.defstruct(
             "Row",

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from shared.errors import NotFound, StorageUnavailable
-from shared.run_log import RunStatus, reading
+from shared.errors import NotFound, StateConflict, StorageUnavailable
+from shared.run_log_reading import reading
 from shared.run_record import run_line, run_record
+from shared.runs import RunStatus
 
 _VERSIONS_LOOKED_AT = 500
 
@@ -55,6 +56,20 @@ def show_run(path: Path, run_id: str) -> dict[str, Any]:
     """
     with reading(path) as log:
         return run_record(log.run(run_id))
+
+
+def must_not_be_needed(path: Path, model: str, run_id: str) -> None:
+    """Refuse to take away the run on which the next decision rests.
+
+    Raises:
+        StateConflict: it is the last finished one. StorageUnavailable: the log cannot be read now.
+    """
+    with reading(path) as log:
+        finished = log.history(model).last_finished
+    if finished is not None and finished.run_id == run_id:
+        raise StateConflict(
+            f"run {run_id} is the last finished one of {model}: new records are counted from it."
+        )
 
 
 def totals(path: Path, model: str) -> dict[str, Any]:

@@ -6,13 +6,13 @@ Starts and replaces processes; serves no request itself and opens no model.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import threading
 import time
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from granian.constants import Interfaces
@@ -21,6 +21,7 @@ from granian.server.mp import MPServer, WorkerProcess
 
 from api_service import farewell
 from api_service.address import Address
+from api_service.forking import ForkedWorker, Template, reap
 from api_service.handed_over import HandedOverSocket
 from api_service.metrics.past import keep_past
 from api_service.service_manager import keep_informed
@@ -28,13 +29,15 @@ from api_service.serving_config import ServingConfig
 from api_service.spawn import build_application
 from api_service.switch.board import SwitchBoard
 from api_service.switch.coordinator import SwitchCoordinator
-from api_service.worker_ending import end_worker, wait_for_end
+from api_service.worker_ending import EndRequest, end_worker, wait_for_end
 from api_service.worker_reports import live_reports
 from shared.daemon import hear_ctrl_c, notify
 from shared.errors import FixConfiguration, PortTaken, WorkersCannotStart
 from shared.keys import KEY_VARIABLE, ApiKeys
 from shared.metrics import metrics_dir
-from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
 
 log = structlog.get_logger()
 
@@ -47,9 +50,6 @@ _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
 _TRIES_FOR_EACH_WORKER = 3
 _ORPHANS_END_WITHIN_S = 15.0
-
-# Numerical libraries spin against each other on few cores; one thread each is fastest here.
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 GRANIAN_LOGGING = {
     "version": 1,
@@ -81,6 +81,10 @@ class PatientServer(MPServer):
     """Give up when workers die before one has served: who started it has others that serve."""
 
     has_given_up = False
+    template: Template | None = None
+    """Fork workers from it; None: each is a fresh interpreter."""
+
+    _end_request: EndRequest | None = None  # to the only worker that there is on Windows
     _n_deaths = 0
     _pauses: dict[int, float]
     _not_before: dict[int, float]
@@ -96,26 +100,39 @@ class PatientServer(MPServer):
         self, idx: int, target: Any, callback_loader: Any
     ) -> WorkerProcess:
         spawn = super()._spawn_worker
-        if self.switches is None:
-            return spawn(idx, target, callback_loader)
-        line, connect = self.switches.line()
-        worker: Any = spawn(idx, target, partial(callback_loader, line=line))
-        start = worker.start
+        if sys.platform == "win32":
+            self._end_request = EndRequest()
+            callback_loader = partial(callback_loader, end_request=self._end_request)
+        if self.template is not None:
+            lifeline = Pipe(duplex=False)
+            callback_loader = partial(callback_loader, lifeline=lifeline[0])
+        if self.switches is not None:
+            line, connect = self.switches.line()
+            callback_loader = partial(callback_loader, line=line)
+        worker: Any = spawn(idx, target, callback_loader)
+        if self.template is not None:
+            worker.inner = ForkedWorker(self.template, worker.inner.run, lifeline)
+        if self.switches is not None:
+            start = worker.start
 
-        def start_and_listen() -> None:
-            start()
-            connect(partial(end_worker, worker.inner, WORKERS_KILL_TIMEOUT_S))
+            def start_and_listen() -> None:
+                start()
+                connect(partial(end_worker, worker.inner, WORKERS_KILL_TIMEOUT_S))
 
-        worker.start = start_and_listen
+            worker.start = start_and_listen
         return worker  # type: ignore[no-any-return]
 
     def _stop_workers(self) -> None:
         if self.handed_over is not None:
             farewell.say(self.worker_ages())
-        if sys.platform == "win32":
-            # terminate() would end them in the middle of an answer there. The console's Ctrl-C,
-            # which asked us to stop, has asked them too.
+        if self._end_request is not None:
+            # terminate() would end it in the middle of an answer there.
+            for worker in self.wrks:
+                worker.interrupt_by_parent = True
+            self._end_request.ask()
             wait_for_end([worker.inner for worker in self.wrks], WORKERS_KILL_TIMEOUT_S)
+            if self.worker_ages():
+                log.warning("the worker did not end in time: what it was answering is cut off")
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
     def worker_ages(self) -> dict[int, float]:
@@ -136,6 +153,9 @@ class PatientServer(MPServer):
             self.reload_signal = False  # HUP: models are swapped without it
             if self._is_asked_to_stop():
                 break
+            if self.template is not None:
+                self.template.rest()
+                reap()
             dead = [worker for worker in self.wrks if not worker.inner.is_alive()]
             due = [worker.idx for worker in dead if self._is_due(worker.idx, worker.birth)]
             if self.is_on_trial and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
@@ -205,6 +225,7 @@ def wait_for_port(address: Address, reports_dir: Path) -> None:
 def serve(
     config: ServingConfig,
     handed_over: HandedOverSocket | None = None,
+    template: Template | None = None,
     *,
     is_on_trial: bool = False,
 ) -> None:
@@ -212,16 +233,15 @@ def serve(
 
     Args:
         handed_over: the socket to listen on, when systemd holds it.
+        template: to fork workers from, where that is possible.
         is_on_trial: end when the workers die again and again before one has served, instead of
             trying for ever.
 
     Raises:
         WorkersCannotStart: it was on trial and ended so.
     """
-    for name in _ONE_THREAD:
-        os.environ.setdefault(name, "1")
     hear_ctrl_c()
-    # A forked worker would inherit our lock, our threads and half a logging setup.
+    # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)
     server = PatientServer(
         "api_service.spawn:build_application",
@@ -238,6 +258,9 @@ def serve(
     )
     server.handed_over = handed_over
     server.is_on_trial = is_on_trial
+    server.template = template
+    if template is not None:
+        template.is_asked_to_stop = server._is_asked_to_stop
 
     def pass_trial() -> None:
         server.is_on_trial = False
@@ -266,6 +289,8 @@ def serve(
             raise
     finally:
         stopped.set()
+        if template is not None:
+            template.end()
     log.info("stopped")
     if server.has_given_up:
         raise WorkersCannotStart(

@@ -18,9 +18,9 @@ def _nothing(_slot: ServingSlot) -> None:
 class ServingSlot:
     """The place of one model.
 
-    Any thread may call `current` and `require`; only the reload thread calls the others. A reader
-    sees the old model or the new one and never waits: it costs one attribute, and one number in
-    shared memory while a warm version waits for the other workers.
+    Any thread may call `current`, `opened` and `require`; only the reload thread calls the others.
+    A reader of `current` sees the old model or the new one and never waits: it costs one attribute,
+    and one number in shared memory while a warm version waits for the other workers.
     """
 
     __slots__ = (
@@ -67,16 +67,21 @@ class ServingSlot:
             return coming
         return self._live
 
-    def require(self) -> LoadedModel:
-        """The model that serves now; one that is closed for now is opened first.
-
-        Raises:
-            NotReady: none does; says why.
-        """
+    def opened(self) -> LoadedModel | None:
+        """As `current`; one that is closed for now is opened first."""
         live = self.current()
         if live is None and self.is_idle:
             self._open(self)
             live = self.current()
+        return live
+
+    def require(self) -> LoadedModel:
+        """As `opened`, for who needs one.
+
+        Raises:
+            NotReady: none serves; says why.
+        """
+        live = self.opened()
         if live is None:
             raise NotReady(f"model {self.name} serves no version: {self.why_empty}")
         return live

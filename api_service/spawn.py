@@ -9,23 +9,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from wsgiref.types import WSGIApplication
 
     from api_service.serving_config import ServingConfig
     from api_service.switch.line import SwitchLine
+    from api_service.worker_ending import EndRequest
 
 
-def build_application(config: ServingConfig, line: SwitchLine | None = None) -> WSGIApplication:
+def build_application(
+    config: ServingConfig,
+    line: SwitchLine | None = None,
+    end_request: EndRequest | None = None,
+    lifeline: Connection | None = None,
+) -> WSGIApplication:
     """Start this worker and return its WSGI application; the server calls it in a new process.
 
     Args:
         line: to the main process, when there are other workers.
+        end_request: how the main process asks this worker to end, where no signal does.
+        lifeline: its other end closes with the main process, where that did not start this one.
     """
     import granian.server.mp  # here since the server started this process
 
     from api_service.server_calls import call_in_one_lane
+    from api_service.taking_turns import take_turns
     from api_service.turnstile import Turnstile
     from api_service.worker import start_worker
 
-    application = start_worker(config, line)
+    if config.take_turns:
+        take_turns()  # before any thread is started, which inherits it
+    application = start_worker(config, line, end_request, lifeline)
     return application if call_in_one_lane(granian.server.mp) else Turnstile(application)

@@ -7,7 +7,6 @@ worker when a version exists.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import signal
@@ -16,6 +15,8 @@ import threading
 import time
 from collections.abc import Mapping
 from functools import partial
+from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 import structlog
@@ -34,7 +35,7 @@ from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
 from api_service.switch.line import SwitchLine
-from api_service.worker_ending import hear_signals
+from api_service.worker_ending import EndRequest
 from api_service.worker_reports import HEARTBEAT_S, OwnReport, remove_stale
 from shared.daemon import start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey
@@ -95,6 +96,21 @@ class Worker:
             preload=config.preload,
             budget_bytes=budget_bytes(config.memory_budget_mb, config.workers),
         )
+
+    def end_early_when_asked(self) -> None:
+        """Until the server listens to TERM, that ends this process as it is; main thread only.
+
+        Not without a trace: a report that says "loading" of a dead worker is held against the
+        version (see deadly_versions.py).
+        """
+
+        def end(_number: int, _frame: object) -> None:
+            # Past its lock, which this very thread may hold.
+            with contextlib.suppress(OSError):
+                self.own_report.path.unlink(missing_ok=True)
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, end)
 
     def start(self) -> None:
         """Cold start in this thread, then keep going in threads of our own."""
@@ -214,21 +230,32 @@ class Worker:
         return self.watcher.report
 
 
-def start_worker(config: ServingConfig, line: SwitchLine | None = None) -> WSGIApplication:
+def start_worker(
+    config: ServingConfig,
+    line: SwitchLine | None = None,
+    end_request: EndRequest | None = None,
+    lifeline: Connection | None = None,
+) -> WSGIApplication:
     """Make this process a worker and return its application.
 
     Args:
         line: to the main process, when there are other workers.
+        end_request: how the main process asks this worker to end, where no signal does.
+        lifeline: its other end closes with the main process, where that did not start this one.
     """
     start_logging(config.log_format, "api_service")
-    watch_parent(_end_this_process)
-    if sys.platform == "win32":
-        hear_signals()
+    watch_parent(_end_this_process, lifeline)
+    if end_request is not None:
+        end_request.listen()
     worker = Worker(config, line)
-    worker.start()
-    atexit.register(worker.stop)
-    notice_dead_peers(config.address.port)
+    worker.end_early_when_asked()
+    # Before it starts: what it reports then is answered by it a moment later.
     application = Farewell(worker.application(), config.address.port)
+    worker.start()
+    # Not atexit, which waits for all threads first: on Windows one of watchdog's, a part of the
+    # watcher, ends only when it is told to.
+    Finalize(None, worker.stop, exitpriority=0)
+    notice_dead_peers(config.address.port)
     application.listen()
     return application
 

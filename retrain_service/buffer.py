@@ -87,6 +87,9 @@ class Buffer:
         self._notices = [self._file.notice] if self._file.notice else []
         found = self._file.one("SELECT value FROM meta WHERE key = 'high_seq'")
         self._high_seq = int(found[0])
+        # Both go through every row; a look that brought nothing must not.
+        self._statistics: dict[str, StreamStatistics] | None = None
+        self._counts: tuple[Mapping[str, int], dict[str, EntityCount]] | None = None
 
     def close(self) -> None:
         self._file.close()
@@ -102,6 +105,7 @@ class Buffer:
         """Make `stream` ready; True when it held records of another origin, now forgotten."""
         known = self._file.all("SELECT origin FROM streams WHERE stream = ?", [stream])
         is_moved = bool(known) and known[0][0] != origin
+        self._count_again()
         with self._file.transaction():
             if is_moved:
                 self._file.one("DELETE FROM rows WHERE stream = ?", [stream])
@@ -191,6 +195,8 @@ class Buffer:
                     [json.dumps(batch.cursor), stream],
                 )
             self._add_reads(source, stream, now, batch.billed_reads)
+        if high_seq != self._high_seq:
+            self._count_again()
         self._high_seq = high_seq
         return applied
 
@@ -198,6 +204,7 @@ class Buffer:
         """Forget records that are gone from the source; how many there were."""
         if not ids:
             return 0
+        self._count_again()
         with self._file.transaction():
             return int(
                 self._file.one(
@@ -208,6 +215,7 @@ class Buffer:
 
     def prune(self, stream: str, before: datetime) -> int:
         """Retention: forget records last changed before `before`; how many there were."""
+        self._count_again()
         with self._file.transaction():
             return int(
                 self._file.one(
@@ -215,6 +223,9 @@ class Buffer:
                     [stream, to_epoch_us(before)],
                 )[0]
             )
+
+    def _count_again(self) -> None:
+        self._statistics = self._counts = None
 
     # -- the read ledger -----------------------------------------------------------------------
 
@@ -263,6 +274,11 @@ class Buffer:
 
         watermarks : entity -> the sequence number after which its records are new; 0 if absent.
         """
+        if self._counts is None or self._counts[0] != watermarks:
+            self._counts = dict(watermarks), self._count_by_entity(watermarks)
+        return self._counts[1]
+
+    def _count_by_entity(self, watermarks: Mapping[str, int]) -> dict[str, EntityCount]:
         seqs = pa.table(
             [
                 pa.array(list(watermarks), pa.string()),
@@ -285,6 +301,11 @@ class Buffer:
 
     def statistics(self) -> dict[str, StreamStatistics]:
         """Every stream that was opened, also an empty one."""
+        if self._statistics is None:
+            self._statistics = self._statistics_now()
+        return self._statistics
+
+    def _statistics_now(self) -> dict[str, StreamStatistics]:
         found = {
             name: StreamStatistics() for (name,) in self._file.all("SELECT stream FROM streams")
         }

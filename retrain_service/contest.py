@@ -23,7 +23,7 @@ from retrain_service.evaluation import (
 )
 from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
-from shared.errors import FixConfiguration, LoadFailed, VersionUnusable
+from shared.errors import ContractMismatch, FixConfiguration, LoadFailed, VersionUnusable
 from shared.keys import VerifyKey
 from shared.manifest import Manifest, verify
 from shared.model_loader import load_estimator
@@ -86,6 +86,7 @@ def hold_contest(
             spec.workload,
             workload.features_of(train),
             library_versions(workload),
+            workload.predicts,
         ),
         served=_served(champion),
     )
@@ -127,9 +128,29 @@ def _open(spec: JobSpec, workload: Workload, version: str) -> _Opened:
     try:
         manifest = _verified(spec, version)
         workload.check_contract(manifest.features)
+        _check_purpose(workload, manifest)
         return _Opened(version, _load(spec, version), manifest)
     except VersionUnusable as error:
         return _Opened(version, None, manifest, str(error))
+
+
+def _check_purpose(workload: Workload, manifest: Manifest) -> None:
+    """Errors in the prediction of different things cannot be compared.
+
+    Raises:
+        ContractMismatch: the version predicts something else.
+    """
+    own = _own_workload(manifest)
+    if own is not None and own.predicts != workload.predicts:
+        raise ContractMismatch(f"it predicts {own.predicts}, the candidate {workload.predicts}")
+
+
+def _own_workload(manifest: Manifest) -> Workload | None:
+    """As it was told when the version was trained; None where this code no longer takes that."""
+    try:
+        return open_workload(manifest.workload, manifest.parameters)
+    except FixConfiguration:
+        return None
 
 
 def _open_anchor(spec: JobSpec, workload: Workload, champion: _Opened | None) -> _Opened | None:
@@ -169,11 +190,17 @@ def _served(champion: _Opened | None) -> Contract | None:
     if champion is None or champion.manifest is None:
         return None
     manifest = champion.manifest
+    own = _own_workload(manifest)
+    if own is None:
+        return None
     try:
-        own = open_workload(manifest.workload, manifest.parameters)
         own.check_contract(manifest.features)
-    except (FixConfiguration, VersionUnusable):
+    except VersionUnusable:
         return None
     return Contract(
-        manifest.version, manifest.workload, tuple(manifest.features), manifest.libraries
+        manifest.version,
+        manifest.workload,
+        tuple(manifest.features),
+        manifest.libraries,
+        own.predicts,
     )

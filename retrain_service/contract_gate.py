@@ -9,7 +9,7 @@ import msgspec
 from retrain_service.evaluation import Contract
 from retrain_service.gate_result import GateResult
 from shared.errors import ContractMismatch
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import FeatureSpec, check_features
 
 GATE = "contract"
@@ -19,7 +19,8 @@ _WIDER: Mapping[str, tuple[str, ...]] = {"bool": ("int64", "float64"), "int64": 
 def judge_contract(
     offered: Contract | None, served: Contract | None, n_rows: int, policy: GateSettings
 ) -> GateResult:
-    """Columns, dtypes, units, workload and library generations against what is served."""
+    """What is predicted, columns, dtypes, units, workload and library generations against what is
+    served."""
     if offered is None or served is None:
         sentence = "nothing is served that this code can open: no contract to keep."
         return GateResult(GATE, None, None, n_rows, "skipped", sentence)
@@ -43,6 +44,8 @@ def _changes(offered: Contract, served: Contract) -> list[str]:
     changes = []
     if offered.workload != served.workload:
         changes.append(f"workload was {served.workload}, is {offered.workload}")
+    elif offered.predicts != served.predicts:
+        changes.append(f"it predicted {served.predicts}, now {offered.predicts}")
     try:
         check_features(_widened(served.features, offered.features), offered.features)
     except ContractMismatch as error:

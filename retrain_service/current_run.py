@@ -11,7 +11,7 @@ from typing import Any
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.trainer import libraries_for
 from retrain_service.training_job import JobResult, JobSpec, TrainingJob
-from shared.run_log import Run
+from shared.runs import Run
 
 
 @dataclass(frozen=True, slots=True)

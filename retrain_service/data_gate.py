@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.gate_result import GateResult, GateVerdict, Verdict, conclude, percent
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import FeatureSpec, TrainingSet
 
 NO_LABEL = "no label"

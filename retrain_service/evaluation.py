@@ -16,12 +16,14 @@ class Contract:
     """What a version asks of its clients and of the environment that opens it.
 
     libraries : distribution -> version it was trained with.
+    predicts : what its answers are, as its workload says it; "" where that goes without saying.
     """
 
     version: str
     workload: str
     features: tuple[FeatureSpec, ...]
     libraries: Mapping[str, str]
+    predicts: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,8 @@ from retrain_service.upkeep import Upkeep
 from retrain_service.upsert import EntityOf
 from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from shared.records import Cursor
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 State = Literal["catching_up", "ok", "budget", "unavailable", "misconfigured"]
 

@@ -12,7 +12,7 @@ from retrain_service.snapshot import SnapshotInfo
 from retrain_service.trainer import libraries_for
 from retrain_service.training_job import SNAPSHOT_NAME, JobSpec
 from shared.keys import PUBLIC_KEY_NAME
-from shared.run_log import Run
+from shared.runs import Run
 from shared.settings import Settings
 from shared.signals import ReloadSignal
 

@@ -21,7 +21,9 @@ from shared.metrics import (
     read_training_metrics,
 )
 from shared.model_names import split_name
-from shared.run_log import Event, Run, RunLog
+from shared.run_log import RunLog
+from shared.run_log_reading import Event
+from shared.runs import Run
 
 OUTCOME_OF_EVENT: Mapping[str, str] = {
     "promote": "promoted",

@@ -17,8 +17,8 @@ import structlog
 
 from retrain_service.mlflow_api import MlflowApi, MlflowUnavailable
 from retrain_service.run_mirror import RunMirror
-from shared.run_log import Run, RunStatus
 from shared.run_record import run_record
+from shared.runs import Run, RunStatus
 
 log = structlog.get_logger()
 

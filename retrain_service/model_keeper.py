@@ -7,9 +7,11 @@ Entities (devices, shops) are discovered from the data; each has a training of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -28,6 +30,8 @@ from shared.signals import Request, SourceReport, TrainingReport
 
 log = structlog.get_logger()
 
+_Found = TypeVar("_Found")
+
 RETRY_PAUSE = timedelta(seconds=10)
 EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
 
@@ -44,8 +48,10 @@ class ModelKeeper:
         run_log: RunLog,
         key: SigningKey,
         slots: JobSlots,
+        wake: Callable[[], None],
         decide: Decide = triggers.decide,
     ) -> None:
+        """wake : called, by any thread, when the next tick has something to do."""
         self.name = name
         self._settings = settings
         self._reader = reader
@@ -53,6 +59,7 @@ class ModelKeeper:
         self._run_log = run_log
         self._key = key
         self._slots = slots
+        self._wake = wake
         self._decide = decide
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
         self._reading: Future[Round] | None = None
@@ -85,7 +92,7 @@ class ModelKeeper:
             self._reader.look_now()
         if self._reading is None and now >= self._retry_at and self._reader.is_due(now):
             watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
-            self._reading = self._thread.submit(self._reader.read, now, watermarks)
+            self._reading = self._on_reader(partial(self._reader.read, now, watermarks))
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
@@ -155,11 +162,20 @@ class ModelKeeper:
             self._run_log,
             self._key,
             self._slots,
-            lambda entity, path, at: self._thread.submit(self._reader.snapshot, path, at, entity),
+            lambda entity, path, at: self._on_reader(
+                partial(self._reader.snapshot, path, at, entity)
+            ),
+            self._wake,
             self._decide,
         )
         self.trainings[entity] = training
         return training
+
+    def _on_reader(self, work: Callable[[], _Found]) -> Future[_Found]:
+        """Do it on the reader's thread, and have the loop look as soon as it is done."""
+        future = self._thread.submit(work)
+        future.add_done_callback(lambda _: self._wake())
+        return future
 
     def _set_error(self, error: Exception, now: datetime) -> None:
         is_ours = isinstance(error, HotfitError)

@@ -25,7 +25,8 @@ from shared.keys import SigningKey
 from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
-from shared.settings import Settings, TriggerSettings
+from shared.settings import Settings
+from shared.settings_per_model import TriggerSettings
 from shared.signals import ReloadSignal, Request, SourceReport, TrainingReport
 from shared.workloads import open_workload
 
@@ -47,8 +48,10 @@ class ModelTraining:
         key: SigningKey,
         slots: JobSlots,
         freeze: FreezeEntity,
+        wake: Callable[[], None],
         decide: Decide = triggers.decide,
     ) -> None:
+        """wake : called, by any thread, when the next tick has something to do."""
         self.name = name
         model_name, self.entity = split_name(name)
         self._triggers = settings.models[model_name].triggers
@@ -62,7 +65,7 @@ class ModelTraining:
         workload = open_workload(configured.workload, configured.parameters)
         self._environment = Environment(name, store, workload)
         self._champion = Champion(name, store, key.verify_key)
-        self.runs = RunSupervisor(name, settings, store, run_log, key)
+        self.runs = RunSupervisor(name, settings, store, run_log, key, wake)
         self._counted = EntityCount()
         self._requested: Request | None = None
         self._under_way: RunUnderWay | None = None

@@ -15,9 +15,9 @@ import structlog
 from retrain_service.run_mirror import RunMirror
 from shared.errors import SettingsInvalid, TryLater
 from shared.model_names import split_name
-from shared.run_log import Run
 from shared.run_record import run_record
-from shared.settings import MirrorSettings
+from shared.runs import Run
+from shared.settings_sections import MirrorSettings
 from shared.workloads import open_workload
 
 log = structlog.get_logger()

@@ -19,8 +19,8 @@ from typing import Any
 import structlog
 
 from shared.errors import SettingsInvalid
-from shared.run_log import Event
-from shared.settings import NoticeKind, NotifySettings
+from shared.run_log_reading import Event
+from shared.settings_sections import NoticeKind, NotifySettings
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from retrain_service import triggers
 from retrain_service.training_state import TrainingState
-from shared.settings import TriggerSettings
+from shared.settings_per_model import TriggerSettings
 
 
 def decide_when_asked(

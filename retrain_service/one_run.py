@@ -17,7 +17,8 @@ from retrain_service.on_demand import decide_when_asked
 from retrain_service.retrain_loop import RetrainLoop
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable, StateConflict
 from shared.model_names import full_name, split_name
-from shared.run_log import UNFINISHED, Run, reading
+from shared.run_log_reading import reading
+from shared.runs import UNFINISHED, Run
 from shared.settings import Settings
 from shared.signals import Request
 
@@ -57,8 +58,9 @@ def train_once(
         NotFound: the data know no such entity.
         StateConflict: told to stop.
     """
-    loop = RetrainLoop(settings, only=split_name(name)[0], decide=decide_when_asked)
-    work = _Work(loop, settings, name, clock, stop, show)
+    wake = threading.Event()
+    loop = RetrainLoop(settings, wake=wake, only=split_name(name)[0], decide=decide_when_asked)
+    work = _Work(loop, wake, settings, name, clock, stop, show)
     try:
         loop.initialize(clock())
         work.read_all(patience_s)
@@ -71,13 +73,14 @@ class _Work:
     def __init__(
         self,
         loop: RetrainLoop,
+        wake: threading.Event,
         settings: Settings,
         name: str,
         clock: Callable[[], datetime],
         stop: threading.Event,
         show: Show,
     ) -> None:
-        self._loop, self._settings, self._name = loop, settings, name
+        self._loop, self._wake, self._settings, self._name = loop, wake, settings, name
         self._clock, self._stop, self._show = clock, stop, show
         self._pause_s = min(LONGEST_PAUSE_S, settings.retrain.tick_interval_s)
 
@@ -88,8 +91,9 @@ class _Work:
     def _tick(self) -> None:
         if self._stop.is_set():
             raise StateConflict("told to stop; a run under way was abandoned.")
+        self._wake.clear()
         self._loop.tick(self._clock())
-        self._stop.wait(self._pause_s)
+        self._wake.wait(self._pause_s)
 
     def read_all(self, patience_s: float) -> None:
         """Until every stream has been read to its end."""

@@ -11,7 +11,7 @@ from retrain_service import publish
 from shared.errors import NotFound, StorageUnavailable, VersionUnusable
 from shared.keys import VerifyKey
 from shared.model_store import ModelStore
-from shared.signals import Request
+from shared.signals import Request, SignalUnreadable
 
 HOLD_AFTER = {"rollback": True, "hold": True, "release": False}
 
@@ -22,11 +22,11 @@ def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) ->
     Returns:
         The kind of the event to write down and its sentence; "refusal" when nothing was changed.
     """
-    signal = store.signal(request.model)
-    version = request.version or (signal.version if signal is not None else None)
-    is_held = signal.hold if signal is not None else False
     reason = request.reason or f"{request.kind} asked for by {request.requested_by}"
     try:
+        signal = store.signal(request.model)
+        version = request.version or (signal.version if signal is not None else None)
+        is_held = signal.hold if signal is not None else False
         if version is None:
             raise NotFound(f"model {request.model} has no version yet.")
         if request.kind in ("hold", "release") and signal is not None and version == signal.version:
@@ -43,7 +43,7 @@ def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) ->
                 hold=HOLD_AFTER.get(request.kind, is_held),
                 now=now,
             )
-    except (NotFound, VersionUnusable, StorageUnavailable) as error:
+    except (NotFound, VersionUnusable, StorageUnavailable, SignalUnreadable) as error:
         return "refusal", f"{request.kind} refused: {error}"
     done = {"hold": "is held", "release": "is released"}.get(request.kind, "is wanted now")
     return request.kind, f"{version} {done}: {reason}."

@@ -27,7 +27,7 @@ from retrain_service.slice_gate import judge_slices
 from retrain_service.tolerance import Allowance, is_surely_better, judge
 from retrain_service.trial_gate import judge_trial
 from shared.model_loader import TrialResult
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 
 __all__ = [
     "GateResult",

@@ -1,14 +1,12 @@
-"""stage → trial load in a fresh process → version directory → signal.
+"""stage → version directory → signal; in between, `trial` opens what was staged.
 
-Artefact first, manifest next, signal last. `stage` and `trial` run in the training process;
-`promote`, `point_back` and `recover` only in the daemon, which alone writes the signal.
+Artefact first, manifest next, signal last. `stage` runs in the training process; `promote`,
+`point_back` and `finish_interrupted` only in the daemon, which alone writes the signal.
 """
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 import joblib
 import msgspec
 
+from shared.answer_sample import write_answers
 from shared.atomic_file import (
     sha256_of,
     storage_errors,
@@ -37,12 +36,10 @@ from shared.manifest import (
     sign,
     verify,
 )
-from shared.model_loader import GoldenAnswer, TrialResult, check_goldens
+from shared.model_loader import GoldenAnswer, check_goldens
 from shared.model_store import DISCARDED_PREFIX, ModelStore
 from shared.signals import ReloadSignal
 from shared.workloads.base import Answerer, TrainingSet, Workload
-
-TRIAL_GRACE_S = 60
 
 
 def stage(
@@ -69,6 +66,7 @@ def stage(
         answerer = workload.open(estimator, state)
         goldens = _answer_goldens(workload, answerer, rows)
         write_synced(staged / GOLDEN_NAME, msgspec.json.encode(goldens))
+        write_answers(staged, answerer, workload.asked_lists(rows))
         form = compile_estimator(
             estimator,
             rows.features,
@@ -102,33 +100,6 @@ def _answer_goldens(
         GoldenAnswer(golden, answerer.answer(golden.question, golden.request, golden.now))
         for golden in workload.golden_requests(rows)
     ]
-
-
-def trial(
-    staged: Path, public_key: Path, model: str, version: str, max_load_s: float = 60.0
-) -> TrialResult:
-    """Open the staged version in a fresh process with the API's own loader.
-
-    max_load_s : what opening may take; the process itself starts and measures beside that.
-    """
-    timeout_s = max_load_s + TRIAL_GRACE_S
-    command = [sys.executable, "-m", "shared.model_loader", str(staged), str(public_key)]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own module, no shell
-            [*command, model, version],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return TrialResult(f"the trial load took longer than {timeout_s:g} s")
-    try:
-        return msgspec.json.decode(done.stdout, type=TrialResult)
-    except msgspec.DecodeError:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        last = lines[-1] if lines else "no output"
-        return TrialResult(f"the trial load died (exit code {done.returncode}): {last}")
 
 
 def promote(

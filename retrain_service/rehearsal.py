@@ -29,7 +29,8 @@ from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable
 from shared.keys import SigningKey
 from shared.model_names import full_name, split_name
 from shared.model_store import ModelStore
-from shared.run_log import Run, RunLog, RunStatus
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
 from shared.settings import Settings
 from shared.workloads import open_workload
 
@@ -160,6 +161,7 @@ class _Stage:
             SigningKey.read_or_create(settings.keys_dir),
             JobSlots(1),
             never,
+            lambda: None,
             decide_when_asked,
         )
 

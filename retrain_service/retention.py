@@ -23,6 +23,7 @@ from shared.model_store import DISCARDED_PREFIX, ModelStore
 from shared.model_version import ModelVersion
 from shared.run_log import RunLog
 from shared.run_log_pruning import OldEntries
+from shared.run_log_reading import RunLogReader
 from shared.settings import Settings
 from shared.signals import ReloadSignal, SignalUnreadable, WorkerReport, read_worker_reports
 
@@ -79,7 +80,7 @@ class Plan:
         )
 
 
-def plan(settings: Settings, run_log: RunLog | None, now: datetime) -> Plan:
+def plan(settings: Settings, run_log: RunLogReader | None, now: datetime) -> Plan:
     """Everything that is old and needed by nobody; no run log, no runs and events.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -53,16 +54,23 @@ class RetrainLoop:
     """initialize → tick … tick → shutdown, all on one thread."""
 
     def __init__(
-        self, settings: Settings, *, only: str | None = None, decide: Decide = triggers.decide
+        self,
+        settings: Settings,
+        *,
+        wake: threading.Event | None = None,
+        only: str | None = None,
+        decide: Decide = triggers.decide,
     ) -> None:
         """Prepare.
 
         Args:
+            wake: set, by any thread, when there is something to do before the next regular tick.
             only: keep this configured model alone, and leave requests and events of the API to
                 the daemon.
             decide: when to train.
         """
         self._settings = settings
+        self._wake = (wake or threading.Event()).set
         self._only = only
         self._decide = decide
         self._onlookers: Onlookers | None = None
@@ -115,7 +123,7 @@ class RetrainLoop:
                 spent_elsewhere=partial(self._spent, name),
             )
             keeper = ModelKeeper(
-                name, settings, reader, store, self._run_log, key, slots, self._decide
+                name, settings, reader, store, self._run_log, key, slots, self._wake, self._decide
             )
             keeper.recover(now)
             self._keepers[name] = keeper

@@ -17,7 +17,8 @@ import structlog
 
 from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, NotFound
-from shared.run_log import Run, reading
+from shared.run_log_reading import reading
+from shared.runs import Run
 
 log = structlog.get_logger()
 

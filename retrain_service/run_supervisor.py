@@ -29,7 +29,9 @@ from shared.errors import HotfitError, StateConflict, StorageUnavailable
 from shared.keys import SigningKey
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion, VersionState, transition
-from shared.run_log import FINISHED, History, Run, RunLog, RunStatus
+from shared.run_history import History
+from shared.run_log import RunLog
+from shared.runs import FINISHED, Run, RunStatus
 from shared.settings import Settings
 from shared.signals import Request
 
@@ -48,13 +50,16 @@ class RunSupervisor:
         store: ModelStore,
         run_log: RunLog,
         key: SigningKey,
+        wake: Callable[[], None],
     ) -> None:
+        """wake : called, by any thread, when the next tick has something to do."""
         self.model = model
         self._settings = settings
         self._limits = settings.models[model.partition("/")[0]].training
         self._store = store
         self._run_log = run_log
         self._key = key
+        self._wake = wake
         self._pinned = PinnedSnapshot(settings.work_dir / FOLDER / model.replace("/", "__"))
         self._current: CurrentRun | None = None
         self.history: History = run_log.history(model)
@@ -149,6 +154,8 @@ class RunSupervisor:
             freezing=freeze(path, now) if pinned is None else None,
             snapshot=pinned,
         )
+        if pinned is not None:
+            self._wake()
 
     def tick(self, now: datetime) -> bool:
         """Take the run one step further; True when a run ended in this call."""
@@ -159,13 +166,15 @@ class RunSupervisor:
             result = current.job.poll()
             if result is not None:
                 self._conclude(current.job, result, now)
-        elif current.snapshot is not None:
-            self._start_job(current, current.snapshot, now)
-        elif current.freezing is not None and current.freezing.done():
+            return self._current is None
+        if current.freezing is not None and current.freezing.done():
             try:
-                self._current = replace(current, snapshot=current.freezing.result())
+                current = self._current = replace(current, snapshot=current.freezing.result())
             except (HotfitError, OSError) as error:
                 self._end(now, RunStatus.FAILED, str(error))
+                return True
+        if current.snapshot is not None:
+            self._start_job(current, current.snapshot, now)
         return self._current is None
 
     def cancel(self, now: datetime, run_id: str | None, by: str) -> bool:
@@ -198,7 +207,7 @@ class RunSupervisor:
                 reason = f"skipped: identical inputs as run {last.run_id}."
                 self._end(now, RunStatus.SKIPPED, reason, inputs_digest=spec.inputs_digest)
                 return
-            job = TrainingJob.start(spec, current.work_dir, self._limits)
+            job = TrainingJob.start(spec, current.work_dir, self._limits, self._wake)
         except (HotfitError, OSError) as error:
             self._end(now, RunStatus.FAILED, str(error))
         else:

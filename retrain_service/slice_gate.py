@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from retrain_service import student_t
 from retrain_service.gate_result import GateResult, percent
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 
 GATE = "slices"

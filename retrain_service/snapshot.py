@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -125,21 +126,68 @@ def write_snapshot(
 def read_snapshot(path: Path) -> dict[str, Table]:
     """Every stream the snapshot was taken of, empty ones included.
 
+    What the tables hold stays in the file and is read whenever it is asked for, piece by piece.
+
     Raises:
         StorageUnavailable: the file is missing or not a snapshot.
     """
     try:
-        table = pq.read_table(path)
-        streams: list[str] = json.loads(table.schema.metadata[_STREAMS_KEY])
+        with pq.ParquetFile(path) as file:
+            streams: list[str] = json.loads(file.schema_arrow.metadata[_STREAMS_KEY])
+            of_rows = file.read(columns=["stream"]).column(0)
     except (OSError, pa.ArrowInvalid, KeyError, TypeError) as error:
         raise StorageUnavailable(f"{path}: not a readable training snapshot: {error}.") from error
     found = {}
     for stream in streams:
-        rows = table.filter(pc.field("stream") == stream)
-        found[stream] = Table(
-            stream=stream,
-            ids=rows.column("id").to_pylist(),
-            updated_at_us=rows.column("updated_us").to_pylist(),
-            bodies=rows.column("body").to_pylist(),
+        # The rows of a stream stand together.
+        n_rows = pc.sum(pc.equal(of_rows, stream)).as_py() or 0
+        begin = pc.index(of_rows, stream).as_py() if n_rows else 0
+        columns = (
+            _Column(path, name, begin, begin + n_rows) for name in ("id", "updated_us", "body")
         )
+        found[stream] = Table(stream, *columns)
     return found
+
+
+class _Column(Sequence[Any]):
+    """One column of the rows from `begin` to `end` of a snapshot; to be gone through in order."""
+
+    def __init__(self, path: Path, name: str, begin: int, end: int) -> None:
+        self._path, self._name, self._begin, self._end = path, name, begin, end
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._values(self._begin, self._end)
+
+    @overload
+    def __getitem__(self, at: int) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Any]: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        if isinstance(at, slice):
+            wanted = range(self._begin, self._end)[at]
+            if wanted.step != 1:
+                return list(self)[at]
+            return list(self._values(wanted.start, wanted.stop))
+        place = range(self._begin, self._end)[at]
+        return next(self._values(place, place + 1))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        raise TypeError("a column of a snapshot is compared by its values and has no hash")
+
+    def _values(self, begin: int, end: int) -> Iterator[Any]:
+        # Opened anew each time: an open file cannot be removed on Windows.
+        with pq.ParquetFile(self._path) as file:
+            first = 0
+            for i in range(file.num_row_groups):
+                last = first + file.metadata.row_group(i).num_rows
+                if first < end and begin < last:
+                    rows = file.read_row_group(i, columns=[self._name]).column(0)
+                    lowest, highest = max(begin, first), min(end, last)
+                    yield from rows.slice(lowest - first, highest - lowest).to_pylist()
+                first = last

@@ -23,7 +23,8 @@ from retrain_service.buffer import (
 )
 from retrain_service.intake import Intake, StreamHealth
 from shared.model_names import entity_name
-from shared.settings import ModelSettings, Settings
+from shared.settings import Settings
+from shared.settings_per_model import ModelSettings
 from shared.signals import BufferReport
 from shared.workloads.base import Workload
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from retrain_service.bootstrap import Comparison, compare, fewest_days
 from retrain_service.gate_result import GateResult, GateVerdict, percent
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 
 _ROUNDING = 1e-9  # sums of the same losses in another order differ by this much at most

@@ -12,7 +12,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import psutil
 
 from retrain_service.promotion import GateResult
 from shared.manifest import Manifest
-from shared.settings import GateSettings, TrainingSettings
+from shared.settings_per_model import GateSettings, TrainingSettings
 
 JOB_NAME = "job.json"
 PROGRESS_NAME = "progress.json"
@@ -116,8 +118,13 @@ class TrainingJob:
         self._stopped_because: str | None = None
 
     @classmethod
-    def start(cls, spec: JobSpec, work_dir: Path, limits: TrainingSettings) -> TrainingJob:
-        """Start the run's process in its own session, on a snapshot that lies in `work_dir`."""
+    def start(
+        cls, spec: JobSpec, work_dir: Path, limits: TrainingSettings, on_end: Callable[[], None]
+    ) -> TrainingJob:
+        """Start the run's process in its own session, on a snapshot that lies in `work_dir`.
+
+        on_end : called once the process has ended, by a thread that waits for that.
+        """
         (work_dir / JOB_NAME).write_bytes(msgspec.json.encode(spec))
         # A session of its own on POSIX, a process group of its own on Windows.
         flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
@@ -132,6 +139,12 @@ class TrainingJob:
                 start_new_session=True,
                 creationflags=flags,
             )
+
+        def wait() -> None:
+            process.wait()
+            on_end()
+
+        threading.Thread(target=wait, name=f"end-of-{spec.run_id}", daemon=True).start()
         return cls(spec, work_dir, process, limits)
 
     @property

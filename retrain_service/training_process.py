@@ -32,18 +32,18 @@ from retrain_service.promotion import (
     decide,
     reason,
 )
-from retrain_service.publish import stage, trial
+from retrain_service.publish import stage
+from retrain_service.run_progress import RunProgress
 from retrain_service.snapshot import read_snapshot
 from retrain_service.trainer import Candidate, Fitted, fit_candidate, library_versions
 from retrain_service.training_job import (
     HEARTBEAT_NAME,
     JOB_NAME,
-    PROGRESS_NAME,
     RESULT_NAME,
-    JobProgress,
     JobResult,
     JobSpec,
 )
+from retrain_service.trial import Trial
 from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, VersionUnusable
 from shared.holdout_sample import HoldoutSample, sample_of, write_sample
@@ -57,8 +57,6 @@ GOLDEN_TOLERANCE = 1e-6
 PARENT_GONE_EXIT = 75
 PARENT_LOOK_S = 0.5
 HEARTBEAT_PERIOD_S = 1.0
-# Share of the run at which each stage begins; the fit takes most of it.
-STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.9, "trial": 0.95}
 
 
 def main(work_dir: Path) -> int:
@@ -90,7 +88,8 @@ def _end_with_parent() -> None:
     if sys.platform == "win32":
         _wait_for_end_of_pipe()
     else:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: whoever reads there holds a lock that the interpreter's end wants.
+        os.read(0, 1)
     os._exit(PARENT_GONE_EXIT)
 
 
@@ -125,14 +124,7 @@ def _limit_memory(limit_mb: int) -> None:
 
 
 def _run(spec: JobSpec, work_dir: Path) -> JobResult:
-    def progress(name: str, within: float = 0.0) -> None:
-        starts = [*STAGE_STARTS.values(), 1.0]
-        at = list(STAGE_STARTS).index(name)
-        fraction = starts[at] + (starts[at + 1] - starts[at]) * within
-        write_atomic(
-            work_dir / PROGRESS_NAME, msgspec.json.encode(JobProgress(name, round(fraction, 3)))
-        )
-
+    progress = RunProgress(work_dir)
     policy = spec.policy()
     progress("reading")
     workload = open_workload(spec.workload, spec.parameters)
@@ -168,20 +160,21 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     }
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
-        return _not_promoted(verdict, details)
+        return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
     progress("staging")
     promotion = Promotion(
         spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)
     )
     manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
     key = SigningKey.read(Path(spec.keys_dir))
-    write_sample(Path(spec.staged), _sample(spec, evaluation, holdout))
-    stage(Path(spec.staged), workload, candidate.estimator, rows, manifest, key)
-    progress("trial")
-    tried = trial(
-        Path(spec.staged), Path(spec.public_key), spec.model, spec.version, policy.max_load_s
-    )
+    staged, public_key = Path(spec.staged), Path(spec.public_key)
+    write_sample(staged, _sample(spec, workload, evaluation, holdout))
+    with Trial() as trial:
+        stage(staged, workload, candidate.estimator, rows, manifest, key)
+        progress("trial")
+        tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
     verdict = check_trial(tried, policy, before=verdict.gates)
+    details["stage_s"] = progress.stage_s
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details)
     return JobResult(
@@ -254,9 +247,12 @@ def _details(
     }
 
 
-def _sample(spec: JobSpec, evaluation: Evaluation, holdout: TrainingSet) -> HoldoutSample | None:
+def _sample(
+    spec: JobSpec, workload: Workload, evaluation: Evaluation, holdout: TrainingSet
+) -> HoldoutSample | None:
     rival = evaluation.champion.score if evaluation.champion is not None else None
-    return sample_of(holdout, evaluation.candidate, spec.champion, rival)
+    vocabulary = workload.vocabulary_of(holdout)
+    return sample_of(holdout, evaluation.candidate, spec.champion, rival, vocabulary)
 
 
 def _manifest(

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.run_log import History, PendingEvents, RunStatus
+from shared.pending_events import PendingEvents
+from shared.run_history import History
+from shared.runs import RunStatus
 
 # What lies further in the future than this was written while the clock was wrong.
 CLOCK_SLACK = timedelta(days=1)

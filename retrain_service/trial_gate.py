@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from retrain_service.gate_result import GateResult
 from shared.model_loader import TrialResult
-from shared.settings import GateSettings
+from shared.settings_per_model import GateSettings
 
 
 def judge_trial(tried: TrialResult, policy: GateSettings) -> Iterator[GateResult]:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from retrain_service.schedule import cron_moment, interval_moment
 from retrain_service.training_state import RunUnderWay, TrainingState
-from shared.settings import TriggerSettings
+from shared.settings_per_model import TriggerSettings
 
 LONGEST_BACKOFF = timedelta(hours=1)
 _DAY = timedelta(days=1)

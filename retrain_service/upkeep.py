@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from retrain_service.buffer import Applied, Buffer, RejectReason
 from retrain_service.sources.base import Source
 from retrain_service.upsert import EntityOf
-from shared.settings import SourceSettings
+from shared.settings_sections import SourceSettings
 
 PERIOD = timedelta(days=1)
 

@@ -32,8 +32,9 @@ def credit(live: LoadedModel, rows: int) -> None:
     Called once or more per request by whoever asks a model; rows add up.
     """
     if has_request_context():
-        _, _, before = request.environ.get(_CREDIT, (None, None, 0))
-        request.environ[_CREDIT] = (live.manifest.model, live.version, before + rows)
+        environ = request.environ
+        _, _, before = environ.get(_CREDIT, (None, None, 0))
+        environ[_CREDIT] = (live.manifest.model, live.version, before + rows)
 
 
 def rows_in(answer: Mapping[str, Any]) -> int:
@@ -51,6 +52,7 @@ class CountRequests:
         self._application = application
         self._recorder = recorder
         self._table = table
+        self._routes: dict[str, str] = {}  # rule -> what it is counted as
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = time.perf_counter()
@@ -85,5 +87,8 @@ class CountRequests:
         model = arguments.get("model", NO_MODEL)
         if "entity" in arguments:
             model = f"{model}/{arguments['entity']}"
-        route = str(rule.rule).replace("/<entity>", "").replace("/<entity:entity>", "")
+        route = self._routes.get(rule.rule)
+        if route is None:
+            route = rule.rule.replace("/<entity>", "").replace("/<entity:entity>", "")
+            self._routes[rule.rule] = route
         return route, model if model in self._table else NO_MODEL

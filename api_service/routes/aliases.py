@@ -43,8 +43,9 @@ from api_service.routes.recommendations import answer_about_products
 from api_service.routes.training import who_asks
 from api_service.routes.training_export import export_all_streams
 from api_service.run_wait import wait_for
-from api_service.turnstile import LET_OTHERS_THROUGH
-from shared.errors import RequestInvalid, StateConflict
+from api_service.turnstile import LET_OTHERS_THROUGH, opened
+from api_service.wanted_version import must_verify, wanted
+from shared.errors import RequestInvalid
 from shared.keys import Role
 
 _LONGEST_RELOAD_S = 20
@@ -101,7 +102,7 @@ def server_models(context: Context) -> ResponseReturnValue:
     """Stored versions, newest first."""
     page = Page.of(request, "model")
     model = model_meant(context, SERVERS)
-    live = context.table.slot(model).current()
+    live = context.table.slot(model).live
     names = context.store.versions(model)[::-1]
     shown = [
         (name, context.store.manifest(model, name).trained_at) for name in page.of_items(names)
@@ -117,16 +118,15 @@ def reload_model(context: Context) -> ResponseReturnValue:
     body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
     only_fields(body, "model", "model_path", "model_name", "version")
     stored = context.store.versions(model)
-    signal = context.store.signal(model)
-    if signal is None:
-        raise StateConflict(f"no version of {model} has been promoted yet.")
+    signal = wanted(context, model)
     named = next((body[n] for n in ("version", "model_path", "model_name") if body.get(n)), None)
     version = str(named).replace("\\", "/").rstrip("/").rpartition("/")[2] or signal.version
     if named is None:
         version = signal.version
     if version not in stored:
         raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
-    before = slot.current()
+    must_verify(context, model, version, opened(request.environ))
+    before = slot.opened()
     began = context.clock()
     asked = put_request(
         context.config.requests_dir,
@@ -140,7 +140,7 @@ def reload_model(context: Context) -> ResponseReturnValue:
     )
 
     def swapped() -> str | None:
-        live = slot.current()
+        live = slot.live
         is_new = live is not None and (before is None or live.generation > before.generation)
         return live.version if live is not None and is_new else None
 

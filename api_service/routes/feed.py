@@ -189,7 +189,11 @@ def exported(kept: feed_reading.KeptRecord) -> dict[str, Any]:
 
 
 def whole_number(name: str, default: int, most: int) -> int:
-    """A query parameter from 1 to `most`."""
+    """A query parameter from 1 to `most`.
+
+    Raises:
+        RequestInvalid: it is none.
+    """
     text = request.args.get(name)
     if text is None:
         return default
@@ -199,7 +203,11 @@ def whole_number(name: str, default: int, most: int) -> int:
 
 
 def time_argument(name: str) -> datetime | None:
-    """A query parameter that is a time; without an offset it is UTC."""
+    """A query parameter that is a time; without an offset it is UTC.
+
+    Raises:
+        RequestInvalid: it is none.
+    """
     text = request.args.get(name)
     if text is None:
         return None
@@ -211,7 +219,11 @@ def time_argument(name: str) -> datetime | None:
 
 
 def place_argument(name: str) -> tuple[int, str] | None:
-    """The place of the last record of the page before: (stamp in microseconds, id)."""
+    """The place of the last record of the page before: (stamp in microseconds, id).
+
+    Raises:
+        RequestInvalid: it is not what a page gave.
+    """
     text = request.args.get(name)
     if text is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,12 +17,26 @@ from api_service.paging import Page
 from api_service.request_box import Kind, put_request
 from api_service.routes.naming import model_route
 from api_service.runs import rejected_versions
+from api_service.serving_slot import ServingSlot
+from api_service.turnstile import opened
 from api_service.version_list import version_lines
+from api_service.wanted_version import (
+    must_not_be_quarantined,
+    must_verify,
+    signal_of,
+    wanted,
+)
 from api_service.worker_reports import live_reports
-from shared.errors import HotfitError, NotFound, RequestInvalid, StateConflict
+from shared.errors import (
+    HotfitError,
+    ManifestInvalid,
+    NotFound,
+    RequestInvalid,
+    StateConflict,
+    StorageUnavailable,
+)
 from shared.keys import Role
-from shared.manifest import Manifest
-from shared.signals import ReloadSignal, SignalUnreadable
+from shared.signals import ReloadSignal
 
 _NAMED_IN_ERRORS = 10
 
@@ -36,7 +51,7 @@ def blueprint(context: Context) -> Blueprint:
         workers, now = live_reports(config.reports_dir), context.clock()
         slots = list(table)
         entries = [
-            model_entry(slot, workers, now, _signal(context, slot.name) if slot.is_idle else None)
+            model_entry(slot, workers, now, signal_of(context, slot.name) if slot.is_idle else None)
             for slot in page.of_items(slots)
         ]
         return json_response(page.answer("models", entries, len(slots)), is_for_people=True)
@@ -45,7 +60,7 @@ def blueprint(context: Context) -> Blueprint:
     def show_model(model: str) -> ResponseReturnValue:
         slot = table.slot(model)
         workers = live_reports(config.reports_dir)
-        signal = _signal(context, model)
+        signal = signal_of(context, model)
         entry = model_entry(slot, workers, context.clock(), signal)
         live = slot.live
         reports = [report.models[model] for report in workers if model in report.models]
@@ -55,7 +70,7 @@ def blueprint(context: Context) -> Blueprint:
             "previous": signal.previous if signal else None,
             "quarantined": {k: v for report in reports for k, v in report.quarantined.items()},
             "receipts": [report.receipt for report in reports if report.receipt],
-            "manifest": _shown(live.manifest) if live else None,
+            "manifest": _shown(context, slot, signal),
         }
         return json_response(entry, is_for_people=True)
 
@@ -67,7 +82,7 @@ def blueprint(context: Context) -> Blueprint:
             model,
             context.store.versions(model),
             rejected_versions(config.run_log_path, model),
-            _signal(context, model),
+            signal_of(context, model),
             live_reports(config.reports_dir),
         )
         entries = [
@@ -101,7 +116,8 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def reload(model: str) -> ResponseReturnValue:
         named, reason = _version_and_reason(context, model)
-        version = named or _wanted(context, model).version
+        version = named or wanted(context, model).version
+        must_verify(context, model, version, opened(request.environ))
         will = f"every worker opens {version} again under a new generation and swaps to it."
         return ask_for("reload", model, will, reason, version)
 
@@ -109,7 +125,7 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def rollback(model: str) -> ResponseReturnValue:
         named, reason = _version_and_reason(context, model)
-        signal = _wanted(context, model)
+        signal = wanted(context, model)
         version = named or signal.previous
         if version is None:
             raise StateConflict(
@@ -119,6 +135,8 @@ def blueprint(context: Context) -> Blueprint:
             raise StateConflict(f"{version} is already the wanted version of {model}.")
         if version not in context.store.versions(model):
             raise NotFound(f"the previous version {version} of {model} is not stored any more.")
+        must_not_be_quarantined(context, model, version)
+        must_verify(context, model, version, opened(request.environ))
         will = (
             f"every worker goes from {signal.version} to {version}, which is held there:"
             f" nothing is promoted until POST /models/{model}/release."
@@ -129,7 +147,7 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def hold(model: str) -> ResponseReturnValue:
         reason = _only_reason(context, model)
-        signal = _wanted(context, model)
+        signal = wanted(context, model)
         will = f"{signal.version} stays; nothing is promoted until POST /models/{model}/release."
         return ask_for("hold", model, will, reason)
 
@@ -137,24 +155,10 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def release(model: str) -> ResponseReturnValue:
         reason = _only_reason(context, model)
-        _wanted(context, model)
+        wanted(context, model)
         return ask_for("release", model, "the next better version is promoted again.", reason)
 
     return routes
-
-
-def _signal(context: Context, model: str) -> ReloadSignal | None:
-    try:
-        return context.store.signal(model)
-    except SignalUnreadable:
-        return None  # health says so; what is served is not in doubt
-
-
-def _wanted(context: Context, model: str) -> ReloadSignal:
-    signal = _signal(context, model)
-    if signal is None:
-        raise StateConflict(f"no version of {model} has been promoted yet.")
-    return signal
 
 
 def _only_reason(context: Context, model: str) -> str:
@@ -194,8 +198,15 @@ def _manifest_part(context: Context, model: str, version: str) -> dict[str, Any]
     }
 
 
-def _shown(manifest: Manifest) -> Any:
-    """All of it but the signature, which proves nothing once it went through here."""
+def _shown(context: Context, slot: ServingSlot, signal: ReloadSignal | None) -> Any:
+    """All but the signature, which proves nothing once it went through here; None without one."""
+    live = slot.live
+    manifest = live.manifest if live is not None else None
+    if manifest is None and slot.is_idle and signal is not None:
+        with suppress(ManifestInvalid, NotFound, StorageUnavailable):  # its versions say why
+            manifest = context.store.manifest(slot.name, signal.version)
+    if manifest is None:
+        return None
     fields = msgspec.to_builtins(manifest)
     fields.pop("signature")
     return fields

@@ -27,9 +27,10 @@ def blueprint(context: Context) -> Blueprint:
         return answer(context.table.default(context.config.default_model))
 
     def answer(slot: ServingSlot) -> ResponseReturnValue:
-        body = read_body(request)
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
+        body = read_body(asked)
         live = slot.current()
-        if live is not None and TRIED not in request.environ:
+        if live is not None and TRIED not in asked.environ:
             plain = PlainPredict.of(live)
             answered = plain.answer_rows(body) if plain else None
             if answered is not None:

@@ -9,10 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
 from api_service.json_io import json_response
+from api_service.routes.answering import slot_that_answers
 from api_service.serving_slot import ServingSlot
-from shared.errors import NotFound, RequestInvalid
+from shared.errors import RequestInvalid
 
-# Question -> the workloads that answer it; before its first version a model has only its workload.
+# Question -> the workloads that answer it.
 _WORKLOADS: Mapping[str, tuple[str, ...]] = {
     "similar": ("product_recommender", "product_similarity"),
     "for_user": ("product_recommender",),
@@ -47,7 +48,7 @@ def answer_about_products(
     slot: ServingSlot | None = None,
 ) -> ResponseReturnValue:
     """Ask with the request's query; slot : which model is meant, where that is settled."""
-    slot = slot or _slot(context, question)
+    slot = slot or slot_that_answers(context, question, _WORKLOADS[question])
     return json_response(ask(slot, question, {**asked, **_query(*flags)}, context.clock()))
 
 
@@ -72,31 +73,3 @@ def _query(*flags: str) -> dict[str, object]:
                 raise RequestInvalid("true or false", text, name)
             found[name] = _TRUTH[text.lower()]
     return found
-
-
-def _slot(context: Context, question: str) -> ServingSlot:
-    """`?model=`, else the default model if it can answer, else the first that serves and can,
-    else the first that will.
-
-    Raises:
-        NotFound: no model can answer it.
-    """
-    named = request.args.get("model")
-    if named is not None:
-        slot = context.table.slot(named)
-        if not _may_answer(context, slot, question):
-            raise NotFound(f"model {named} does not answer {question!r}.")
-        return slot
-    able = [slot for slot in context.table if _may_answer(context, slot, question)]
-    if not able:
-        workloads = " or ".join(_WORKLOADS[question])
-        raise NotFound(f"no model answers {question!r}: none has the workload {workloads}.")
-    default = context.config.default_model
-    return min(able, key=lambda slot: (slot.name != default, slot.current() is None))
-
-
-def _may_answer(context: Context, slot: ServingSlot, question: str) -> bool:
-    live = slot.current()
-    if live is not None:
-        return question in live.answerer.questions
-    return context.config.workloads.get(slot.name.partition("/")[0]) in _WORKLOADS[question]

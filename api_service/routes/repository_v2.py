@@ -22,10 +22,10 @@ from api_service.runs import rejected_versions
 from api_service.serving_slot import ServingSlot
 from api_service.turnstile import LET_OTHERS_THROUGH
 from api_service.version_list import version_lines
+from api_service.wanted_version import signal_of, wanted
 from api_service.worker_reports import live_reports
 from shared.errors import NotReady, RequestInvalid, StateConflict
 from shared.keys import Role
-from shared.signals import SignalUnreadable
 
 _LONGEST_LOAD_S = 20
 
@@ -82,29 +82,29 @@ def _flag(body: Mapping[str, Any], name: str) -> bool:
 
 
 def _index(context: Context, is_ready_only: bool) -> Iterator[dict[str, Any]]:
-    """Every version of every model; only those that serve when `is_ready_only`."""
+    """Every version of every model, or only those that serve or are opened when asked for."""
     workers = live_reports(context.config.reports_dir)
     for slot in context.table:
-        live = slot.current()
-        if live is not None:
-            yield {"name": slot.name, "version": live.version, "state": "READY", "reason": ""}
+        live = slot.live
+        if is_ready_only and live is None and not slot.is_idle:
+            continue
+        signal = signal_of(context, slot.name)
+        ready = live.version if live else signal.version if slot.is_idle and signal else None
+        if ready is not None:
+            yield {"name": slot.name, "version": ready, "state": "READY", "reason": ""}
         if is_ready_only:
             continue
-        try:
-            signal = context.store.signal(slot.name)
-        except SignalUnreadable:
-            signal = None
         stored = context.store.versions(slot.name)
         rejected = rejected_versions(context.config.run_log_path, slot.name)
         for line in version_lines(slot.name, stored, rejected, signal, workers):
-            if line.version in stored and (live is None or line.version != live.version):
+            if line.version in stored and line.version != ready:
                 yield {
                     "name": slot.name,
                     "version": line.version,
                     "state": "UNAVAILABLE",
                     "reason": f"{line.state}: {line.reason}",
                 }
-        if live is None and not stored:
+        if ready is None and not stored:
             yield {
                 "name": slot.name,
                 "version": "",
@@ -119,10 +119,8 @@ def _load(context: Context, slot: ServingSlot) -> None:
     Raises:
         StateConflict: no version was promoted yet. NotReady: it does not serve after a while.
     """
-    signal = context.store.signal(slot.name)
-    if signal is None:
-        raise StateConflict(f"no version of {slot.name} has been promoted yet.")
-    before = slot.current()
+    signal = wanted(context, slot.name)
+    before = slot.opened()
     if before is not None and before.version == signal.version:
         return
     asked = put_request(
@@ -137,7 +135,7 @@ def _load(context: Context, slot: ServingSlot) -> None:
     )
 
     def serves() -> bool | None:
-        live = slot.current()
+        live = slot.live
         return True if live is not None and live.version == signal.version else None
 
     loaded = None
@@ -145,5 +143,6 @@ def _load(context: Context, slot: ServingSlot) -> None:
         others_pass = request.environ.get(LET_OTHERS_THROUGH)
         loaded = wait_for(serves, _LONGEST_LOAD_S, others_pass)
     if loaded is None:
-        why = slot.why_empty if slot.current() is None else f"{before and before.version} serves."
+        live = slot.live
+        why = f"{live.version} serves." if live is not None else slot.why_empty
         raise NotReady(f"{slot.name} {signal.version}: {asked['sentence']} Until then: {why}")

@@ -18,7 +18,7 @@ from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.naming import model_route
 from api_service.run_wait import wait_for_run
-from api_service.runs import list_events, list_runs, show_run, totals
+from api_service.runs import list_events, list_runs, must_not_be_needed, show_run, totals
 from api_service.training_options import read_options
 from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, RequestInvalid, StateConflict
@@ -124,12 +124,14 @@ def blueprint(context: Context) -> Blueprint:
         found = show_run(config.run_log_path, run_id)
         if found["status"] in UNFINISHED:
             raise StateConflict(f"run {run_id} is {found['status']}; cancel it first.")
+        model = full_name(found["model"], found["entity"] or "")
+        must_not_be_needed(config.run_log_path, model, run_id)
         answer = put_request(
             config.requests_dir,
             config.reports_dir,
             context.clock(),
             kind="forget",
-            model=full_name(found["model"], found["entity"] or ""),
+            model=model,
             requested_by=who_asks(),
             will=f"run {run_id} is taken out of the log; its version, if it has one, stays.",
             run_id=run_id,
@@ -186,7 +188,11 @@ def who_asks() -> str:
 
 
 def must_be_trained_here(context: Context, model: str) -> None:
-    """Refuse a model that is only served."""
+    """Refuse a model that is only served.
+
+    Raises:
+        NotFound: there is no such model. StateConflict: it is not configured here.
+    """
     if split_name(model)[0] in context.config.workloads:
         return
     context.table.slot(model)

@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeVar
 from shared.daemon import only_instance, utc_now
 from shared.errors import AlreadyRunning, NotFound, StateConflict, TryLater
 from shared.liveness import still_runs
-from shared.run_log import Event, RunLog, reading
+from shared.run_log import RunLog
+from shared.run_log_reading import Event, reading
 from shared.settings import Settings
 from shared.signals import (
     RETRAIN_REPORT_NAME,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from typing import Any
 
@@ -15,8 +16,10 @@ from retrain_service.notify import open_addresses
 from retrain_service.sources import open_source
 from shared.errors import HotfitError, NotFound
 from shared.model_names import split_name
-from shared.run_log import Run, reading
+from shared.run_log_reading import reading
+from shared.runs import Run
 from shared.settings import Settings
+from shared.settings_environment import unread_variables
 from shared.workloads import open_workload
 from shared.workloads.base import Workload
 
@@ -33,7 +36,12 @@ def check(settings: Settings, out: Output) -> None:
     open_addresses(settings.notify.urls)
     models = [_model(settings, name) for name in settings.models]
     n_faults = sum(len(model["missing"]) for model in models)
-    out.document({"models": models, "total": len(models), "faults": n_faults})
+    unread = unread_variables(os.environ)
+    out.document(
+        {"models": models, "total": len(models), "faults": n_faults, "unread_variables": unread}
+    )
+    for sentence in unread:
+        out.say(sentence)
     if not models:
         out.say("no [models.…] section: nothing to train.")
     for model in models:

@@ -22,6 +22,7 @@ from shared.daemon import (
 )
 from shared.errors import HotfitError
 from shared.settings import load_settings
+from shared.settings_environment import warn_of_unread_variables
 
 
 @click.command()
@@ -39,10 +40,11 @@ def run(config: Path | None) -> None:
 def _run(config: Path | None) -> None:
     settings = load_settings(config)
     start_logging(settings.log_format, "retrain_service")
-    stop = threading.Event()
-    stop_on_signals(stop)
+    warn_of_unread_variables()
+    stop, wake = threading.Event(), threading.Event()
+    stop_on_signals(stop, wake)
     with only_instance(settings.pids_dir, "retrain_service"):
-        loop = RetrainLoop(settings)
+        loop = RetrainLoop(settings, wake=wake)
         loop.initialize(utc_now())
         feeder = Feeder()
 
@@ -53,7 +55,7 @@ def _run(config: Path | None) -> None:
 
         notify("READY=1")
         try:
-            run_every(settings.retrain.tick_interval_s, tick, stop)
+            run_every(settings.retrain.tick_interval_s, tick, stop, wake)
         finally:
             notify("STOPPING=1")
             loop.shutdown(utc_now())

@@ -26,8 +26,8 @@ from retrain_service.commands.through_daemon import names_of, train_through_daem
 from retrain_service.one_run import OneRun, outcome_sentence, train_once
 from shared.daemon import only_instance, stop_on_signals, utc_now
 from shared.errors import AlreadyRunning, AnswerClient, SourceUnavailable
-from shared.run_log import FINISHED, Run
 from shared.run_record import run_record
+from shared.runs import FINISHED, Run
 from shared.settings import Settings
 
 PROMOTED, NOT_PROMOTED, FAILED = "promoted", "not_promoted", "failed"

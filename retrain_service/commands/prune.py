@@ -14,7 +14,8 @@ from retrain_service.commands.frame import framed
 from retrain_service.commands.output import Output
 from shared.daemon import utc_now
 from shared.errors import NotFound
-from shared.run_log import RunLog, reading
+from shared.run_log import RunLog
+from shared.run_log_reading import reading
 from shared.settings import Settings
 
 PRUNE_TIMEOUT_S = 120.0

@@ -13,8 +13,9 @@ from retrain_service.commands.at_work import look_at_daemon
 from retrain_service.commands.frame import framed, meant, with_model
 from retrain_service.commands.output import Output
 from shared.errors import FixConfiguration, NotFound
-from shared.run_log import Event, Run, RunLog, RunStatus, reading
+from shared.run_log_reading import Event, RunLogReader, reading
 from shared.run_record import run_line, run_record
+from shared.runs import Run, RunStatus
 from shared.settings import Settings
 from shared.signals import TrainingReport
 
@@ -147,7 +148,7 @@ def events(
                 out.say(_line(event))
 
 
-def _run_of(log: RunLog, run_id: str) -> Run:
+def _run_of(log: RunLogReader, run_id: str) -> Run:
     try:
         return log.run(run_id)
     except NotFound:

@@ -19,8 +19,9 @@ from shared.errors import NotFound
 from shared.liveness import still_runs
 from shared.model_names import split_name
 from shared.model_store import ModelStore
-from shared.run_log import Run, reading
+from shared.run_log_reading import reading
 from shared.run_record import run_line
+from shared.runs import Run
 from shared.settings import Settings
 from shared.signals import (
     ReloadSignal,

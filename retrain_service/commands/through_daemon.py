@@ -18,7 +18,8 @@ from retrain_service.commands.at_work import (
 from shared.daemon import utc_now
 from shared.errors import NotFound, StateConflict
 from shared.model_names import full_name, split_name
-from shared.run_log import UNFINISHED, Run, reading
+from shared.run_log_reading import reading
+from shared.runs import UNFINISHED, Run
 from shared.settings import Settings
 from shared.signals import Request, RetrainReport
 

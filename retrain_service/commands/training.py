@@ -23,8 +23,9 @@ from retrain_service.commands.through_daemon import ask_to_train, follow, run_or
 from retrain_service.one_run import outcome_sentence
 from shared.daemon import stop_on_signals, utc_now
 from shared.errors import NotFound, StateConflict
-from shared.run_log import FINISHED, Run, reading
+from shared.run_log_reading import reading
 from shared.run_record import run_record
+from shared.runs import FINISHED, Run
 from shared.settings import Settings
 
 

@@ -8,7 +8,8 @@ from importlib import import_module
 
 from retrain_service.sources.base import Source, how_to_install
 from shared.errors import SourceMisconfigured
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 Clock = Callable[[], datetime]
 

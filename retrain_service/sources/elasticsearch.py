@@ -36,7 +36,8 @@ from retrain_service.sources.elasticsearch_search import MOST_HITS, Hit, Query, 
 from retrain_service.sources.json_values import is_set, to_json
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 _LOOK_AGAIN_S = 30.0
 _EARLIEST, _LATEST = "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 from elasticsearch import Elasticsearch
 
 from shared.errors import SourceMisconfigured
-from shared.settings import SourceSettings
+from shared.settings_sections import SourceSettings
 
 
 def open_client(settings: SourceSettings) -> tuple[str, Elasticsearch]:

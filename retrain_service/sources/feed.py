@@ -18,7 +18,8 @@ from retrain_service.sources.json_values import is_set
 from shared.errors import NotReady, SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from shared.feed_reading import SELECT, KeptRecord, kept_record, reading
 from shared.records import Batch, Cursor, Record, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 _IDS_A_QUERY = 500
 _DAY_US = 86_400 * 1_000_000

@@ -36,7 +36,8 @@ from retrain_service.sources.firestore_values import from_firestore
 from retrain_service.sources.json_values import is_set, to_json, to_rfc3339
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 _NAME = FieldPath.document_id()
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ import httpx
 import msgspec
 
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings import SourceSettings
+from shared.settings_sections import SourceSettings
 
 _MOST_PAGES = 10_000
 _LONGEST_WAIT_S = 3600.0

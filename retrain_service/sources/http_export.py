@@ -44,7 +44,8 @@ from retrain_service.sources.http_rows import Row, has_id, rows_of
 from retrain_service.sources.json_values import is_set, to_rfc3339
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 
 class HttpExportSource(Source):

@@ -40,7 +40,8 @@ from retrain_service.sources.mongodb_values import (
 )
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _IDS_A_QUERY = 500

@@ -26,7 +26,8 @@ from retrain_service.sources.sql_table import WatchedTable, look_at
 from retrain_service.sources.sql_times import EARLIEST, TimeForm, day_begin, day_end
 from retrain_service.sources.sql_values import id_text, pack, unpack
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
-from shared.settings import SourceSettings, StreamSettings
+from shared.settings_per_model import StreamSettings
+from shared.settings_sections import SourceSettings
 
 _IDS_A_QUERY = 500
 

@@ -17,7 +17,7 @@ from retrain_service.sources.sql_times import (
     text_shapes,
 )
 from shared.errors import SourceMisconfigured
-from shared.settings import StreamSettings
+from shared.settings_per_model import StreamSettings
 
 
 @dataclass(frozen=True, slots=True)

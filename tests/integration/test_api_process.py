@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from shared.manifest import MODEL_NAME
+from shared.signals import read_worker_reports
 from tests.support.api_process import ApiHome, steady_load
 from tests.support.daemons import Daemon
 from tests.support.waiting import wait_until
@@ -165,6 +166,26 @@ def test_the_first_answer_of_a_worker_is_by_a_model(tmp_path: Path) -> None:
 
     with home.running():
         assert home.ask("POST", "/predict", {})[0] == 200
+
+
+def test_a_worker_that_is_stopped_while_it_opens_a_version_leaves_nothing_against_it(
+    tmp_path: Path,
+) -> None:
+    """Two impatient restarts must not put the only version into quarantine."""
+    home = ApiHome(tmp_path)
+    home.publish("m", 1, load_s=5.0)
+
+    for _ in range(2):
+        with home.starting() as process:
+
+            def is_opening() -> bool:
+                lines = [report.models.get("m") for report in home.workers()]
+                return any(line is not None and line.state == "loading" for line in lines)
+
+            wait_until(is_opening, 60, "a worker to open it", every_s=0.005)
+            assert process.stop() == 0
+
+    assert read_worker_reports(home.path / "reports") == []
 
 
 def test_a_first_version_is_served_without_a_restart(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from api_service.openapi.operation import Answer, Body, Operation, Query, Time
 from api_service.openapi.operations.common import LIMIT, MODEL, OFFSET, PAGE, Fields, Whole
 from api_service.openapi.operations.models import ONE_MODEL
 from api_service.openapi.operations.records import DAYS, FORMAT, MANY, SINCE
-from api_service.openapi.operations.serving import INCLUDE_OWNED, RECOMMENDED, N
+from api_service.openapi.operations.serving import FOR_USER, POPULAR, SIMILAR
 from api_service.openapi.operations.training import FORGET, LOCATION
 
 Wait = bool | Annotated[float, Meta(ge=0, le=60)]
@@ -166,15 +166,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /api/model/info": Operation(
         "GET /models/<model> of the recommender.", ONE_MODEL, query=(MODEL,), errors=ASKED
     ),
-    "GET /api/recommendations/product/<path:product_id>": Operation(
-        "What is like a product.", RECOMMENDED, query=(N, MODEL), errors=(503,)
-    ),
-    "GET /api/recommendations/user/<path:user_id>": Operation(
-        "What suits a customer.", RECOMMENDED, query=(N, MODEL, INCLUDE_OWNED), errors=(503,)
-    ),
-    "GET /api/recommendations/popular": Operation(
-        "What everybody wants.", RECOMMENDED, query=(N, MODEL), errors=(404, 503)
-    ),
+    "GET /api/recommendations/product/<path:product_id>": SIMILAR,
+    "GET /api/recommendations/user/<path:user_id>": FOR_USER,
+    "GET /api/recommendations/popular": POPULAR,
     "GET /api/products/training_data/": Operation(
         "What was fed, all streams in one answer.",
         {

@@ -18,6 +18,7 @@ class WorkerLine(msgspec.Struct):
     version: str | None
     generation: int | None
     state: str
+    prepared: int | UnsetType = UNSET
 
 
 class LastSwap(msgspec.Struct):
@@ -36,6 +37,7 @@ class ModelEntry(msgspec.Struct, kw_only=True):
     version: str | None
     generation: int | None
     state: str
+    loaded: bool
     wanted: str | None
     trained_at: Time | None
     watermark: Time | None
@@ -95,7 +97,7 @@ class AskedVersion(Asked, kw_only=True):
 
 
 ONE_MODEL = {200: Answer(Model, "the model")}
-POINTING = {202: Answer(AskedVersion, "the retrain daemon was asked; it checks the version first")}
+POINTING = {202: Answer(AskedVersion, "the retrain daemon was asked")}
 ASKED = {202: Answer(Asked, "the retrain daemon was asked")}
 BODY = Body(WantedVersion, is_optional=True)
 

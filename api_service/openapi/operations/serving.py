@@ -52,6 +52,8 @@ class Health(msgspec.Struct):
     sentence: str
     problems: list[str]
     models: list[ModelHealth]
+    models_total: Whole
+    models_idle: Whole
     workers: Workers
     retrain: RetrainDaemon
     time: str
@@ -97,6 +99,10 @@ class Parts(Identity, kw_only=True):
 
 class Recommendations(Identity, kw_only=True):
     recommendations: list[Fields]
+    total: Whole
+    product_id: str | UnsetType = UNSET
+    user_id: str | UnsetType = UNSET
+    basis: str | UnsetType = UNSET
 
 
 class Fleet(Identity, kw_only=True):
@@ -125,7 +131,12 @@ PREDICT = Operation(
     body=Body(Rows),
     errors=(404, 503),
 )
-RECOMMENDED = {200: Answer(Recommendations, "products, the best first")}
+_RECOMMENDED = {200: Answer(Recommendations, "products, the best first")}
+SIMILAR = Operation("What is like a product.", _RECOMMENDED, query=(N, MODEL), errors=(503,))
+FOR_USER = Operation(
+    "What suits a customer.", _RECOMMENDED, query=(N, MODEL, INCLUDE_OWNED), errors=(503,)
+)
+POPULAR = Operation("What everybody wants.", _RECOMMENDED, query=(N, MODEL), errors=(404, 503))
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /health": Operation(
@@ -160,15 +171,9 @@ OPERATIONS: Mapping[str, Operation] = {
         query=(MODEL,),
         errors=(404, 503),
     ),
-    "GET /recommendations/product/<path:product_id>": Operation(
-        "What is like a product.", RECOMMENDED, query=(N, MODEL), errors=(503,)
-    ),
-    "GET /recommendations/user/<path:user_id>": Operation(
-        "What suits a customer.", RECOMMENDED, query=(N, MODEL, INCLUDE_OWNED), errors=(503,)
-    ),
-    "GET /recommendations/popular": Operation(
-        "What everybody wants.", RECOMMENDED, query=(N, MODEL), errors=(404, 503)
-    ),
+    "GET /recommendations/product/<path:product_id>": SIMILAR,
+    "GET /recommendations/user/<path:user_id>": FOR_USER,
+    "GET /recommendations/popular": POPULAR,
     "GET /predictions/current": Operation(
         "Forecast and risk of each server (server_metrics).",
         {200: Answer(Fleet, "the most endangered first")},

@@ -79,6 +79,15 @@ class Run(msgspec.Struct, kw_only=True):
     started_at: Time | UnsetType | None = UNSET
     finished_at: Time | UnsetType | None = UNSET
     duration_s: float | UnsetType | None = UNSET
+    fit_s: float | UnsetType | None = UNSET
+    records: Whole | UnsetType | None = UNSET
+    rejected_records: dict[str, Whole] | UnsetType | None = UNSET
+    snapshot_digest: str | UnsetType | None = UNSET
+    high_seq: Whole | UnsetType | None = UNSET
+    is_retry: bool | UnsetType | None = UNSET
+    incremental: bool | UnsetType | None = UNSET
+    seed: int | UnsetType | None = UNSET
+    options: Fields | UnsetType | None = UNSET
     rows: Whole | UnsetType | None = UNSET
     days: Whole | UnsetType | None = UNSET
     train_rows: Whole | UnsetType | None = UNSET
@@ -95,6 +104,7 @@ class Run(msgspec.Struct, kw_only=True):
     promoted: bool | UnsetType | None = UNSET
     verdict: str | UnsetType | None = UNSET
     error: str | UnsetType | None = UNSET
+    details: Fields | UnsetType | None = UNSET
 
 
 class EndedRun(Run, kw_only=True):

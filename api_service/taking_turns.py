@@ -1,0 +1,28 @@
+"""Let the threads of a worker take turns instead of interrupting each other. Knows no thread.
+
+A request wakes the server's own thread once or twice, and Linux lets a thread that wakes up
+interrupt the one that runs. With two threads to a request, that was a third of what it cost.
+Threads under the batch policy do not interrupt: they begin when the one that runs has nothing more
+to do, by then with several requests, or when its slice of a few milliseconds is over.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def take_turns() -> bool:
+    """Put this thread, and all that it starts from now on, under the batch policy.
+
+    Returns:
+        False where there is no such policy, or a service manager forbids to choose one; it may
+        have chosen it itself.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:
+        return False
+    return True
