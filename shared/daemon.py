@@ -41,11 +41,19 @@ def utc_now() -> datetime:
 
 def stop_on_signals(*stop: threading.Event) -> None:
     """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
+    # A handler interrupts the main thread anywhere, also while that holds an event's own lock:
+    # it may not set one itself.
+    hears, tells = os.pipe()
 
     def record(_number: int, _frame: FrameType | None) -> None:
+        os.write(tells, b"!")
+
+    def pass_on() -> None:
+        os.read(hears, 1)
         for each in stop:
             each.set()
 
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
     hear_ctrl_c()
     signal.signal(signal.SIGTERM, record)
     signal.signal(signal.SIGINT, record)
