@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from datetime import datetime
 
@@ -84,3 +86,36 @@ def test_a_loop_that_is_woken_ticks_early_and_rests_as_long_as_the_tick_took(
     daemon.run_every(10.0, tick, stop, wake)
 
     assert ticks == [0.0, 3.0, 4.0, 5.0, 6.0, 16.0]
+
+
+_BUSY_LOOP = """
+import threading
+from shared.daemon import run_every, stop_on_signals
+
+stop, wake = threading.Event(), threading.Event()
+stop_on_signals(stop, wake)
+
+def tick(now):
+    for _ in range(3000):
+        wake.clear()
+        wake.wait(0)
+    wake.set()
+
+print("up", flush=True)
+run_every(1.0, tick, stop, wake)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no TERM there")
+def test_a_signal_that_comes_while_an_event_is_being_set_still_stops_the_loop() -> None:
+    """A handler that sets an event itself waits for ever for the lock of the code it interrupts:
+    the daemon then neither works nor stops. A third of the tries ended so."""
+    for _ in range(10):
+        with subprocess.Popen([sys.executable, "-c", _BUSY_LOOP], stdout=subprocess.PIPE) as loop:
+            assert loop.stdout is not None
+            loop.stdout.readline()
+            loop.terminate()
+            try:
+                assert loop.wait(30) == 0
+            finally:
+                loop.kill()
