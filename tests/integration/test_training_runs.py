@@ -103,6 +103,7 @@ def test_a_cancelled_run_stops_within_two_seconds_and_leaves_nothing(tmp_path: P
         write_struct(place.home / "requests" / "c1.json", cancel)
         wait_for_end(place, 1, RunStatus.CANCELLED)
         _, alive = psutil.wait_procs(family, timeout=1)
+        started.stop()  # what it still has to tidy up after the line in the log is done by then
 
     run = next(run for run in place.runs() if run.status is RunStatus.CANCELLED)
     assert run.finished_at is not None
