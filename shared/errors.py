@@ -58,6 +58,10 @@ class KeyUnusable(FixConfiguration):
     """A key file is missing, unreadable or not what it should be."""
 
 
+class SchemaTooNew(FixConfiguration):
+    """A later release wrote a database in a format that this one does not know."""
+
+
 # --- quarantine the version: it can never be served at this generation ---------------------
 
 

@@ -1,0 +1,1 @@
+"""One way to open, migrate and write a small SQL database."""
