@@ -165,10 +165,10 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     found = [
-        f"from {low:g}" if low is not None else "",
-        f"above {above:g}" if above is not None else "",
-        f"to {high:g}" if high is not None else "",
-        f"below {below:g}" if below is not None else "",
+        f"from {low:,.15g}" if low is not None else "",
+        f"above {above:,.15g}" if above is not None else "",
+        f"to {high:,.15g}" if high is not None else "",
+        f"below {below:,.15g}" if below is not None else "",
     ]
     words = [word for word in found if word]
     return f", {' '.join(words)}" if words else ""

@@ -14,7 +14,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from shared import feed_file, feed_window
-from shared.errors import HotfitError, RateLimited, StorageUnavailable
+from shared.errors import RateLimited, StorageUnavailable
 from shared.feed_window import WindowSpec
 from shared.records import from_epoch_us, to_epoch_us
 
@@ -84,7 +84,7 @@ class _Batch:
     limit: Limit | None
     retention_days: int
     receipt: Receipt | None = None
-    error: HotfitError | None = None
+    error: Exception | None = None
     is_done: bool = field(default=False)
 
 
@@ -141,21 +141,30 @@ class Feed:
         batches: list[_Batch] = []
         while self._queue:
             batches.append(self._queue.popleft())
+        receipts: list[Receipt | None] = []
         try:
             self._open_again_if_replaced()
             with self._transaction() as connection:
-                for batch in batches:
-                    self._write(connection, batch)
-        except StorageUnavailable as error:
+                receipts = [self._write_one(connection, batch) for batch in batches]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             for batch in batches:
                 batch.error = batch.error or error
+        else:
+            # Only now: a receipt is for what is on the disk.
+            for batch, receipt in zip(batches, receipts, strict=True):
+                batch.receipt = receipt
         finally:
             for batch in batches:
+                if batch.receipt is None and batch.error is None:
+                    batch.error = StorageUnavailable(
+                        f"{self._path}: the writing was interrupted; nothing was kept."
+                    )
                 batch.is_done = True
 
     def _open_again_if_replaced(self) -> None:
         # A file that was deleted goes on to take what is written into it, and nobody reads it.
         if feed_file.identity(self._path) != self._opened:
+            self._opened = None
             self._connection.close()
             self._connection = feed_file.open_to_write(self._path)
             self._opened = feed_file.identity(self._path)
@@ -168,13 +177,30 @@ class Feed:
             yield self._connection
             self._connection.execute("COMMIT")
         except BaseException as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
                 raise StorageUnavailable(f"{self._path}: cannot be written: {error}.") from error
             raise
 
-    def _write(self, connection: sqlite3.Connection, batch: _Batch) -> None:
+    def _write_one(self, connection: sqlite3.Connection, batch: _Batch) -> Receipt | None:
+        """One caller's part of a shared transaction; a fault of its own undoes this part only."""
+        connection.execute("SAVEPOINT batch")
+        try:
+            return self._write(connection, batch)
+        except sqlite3.Error:
+            raise  # the disk or the file: it concerns everybody, and may have ended the transaction
+        except Exception as error:  # noqa: BLE001 - the caller hears of it, the others go on
+            connection.execute("ROLLBACK TO batch")
+            batch.error = error
+            return None
+        finally:
+            if connection.in_transaction:
+                connection.execute("RELEASE batch")
+
+    def _write(self, connection: sqlite3.Connection, batch: _Batch) -> Receipt:
+        """Raises RateLimited; what was written by then is for the caller to undo."""
         now_us = to_epoch_us(self._clock())
         if batch.limit is not None:
             wait_s = feed_file.take_tokens(
@@ -185,12 +211,11 @@ class Feed:
                 now_us,
             )
             if wait_s > 0:
-                batch.error = RateLimited(
+                raise RateLimited(
                     f"at most {batch.limit.records_a_minute} records a minute are taken from one"
                     f" sender; send these {len(batch.rows)} again in {wait_s} s. None was kept.",
                     wait_s,
                 )
-                return
         kept = _kept_bodies(connection, batch.collection, list(batch.rows))
         changed = {id_: row for id_, row in batch.rows.items() if kept.get(id_) != (row[0], row[2])}
         if changed:
@@ -209,7 +234,7 @@ class Feed:
             feed_window.keep(connection, batch.collection, batch.window, batch.samples)
         self._prune(connection, batch, now_us)
         n_changed = sum(id_ in kept for id_ in changed)
-        batch.receipt = Receipt(
+        return Receipt(
             n_new=len(changed) - n_changed,
             n_changed=n_changed,
             n_duplicate=len(batch.rows) - len(changed) + batch.n_repeated,

@@ -12,7 +12,16 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from shared.settings_sections import Section
-from shared.settings_values import LONGEST, CronExpressions, Duration, TimeZone
+from shared.settings_values import (
+    LARGEST_MB,
+    LARGEST_NUMBER,
+    LONGEST,
+    LONGEST_DAYS,
+    MONTH_S,
+    CronExpressions,
+    Duration,
+    TimeZone,
+)
 
 
 class StreamSettings(Section):
@@ -23,14 +32,19 @@ class StreamSettings(Section):
     updated_at_field: str = Field("updated_at", description="field that grows with every change")
     deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
     retention_days: int = Field(
-        0, ge=0, description="forget records not changed for so many days; 0: keep everything"
+        0,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="forget records not changed for so many days; 0: keep everything",
     )
 
 
 class TriggerSettings(Section):
     """[models.NAME.triggers]: when to train; any of them is enough."""
 
-    new_records: int = Field(10, ge=0, description="train after so many new records; 0: never")
+    new_records: int = Field(
+        10, ge=0, le=LARGEST_NUMBER, description="train after so many new records; 0: never"
+    )
     every: Duration | None = Field(
         timedelta(hours=24),
         ge=timedelta(0),
@@ -70,7 +84,7 @@ class TriggerSettings(Section):
         description="brake: at least this long between two runs",
     )
     max_runs_per_day: int = Field(
-        0, ge=0, description="brake: at most so many runs in 24 hours; 0: no limit"
+        0, ge=0, le=100_000, description="brake: at most so many runs in 24 hours; 0: no limit"
     )
     failure_backoff: Duration = Field(
         timedelta(minutes=1),
@@ -113,18 +127,26 @@ class GateSettings(Section):
         0.95, ge=0.5, lt=1, description="how sure the comparisons must be (0.95 = 95 %)"
     )
     min_holdout_rows: int = Field(
-        10, ge=1, description="rows that no model was fitted on, needed to compare two versions"
+        10,
+        ge=1,
+        le=LARGEST_NUMBER,
+        description="rows that no model was fitted on, needed to compare two versions",
     )
-    min_holdout_days: int = Field(7, ge=1, description="days of such rows needed")
+    min_holdout_days: int = Field(7, ge=1, le=LONGEST_DAYS, description="days of such rows needed")
     block_days: int = Field(
         1, ge=1, le=31, description="neighbouring days that are resampled together"
     )
-    min_slice_rows: int = Field(20, ge=1, description="slices with fewer held-out rows are ignored")
-    patience_days: int = Field(
-        30, ge=0, description="while unsure, keep the champion this long, then go by plain means"
+    min_slice_rows: int = Field(
+        20, ge=1, le=LARGEST_NUMBER, description="slices with fewer held-out rows are ignored"
     )
-    min_rows: int = Field(50, ge=1, description="rows needed to train at all")
-    min_days: int = Field(14, ge=1, description="days needed to train at all")
+    patience_days: int = Field(
+        30,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="while unsure, keep the champion this long, then go by plain means",
+    )
+    min_rows: int = Field(50, ge=1, le=LARGEST_NUMBER, description="rows needed to train at all")
+    min_days: int = Field(14, ge=1, le=LONGEST_DAYS, description="days needed to train at all")
     max_bad_rows: float = Field(
         0.10, ge=0, le=1, description="share of rows without a label or with an impossible value"
     )
@@ -135,42 +157,65 @@ class GateSettings(Section):
         0.95, ge=0, le=1, description="share of records that could not be used"
     )
     max_data_age_days: int = Field(
-        0, ge=0, description="the newest row may be this old; 0: no limit"
+        0, ge=0, le=LONGEST_DAYS, description="the newest row may be this old; 0: no limit"
     )
     allow_contract_change: bool = Field(
         False,
         description="promote although target, columns, workload or library generation differ",
     )
-    max_load_s: float = Field(60.0, gt=0, description="a version must open and warm up within this")
-    max_memory_mb: int = Field(
-        2000, ge=1, description="memory of a process that has opened nothing but this version"
+    max_load_s: float = Field(
+        60.0, gt=0, le=MONTH_S, description="a version must open and warm up within this"
     )
-    max_size_mb: int = Field(1000, ge=1, description="size of all files of a version")
+    max_memory_mb: int = Field(
+        2000,
+        ge=1,
+        le=LARGEST_MB,
+        description="memory of a process that has opened nothing but this version",
+    )
+    max_size_mb: int = Field(
+        1000, ge=1, le=LARGEST_MB, description="size of all files of a version"
+    )
     max_latency_ms: float = Field(
-        1000.0, gt=0, description="time to answer the slowest golden request"
+        1000.0, gt=0, le=MONTH_S * 1000, description="time to answer the slowest golden request"
     )
 
 
 class TrainingSettings(Section):
     """[models.NAME.training]: limits of the training process."""
 
-    max_run_time_s: float = Field(3600.0, gt=0, description="a run is stopped after this")
+    max_run_time_s: float = Field(
+        3600.0, gt=0, le=MONTH_S, description="a run is stopped after this"
+    )
     memory_limit_mb: int = Field(
-        0, ge=0, description="a run that uses more memory than this is stopped; 0: no limit"
+        0,
+        ge=0,
+        le=LARGEST_MB,
+        description="a run that uses more memory than this is stopped; 0: no limit",
     )
     heartbeat_timeout_s: float = Field(
-        300.0, gt=0, description="a run whose process shows no sign of life for this is stopped"
+        300.0,
+        gt=0,
+        le=MONTH_S,
+        description="a run whose process shows no sign of life for this is stopped",
     )
     threads: int = Field(
-        0, ge=0, description="threads of a run; 0: the machine's, shared among parallel runs"
+        0,
+        ge=0,
+        le=4096,
+        description="threads of a run; 0: the machine's, shared among parallel runs",
     )
     incremental: bool = Field(
         False, description="continue the champion on new rows where the estimator can"
     )
     full_every: int = Field(
-        10, ge=1, description="with incremental: train from scratch at least every so many runs"
+        10,
+        ge=1,
+        le=1_000_000,
+        description="with incremental: train from scratch at least every so many runs",
     )
-    seed: int = Field(20_251_126, ge=0, description="random seed; same data and seed, same model")
+    seed: int = Field(
+        20_251_126, ge=0, le=2**32 - 1, description="random seed; same data and seed, same model"
+    )
 
 
 class ModelSettings(Section):

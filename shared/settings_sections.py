@@ -12,13 +12,20 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from shared.settings_values import LONGEST, Duration
+from shared.settings_values import (
+    LARGEST_MB,
+    LARGEST_NUMBER,
+    LONGEST,
+    LONGEST_DAYS,
+    MONTH_S,
+    Duration,
+)
 
 
 class Section(BaseModel):
-    """A table of the file: nothing unknown in it, and nothing changes it."""
+    """A table of the file: nothing unknown in it, no infinite number, and nothing changes it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ApiSettings(Section):
@@ -32,7 +39,7 @@ class ApiSettings(Section):
         2.0, gt=0, le=60, description="slow timer: look at the signals even when no event came"
     )
     drain_timeout_s: float = Field(
-        30.0, gt=0, description="wait this long for requests on the old version"
+        30.0, gt=0, le=MONTH_S, description="wait this long for requests on the old version"
     )
     take_turns: bool = Field(
         True,
@@ -42,17 +49,20 @@ class ApiSettings(Section):
     switch_timeout_s: float = Field(
         30.0,
         gt=0,
+        le=MONTH_S,
         description="all workers switch together; one that needs this much longer than the first"
         " is replaced",
     )
     preload: int = Field(
         100,
         ge=0,
+        le=1_000_000,
         description="with more models than this, each is opened by the first request for it",
     )
     memory_budget_mb: int = Field(
         0,
         ge=0,
+        le=LARGEST_MB,
         description="of one worker's open models, by the size of their files; beyond it the ones"
         " longest unused are closed; 0: half of the machine's memory, shared by the workers",
     )
@@ -60,7 +70,10 @@ class ApiSettings(Section):
         None, description="key that versions must be signed with; empty: <home>/keys/signing.pub"
     )
     max_request_bytes: int = Field(
-        8_000_000, ge=1_000, description="larger request bodies are answered with 413"
+        8_000_000,
+        ge=1_000,
+        le=4_000_000_000,
+        description="larger request bodies are answered with 413",
     )
     allowed_hosts: list[str] = Field(
         default_factory=list,
@@ -96,17 +109,28 @@ class SourceSettings(Section):
     )
     project: str = Field("", description="firestore: project id; empty: from the environment")
     database: str = Field("(default)", description="firestore: database id")
-    poll_interval_s: float = Field(30.0, gt=0, description="time between two looks for new records")
+    poll_interval_s: float = Field(
+        30.0, gt=0, le=MONTH_S, description="time between two looks for new records"
+    )
     lag_s: float = Field(
-        60.0, ge=0, description="leave rows younger than this for the next look (late commits)"
+        60.0,
+        ge=0,
+        le=MONTH_S,
+        description="leave rows younger than this for the next look (late commits)",
     )
     page_size: int = Field(500, ge=1, le=10_000, description="records a read")
-    timeout_s: float = Field(30.0, gt=0, description="limit for one read")
+    timeout_s: float = Field(30.0, gt=0, le=MONTH_S, description="limit for one read")
     daily_read_budget: int = Field(
-        0, ge=0, description="billed reads a UTC day before polling slows down; 0: no budget"
+        0,
+        ge=0,
+        le=LARGEST_NUMBER,
+        description="billed reads a UTC day before polling slows down; 0: no budget",
     )
     overlap: Duration = Field(
-        timedelta(hours=2), description="how far the daily re-read goes back for late commits"
+        timedelta(hours=2),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="how far the daily re-read goes back for late commits",
     )
     reconcile_days: int = Field(
         7, ge=0, le=3660, description="days whose counts are compared daily to find deletions"
@@ -129,25 +153,39 @@ class FeedSettings(Section):
     """[feed]: records that are sent to the API, for models whose source is of the kind "feed"."""
 
     retention_days: int = Field(
-        90, ge=0, description="forget what was sent so many days ago; 0: keep everything"
+        90,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="forget what was sent so many days ago; 0: keep everything",
     )
     max_records_per_request: int = Field(
-        10_000, ge=1, description="longer lists are answered with 413"
+        10_000, ge=1, le=10_000_000, description="longer lists are answered with 413"
     )
     max_records_a_minute: int = Field(
-        100_000, ge=0, description="per key and model; beyond, the answer is 429; 0: no limit"
+        100_000,
+        ge=0,
+        le=1_000_000_000,
+        description="per key and model; beyond, the answer is 429; 0: no limit",
     )
 
 
 class RetentionSettings(Section):
     """[retention]: what is forgotten once a day, and by `prune`. Records: see StreamSettings."""
 
-    versions: int = Field(10, ge=1, description="newest versions of each model that are kept")
+    versions: int = Field(
+        10, ge=1, le=1_000_000, description="newest versions of each model that are kept"
+    )
     version_days: int = Field(
-        30, ge=0, description="versions younger than this are kept as well, however many"
+        30,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="versions younger than this are kept as well, however many",
     )
     log_days: int = Field(
-        60, ge=0, description="ended runs, events and files set aside go after this; 0: never"
+        60,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="ended runs, events and files set aside go after this; 0: never",
     )
 
 

@@ -20,7 +20,10 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 def parse_duration(value: object) -> object:
     """Turn "90s", "15m", "24h" or "7d" into a timedelta; anything else is left to pydantic."""
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
-        return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
+        try:
+            return timedelta(seconds=float(match[1]) * _UNIT_S[match[2]])
+        except OverflowError:
+            raise ValueError(f"expected at most {LONGEST.days} days") from None
     if isinstance(value, str):
         raise ValueError('expected a duration such as "90s", "15m", "24h" or "7d"')
     return value
@@ -28,6 +31,13 @@ def parse_duration(value: object) -> object:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 LONGEST = timedelta(days=3660)
+
+# Bounds of settings that nobody should meet, but beyond which the arithmetic of dates, of waiting
+# and of the databases would fail long after the file was read.
+LONGEST_DAYS = 36_600
+MONTH_S = 31 * 86_400
+LARGEST_MB = 100_000_000
+LARGEST_NUMBER = 10**12
 
 
 def _as_cron_expressions(value: object) -> object:

@@ -268,6 +268,15 @@ class Answerer(ABC):
         """
 
 
+def _is_finite(value: object) -> bool:
+    """False when a parameter, at any depth, is NaN or infinite: TOML allows both as numbers."""
+    if isinstance(value, Mapping):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 class Workload(ABC):
     """See the module docstring for what a workload must and must never do."""
 
@@ -284,6 +293,11 @@ class Workload(ABC):
             raise SettingsInvalid(
                 f"parameters of workload {self.name}: {error}. Known parameters: {known}."
             ) from None
+        if not _is_finite(parameters):
+            raise SettingsInvalid(
+                f"parameters of workload {self.name}: expected numbers, found nan or inf in"
+                f" {dict(parameters)}."
+            )
 
     # -- what the records are ------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ import pytest
 
 from shared import feed_reading
 from shared.errors import NotReady, RateLimited, StorageUnavailable
-from shared.feed import FedRecord, Feed, Limit
+from shared.feed import FedRecord, Feed, Limit, Receipt
 from shared.feed_window import WindowSpec
 from tests.support.daemons import ROOT
+from tests.support.waiting import wait_until
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 WINDOW = WindowSpec(n_slots=5, slot_s=60)
@@ -171,6 +172,26 @@ def test_a_killed_worker_loses_no_record_that_it_answered(path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def append_together(feed: Feed, ids: list[str]) -> dict[str, BaseException | Receipt]:
+    """One call a record, all in one commit: id -> what its caller got."""
+    results: dict[str, BaseException | Receipt] = {}
+
+    def append(id_: str) -> None:
+        try:
+            results[id_] = feed.append("rows", [FedRecord(id_, {})])
+        except BaseException as error:
+            results[id_] = error
+
+    threads = [threading.Thread(target=append, args=(id_,)) for id_ in ids]
+    with feed._writing:  # a slow disk: everybody queues up meanwhile
+        for i, thread in enumerate(threads):
+            thread.start()
+            wait_until(lambda n=i + 1: len(feed._queue) == n, 30, "the next call is queued")  # type: ignore[misc]
+    for thread in threads:
+        thread.join()
+    return results
+
+
 def test_concurrent_requests_of_a_worker_share_a_commit(feed: Feed, path: Path) -> None:
     """A disk does some hundred commits a second; a request must not wait for all before it."""
     n_commits = 0
@@ -180,20 +201,52 @@ def test_concurrent_requests_of_a_worker_share_a_commit(feed: Feed, path: Path) 
         n_commits += statement == "COMMIT"
 
     feed._connection.set_trace_callback(count)
-    threads = [
-        threading.Thread(target=feed.append, args=("rows", [FedRecord(f"r{i}", {"i": i})]))
-        for i in range(20)
-    ]
-
-    feed._writing.acquire()  # a slow disk: everybody else queues up meanwhile
-    for thread in threads:
-        thread.start()
-    feed._writing.release()
-    for thread in threads:
-        thread.join()
+    append_together(feed, [f"r{i}" for i in range(20)])
 
     assert len(kept(path)) == 20
     assert n_commits < 20
+
+
+def test_a_record_that_cannot_be_stored_costs_its_own_sender_only(feed: Feed, path: Path) -> None:
+    """Records of strangers share the commit: each receipt must be of a record on the disk."""
+    results = append_together(feed, ["before", "half a character \ud800", "after"])
+
+    receipts = {id_ for id_, result in results.items() if isinstance(result, Receipt)}
+    assert receipts == kept(path).keys() == {"before", "after"}
+    assert isinstance(results["half a character \ud800"], UnicodeEncodeError)
+
+
+def test_a_thread_that_is_ended_in_the_midst_leaves_nobody_with_a_receipt(
+    feed: Feed, path: Path, clock: FakeClock
+) -> None:
+    """An exit undoes the commit of everybody who shares it; the others must send again."""
+
+    def exit_at_second_call() -> datetime:
+        times.append(NOW)
+        if len(times) == 2:
+            raise SystemExit
+        return NOW
+
+    times: list[datetime] = []
+    feed._clock = exit_at_second_call
+    results = append_together(feed, ["a", "b", "c"])
+    feed._clock = clock
+    feed.append("rows", [FedRecord("d", {})])
+
+    assert kept(path).keys() == {"d"}
+    kinds = sorted(type(result).__name__ for result in results.values())
+    assert kinds == ["StorageUnavailable", "StorageUnavailable", "SystemExit"]
+
+
+def test_the_file_is_opened_so_that_a_power_cut_takes_no_answered_record(feed: Feed) -> None:
+    """With `synchronous` below FULL a commit in write-ahead mode returns before it is on the
+    disk; nothing but a power cut would show it."""
+    pragmas = {
+        name: feed._connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("synchronous", "journal_mode")
+    }
+
+    assert pragmas == {"synchronous": 2, "journal_mode": "wal"}
 
 
 def test_a_full_disk_keeps_nothing_of_a_batch_and_says_so(feed: Feed, path: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
+from scripts.settings_reference import sections
 from shared.errors import SettingsInvalid
-from shared.settings import load_settings
+from shared.settings import Settings, load_settings
 
 GOOD = """
 [sources.shop]
@@ -106,3 +112,27 @@ def test_durations_are_written_as_people_say_them(
     config.write_text(GOOD + f"[models.parts.triggers]\nevery = '{text}'")
 
     assert load_settings(config).models["parts"].triggers.every == duration
+
+
+FOUND = dict(sections(Settings))
+NUMBERS = [
+    (path, name, field)
+    for path, section in FOUND.items()
+    for name, field in section.model_fields.items()
+    if {int, float, timedelta} & {field.annotation, *get_args(field.annotation)}
+]
+
+
+@pytest.mark.parametrize(("path", "name", "field"), NUMBERS, ids=lambda value: str(value)[:40])
+def test_every_number_has_bounds_at_both_ends(path: str, name: str, field: FieldInfo) -> None:
+    """A value that arithmetic cannot bear is found when the file is read, not a day later."""
+    assert any(isinstance(bound, Ge | Gt) for bound in field.metadata), "no lower bound"
+    assert any(isinstance(bound, Le | Lt) for bound in field.metadata), "no upper bound"
+
+    takes = timedelta in (field.annotation, *get_args(field.annotation))
+    adapter: TypeAdapter[Any] = TypeAdapter(FOUND[path])
+    values: list[Any] = [math.nan, math.inf, -math.inf, -1, -1e300, 1e300, 10**30, -(10**30)]
+    for value in ["99999999999999999d", "-5s", *values] if takes else values:
+        with pytest.raises(ValidationError) as refused:
+            adapter.validate_python({name: value})
+        assert name in {fault["loc"][0] for fault in refused.value.errors()}, value

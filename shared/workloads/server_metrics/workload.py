@@ -67,7 +67,7 @@ class ServerMetricsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen
     horizons_min: tuple[Annotated[int, msgspec.Meta(ge=1, le=240)], ...] = (1, 5, 15, 30, 60)
     history_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 60
     max_rows: Annotated[int, msgspec.Meta(ge=1_000, le=5_000_000)] = 200_000
-    silent_after_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    silent_after_s: Annotated[float, msgspec.Meta(gt=0, le=31 * 86_400)] = 300.0
 
 
 class ServerMetrics(Workload):

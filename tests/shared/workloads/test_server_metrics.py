@@ -486,6 +486,8 @@ def test_risk_grows_with_what_is_and_with_what_may_come() -> None:
         {"horizons_min": [5, 1]},
         {"horizons_min": [0]},
         {"limits": {"cpu": 0}},
+        {"limits": {"cpu": float("nan")}},
+        {"silent_after_s": float("inf")},
         {"colour": "red"},
     ],
 )
