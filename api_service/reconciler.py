@@ -192,7 +192,9 @@ class Reconciler:
         except (HotfitError, OSError) as error:
             self._switching.try_later(model, key, str(error))
             return False
-        except Exception as error:  # noqa: BLE001 - code of a model ran; whatever it raised
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - code of a model ran: it may even exit
             self.quarantine(model, key, f"{version}: opening it failed: {error!r}")
             return False
         finally:

@@ -9,6 +9,7 @@ and leaves our environment variables out of the requests' environments.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -96,13 +97,13 @@ class _Calls:
         }
 
     def answer(self, request: Any, scope: dict[str, Any]) -> None:
-        """Never raises; whatever happens, the client hears something."""
-        scope.update(self.always)
-        scope["wsgi.input"] = OpenWhileReading(scope["wsgi.input"], self.lane)
-        if self._prefix:
-            scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
+        """Never raises; whatever happens, the client hears something and the lane goes on."""
         started = _Started()
         try:
+            scope.update(self.always)
+            scope["wsgi.input"] = OpenWhileReading(scope["wsgi.input"], self.lane)
+            if self._prefix:
+                scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
             parts = self._application(scope, started)
             if type(parts) is list and len(parts) == 1:
                 request.response_bytes(started.status, started.headers, parts[0])
@@ -110,9 +111,12 @@ class _Calls:
                 request.response_bytes(started.status, started.headers, _joined(parts))
             else:
                 self._stream(request, started, parts)
-        except Exception:
-            log.exception("a request failed outside of the application's own error table")
-            request.response_bytes(500, [("Content-Type", "text/plain")], _FAILED)
+        except BaseException:  # also SystemExit, and the panic of a library written in Rust
+            # Neither may leave: the thread would end with the lane in its hands.
+            with contextlib.suppress(BaseException):
+                log.exception("a request failed outside of the application's own error table")
+            with contextlib.suppress(BaseException):  # answered in part already
+                request.response_bytes(500, [("Content-Type", "text/plain")], _FAILED)
 
     def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
         """An answer in parts: the client decides how long that takes, and others go on."""

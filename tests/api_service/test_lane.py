@@ -222,6 +222,48 @@ def test_a_failing_request_is_answered_and_leaves_the_lane_usable() -> None:
     assert well.answer == (200, b"{}")
 
 
+class Panic(BaseException):
+    """As libraries written in Rust raise it: no Exception."""
+
+
+@pytest.mark.parametrize("raised", [SystemExit, KeyboardInterrupt, GeneratorExit, Panic])
+def test_what_would_end_a_thread_ends_neither_the_lane_nor_those_behind(
+    raised: type[BaseException],
+) -> None:
+    """`sys.exit()` in a hook answered once, and then the worker never again."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def application(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] == "/exit":
+            entered.set()
+            assert go_on.wait(30)
+            raise raised
+        content = environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [content]
+
+    callback = callback_of(application, {})
+    leaving = [Client(), Client()]  # one leads, the other is answered by whoever leads
+    for client in leaving:
+        scope = {"wsgi.input": client, "PATH_INFO": "/exit"}
+        threading.Thread(target=callback, args=(client, scope), daemon=True).start()
+    assert entered.wait(30)
+    behind = [Client() for _ in range(3)]
+    threads = [send(callback, client) for client in behind]
+    go_on.set()
+
+    for client in leaving:
+        assert client.is_answered.wait(30)
+        assert client.answer is not None
+        assert client.answer[0] == 500
+    for client in behind:
+        assert client.is_answered.wait(30)
+        assert client.answer == (200, b"{}")
+    late = Client()
+    threads.append(send(callback, late))
+    assert late.is_answered.wait(30)
+
+
 def test_the_environment_variables_of_the_server_are_not_in_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -86,6 +87,8 @@ class TinyWorkload(Workload):
             with contextlib.suppress(FileNotFoundError):
                 Path(estimator["broken_while"]).unlink()  # only one process finds it
                 raise RuntimeError("this model breaks in one process")
+        if estimator.get("broken") == "exit":
+            sys.exit(1)
         if estimator.get("broken") == "load":
             raise RuntimeError("this model breaks when it is opened")
         ballast = np.ones(estimator.get("ballast_mb", 0) * 125_000)
@@ -119,6 +122,8 @@ class TinyAnswerer(Answerer):
         if question != "predict":
             raise NotFound(f"no question {question!r}.")
         time.sleep(request.get("sleep_s", 0))
+        if request.get("exit"):
+            sys.exit(1)
         if request.get("raise"):
             raise ZeroDivisionError("asked to fail")
         return self.answer_rows(request.get("instances", [{"x": 0}]))
