@@ -13,11 +13,12 @@ import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
+from retrain_service.backoff import jittered
 from shared.errors import SettingsInvalid
 from shared.run_log_reading import Event
 from shared.settings_sections import NoticeKind, NotifySettings
@@ -35,6 +36,7 @@ KIND_OF_EVENT: Mapping[str, NoticeKind] = {
     "promote": "promotion",
 }
 QUEUE_LENGTH = 100
+MOST_MATTERS = 1_000
 PAUSES_S = (1.0, 5.0, 30.0)
 """Before the second, third and fourth try of one notice."""
 CLOSE_TIMEOUT_S = 5.0
@@ -120,7 +122,8 @@ class Notifier:
         # Versions and figures differ from one to the next; the matter is the same.
         same = (kind, event.model, re.sub(r"\d+", "", event.sentence))
         last = self._told.get(same)
-        if last is not None and event.at - last < self._repeat_after:
+        # A last time that is still to come was written while the clock was wrong.
+        if last is not None and timedelta(0) <= event.at - last < self._repeat_after:
             self._held_back[same] = self._held_back.get(same, 0) + 1
             return
         notice = Notice(
@@ -150,9 +153,12 @@ class Notifier:
 
     def _forget_old(self, now: datetime) -> None:
         old = [same for same, at in self._told.items() if now - at >= self._repeat_after]
-        for same in old:
-            if same not in self._held_back:
+        # How many were held back is said with the next one, if there is one before long.
+        n_too_many = len(self._told) - MOST_MATTERS
+        for place, same in enumerate(old):
+            if same not in self._held_back or place < n_too_many:
                 del self._told[same]
+                self._held_back.pop(same, None)
 
     def _count(self, outcome: str) -> None:
         with self._counting:
@@ -188,7 +194,7 @@ class Notifier:
             if not left:
                 self._count("sent")
                 return
-            if pause_s is None or self._closing.wait(pause_s):
+            if pause_s is None or self._closing.wait(jittered(pause_s)):
                 break
         where = ", ".join(address.shown for address in left)
         self._count("failed")

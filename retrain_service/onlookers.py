@@ -45,7 +45,7 @@ class Onlookers:
         self._workers = WorkerWatch(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
         self._pruned_at: datetime | None = None
-        self._troubles: set[str] = set()
+        self._trouble: str | None = None
 
     def look(self, now: datetime) -> None:
         """Look at what is new; once a day, forget what is old."""
@@ -60,6 +60,8 @@ class Onlookers:
                 self.prune(now)
         except Exception as error:  # noqa: BLE001 - onlookers never stop the loop
             self._say_once(error)
+        else:
+            self._trouble = None
 
     def prune(self, now: datetime, request_id: str | None = None) -> None:
         """Forget what is old, and write down what went, for the one who asked in any case."""
@@ -85,6 +87,6 @@ class Onlookers:
 
     def _say_once(self, error: Exception) -> None:
         sentence = f"{type(error).__name__}: {error}"
-        if sentence not in self._troubles:
-            self._troubles.add(sentence)
+        if sentence != self._trouble:
+            self._trouble = sentence
             log.warning("onlookers", sentence=sentence, exc_info=error)

@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from retrain_service.backoff import pause_s
 from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, NotFound
 from shared.run_log_reading import reading
@@ -79,24 +80,25 @@ class RunMirror:
         self._thread.join(CLOSE_TIMEOUT_S)
 
     def _work(self) -> None:
-        pause_s = self._period_s
+        wait_s, n_failures = self._period_s, 0
         while True:
             is_last = self._closing.is_set()
             try:
                 self.mirror()
             except HotfitError as error:
-                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                n_failures += 1
+                wait_s = pause_s(n_failures, 2 * self._period_s, LONGEST_PAUSE_S)
                 self._say_once(str(error))
             except Exception:  # a defect of the mirror is no reason to stop mirroring
-                pause_s = LONGEST_PAUSE_S
+                wait_s = LONGEST_PAUSE_S
                 log.exception(self._place.name)
             else:
-                pause_s = self._period_s
+                wait_s, n_failures = self._period_s, 0
                 self._trouble = None
             if is_last:
                 self._place.close()
                 return
-            self._closing.wait(pause_s)
+            self._closing.wait(wait_s)
 
     def _say_once(self, sentence: str) -> None:
         if sentence != self._trouble:

@@ -6,7 +6,7 @@ has already is known again at the start. Only the loop's thread calls this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _STAGES = ("detect_ms", "verify_ms", "load_ms", "golden_ms", "warm_ms", "switch_ms")
 _A_PAGE = 1000
 DRAIN_PATIENCE = timedelta(minutes=1)
+MOST_TOLD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +41,32 @@ class WorkerWatch:
     def __init__(self, reports_dir: Path, run_log: RunLog) -> None:
         self._reports_dir = reports_dir
         self._run_log = run_log
-        self._told = {key for kind in ("quarantine", "swap") for key in _keys_in_log(run_log, kind)}
+        self._told: dict[str, None] = dict.fromkeys(
+            key for kind in ("quarantine", "swap") for key in _keys_in_log(run_log, kind)
+        )
 
     def look(self, now: datetime) -> None:
         """Write down what the reports say that the log does not."""
+        reported: dict[str, None] = {}
         for report in read_worker_reports(self._reports_dir):
             for found in _happenings(report):
-                if found.key in self._told:
-                    continue
-                self._told.add(found.key)
-                details = {**found.details, "key": found.key}
-                self._run_log.add_event(
-                    now, found.model, found.kind, found.sentence, details=details
-                )
-                log.info(found.kind, model=found.model, sentence=found.sentence)
+                if found.key not in self._told:
+                    details = {**found.details, "key": found.key}
+                    self._run_log.add_event(
+                        now, found.model, found.kind, found.sentence, details=details
+                    )
+                    log.info(found.kind, model=found.model, sentence=found.sentence)
+                self._told[found.key] = reported[found.key] = None
+        self._forget_old(reported)
+
+    def _forget_old(self, reported: Mapping[str, None]) -> None:
+        """What the workers report no more comes again only in a report that is restored."""
+        n_too_many = len(self._told) - MOST_TOLD
+        if n_too_many <= 0:
+            return
+        for key in list(self._told)[:n_too_many]:
+            if key not in reported:
+                del self._told[key]
 
 
 def _keys_in_log(run_log: RunLog, kind: str) -> Iterator[str]:

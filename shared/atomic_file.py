@@ -20,27 +20,33 @@ from shared.errors import StorageUnavailable
 IS_WINDOWS = os.name == "nt"
 _REPLACE_TRIES = 10
 _FIRST_PAUSE_S = 0.01
-_STORAGE_ERRNOS = {
-    errno.ENOSPC,
-    getattr(errno, "EDQUOT", errno.ENOSPC),
-    errno.EROFS,
-    errno.EIO,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOENT,
-    errno.ENOTDIR,
+_LASTING_ERRNOS = {
+    errno.EBADF,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTEMPTY,
+    errno.EXDEV,
 }
+"""What is wrong with the call and not with the disk: the same call fails again. All else passes."""
 
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the disk's own refusals (full, read-only, no rights) into StorageUnavailable."""
+    """Turn what the system refuses for now into StorageUnavailable.
+
+    Full, read-only, no rights, no descriptor, no memory, an error of the device: whatever is not
+    known to last is tried again.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in _STORAGE_ERRNOS:
-            raise StorageUnavailable(f"{path}: cannot be written: {error.strerror}.") from error
-        raise
+        if error.errno in _LASTING_ERRNOS:
+            raise
+        reason = error.strerror or str(error)
+        raise StorageUnavailable(f"{path}: cannot be written: {reason}.") from error
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:

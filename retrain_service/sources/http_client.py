@@ -174,18 +174,15 @@ class ExportClient:
         try:
             wait_s = float(text)
         except ValueError:
-            try:
-                until = parsedate_to_datetime(text)
-            except ValueError:
+            until = _http_date(text)
+            if until is None:
                 return 0.0
             wait_s = (until - self._time_of(response)).total_seconds()
-        return min(max(0.0, wait_s), _LONGEST_WAIT_S)
+        # Written this way round, "nan" is no time to wait.
+        return min(wait_s, _LONGEST_WAIT_S) if wait_s > 0 else 0.0
 
     def _time_of(self, response: httpx.Response) -> datetime:
-        try:
-            return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-        except (KeyError, ValueError):
-            return self._clock()
+        return _http_date(response.headers.get("Date", "")) or self._clock()
 
     # -- what a page holds -----------------------------------------------------------------------
 
@@ -215,6 +212,15 @@ class ExportClient:
         raise SourceMisconfigured(
             f"{self._where}: no such list in the answer; its lists are: {there or 'none'}."
         )
+
+
+def _http_date(text: str) -> datetime | None:
+    """UTC also where the zone is missing or "-0000", as HTTP's dates are. None: not a date."""
+    try:
+        at = parsedate_to_datetime(text)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _next_page(

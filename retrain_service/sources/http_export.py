@@ -222,7 +222,10 @@ class HttpExportSource(Source):
 
     def _all_times(self) -> dict[str, int]:
         export = self._fetch()
-        return self._times(self._rows(export), self._moment(export).newest_us)
+        rows = self._rows(export)
+        # A whole export: what is not in it is gone, and its time with it.
+        self._given = {id_: given for id_, given in self._given.items() if id_ in rows}
+        return self._times(rows, self._moment(export).newest_us)
 
     def _record(self, row: Row, at_us: int) -> Record:
         at = from_epoch_us(at_us)

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
+from retrain_service import worker_watch
 from retrain_service.worker_watch import WorkerWatch
 from shared.run_log import RunLog
 from shared.signals import Receipt, ServingReport, WatcherReport, WorkerReport, write_struct
@@ -111,3 +113,20 @@ def test_a_swap_leaves_its_receipt_in_the_log_once_the_old_version_is_gone(
     assert first.details["receipt"]["drain_ms"] == 3.0
     assert "ready in 42 ms, 0 requests failed" in first.sentence
     assert second.details["worker"] == 2
+
+
+def test_a_year_of_swaps_is_not_kept_in_memory(
+    tmp_path: Path, log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was told is known from the reports that still tell it; the rest is forgotten."""
+    monkeypatch.setattr(worker_watch, "MOST_TOLD", 3)
+    watch = WorkerWatch(tmp_path, log)
+    report(tmp_path, 1, swapped=receipt(), quarantined={"v000001": "golden answers differ"})
+    watch.look(NOW)
+    for n in range(10):
+        report(tmp_path, 2, swapped=structs.replace(receipt(), generation=10 + n))
+        watch.look(NOW)
+
+    assert len(watch._told) <= 5
+    assert len(log.events(kind="swap")) == 11
+    assert len(log.events(kind="quarantine")) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -130,3 +131,21 @@ def test_the_digest_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
 
     assert content == b"content"
     assert digest == sha256_of(path)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY, None])
+def test_what_the_system_refuses_for_now_is_tried_again(number: int | None) -> None:
+    """Descriptors and memory come back as room on the disk does; nobody is to end for want of them.
+
+    An error that carries no number says nothing against trying again.
+    """
+    error = OSError(number, os.strerror(number)) if number else OSError("it did not work")
+
+    with pytest.raises(StorageUnavailable), atomic_file.storage_errors(Path("report.json")):
+        raise error
+
+
+def test_a_wrong_call_stays_what_it_is() -> None:
+    """Trying a name that is too long once more would go on for ever."""
+    with pytest.raises(OSError, match="too long"), atomic_file.storage_errors(Path("x")):
+        raise OSError(errno.ENAMETOOLONG, "File name too long")

@@ -342,6 +342,25 @@ def test_retry_after_is_obeyed(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
+    ("after", "sentence"),
+    [
+        ("Sat, 21 Nov 2099 08:00:00 -0000", "again in 3600 s"),
+        ("Sat, 21 Nov 2099 08:00:00", "again in 3600 s"),
+        ("Sat, 99 Nov 2099 08:00:00 GMT", "answered 503."),
+        ("nan", "answered 503."),
+    ],
+)
+def test_a_retry_after_that_names_a_date_needs_no_zone(
+    shop: Shop, after: str, sentence: str
+) -> None:
+    """HTTP's dates are UTC; one that does not say so, or is none, ended the reading."""
+    shop.faults.status, shop.faults.headers = 503, {"Retry-After": after}
+
+    with pytest.raises(SourceUnavailable, match=sentence):
+        read(open_shop(shop))
+
+
+@pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [
         (401, b"no", "api_key_env"),

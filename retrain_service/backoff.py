@@ -1,0 +1,28 @@
+"""How long to wait before the next try: longer each time, and not all at the same moment."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+JITTER = 0.25
+"""Share of a pause that chance may take away: whoever failed together does not come together."""
+
+
+def pause_s(
+    n_failures: int,
+    first_s: float,
+    longest_s: float,
+    *,
+    chance: Callable[[], float] = random.random,
+) -> float:
+    """Seconds to wait after the n-th failure in a row, doubled each time up to `longest_s`.
+
+    chance : a number from 0 to 1, anew at each call.
+    """
+    return jittered(min(longest_s, first_s * 2.0 ** min(n_failures - 1, 30)), chance)
+
+
+def jittered(span_s: float, chance: Callable[[], float] = random.random) -> float:
+    """`span_s`, or up to a quarter less."""
+    return span_s * (1 - JITTER * chance())
