@@ -10,12 +10,14 @@ from api_service.console.advice import what_to_do
 from api_service.console.known import Past, Reports
 from api_service.console.timeline import lines
 from api_service.overview import model_entry
+from api_service.paging import as_whole_number
 from api_service.serving_slot import ServingSlot
 from shared.signals import ReloadSignal, TrainingReport
 
 A_PAGE = 100
 STATES = ("ok", "degraded", "not_ready")
 _HEADLINES = {"ok": "All is well", "degraded": "Needs a look", "not_ready": "Not ready"}
+_LARGEST_OFFSET = 2**31
 SHOWN = ("all", "attention", "training", "held")
 WELL_SOURCES = frozenset({"ok", "catching_up"})
 
@@ -123,8 +125,8 @@ def model_url(name: str) -> str:
 
 
 def offset_of(asked: Mapping[str, str], name: str = "offset") -> int:
-    text = asked.get(name, "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    """Where the page begins: from the start for a text that is no place in any list."""
+    return min(as_whole_number(asked.get(name, "0")) or 0, _LARGEST_OFFSET)
 
 
 def pager(

@@ -28,9 +28,10 @@ from api_service.console.pulse import digest_of
 from api_service.console.rendering import STATIC, finish, page, static_file
 from api_service.context import Context
 from api_service.json_io import json_response
+from api_service.paging import member
 from api_service.turnstile import opened
 from api_service.wanted_version import signal_of
-from shared.errors import AnswerClient, KeyForbidden, KeyRequired, RequestInvalid, TryLater
+from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
 from shared.keys import Role
 from shared.run_log_reading import reading
 from shared.runs import RunStatus
@@ -151,7 +152,8 @@ class Pages:
     def runs(self) -> Response:
         asked = request.args
         offset, model = home_page.offset_of(asked), asked.get("model") or None
-        status = _status(asked.get("status"))
+        # The form sends an empty text for "any".
+        status = member(asked, "status", RunStatus) if asked.get("status") else None
         with opened(request.environ):
             found, total = read_runs(self._context, model, status, runs_page.A_PAGE, offset)
         names = self._context.table.names()
@@ -232,12 +234,3 @@ def _why_not(role: Role | None) -> str:
     if role is None:
         return "This is not one of the server's keys."
     return str(KeyForbidden(f"A key with the role {role} does not open the console."))
-
-
-def _status(text: str | None) -> RunStatus | None:
-    if not text:
-        return None
-    try:
-        return RunStatus(text)
-    except ValueError:
-        raise RequestInvalid(f"one of {', '.join(RunStatus)}", text, "status") from None

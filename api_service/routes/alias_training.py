@@ -23,7 +23,7 @@ from api_service.alias_models import (
 )
 from api_service.context import Context
 from api_service.json_io import json_response, only_fields, read_object, text_field
-from api_service.paging import Page
+from api_service.paging import Page, as_truth, as_whole_number, only_parameters
 from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.training import ask_for_training, must_be_trained_here, who_asks
@@ -34,8 +34,6 @@ from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, RequestInvalid
 from shared.keys import Role
 from shared.signals import TrainingReport, record_event
-
-_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 # -- training ------------------------------------------------------------------------------------
 
@@ -212,17 +210,13 @@ def _query(*known: str) -> dict[str, Any]:
     Raises:
         RequestInvalid: one that the route does not take.
     """
+    only_parameters(request.args, *known, "model")
     found: dict[str, Any] = {}
     for name, text in request.args.items():
         if name == "model":
             continue
-        if name not in known:
-            raise RequestInvalid(f"only the query parameters {', '.join(known)}", name, "query")
-        if text.lower() in _TRUTH and not text.isdigit():
-            found[name] = _TRUTH[text.lower()]
-        else:
-            is_whole = text.isascii() and text.isdigit() and len(text) < 10
-            found[name] = int(text) if is_whole else text
-        if name in ("incremental", "force") and type(found[name]) is int:
-            found[name] = _TRUTH.get(text, text)
+        number, truth = as_whole_number(text), as_truth(text)
+        is_flag = name in ("incremental", "force")
+        values = (truth, number) if is_flag or number is None else (number, truth)
+        found[name] = next((value for value in values if value is not None), text)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +16,14 @@ from api_service.access import needs, presented_key
 from api_service.context import Context
 from api_service.feed_desk import FedTo, FeedDesk
 from api_service.json_io import json_response, read_value
+from api_service.paging import (
+    LARGEST,
+    as_whole_number,
+    choice,
+    only_parameters,
+    time_utc,
+    whole_number,
+)
 from api_service.problems import problem
 from api_service.routes.naming import model_route
 from api_service.turnstile import opened
@@ -145,15 +153,12 @@ def _inner_rows(body: Mapping[str, Any]) -> list[object] | None:
 
 def _export(context: Context, to: FedTo) -> dict[str, Any]:
     """One page of what was fed; `next` carries the place of its last record."""
-    for name in request.args:
-        if name not in ("days", "format", "stream", "limit", "after", "since"):
-            known = "days, since, format, stream, limit, after"
-            raise RequestInvalid(f"only the query parameters {known}", name, "query")
-    if request.args.get("format", "json") != "json":
-        raise RequestInvalid("json", request.args["format"], "format")
-    limit = whole_number("limit", _DEFAULT_LIMIT, _MOST_LIMIT)
-    days = whole_number("days", _DEFAULT_DAYS, _MOST_DAYS)
-    since = time_argument("since") or context.clock() - timedelta(days=days)
+    query = request.args
+    only_parameters(query, "days", "since", "format", "stream", "limit", "after")
+    choice(query, "format", ("json",))
+    limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
+    days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
+    since = time_utc(query, "since") or context.clock() - timedelta(days=days)
     found, total = feed_reading.records_since(
         _path(context),
         to.kept_in.collection,
@@ -177,8 +182,8 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
     if len(found) == limit:
         after = f"{to_epoch_us(found[-1].stamp)}:{found[-1].id}"
         # `since` and not `days`: the pages of one export have one beginning.
-        query = {"since": since.isoformat(), "stream": to.stream, "limit": limit, "after": after}
-        answer["next"] = f"{request.path}?{urlencode(query)}"
+        rest = {"since": since.isoformat(), "stream": to.stream, "limit": limit, "after": after}
+        answer["next"] = f"{request.path}?{urlencode(rest)}"
     return answer
 
 
@@ -186,36 +191,6 @@ def exported(kept: feed_reading.KeptRecord) -> dict[str, Any]:
     """A record as it is sent out."""
     # Ours win: by them a reader pages on and tells a change from a repetition.
     return {**kept.fields, "id": kept.id, "received_at": kept.stamp}
-
-
-def whole_number(name: str, default: int, most: int) -> int:
-    """A query parameter from 1 to `most`.
-
-    Raises:
-        RequestInvalid: it is none.
-    """
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise RequestInvalid(f"a whole number from 1 to {most}", text, name)
-    return int(text)
-
-
-def time_argument(name: str) -> datetime | None:
-    """A query parameter that is a time; without an offset it is UTC.
-
-    Raises:
-        RequestInvalid: it is none.
-    """
-    text = request.args.get(name)
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text.replace(" ", "+"))  # an unescaped "+00:00"
-    except ValueError:
-        raise RequestInvalid("a time such as 2026-11-21T08:00:00Z", text, name) from None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def place_argument(name: str) -> tuple[int, str] | None:
@@ -228,6 +203,7 @@ def place_argument(name: str) -> tuple[int, str] | None:
     if text is None:
         return None
     stamp, colon, id_ = text.partition(":")
-    if not colon or not stamp.isascii() or not stamp.isdigit() or len(stamp) > 18:
+    stamp_us = as_whole_number(stamp)
+    if not colon or stamp_us is None or stamp_us > LARGEST:
         raise RequestInvalid("what `next` of the page before says", text, name)
-    return int(stamp), id_
+    return stamp_us, id_

@@ -10,11 +10,11 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context, ask
 from api_service.feed_desk import FeedDesk
 from api_service.json_io import json_response
-from api_service.paging import Page
+from api_service.paging import Page, choice, only_parameters
 from shared import feed_reading
-from shared.errors import NotFound, RequestInvalid
+from shared.errors import NotFound
 
-_LEVELS = ("critical", "warning", "degraded", "healthy")
+_LEVELS = ("critical", "warning", "degraded")
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -33,7 +33,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/predictions/current")
     def predictions() -> ResponseReturnValue:
-        _only("model", "server")
+        only_parameters(request.args, "model", "server")
         answer = fleet()
         named = request.args.get("server")
         if named is not None:
@@ -45,9 +45,7 @@ def blueprint(context: Context) -> Blueprint:
     @routes.get("/alerts/active")
     def alerts() -> ResponseReturnValue:
         page = Page.of(request, "model", "level")
-        level = page.rest.get("level")
-        if level is not None and level not in _LEVELS[:-1]:
-            raise RequestInvalid(f"one of {', '.join(_LEVELS[:-1])}", level, "level")
+        level = choice(page.rest, "level", _LEVELS)
         answer = fleet()
         found = [
             {name: one[name] for name in one if name != "forecast"}
@@ -57,9 +55,3 @@ def blueprint(context: Context) -> Blueprint:
         return json_response({**answer, **page.answer("alerts", page.of_items(found), len(found))})
 
     return routes
-
-
-def _only(*known: str) -> None:
-    for name in request.args:
-        if name not in known:
-            raise RequestInvalid(f"only the query parameters {', '.join(known)}", name, "query")

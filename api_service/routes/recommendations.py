@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
 from api_service.json_io import json_response
+from api_service.paging import as_whole_number, flag, only_parameters
 from api_service.routes.answering import slot_that_answers
 from api_service.serving_slot import ServingSlot
-from shared.errors import RequestInvalid
 
 # Question -> the workloads that answer it.
 _WORKLOADS: Mapping[str, tuple[str, ...]] = {
@@ -19,7 +19,6 @@ _WORKLOADS: Mapping[str, tuple[str, ...]] = {
     "for_user": ("product_recommender",),
     "popular": ("product_recommender",),
 }
-_TRUTH: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -58,18 +57,11 @@ def _query(*flags: str) -> dict[str, object]:
     Raises:
         RequestInvalid: a parameter that the route does not take, or a flag that is neither.
     """
-    known = ("n", "model", *flags)
-    unexpected = [name for name in request.args if name not in known]
-    if unexpected:
-        raise RequestInvalid(f"only the parameters {list(known)}", unexpected, "query")
+    query = request.args
+    only_parameters(query, "n", "model", *flags)
     found: dict[str, object] = {}
-    n = request.args.get("n")
-    if n is not None:
-        found["n"] = int(n) if n.isascii() and n.isdigit() and len(n) < 10 else n
-    for name in flags:
-        text = request.args.get(name)
-        if text is not None:
-            if text.lower() not in _TRUTH:
-                raise RequestInvalid("true or false", text, name)
-            found[name] = _TRUTH[text.lower()]
-    return found
+    if "n" in query:
+        number = as_whole_number(query["n"])
+        found["n"] = query["n"] if number is None else number
+    values = {name: flag(query, name) for name in flags}
+    return found | {name: value for name, value in values.items() if value is not None}

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from api_service.access import needs
 from api_service.context import Context
 from api_service.json_io import json_response, only_fields, read_object, text_field
-from api_service.paging import Page
+from api_service.paging import Page, member, whole_number
 from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.naming import model_route
@@ -21,7 +21,7 @@ from api_service.run_wait import wait_for_run
 from api_service.runs import list_events, list_runs, must_not_be_needed, show_run, totals
 from api_service.training_options import read_options
 from api_service.turnstile import LET_OTHERS_THROUGH
-from shared.errors import NotFound, RequestInvalid, StateConflict
+from shared.errors import NotFound, StateConflict
 from shared.keys import Role
 from shared.model_names import full_name, split_name
 from shared.runs import UNFINISHED, RunStatus
@@ -102,7 +102,7 @@ def blueprint(context: Context) -> Blueprint:
         found, total = list_runs(
             config.run_log_path,
             model=page.rest.get("model"),
-            status=_status(page.rest.get("status")),
+            status=member(page.rest, "status", RunStatus),
             limit=page.limit,
             offset=page.offset,
         )
@@ -141,13 +141,11 @@ def blueprint(context: Context) -> Blueprint:
     @routes.get("/events")
     def event_log() -> ResponseReturnValue:
         page = Page.of(request, "model", "after")
-        after = page.rest.get("after", "0")
-        if not after.isdigit():
-            raise RequestInvalid("the number of an event", after, "after")
+        after = whole_number(page.rest, "after", 0, 0)
         found = list_events(
             config.run_log_path,
             model=page.rest.get("model"),
-            after=int(after),
+            after=after,
             limit=page.limit,
         )
         answer: dict[str, object] = {"events": found, "total": len(found)}
@@ -197,12 +195,3 @@ def must_be_trained_here(context: Context, model: str) -> None:
         return
     context.table.slot(model)
     raise StateConflict(f"{model} is served but not configured: there is nothing to train it from.")
-
-
-def _status(text: str | None) -> RunStatus | None:
-    if text is None:
-        return None
-    try:
-        return RunStatus(text)
-    except ValueError:
-        raise RequestInvalid(f"one of {', '.join(RunStatus)}", text, "status") from None

@@ -17,9 +17,10 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.feed_desk import FeedDesk
 from api_service.json_io import json_response
-from api_service.routes.feed import exported, place_argument, time_argument, whole_number
+from api_service.paging import choice, only_parameters, time_utc, whole_number
+from api_service.routes.feed import exported, place_argument
 from shared import feed_reading
-from shared.errors import NotReady, RequestInvalid
+from shared.errors import NotReady
 from shared.records import to_epoch_us
 from shared.workloads import open_workload
 
@@ -40,10 +41,13 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
         raise NotReady("no feed is configured.")
     fed = context.config.feed.models[model]
     names = [stream.name for stream in open_workload(fed.workload, fed.parameters).streams]
-    _check_query(names)
-    limit = whole_number("limit", _DEFAULT_LIMIT, _MOST_LIMIT)
-    days = whole_number("days", _DEFAULT_DAYS, _MOST_DAYS)
-    since = time_argument("since") or context.clock() - timedelta(days=days)
+    query = request.args
+    places = [f"after_{name}" for name in names]
+    only_parameters(query, "days", "format", "since", "limit", "model", *places)
+    choice(query, "format", ("json",))
+    limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
+    days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
+    since = time_utc(query, "since") or context.clock() - timedelta(days=days)
     desk = FeedDesk(context.config.feed, context.clock)
     answer: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -74,12 +78,3 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
     response = json_response(answer)
     response.set_etag(etag)
     return response.make_conditional(request)
-
-
-def _check_query(names: list[str]) -> None:
-    known = ("days", "format", "since", "limit", "model", *(f"after_{name}" for name in names))
-    for name in request.args:
-        if name not in known:
-            raise RequestInvalid(f"only the query parameters {', '.join(known)}", name, "query")
-    if request.args.get("format", "json") != "json":
-        raise RequestInvalid("json", request.args["format"], "format")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from api_service.paging import as_whole_number
 from api_service.v2.tensors import (
     Tensor,
     datatype_of,
@@ -89,12 +90,11 @@ def read_request(content: bytes, header_length: str | None) -> tuple[InferReques
     """
     n_json = len(content)
     if header_length is not None:
-        if not (header_length.isascii() and header_length.isdigit() and len(header_length) < 19):
-            raise RequestInvalid("a number of bytes", header_length, HEADER_LENGTH)
-        n_json = int(header_length)
-        if not 1 <= n_json <= len(content):
-            expected = f"1 to {len(content)}, for so long is the body"
-            raise RequestInvalid(expected, n_json, HEADER_LENGTH)
+        number = as_whole_number(header_length)
+        if number is None or not 1 <= number <= len(content):
+            expected = f"a number of bytes from 1 to {len(content)}, the length of the body"
+            raise RequestInvalid(expected, header_length, HEADER_LENGTH)
+        n_json = number
     try:
         message = _decode(content[:n_json] if n_json < len(content) else content)
     except msgspec.ValidationError as error:
