@@ -6,16 +6,21 @@ and knows no driver: a source either answers, is unavailable, or is misconfigure
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Literal
 
 import msgspec
 
+from retrain_service.backoff import pause_s
 from retrain_service.buffer import Applied, Buffer, RejectReason
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source
+from retrain_service.sources.deadline import DeadlineSource
 from retrain_service.upkeep import Upkeep
 from retrain_service.upsert import EntityOf
 from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
@@ -88,6 +93,8 @@ class Intake:
         open_source: Callable[[SourceSettings, StreamSettings], Source] = open_registered_source,
         n_sharing: int = 1,
         spent_elsewhere: Callable[[date], int] = lambda _day: 0,
+        stopping: threading.Event | None = None,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         """Prepare; nothing is opened before the first poll.
 
@@ -98,6 +105,8 @@ class Intake:
             is_counted: whether its records count towards the `new_records` trigger.
             n_sharing: how many intakes share the source, and so its daily budget.
             spent_elsewhere: billed reads of the same source and UTC day in other buffers.
+            stopping: set, by any thread, when no answer is to be waited for any more.
+            chance: a number from 0 to 1, for the jitter of the back-off.
         """
         self._stream, self._source_name = stream, source_name
         self._settings, self._stream_settings = settings, stream_settings
@@ -105,6 +114,7 @@ class Intake:
         self._entity_of = entity_of
         self._open_source = open_source
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
+        self._stopping, self._chance = stopping or threading.Event(), chance
         self._source: Source | None = None
         self._upkeep: Upkeep | None = None
         self._steps: Iterator[Applied] | None = None
@@ -177,9 +187,13 @@ class Intake:
 
     def _opened(self, now: datetime) -> Source:
         if self._source is None:
-            source = self._open_source(self._settings, self._stream_settings)
-            self._source = source
+            source = DeadlineSource(
+                partial(self._open_source, self._settings, self._stream_settings),
+                self._settings.timeout_s,
+                self._stopping,
+            )
             self._buffer.open_stream(self._stream, source.origin, self._is_counted)
+            self._source = source
             self._upkeep = Upkeep(
                 source=source,
                 source_name=self._source_name,
@@ -299,9 +313,11 @@ class Intake:
     def _fail(self, error: SourceUnavailable | StorageUnavailable, now: datetime) -> None:
         self._steps, self._is_in_backlog = None, False
         n_failures = self._health.n_failures + 1
-        first = timedelta(seconds=min(1.0, self._settings.poll_interval_s))
-        cap = max(BACKOFF_CAP, timedelta(seconds=self._settings.poll_interval_s))
-        delay = min(cap, first * 2 ** min(n_failures - 1, 20))
+        poll_s = self._settings.poll_interval_s
+        longest_s = max(BACKOFF_CAP.total_seconds(), poll_s)
+        delay = timedelta(
+            seconds=pause_s(n_failures, min(1.0, poll_s), longest_s, chance=self._chance)
+        )
         self._next_at = now + delay
         self._health = msgspec.structs.replace(self._health, n_failures=n_failures)
         self._enter("unavailable", f"{error} Trying again in {_spoken(delay)}.", now)

@@ -77,6 +77,7 @@ class ModelKeeper:
 
     def close(self, now: datetime) -> None:
         """Stop runs that are under way; leave no thread, process or connection behind."""
+        self._reader.stop()
         for training in self.trainings.values():
             training.runs.close(now)
         self._thread.submit(self._reader.close)

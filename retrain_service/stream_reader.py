@@ -1,11 +1,12 @@
 """The streams of one model on one thread: poll what is due, count what is new, freeze a snapshot.
 
-Everything but `is_due` and `look_now` runs on the keeper's reader thread, one call at a time.
-Decides nothing about training.
+Everything but `is_due`, `look_now` and `stop` runs on the keeper's reader thread, one call at a
+time. Decides nothing about training.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,7 @@ class StreamReader:
         self._intakes: list[Intake] = []
         self._must_look = True
         self._has_more = False
+        self._stopping = threading.Event()
 
     @property
     def per_entity(self) -> bool:
@@ -90,6 +92,10 @@ class StreamReader:
     def look_now(self) -> None:
         """Make the next `read` due at once, without polling a source before its time."""
         self._must_look = True
+
+    def stop(self) -> None:
+        """End the wait for an answer that a call of the reader thread may be in, for good."""
+        self._stopping.set()
 
     # -- the reader thread -------------------------------------------------------------------------
 
@@ -158,6 +164,7 @@ class StreamReader:
                     is_counted=stream.is_counted,
                     n_sharing=self._n_sharing,
                     spent_elsewhere=partial(self._spent_elsewhere, self._model.source),
+                    stopping=self._stopping,
                 )
                 for stream in self._workload.streams
             ]

@@ -119,7 +119,7 @@ class SourceSettings(Section):
         description="leave rows younger than this for the next look (late commits)",
     )
     page_size: int = Field(500, ge=1, le=10_000, description="records a read")
-    timeout_s: float = Field(30.0, gt=0, le=MONTH_S, description="limit for one read")
+    timeout_s: float = Field(20.0, gt=0, le=MONTH_S, description="limit for one read")
     daily_read_budget: int = Field(
         0,
         ge=0,

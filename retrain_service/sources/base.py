@@ -117,6 +117,13 @@ class Source(ABC):
     def inspect(self, n_sample: int = 0) -> Inspection:
         """Look at the stream for `check` and the daily report."""
 
+    def cancel(self) -> None:
+        """Break off a call that another thread is in; the source is only closed after that.
+
+        Any thread. It may not wait for the server: that is the one that does not answer.
+        """
+        self.close()
+
     @abstractmethod
     def close(self) -> None:
         """Leave no connection behind. May be called twice."""

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import decode_json_text, is_set, to_json
-from retrain_service.sources.sql_engine import check_file, open_engine, parse_url
+from retrain_service.sources.sql_engine import break_off, check_file, open_engine, parse_url
 from retrain_service.sources.sql_errors import told_apart
 from retrain_service.sources.sql_table import WatchedTable, look_at
 from retrain_service.sources.sql_times import EARLIEST, TimeForm, day_begin, day_end
@@ -51,7 +51,7 @@ class SqlSource(Source):
         self._timeout_s = settings.timeout_s
         self._url = parse_url(settings.url)
         self._where = self._url.set(query={}).render_as_string(hide_password=True)
-        self._engine = open_engine(self._url, settings.timeout_s)
+        self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
         self._watched: WatchedTable | None = None
 
     @property
@@ -64,6 +64,9 @@ class SqlSource(Source):
     def close(self) -> None:
         self._engine.dispose()
         self._watched = None
+
+    def cancel(self) -> None:
+        break_off(self._open_now)
 
     # -- reading ---------------------------------------------------------------------------------
 

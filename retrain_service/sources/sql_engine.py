@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
+import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,14 +42,20 @@ def parse_url(url: str) -> sa.URL:
     )
 
 
-def open_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
-    """An engine that has not connected yet.
+Connections = weakref.WeakSet[Any]
+"""The driver's own, as long as they exist."""
+
+
+def open_engine(url: sa.URL, timeout_s: float) -> tuple[sa.Engine, Connections]:
+    """An engine that has not connected yet, and where it keeps the connections it will make.
 
     Raises:
         SourceMisconfigured: the driver is not installed, or the address names no file.
     """
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, timeout_s)
+        return _sqlite_engine(
+            url, timeout_s
+        ), weakref.WeakSet()  # its own limit holds: there is no server
     try:
         engine = sa.create_engine(
             url,
@@ -59,6 +68,7 @@ def open_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
                 "connect_timeout": max(2, round(timeout_s)),
                 # A server that vanished without a word must not hold the loop for hours.
                 "tcp_user_timeout": round(timeout_s * 1000),
+                "keepalives_idle": max(1, round(timeout_s)),
                 "application_name": "hotfit",
                 **url.query,
             },
@@ -70,15 +80,32 @@ def open_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
             f" (no module {error.name!r}): {how_to_install(extra)}"
         ) from None
 
+    connections: Connections = weakref.WeakSet()
+
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
+        connections.add(connection)
         # UTC, so that zones of sessions and roles play no part; read-only, whatever rights we have.
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SET default_transaction_read_only = on")
         connection.execute(f"SET statement_timeout = {round(timeout_s * 1000)}")
         connection.commit()
 
-    return engine
+    return engine, connections
+
+
+def break_off(connections: Connections) -> None:
+    """End what other threads wait for on these connections. Asks no server.
+
+    Not the driver's own way to cancel: that asks the server to, over a connection of its own.
+    """
+    for connection in list(connections):
+        with suppress(Exception):  # it was closed meanwhile, and has no descriptor any more
+            ours = socket.socket(fileno=connection.fileno())
+            try:
+                ours.shutdown(socket.SHUT_RDWR)
+            finally:
+                ours.detach()
 
 
 def check_file(url: sa.URL) -> None:

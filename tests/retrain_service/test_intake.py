@@ -108,6 +108,7 @@ class Reading:
             buffer=self.buffer,
             reject_reason=lambda fields: None,
             open_source=lambda _source, _stream: self.source,
+            chance=lambda: 0.0,
         )
 
     def close(self) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from tests.support.waiting import wait_until
 
 SUPERUSER = "app"
@@ -75,6 +77,20 @@ class PostgresServer:
             self._process.send_signal(2)  # fast shutdown: open sessions are ended
             self._process.wait(timeout=30)
             self._process = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of it stands still: connections stay, and nothing answers."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        held = [server, *server.children(recursive=True)]
+        for process in held:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in held:
+                process.resume()
 
     def _accepts(self) -> bool:
         import psycopg
