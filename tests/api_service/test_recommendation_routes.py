@@ -80,7 +80,7 @@ def test_a_stranger_gets_what_is_popular_with_status_200(client: FlaskClient) ->
         ("/recommendations/product/none", 404, "the next training brings it"),
         ("/recommendations/product/p003?n=0", 400, "n: expected a whole number from 1 to 50"),
         ("/recommendations/product/p003?n=many", 400, "found 'many'"),
-        ("/recommendations/product/p003?count=5", 400, "only the parameters ['n', 'model']"),
+        ("/recommendations/product/p003?count=5", 400, "only the query parameters n, model"),
         ("/recommendations/user/u001?include_owned=perhaps", 400, "expected true or false"),
         ("/recommendations/popular?model=none", 404, "no model 'none'"),
         ("/recommendations/popular?model=m", 404, "does not answer 'popular'"),
