@@ -20,6 +20,7 @@ from api_service.feed_config import FedModel, FedStream, FeedConfig
 from shared.errors import (
     NotFound,
     RequestInvalid,
+    SchemaTooNew,
     StateConflict,
     StorageUnavailable,
     TooManyRecords,
@@ -187,7 +188,11 @@ class FeedDesk:
             if self._feed is None:
                 if self._config.path is None:
                     raise StorageUnavailable("no feed is configured.")
-                self._feed = Feed(self._config.path, self._clock)
+                try:
+                    self._feed = Feed(self._config.path, self._clock)
+                except SchemaTooNew as error:
+                    # Nothing that a client could do about it: as when the disk is full.
+                    raise StorageUnavailable(str(error)) from None
             return self._feed
 
 

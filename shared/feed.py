@@ -13,8 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Any
 import msgspec
 
 from shared import feed_file, feed_window
+from shared.database.connection import transaction
 from shared.errors import RateLimited, StorageUnavailable
 from shared.feed_window import WindowSpec
 from shared.records import from_epoch_us, to_epoch_us
@@ -92,6 +92,7 @@ class Feed:
     """The file of one home directory. Any thread may call anything; any process may open one."""
 
     def __init__(self, path: Path, clock: Callable[[], datetime]) -> None:
+        """Raises StorageUnavailable, SchemaTooNew: the file cannot be used now, or by us."""
         self._path = path
         self._clock = clock
         self._queue: deque[_Batch] = deque()
@@ -125,6 +126,7 @@ class Feed:
         Raises:
             RateLimited: the sender is over its limit; nothing was kept.
             StorageUnavailable: the disk is full or not writable; nothing was kept.
+            SchemaTooNew: a later release wrote the file that is there now; nothing was kept.
         """
         batch = _prepared(collection, records, window, limit, retention_days)
         self._queue.append(batch)
@@ -144,7 +146,7 @@ class Feed:
         receipts: list[Receipt | None] = []
         try:
             self._open_again_if_replaced()
-            with self._transaction() as connection:
+            with transaction(self._connection, self._path) as connection:
                 receipts = [self._write_one(connection, batch) for batch in batches]
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it
             for batch in batches:
@@ -168,21 +170,6 @@ class Feed:
             self._connection.close()
             self._connection = feed_file.open_to_write(self._path)
             self._opened = feed_file.identity(self._path)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            # The write lock at once: a transaction that reads first cannot wait for it later.
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection
-            self._connection.execute("COMMIT")
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
-                raise StorageUnavailable(f"{self._path}: cannot be written: {error}.") from error
-            raise
 
     def _write_one(self, connection: sqlite3.Connection, batch: _Batch) -> Receipt | None:
         """One caller's part of a shared transaction; a fault of its own undoes this part only."""

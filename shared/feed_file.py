@@ -1,22 +1,19 @@
 """The feed's SQLite file: how it is opened, its tables, small numbers and rate limits in it.
 
-Knows what a column is called, not what a record means. Functions that take a connection must be
-called inside its transaction.
+Knows what a column is called, not what a record means. Functions that take a feed's connection
+must be called inside its transaction.
 """
 
 from __future__ import annotations
 
 import math
 import sqlite3
-import time
 from pathlib import Path
 
-from shared.errors import StorageUnavailable
+from shared.database import connection
+from shared.database.migrations import Schema
 
-BUSY_TIMEOUT_S = 30.0
-_OPEN_PAUSE_S = 0.02
-
-_SCHEMA = """
+_FIRST_TABLES = """
 CREATE TABLE IF NOT EXISTS records (
     seq        INTEGER PRIMARY KEY,
     collection TEXT NOT NULL,
@@ -45,45 +42,27 @@ CREATE TABLE IF NOT EXISTS numbers (name TEXT PRIMARY KEY, value INTEGER NOT NUL
 """
 
 
+SCHEMA = Schema("feed", (_FIRST_TABLES,))
+
+
 def open_to_write(path: Path) -> sqlite3.Connection:
-    """Open, made at the first start; several processes may do so at once.
+    """Open, made at the first start; several processes may do so at once, any thread may use it.
 
     Raises:
         StorageUnavailable: cannot be created, or is no such file.
+        SchemaTooNew: a later release wrote it.
     """
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return _opened(path)
-        except sqlite3.OperationalError as error:
-            # Switching to WAL does not wait for others who are doing the same.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
-            time.sleep(_OPEN_PAUSE_S)
-        except (OSError, sqlite3.Error) as error:
-            raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        # FULL: the log is on the disk before a commit returns, power cuts included.
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return connection.open_to_write(path, SCHEMA, check_same_thread=False)
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open without ever creating or changing the file."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None)
+    """Open without ever creating or changing the file.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+        SchemaTooNew: a later release wrote it.
+    """
+    return connection.open_to_read(path, SCHEMA)
 
 
 def identity(path: Path) -> tuple[int, int] | None:
@@ -101,27 +80,23 @@ def size_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def number(connection: sqlite3.Connection, name: str) -> int:
+def number(feed: sqlite3.Connection, name: str) -> int:
     """A number kept under a name; 0 before it was set."""
-    row = connection.execute("SELECT value FROM numbers WHERE name=?", (name,)).fetchone()
+    row = feed.execute("SELECT value FROM numbers WHERE name=?", (name,)).fetchone()
     return int(row[0]) if row is not None else 0
 
 
-def set_number(connection: sqlite3.Connection, name: str, value: int) -> None:
-    connection.execute("INSERT OR REPLACE INTO numbers VALUES (?,?)", (name, value))
+def set_number(feed: sqlite3.Connection, name: str, value: int) -> None:
+    feed.execute("INSERT OR REPLACE INTO numbers VALUES (?,?)", (name, value))
 
 
-def take_tokens(
-    connection: sqlite3.Connection, sender: str, a_minute: int, n: int, now_us: int
-) -> int:
+def take_tokens(feed: sqlite3.Connection, sender: str, a_minute: int, n: int, now_us: int) -> int:
     """Take `n` of a sender's tokens, refilled at `a_minute`; a full minute's worth can be saved.
 
     Returns:
         0 when they were taken; otherwise the whole seconds until there are enough, none taken.
     """
-    row = connection.execute(
-        "SELECT tokens, at_us FROM senders WHERE sender=?", (sender,)
-    ).fetchone()
+    row = feed.execute("SELECT tokens, at_us FROM senders WHERE sender=?", (sender,)).fetchone()
     tokens, at_us = row if row is not None else (float(a_minute), now_us)
     elapsed_s = max(now_us - at_us, 0) / 1e6
     tokens = min(float(a_minute), tokens + elapsed_s * a_minute / 60)
@@ -129,7 +104,5 @@ def take_tokens(
     needed = min(float(n), float(a_minute))
     if tokens < needed:
         return max(1, math.ceil((needed - tokens) * 60 / a_minute))
-    connection.execute(
-        "INSERT OR REPLACE INTO senders VALUES (?,?,?)", (sender, tokens - n, now_us)
-    )
+    feed.execute("INSERT OR REPLACE INTO senders VALUES (?,?,?)", (sender, tokens - n, now_us))
     return 0

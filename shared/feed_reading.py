@@ -58,6 +58,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         NotReady: there is no such file yet.
         StorageUnavailable: it cannot be read.
+        SchemaTooNew: a later release wrote it.
     """
     not_yet = NotReady(f"{path}: no feed yet; the API makes it when it starts.")
     if not path.exists():

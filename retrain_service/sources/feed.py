@@ -15,7 +15,13 @@ from pathlib import Path
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import is_set
-from shared.errors import NotReady, SourceMisconfigured, SourceUnavailable, StorageUnavailable
+from shared.errors import (
+    NotReady,
+    SchemaTooNew,
+    SourceMisconfigured,
+    SourceUnavailable,
+    StorageUnavailable,
+)
 from shared.feed_reading import SELECT, KeptRecord, kept_record, reading
 from shared.records import Batch, Cursor, Record, to_epoch_us
 from shared.settings_per_model import StreamSettings
@@ -125,6 +131,8 @@ class FeedSource(Source):
         try:
             with reading(self._path) as connection:
                 yield connection
+        except SchemaTooNew as error:
+            raise SourceMisconfigured(str(error)) from None
         except (NotReady, StorageUnavailable) as error:
             cause = error.__cause__
             # A file that answers with other tables is no feed: waiting does not make it one.

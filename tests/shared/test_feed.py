@@ -7,14 +7,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared import feed_reading
-from shared.errors import NotReady, RateLimited, StorageUnavailable
+from shared import feed_file, feed_reading
+from shared.database.migrations import version_of
+from shared.errors import NotReady, RateLimited, SchemaTooNew, StorageUnavailable
 from shared.feed import FedRecord, Feed, Limit, Receipt
 from shared.feed_window import WindowSpec
 from tests.support.daemons import ROOT
@@ -236,6 +238,50 @@ def test_a_thread_that_is_ended_in_the_midst_leaves_nobody_with_a_receipt(
     assert kept(path).keys() == {"d"}
     kinds = sorted(type(result).__name__ for result in results.values())
     assert kinds == ["StorageUnavailable", "StorageUnavailable", "SystemExit"]
+
+
+FIRST_RELEASE = """
+CREATE TABLE records (seq INTEGER PRIMARY KEY, collection TEXT NOT NULL, id TEXT NOT NULL,
+    stamp_us INTEGER NOT NULL, is_deleted INTEGER NOT NULL, entity TEXT NOT NULL,
+    body BLOB NOT NULL, UNIQUE (collection, id));
+CREATE INDEX records_by_stamp ON records (collection, stamp_us, id);
+CREATE TABLE window_rows (collection TEXT NOT NULL, entity TEXT NOT NULL, slot INTEGER NOT NULL,
+    at_us INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (collection, entity, slot)
+) WITHOUT ROWID;
+CREATE TABLE senders (sender TEXT PRIMARY KEY, tokens REAL NOT NULL, at_us INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE numbers (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO records VALUES (1, 'rows', 'old', 1700000000000000, 0, '', '{"x":1}');
+"""
+
+
+def test_a_feed_of_the_first_release_goes_on_and_gets_a_version(
+    path: Path, clock: FakeClock
+) -> None:
+    """It had no version; records that nobody has trained on yet wait in it."""
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(FIRST_RELEASE)
+
+    before = kept(path)  # the training daemon may be upgraded before the API
+    with closing(Feed(path, clock)) as feed:
+        feed.append("rows", [FedRecord("new", {})])
+
+    assert before.keys() == {"old"}
+    assert kept(path).keys() == {"old", "new"}
+    with closing(sqlite3.connect(path)) as found:
+        assert version_of(found) == feed_file.SCHEMA.version
+
+
+def test_a_feed_of_a_later_release_is_left_alone_and_said(path: Path, clock: FakeClock) -> None:
+    """After a step back by a release: writing what one does not understand costs records."""
+    Feed(path, clock).close()
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version=2001")
+
+    for use in (lambda: Feed(path, clock), lambda: feed_reading.statistics(path)):
+        with pytest.raises(SchemaTooNew, match="feed has format 2, written by a later release"):
+            use()
 
 
 def test_the_file_is_opened_so_that_a_power_cut_takes_no_answered_record(feed: Feed) -> None:
