@@ -36,6 +36,8 @@ from sklearn.svm import SVR
 
 from shared.compiled import compile_estimator
 from shared.compiled.opening import open_compiled
+from shared.manifest import MODEL_NAME
+from shared.staged_files import StagedFiles
 from shared.workloads.base import FeatureSpec, RowContract
 from shared.workloads.tabular.estimator import TabularEstimator
 
@@ -106,10 +108,11 @@ def measure(name: str, model: Any, takes_classes: bool) -> str:
     estimator = TabularEstimator(pipeline, CONTRACT)
     pipeline.fit(estimator.frame(rows), labels if takes_classes else target)
     with tempfile.TemporaryDirectory() as place:
-        directory = Path(place)
-        joblib.dump(estimator, directory / "model.joblib")
-        form = compile_estimator(estimator, rows, contract=CONTRACT, directory=directory)
-        opened = open_compiled(directory / "compiled")
+        staged = StagedFiles(Path(place))
+        with staged.writing(MODEL_NAME) as file:
+            joblib.dump(estimator, file)
+        form = compile_estimator(estimator, rows, contract=CONTRACT, staged=staged)
+        opened = open_compiled(staged.files)
         one, many = rows[:1].copy(), rows[:100].copy()
         figures = [
             median_us(lambda: estimator.predict(one), 5),
@@ -163,12 +166,14 @@ def compare_flat() -> None:
         forest.fit(rows, target)
         with tempfile.TemporaryDirectory() as place:
             directory = Path(place)
-            joblib.dump(forest, directory / "model.joblib")
-            compile_estimator(forest, rows, contract=None, directory=directory)
+            staged = StagedFiles(directory)
+            with staged.writing(MODEL_NAME) as file:
+                joblib.dump(forest, file)
+            compile_estimator(forest, rows, contract=None, staged=staged)
             flat = flat_forest(forest, directory)
-            size_mb = (directory / "model.joblib").stat().st_size / 1e6
+            size_mb = staged.entries[MODEL_NAME].size_bytes / 1e6
             started = time.perf_counter()
-            opened = open_compiled(directory / "compiled")
+            opened = open_compiled(staged.files)
             open_ms = (time.perf_counter() - started) * 1e3
             for way, function, took in (
                 ("treelite", opened.predict, open_ms),

@@ -8,15 +8,17 @@ recover from at every start: run log first, then signals, then the versions that
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.atomic_file import storage_errors, sync_directory, write_synced
+from shared.atomic_file import open_new, storage_errors, sync_directory
 from shared.errors import StateConflict, StorageUnavailable
 from shared.model_store import ModelStore
+from shared.plain_file import FileRefused, open_plain
 from shared.settings import Settings
 
 CONFIG_NAME = "hotfit.toml"
@@ -88,7 +90,7 @@ def _copy_models(models_dir: Path, target: Path) -> tuple[int, int]:
     names = store.model_names()
     for name in names:
         copy.signal_path(name).parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # nothing was promoted yet
+        with contextlib.suppress(FileNotFoundError, FileRefused):  # nothing was promoted yet
             _copy(store.signal_path(name), copy.signal_path(name))
     n_versions = 0
     for name in names:
@@ -96,7 +98,7 @@ def _copy_models(models_dir: Path, target: Path) -> tuple[int, int]:
             made = copy.version_dir(name, version)
             try:
                 _copy_files(store.version_dir(name, version), made)
-            except FileNotFoundError:  # forgotten meanwhile; no signal needs it then
+            except (FileNotFoundError, FileRefused):  # forgotten meanwhile, or no version
                 shutil.rmtree(made, ignore_errors=True)
             else:
                 n_versions += 1
@@ -119,7 +121,13 @@ def _copy_files(source: Path, target: Path) -> None:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_synced(target, source.read_bytes(), mode=source.stat().st_mode & 0o777)
+    with (
+        open_plain(source) as file,
+        open_new(target, mode=os.fstat(file.fileno()).st_mode & 0o777) as copy,
+    ):
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def _size(directory: Path) -> int:

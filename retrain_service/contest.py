@@ -23,9 +23,15 @@ from retrain_service.evaluation import (
 )
 from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
-from shared.errors import ContractMismatch, FixConfiguration, LoadFailed, VersionUnusable
+from shared.errors import (
+    ContractMismatch,
+    FixConfiguration,
+    LoadFailed,
+    StorageUnavailable,
+    VersionUnusable,
+)
 from shared.keys import VerifyKey
-from shared.manifest import Manifest, verify
+from shared.manifest import MODEL_NAME, Manifest, SignedVersion, read_signed
 from shared.model_loader import load_estimator
 from shared.model_store import ModelStore
 from shared.workloads import open_workload
@@ -99,37 +105,38 @@ def open_estimator(spec: JobSpec, workload: Workload, version: str) -> tuple[Any
     Raises:
         VersionUnusable: they were not, or the present libraries cannot open it.
     """
-    manifest = _verified(spec, version)
-    workload.check_contract(manifest.features)
-    return _load(spec, version), manifest
+    signed = _signed(spec, version)
+    workload.check_contract(signed.manifest.features)
+    return _load(signed), signed.manifest
 
 
-def _verified(spec: JobSpec, version: str) -> Manifest:
+def _signed(spec: JobSpec, version: str) -> SignedVersion:
     key = VerifyKey.read(Path(spec.public_key))
-    return verify(_directory(spec, version), key, model=spec.model, version=version)
+    directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
+    signed = read_signed(directory, key, model=spec.model, version=version)
+    signed.files.check(but={MODEL_NAME})
+    return signed
 
 
-def _load(spec: JobSpec, version: str) -> Any:
+def _load(signed: SignedVersion) -> Any:
     try:
-        return load_estimator(_directory(spec, version))
-    except (MemoryError, VersionUnusable):
+        return load_estimator(signed.files)
+    except (MemoryError, VersionUnusable, StorageUnavailable):
         raise
     except Exception as error:
         # Unpickling what other libraries stored raises whatever it likes.
+        version = signed.manifest.version
         raise LoadFailed(f"{version}: opening the model failed: {error!r}") from error
-
-
-def _directory(spec: JobSpec, version: str) -> Path:
-    return ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
 
 
 def _open(spec: JobSpec, workload: Workload, version: str) -> _Opened:
     manifest = None
     try:
-        manifest = _verified(spec, version)
+        signed = _signed(spec, version)
+        manifest = signed.manifest
         workload.check_contract(manifest.features)
         _check_purpose(workload, manifest)
-        return _Opened(version, _load(spec, version), manifest)
+        return _Opened(version, _load(signed), manifest)
     except VersionUnusable as error:
         return _Opened(version, None, manifest, str(error))
 

@@ -16,22 +16,16 @@ import joblib
 import msgspec
 
 from shared.answer_sample import write_answers
-from shared.atomic_file import (
-    sha256_of,
-    storage_errors,
-    sync_directory,
-    sync_file,
-    write_synced,
-)
+from shared.atomic_file import sha256_of
 from shared.compiled import compile_estimator
 from shared.errors import GoldenMismatch, StateConflict, VersionUnusable
+from shared.holdout_sample import HoldoutSample, write_sample
 from shared.keys import SigningKey, VerifyKey
 from shared.manifest import (
     GOLDEN_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
     Manifest,
-    describe_files,
     encode,
     sign,
     verify,
@@ -39,6 +33,7 @@ from shared.manifest import (
 from shared.model_loader import GoldenAnswer, check_goldens
 from shared.model_store import DISCARDED_PREFIX, ModelStore
 from shared.signals import ReloadSignal
+from shared.staged_files import StagedFiles
 from shared.workloads.base import Answerer, TrainingSet, Workload
 
 
@@ -49,37 +44,42 @@ def stage(
     rows: TrainingSet,
     manifest: Manifest,
     key: SigningKey,
-) -> None:
-    """Write all of a version into its staged directory; the signed manifest last.
+    sample: HoldoutSample | None = None,
+) -> str:
+    """Write all of a version into its staged directory, which is empty; the signed manifest last.
 
     rows : everything known, train and holdout; the state is made from it.
+    sample : some held-out rows, for looking at.
+
+    Returns:
+        The SHA-256 of the manifest.
 
     Raises:
         StorageUnavailable: the disk is full or not writable.
     """
-    with storage_errors(staged):
-        joblib.dump(estimator, staged / MODEL_NAME)
-        sync_file(staged / MODEL_NAME)
-        state = workload.state(rows)
-        for name, content in state.items():
-            write_synced(staged / name, content)
-        answerer = workload.open(estimator, state)
-        goldens = _answer_goldens(workload, answerer, rows)
-        write_synced(staged / GOLDEN_NAME, msgspec.json.encode(goldens))
-        write_answers(staged, answerer, workload.asked_lists(rows))
-        form = compile_estimator(
-            estimator,
-            rows.features,
-            contract=answerer.rows,
-            directory=staged,
-            check=lambda form: _golden_reason(workload.open(form, state), goldens, manifest),
-        )
-        # The digests last: they cover the compiled form too.
-        complete = msgspec.structs.replace(
-            manifest, serving_form=form, files=describe_files(staged)
-        )
-        write_synced(staged / MANIFEST_NAME, encode(sign(complete, key)))
-        sync_directory(staged)
+    files = StagedFiles(staged)
+    write_sample(files, sample)
+    with files.writing(MODEL_NAME) as file:
+        joblib.dump(estimator, file)
+    state = workload.state(rows)
+    for name, content in state.items():
+        files.write(name, content)
+    answerer = workload.open(estimator, state)
+    goldens = _answer_goldens(workload, answerer, rows)
+    files.write(GOLDEN_NAME, msgspec.json.encode(goldens))
+    write_answers(files, answerer, workload.asked_lists(rows))
+    form = compile_estimator(
+        estimator,
+        rows.features,
+        contract=answerer.rows,
+        staged=files,
+        check=lambda form: _golden_reason(workload.open(form, state), goldens, manifest),
+    )
+    # The digests last: they cover the compiled form too.
+    complete = msgspec.structs.replace(manifest, serving_form=form, files=dict(files.entries))
+    written = files.write(MANIFEST_NAME, encode(sign(complete, key)))
+    files.sync()
+    return written.sha256
 
 
 def _golden_reason(

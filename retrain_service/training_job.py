@@ -90,13 +90,17 @@ class JobProgress(msgspec.Struct, frozen=True):
 
 
 class JobResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What the run came to. `outcome`: promote, reject, insufficient_data or failed."""
+    """What the run came to. `outcome`: promote, reject, insufficient_data or failed.
+
+    manifest_sha256 : of the manifest that was staged.
+    """
 
     outcome: str
     reason: str
     gates: list[GateResult] = []
     details: dict[str, Any] = {}
     manifest: Manifest | None = None
+    manifest_sha256: str = ""
 
 
 class TrainingJob:

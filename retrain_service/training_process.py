@@ -46,7 +46,7 @@ from retrain_service.training_job import (
 from retrain_service.trial import Trial
 from shared.atomic_file import write_atomic
 from shared.errors import HotfitError, VersionUnusable
-from shared.holdout_sample import HoldoutSample, sample_of, write_sample
+from shared.holdout_sample import HoldoutSample, sample_of
 from shared.keys import SigningKey
 from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.records import Table
@@ -168,9 +168,9 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
     key = SigningKey.read(Path(spec.keys_dir))
     staged, public_key = Path(spec.staged), Path(spec.public_key)
-    write_sample(staged, _sample(spec, workload, evaluation, holdout))
+    sample = _sample(spec, workload, evaluation, holdout)
     with Trial() as trial:
-        stage(staged, workload, candidate.estimator, rows, manifest, key)
+        digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
         progress("trial")
         tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
     verdict = check_trial(tried, policy, before=verdict.gates)
@@ -183,6 +183,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
         gates=list(verdict.gates),
         details={**details, "trial_ms": tried.timings_ms},
         manifest=manifest,
+        manifest_sha256=digest,
     )
 
 

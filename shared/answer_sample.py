@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from shared.atomic_file import write_synced
+from shared.plain_file import read_plain
+from shared.staged_files import StagedFiles
 from shared.workloads.base import Answerer, AskedLists
 
 ANSWERS_NAME = "answers.json"
@@ -28,7 +29,7 @@ class AnswerSample(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str] = {}
 
 
-def write_answers(directory: Path, answerer: Answerer, asked: AskedLists | None) -> None:
+def write_answers(staged: StagedFiles, answerer: Answerer, asked: AskedLists | None) -> None:
     """Ask, and put the answers beside the model, before the manifest names its files."""
     if asked is None or not asked.asked:
         return
@@ -40,15 +41,13 @@ def write_answers(directory: Path, answerer: Answerer, asked: AskedLists | None)
         answers=dict(zip(asked.asked, found, strict=True)),
         names={one: name for one, name in asked.names.items() if one in shown},
     )
-    write_synced(directory / ANSWERS_NAME, msgspec.json.encode(sample))
+    staged.write(ANSWERS_NAME, msgspec.json.encode(sample))
 
 
 def read_answers(directory: Path) -> AnswerSample | None:
     """Read them for showing, unverified; None where there are none or they cannot be read."""
-    path = directory / ANSWERS_NAME
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        return msgspec.json.decode(path.read_bytes(), type=AnswerSample)
-    except (OSError, msgspec.DecodeError):
+        content = read_plain(directory / ANSWERS_NAME, _MOST_BYTES)
+        return msgspec.json.decode(content, type=AnswerSample)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return None

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from shared.errors import StorageUnavailable
 
@@ -69,19 +70,18 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def write_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Create a new file and leave it only when its bytes are on the disk."""
-    descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode
-    )
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - opened by descriptor, for its mode
+    with open_new(path, mode=mode) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def sync_file(path: Path) -> None:
-    """Force the bytes of an already written file to the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def open_new(path: Path, *, mode: int = 0o644) -> BinaryIO:
+    """Open a file that must not be there yet, not even as a link, for writing."""
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode
+    )
+    return os.fdopen(descriptor, "wb")
 
 
 def sync_directory(path: Path) -> None:
@@ -128,9 +128,3 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file as hexadecimal text, read in blocks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_with_digest(path: Path) -> tuple[bytes, str]:
-    """The bytes of a file and their SHA-256 as hexadecimal text, of one and the same read."""
-    content = path.read_bytes()
-    return content, hashlib.sha256(content).hexdigest()

@@ -1,14 +1,16 @@
 """The child of `estimator_process`: open one estimator, answer matrices until the parent is gone.
 
-`python -m shared.estimator_child MODEL PART`. Reads standard input, and writes to what standard
-output was: whatever the estimator prints goes to standard error.
+`python -m shared.estimator_child MODEL SHA256 SIZE PART`. Reads standard input, and writes to
+what standard output was: whatever the estimator prints goes to standard error.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from shared.compiled import data_tree
 from shared.compiled.unwrapping import rest_of, serve_in_one_thread
 from shared.estimator_process import Header, Hello, as_array, receive, send
+from shared.plain_file import KnownFile
 
 METHODS = ("predict", "predict_proba", "decision_function")
 
@@ -32,10 +35,11 @@ def _private_pipes() -> tuple[IO[bytes], IO[bytes]]:
     return sys.stdin.buffer, os.fdopen(answers, "wb")
 
 
-def _opened(model: str, part: str) -> Any:
+def _opened(model: KnownFile, part: str) -> Any:
+    """What is unpickled are the bytes that were found to be the known ones."""
     import joblib
 
-    estimator = joblib.load(model)
+    estimator = joblib.load(io.BytesIO(model.read()))
     serve_in_one_thread(estimator)
     return estimator if part == "whole" else rest_of(estimator, int(part))
 
@@ -76,12 +80,12 @@ def _answer(estimator: Any, header: Header, content: bytes) -> tuple[Header, byt
         return Header(error=said, is_row_refused=isinstance(error, ValueError)), b""
 
 
-def main(model: str, part: str) -> int:
+def main(model: str, sha256: str, size_bytes: str, part: str) -> int:
     requests, answers = _private_pipes()
     # A plan gives arrays to what was fitted on frames; that is meant.
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     try:
-        estimator = _opened(model, part)
+        estimator = _opened(KnownFile(Path(model), sha256, int(size_bytes)), part)
     except Exception as error:  # noqa: BLE001 - unpickling raises whatever it likes
         send(answers, Hello(repr(error)))
         return 1

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import LoadFailed, NotReady
+from shared.plain_file import KnownFile
 
 ANSWER_WITHIN_S = 60.0
 OPEN_WITHIN_S = 600.0
@@ -185,13 +186,15 @@ def _end(process: subprocess.Popen[bytes], is_over: threading.Event) -> None:
 class EstimatorProcess:
     """Any thread may ask; one after the other. Ends its child when it is closed or forgotten."""
 
-    def __init__(self, model: Path, part: str) -> None:
-        """part : "whole", or after how many steps it begins, where a plan did those before.
+    def __init__(self, model: KnownFile, part: str) -> None:
+        """model : each child reads it anew, and opens it only if it is still what it was.
+
+        part : "whole", or after how many steps it begins, where a plan did those before.
 
         Raises:
             LoadFailed: the child could not open the model.
         """
-        self._arguments = [str(model.resolve()), part]
+        self._arguments = [str(model.path.resolve()), model.sha256, str(model.size_bytes), part]
         self._lock = threading.Lock()
         self._child, self.hello, self._content = self._started()
         n_bytes = self.hello.n_classes_bytes

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.atomic_file import write_synced
+from shared.plain_file import read_plain
+from shared.staged_files import StagedFiles
 from shared.workloads.base import RowAnswers, Score, TrainingSet
 
 HOLDOUT_NAME = "holdout.json"
@@ -105,20 +106,18 @@ def _row_answers(holdout: TrainingSet, score: Score | None) -> RowAnswers | None
     return found if len(found.predicted) == holdout.n_rows else None
 
 
-def write_sample(directory: Path, sample: HoldoutSample | None) -> None:
+def write_sample(staged: StagedFiles, sample: HoldoutSample | None) -> None:
     """Put it beside the model, before the manifest names the files of the version."""
     if sample is not None:
-        write_synced(directory / HOLDOUT_NAME, msgspec.json.encode(sample))
+        staged.write(HOLDOUT_NAME, msgspec.json.encode(sample))
 
 
 def read_sample(directory: Path) -> HoldoutSample | None:
     """Read it for showing, unverified; None where there is none or it cannot be read."""
-    path = directory / HOLDOUT_NAME
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        found = msgspec.json.decode(path.read_bytes(), type=HoldoutSample)
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        content = read_plain(directory / HOLDOUT_NAME, _MOST_BYTES)
+        found = msgspec.json.decode(content, type=HoldoutSample)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return None
     columns = (found.days, found.slices, found.features, found.predicted)
     some = (found.champion_predicted, found.chance, found.champion_chance)

@@ -6,7 +6,9 @@ Knows how to sign, read and check a manifest and the files it names; never opens
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import msgspec
 from cryptography.exceptions import InvalidSignature
 
-from shared.atomic_file import read_with_digest, sha256_of
+from shared.bounded_json import decode_bounded
 from shared.errors import (
     DigestMismatch,
     ManifestInvalid,
@@ -22,20 +24,19 @@ from shared.errors import (
     StorageUnavailable,
 )
 from shared.keys import SigningKey, VerifyKey
+from shared.plain_file import FileRefused, read_plain
+from shared.version_files import COMPILED_NAME as COMPILED_NAME
+from shared.version_files import FileEntry as FileEntry
+from shared.version_files import VersionFiles
 from shared.workloads.base import FeatureSpec
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.joblib"
 GOLDEN_NAME = "golden.json"
-COMPILED_NAME = "compiled"
+MOST_BYTES = 16_000_000
 IN_PROCESS = "pickle"
 """The serving form of an estimator that has no other: the API unpickles it."""
-
-
-class FileEntry(msgspec.Struct, frozen=True):
-    sha256: str
-    size_bytes: int
 
 
 class Holdout(msgspec.Struct, frozen=True):
@@ -127,15 +128,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
 
 
-def describe_files(directory: Path) -> dict[str, FileEntry]:
-    """Every file below a staged directory by its POSIX path, except the manifest."""
-    return {
-        path.relative_to(directory).as_posix(): FileEntry(sha256_of(path), path.stat().st_size)
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME
-    }
-
-
 def _signed_bytes(fields: Mapping[str, Any]) -> bytes:
     """What a signature is over: the JSON as it is on disk, whatever this code knows of it.
 
@@ -176,10 +168,12 @@ def read_manifest(directory: Path) -> tuple[Manifest, str]:
 def _read_fields(directory: Path) -> tuple[Mapping[str, Any], str]:
     path = directory / MANIFEST_NAME
     try:
-        content, digest = read_with_digest(path)
-        fields = msgspec.json.decode(content)
+        content = read_plain(path, MOST_BYTES)
+        fields = decode_bounded(content)
     except FileNotFoundError:
         raise ManifestInvalid(f"manifest of {directory.name}: {path} does not exist") from None
+    except FileRefused as refused:
+        raise ManifestInvalid(f"manifest of {directory.name}: {refused}") from None
     except OSError as error:  # a disk or rights that may come back: no fault of the version
         raise StorageUnavailable(
             f"manifest of {directory.name}: cannot be read: {error.strerror}."
@@ -191,7 +185,7 @@ def _read_fields(directory: Path) -> tuple[Mapping[str, Any], str]:
         raise ManifestInvalid(
             f"manifest of {directory.name}: expected format {FORMAT}, found {found!r}"
         )
-    return fields, digest
+    return fields, hashlib.sha256(content).hexdigest()
 
 
 def _to_manifest(directory: Path, fields: Mapping[str, Any]) -> Manifest:
@@ -199,6 +193,15 @@ def _to_manifest(directory: Path, fields: Mapping[str, Any]) -> Manifest:
         return msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
         raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedVersion:
+    """A manifest whose signature holds; `files` proves each file as it is read."""
+
+    manifest: Manifest
+    sha256: str
+    files: VersionFiles
 
 
 def verify(
@@ -209,7 +212,28 @@ def verify(
     version: str,
     manifest_sha256: str | None = None,
 ) -> Manifest:
-    """Prove that a version directory is what the retrain daemon wrote; nothing is parsed before.
+    """Prove that a version directory is, at this moment, what the retrain daemon wrote.
+
+    Who opens a file of it reads it through `read_signed`, which proves it at that moment.
+
+    Raises: as `read_signed`, also for each file.
+    """
+    signed = read_signed(
+        directory, key, model=model, version=version, manifest_sha256=manifest_sha256
+    )
+    signed.files.check()
+    return signed.manifest
+
+
+def read_signed(
+    directory: Path,
+    key: VerifyKey,
+    *,
+    model: str,
+    version: str,
+    manifest_sha256: str | None = None,
+) -> SignedVersion:
+    """Prove the manifest of a version; its files are proved when they are read.
 
     Args:
         manifest_sha256: what the reload signal says; None where no signal names this version.
@@ -239,27 +263,4 @@ def verify(
             f"manifest of {version}: expected {model} {version},"
             f" found {manifest.model} {manifest.version}"
         )
-    for name, entry in manifest.files.items():
-        _verify_file(directory, name, entry, version)
-    return manifest
-
-
-def _verify_file(directory: Path, name: str, entry: FileEntry, version: str) -> None:
-    path = directory / name
-    if not path.resolve().is_relative_to(directory.resolve()):
-        raise ManifestInvalid(f"manifest of {version}: {name} lies outside the version")
-    try:
-        size_bytes = path.stat().st_size
-        if size_bytes != entry.size_bytes:
-            raise DigestMismatch(
-                f"{version}: {name} has {size_bytes} bytes, expected {entry.size_bytes}"
-            )
-        found = sha256_of(path)
-    except FileNotFoundError:
-        raise DigestMismatch(f"{version}: {name} is missing") from None
-    except OSError as error:
-        raise StorageUnavailable(f"{version}: {name} cannot be read: {error.strerror}.") from None
-    if found != entry.sha256:
-        raise DigestMismatch(
-            f"{version}: {name} has SHA-256 {found[:12]}…, expected {entry.sha256[:12]}…"
-        )
+    return SignedVersion(manifest, digest, VersionFiles(directory, version, manifest.files))

@@ -10,6 +10,7 @@ the error.
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
 import statistics
 import sys
@@ -22,9 +23,17 @@ from typing import Any
 import msgspec
 
 from shared.compiled.opening import NeedsTheProcess, open_form
-from shared.errors import ContractMismatch, GoldenMismatch, HotfitError, LoadFailed
+from shared.errors import (
+    ContractMismatch,
+    GoldenMismatch,
+    HotfitError,
+    LoadFailed,
+    StorageUnavailable,
+    VersionUnusable,
+)
 from shared.keys import VerifyKey
-from shared.manifest import GOLDEN_NAME, MODEL_NAME, Manifest, verify
+from shared.manifest import COMPILED_NAME, GOLDEN_NAME, MODEL_NAME, Manifest, read_signed
+from shared.version_files import VersionFiles
 from shared.workloads import open_workload
 from shared.workloads.base import Answerer, GoldenRequest
 
@@ -87,12 +96,17 @@ def open_version(
         StorageUnavailable: a file cannot be read now; nothing is known about the version.
     """
     started = time.perf_counter()
-    manifest = verify(directory, key, model=model, version=version, manifest_sha256=manifest_sha256)
+    signed = read_signed(
+        directory, key, model=model, version=version, manifest_sha256=manifest_sha256
+    )
+    manifest, files = signed.manifest, signed.files
+    # What is opened is proved as it is read; the rest is proved before anything is opened.
+    files.check(but=_opened_names(manifest))
     verified = time.perf_counter()
-    answerer = _load(directory, manifest)
+    goldens = read_goldens(files)
+    answerer = _load(files, manifest)
     loaded = time.perf_counter()
     on_warming()
-    goldens = read_goldens(directory, version)
     check_goldens(answerer, goldens, manifest.golden_tolerance, version)
     checked = time.perf_counter()
     for _ in range(WARM_ROUNDS):
@@ -108,8 +122,13 @@ def open_version(
     return LoadedModel(manifest, answerer, timings, generation)
 
 
-def _load(directory: Path, manifest: Manifest) -> Answerer:
-    """Only after `verify`: unpickling runs code, and the signature says whose."""
+def _opened_names(manifest: Manifest) -> frozenset[str]:
+    names = {name for name in manifest.files if name.startswith(("state.", f"{COMPILED_NAME}/"))}
+    return frozenset({*names, GOLDEN_NAME})
+
+
+def _load(files: VersionFiles, manifest: Manifest) -> Answerer:
+    """Only of a signed version: unpickling runs code, and the signature says whose."""
     try:
         workload = open_workload(manifest.workload, manifest.parameters)
     except HotfitError as error:
@@ -119,48 +138,50 @@ def _load(directory: Path, manifest: Manifest) -> Answerer:
     except ContractMismatch as error:
         raise ContractMismatch(f"{manifest.version}: {error}") from None
     try:
-        return workload.open(_open_estimator(directory, manifest), read_state(directory, manifest))
+        return workload.open(_open_estimator(files, manifest), read_state(files))
     except LoadFailed as error:
         raise LoadFailed(f"{manifest.version}: {error}") from error
+    except (VersionUnusable, StorageUnavailable):
+        raise
     except Exception as error:
         raise LoadFailed(f"{manifest.version}: opening the model failed: {error!r}") from error
 
 
-def _open_estimator(directory: Path, manifest: Manifest) -> Any:
+def _open_estimator(files: VersionFiles, manifest: Manifest) -> Any:
     """The compiled form; unpickling in this process is for what has no other."""
     try:
-        return open_form(directory, manifest)
+        return open_form(files, manifest)
     except NeedsTheProcess:
-        return load_estimator(directory)
+        return load_estimator(files)
 
 
-def load_estimator(directory: Path) -> Any:
-    """Unpickle the fitted estimator of a version that was verified."""
+def load_estimator(files: VersionFiles) -> Any:
+    """Unpickle the fitted estimator of a signed version, from the bytes that were hashed.
+
+    Raises:
+        VersionUnusable, StorageUnavailable: as `VersionFiles.read`.
+    """
     import joblib  # heavy, and its import brings numpy's memory maps: only who loads pays
 
-    return joblib.load(directory / MODEL_NAME)
+    return joblib.load(io.BytesIO(files.read(MODEL_NAME)))
 
 
-def read_state(directory: Path, manifest: Manifest) -> Mapping[str, bytes]:
+def read_state(files: VersionFiles) -> Mapping[str, bytes]:
     """The version's `state.*` files."""
-    return {
-        name: (directory / name).read_bytes()
-        for name in manifest.files
-        if name.startswith("state.")
-    }
+    return {name: files.read(name) for name in files.entries if name.startswith("state.")}
 
 
-def read_goldens(directory: Path, version: str) -> Sequence[GoldenAnswer]:
+def read_goldens(files: VersionFiles) -> Sequence[GoldenAnswer]:
     """The golden requests with the trainer's answers.
 
     Raises:
         LoadFailed: the file is not what it should be.
+        VersionUnusable, StorageUnavailable: as `VersionFiles.read`.
     """
     try:
-        content = (directory / GOLDEN_NAME).read_bytes()
-        return msgspec.json.decode(content, type=list[GoldenAnswer])
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise LoadFailed(f"{version}: {GOLDEN_NAME} cannot be read: {error}") from None
+        return msgspec.json.decode(files.read(GOLDEN_NAME), type=list[GoldenAnswer])
+    except msgspec.DecodeError as error:
+        raise LoadFailed(f"{files.version}: {GOLDEN_NAME} cannot be read: {error}") from None
 
 
 def check_goldens(
@@ -260,7 +281,7 @@ def main(told: bytes) -> int:
     except HotfitError as error:
         result = TrialResult(str(error))
     else:
-        goldens = read_goldens(Path(directory), version)
+        goldens = read_goldens(VersionFiles(Path(directory), version, loaded.manifest.files))
         result = TrialResult(
             None,
             dataclasses.asdict(loaded.timings),

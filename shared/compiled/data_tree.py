@@ -10,15 +10,15 @@ import dataclasses
 import importlib
 import io
 import math
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.atomic_file import write_synced
 from shared.errors import LoadFailed
+from shared.staged_files import StagedFiles
+from shared.version_files import COMPILED_NAME, VersionFiles
 
 FORMAT = 1
 TREE_NAME = "form.json"
@@ -65,20 +65,20 @@ def decode(tree: bytes, arrays: bytes) -> Any:
         raise LoadFailed(f"{TREE_NAME} cannot be read: {error!r}.") from error
 
 
-def write_tree(directory: Path, value: object) -> None:
-    """Two files in `directory`, which must exist.
+def write_tree(staged: StagedFiles, value: object) -> None:
+    """Two files in `compiled/`.
 
     Raises:
         NotData: see `encode`; nothing was written.
     """
     tree, arrays = encode(value)
-    write_synced(directory / TREE_NAME, tree)
-    write_synced(directory / ARRAYS_NAME, arrays)
+    staged.write(f"{COMPILED_NAME}/{TREE_NAME}", tree)
+    staged.write(f"{COMPILED_NAME}/{ARRAYS_NAME}", arrays)
 
 
-def read_tree(directory: Path) -> Any:
+def read_tree(files: VersionFiles) -> Any:
     """The reverse of `write_tree`."""
-    return decode((directory / TREE_NAME).read_bytes(), (directory / ARRAYS_NAME).read_bytes())
+    return decode(files.compiled(TREE_NAME), files.compiled(ARRAYS_NAME))
 
 
 def _encoded(value: object, arrays: list[NDArray[Any]]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from shared.compiled.answers import Classifier, Front, Labels, Outliers, Regress
 from shared.compiled.linear import Folded, Linear
 from shared.compiled.processed import Processed
 from shared.compiled.trees import Trees
+from shared.version_files import VersionFiles
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +57,8 @@ class LinearForm:
     answers: Numeric | Classes | Unusual
     is_folded: bool
 
-    def opened(self, directory: Path) -> Any:
-        del directory
+    def opened(self, files: VersionFiles) -> Any:
+        del files
         return self.answers.over(Folded(self.linear) if self.is_folded else self.linear)
 
 
@@ -67,8 +67,8 @@ class TreesForm:
     trees: Trees
     answers: Numeric | Classes | Unusual
 
-    def opened(self, directory: Path) -> Any:
-        return self.answers.over(self.trees.opened(directory))
+    def opened(self, files: VersionFiles) -> Any:
+        return self.answers.over(self.trees.opened(files))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +77,8 @@ class OwnForm:
 
     estimator: Any
 
-    def opened(self, directory: Path) -> Any:
-        del directory
+    def opened(self, files: VersionFiles) -> Any:
+        del files
         return self.estimator
 
 
@@ -86,8 +86,8 @@ class OwnForm:
 class ProcessForm:
     process: Processed
 
-    def opened(self, directory: Path) -> Any:
-        return self.process.opened(directory)
+    def opened(self, files: VersionFiles) -> Any:
+        return self.process.opened(files)
 
 
 def class_labels(classes: Any) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from shared.compiled.forms import Classes, Numeric, Unusual
 from shared.compiled.link import INVERSES
 from shared.compiled.lowering_linear import Weights, lower_linear, stack
 from shared.compiled.lowering_trees import LoweredTrees, is_trees, lower_trees
+from shared.staged_files import StagedFiles
 
 Floats = NDArray[np.float64]
 
@@ -34,10 +34,10 @@ class Model:
     def in_single_precision(self) -> bool:
         return self.trees[0].in_single_precision
 
-    def write(self, directory: Path) -> tuple[str, ...]:
+    def write(self, staged: StagedFiles) -> tuple[str, ...]:
         """The files of the trees; returns their names."""
         models = tuple(model for each in self.trees for model in each.models)
-        return replace(self.trees[0], models=models).write(directory)
+        return replace(self.trees[0], models=models).write(staged)
 
 
 def lower_model(model: Any) -> Model:

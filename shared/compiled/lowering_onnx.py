@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from shared.compiled.forms import class_labels
 from shared.compiled.onnx_session import GRAPH_NAME, OnnxForm
 from shared.compiled.plan import Plan
 from shared.compiled.processed import Processed
+from shared.staged_files import StagedFiles
+from shared.version_files import COMPILED_NAME
 
 Floats = NDArray[np.float64]
 
@@ -32,11 +33,11 @@ def lower_onnx(
     admission: Admission,
     plan: Plan,
     instead: Processed,
-    directory: Path,
+    staged: StagedFiles,
     *,
     is_double: bool,
 ) -> OnnxForm:
-    """Write the graph of what comes after the plan into `directory`.
+    """Write the graph of what comes after the plan beside the form.
 
     row : (1, n_columns) that it takes.
 
@@ -64,7 +65,7 @@ def lower_onnx(
         raise NotLowered(f"skl2onnx: {str(error).splitlines()[0][:160]}") from None
     if len(graph) > _MAX_GRAPH_BYTES:
         raise NotLowered(f"the graph has {len(graph) / 1e6:.0f} MB; too slow to open")
-    (directory / GRAPH_NAME).write_bytes(graph)
+    staged.write(f"{COMPILED_NAME}/{GRAPH_NAME}", graph)
     return OnnxForm(
         admission,
         plan,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ import numpy as np
 from shared.compiled.columns import NotLowered
 from shared.compiled.forms import Classes, Numeric, Unusual, class_labels
 from shared.compiled.treelite_library import DEFAULT, RAW
+from shared.staged_files import StagedFiles
+from shared.version_files import COMPILED_NAME
 
 _FORESTS = ("RandomForest", "ExtraTrees")
 _SINGLE = {
@@ -32,10 +33,10 @@ class LoweredTrees:
     in_single_precision: bool
     answers: Numeric | Classes | Unusual
 
-    def write(self, directory: Path) -> tuple[str, ...]:
+    def write(self, staged: StagedFiles) -> tuple[str, ...]:
         names = tuple(f"trees-{i}.treelite" for i in range(len(self.models)))
         for name, model in zip(names, self.models, strict=True):
-            model.serialize(str(directory / name))
+            staged.write(f"{COMPILED_NAME}/{name}", model.serialize_bytes())
         return names
 
 

@@ -6,16 +6,13 @@ scikit-learn itself in a process of its own, and why is recorded.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.atomic_file import sync_directory, sync_file
 from shared.compiled import lowering_onnx
 from shared.compiled.admission import Admission
 from shared.compiled.columns import Columns, NotLowered, as_plan, input_columns
@@ -39,6 +36,7 @@ from shared.compiled.unwrapping import (
     unwrapped,
 )
 from shared.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, ServingForm
+from shared.staged_files import StagedFiles
 from shared.workloads.base import RowContract
 
 Floats = NDArray[np.float64]
@@ -64,7 +62,7 @@ def compile_estimator(
     probe: Floats | None,
     *,
     contract: RowContract | None,
-    directory: Path,
+    staged: StagedFiles,
     check: Check = lambda _form: None,
 ) -> ServingForm:
     """Write `compiled/` into a staged version whose model.joblib is there already.
@@ -81,18 +79,14 @@ def compile_estimator(
         StorageUnavailable: the disk is full or not writable.
     """
     refused: dict[str, str] = {}
-    compiled = directory / COMPILED_NAME
     with in_one_thread(estimator):
-        trial = Trial(compiled, check, refused)
+        trial = Trial(staged, check, refused)
         found = trial.of_data(estimator)
         if found is None and hasattr(estimator, "predict"):
             found = _compile_rows(estimator, probe, contract, trial)
     if found is None:
-        shutil.rmtree(compiled, ignore_errors=True)
+        staged.remove(COMPILED_NAME)
         return ServingForm(IN_PROCESS, refused=refused)
-    for path in sorted(compiled.iterdir()):
-        sync_file(path)
-    sync_directory(compiled)
     return found
 
 
@@ -231,10 +225,10 @@ def _candidates(
         yield Candidate("numpy", "numpy", EXACT, lambda _: plain)
     elif model is not None:
 
-        def write_trees(directory: Path) -> TreesForm:
+        def write_trees(staged: StagedFiles) -> TreesForm:
             assert model is not None
             trees = Trees(
-                admission, plan, model.write(directory), model.kind, model.in_single_precision
+                admission, plan, model.write(staged), model.kind, model.in_single_precision
             )
             return TreesForm(trees, model.answers)
 
@@ -245,9 +239,9 @@ def _candidates(
     elif lowering_onnx.is_installed():
         for label, is_double in (("onnx, double", True), ("onnx", False)):
 
-            def write_graph(directory: Path, is_double: bool = is_double) -> Any:
+            def write_graph(staged: StagedFiles, is_double: bool = is_double) -> Any:
                 return lowering_onnx.lower_onnx(
-                    lowered.rest, row, admission, plan, process, directory, is_double=is_double
+                    lowered.rest, row, admission, plan, process, staged, is_double=is_double
                 )
 
             tolerance = EXACT if is_double else ROUNDED

@@ -6,7 +6,6 @@ Where onnxruntime is missing when a version is opened, scikit-learn serves in it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from shared.compiled.processed import Processed
 if TYPE_CHECKING:
     from shared.compiled.admission import Admission
     from shared.compiled.plan import Plan
+    from shared.version_files import VersionFiles
 
 Floats = NDArray[np.float64]
 
@@ -40,17 +40,17 @@ class OnnxForm:
     has_probabilities: bool
     instead: Processed
 
-    def opened(self, directory: Path) -> Any:
+    def opened(self, files: VersionFiles) -> Any:
         try:
             import onnxruntime
         except ImportError:
-            return self.instead.opened(directory)
+            return self.instead.opened(files)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
         session = onnxruntime.InferenceSession(
-            str(directory / GRAPH_NAME), options, providers=["CPUExecutionProvider"]
+            files.compiled(GRAPH_NAME), options, providers=["CPUExecutionProvider"]
         )
         kind = _Classifier if self.has_probabilities else _Session
         return kind(self, session)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from shared.compiled import data_tree
@@ -10,13 +9,14 @@ from shared.compiled.processed import Processed, wrapped
 from shared.errors import LoadFailed
 from shared.estimator_process import EstimatorProcess
 from shared.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, Manifest
+from shared.version_files import VersionFiles
 
 
 class NeedsTheProcess(Exception):
     """The estimator is neither data nor can it be asked from outside: it must be unpickled here."""
 
 
-def open_form(directory: Path, manifest: Manifest) -> Any:
+def open_form(files: VersionFiles, manifest: Manifest) -> Any:
     """What a workload's `open` gets instead of the estimator.
 
     Returns:
@@ -29,10 +29,10 @@ def open_form(directory: Path, manifest: Manifest) -> Any:
         NeedsTheProcess: only unpickling in this process can open it.
     """
     if f"{COMPILED_NAME}/{data_tree.TREE_NAME}" in manifest.files:
-        return open_compiled(directory / COMPILED_NAME)
+        return open_compiled(files)
     if manifest.serving_form.form == IN_PROCESS:
         raise NeedsTheProcess
-    process = EstimatorProcess(directory / MODEL_NAME, "whole")
+    process = EstimatorProcess(files.known(MODEL_NAME), "whole")
     tree = process.tree()
     if tree is not None:
         process.close()
@@ -43,15 +43,16 @@ def open_form(directory: Path, manifest: Manifest) -> Any:
     return wrapped(process, Processed(MODEL_NAME, 0, None, None, ()))
 
 
-def open_compiled(compiled: Path) -> Any:
-    """The form in a `compiled/` directory.
+def open_compiled(files: VersionFiles) -> Any:
+    """The form in `compiled/`.
 
     Raises:
         LoadFailed: what is stored there is none.
+        VersionUnusable, StorageUnavailable: as `VersionFiles.read`.
     """
-    stored = data_tree.read_tree(compiled)
+    stored = data_tree.read_tree(files)
     try:
         opened = stored.opened
     except AttributeError:
         raise LoadFailed(f"{data_tree.TREE_NAME}: {type(stored).__name__} is no form.") from None
-    return opened(compiled)
+    return opened(files)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from shared.compiled.admission import A_CATEGORY, A_NUMBER, Admission
 from shared.compiled.plan import Plan
 from shared.estimator_process import EstimatorProcess, EstimatorRefused
+from shared.version_files import VersionFiles
 from shared.workloads.base import UNKNOWN_CATEGORY, RowRefused
 
 Floats = NDArray[np.float64]
@@ -32,10 +32,10 @@ class Processed:
     plan: Plan | None
     coded: tuple[int, ...]
 
-    def opened(self, directory: Path) -> ProcessedEstimator:
-        """directory : where the form is; the model lies beside it."""
+    def opened(self, files: VersionFiles) -> ProcessedEstimator:
+        """files : of the version; the model is one of them."""
         part = "whole" if self.plan is None else str(self.n_planned)
-        return wrapped(EstimatorProcess(directory.parent / self.model, part), self)
+        return wrapped(EstimatorProcess(files.known(self.model), part), self)
 
 
 class ProcessedEstimator:

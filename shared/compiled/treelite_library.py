@@ -50,7 +50,11 @@ def _loaded() -> ctypes.CDLL:
                 raise LoadFailed(f"treelite: {path.name} cannot be used: {error}") from None
             pointer = ctypes.c_void_p
             library.TreeliteGetLastError.restype = ctypes.c_char_p
-            library.TreeliteDeserializeModelFromFile.argtypes = [ctypes.c_char_p, pointer]
+            library.TreeliteDeserializeModelFromBytes.argtypes = [
+                ctypes.c_char_p,
+                ctypes.c_size_t,
+                pointer,
+            ]
             library.TreeliteFreeModel.argtypes = [pointer]
             library.TreeliteGTILParseConfig.argtypes = [ctypes.c_char_p, pointer]
             library.TreeliteGTILDeleteConfig.argtypes = [pointer]
@@ -86,21 +90,21 @@ class _Buffers(threading.local):
 class Forest:
     """A forest that treelite wrote, open. Any thread may ask; freed when it is forgotten."""
 
-    def __init__(self, path: Path, n_columns: int, kind: str) -> None:
-        """kind : RAW sums of leaves, or DEFAULT with what the forest does to them.
+    def __init__(self, stored: bytes, n_columns: int, kind: str) -> None:
+        """stored : as treelite serialized it; not needed any more afterwards.
+
+        kind : RAW sums of leaves, or DEFAULT with what the forest does to them.
 
         Raises:
-            LoadFailed: the library cannot read the file.
+            LoadFailed: the library cannot read it.
         """
         self._library = _loaded()
-        # As bytes: the library opens the path itself.
-        name = str(path.resolve()).encode()
         model, config = ctypes.c_void_p(), ctypes.c_void_p()
         wish = f'{{"predict_type": "{kind}", "nthread": 1}}'.encode()
         self._call("TreeliteGTILParseConfig", wish, ctypes.byref(config))
         self._config = config
         weakref.finalize(self, self._library.TreeliteGTILDeleteConfig, config)
-        self._call("TreeliteDeserializeModelFromFile", name, ctypes.byref(model))
+        self._call("TreeliteDeserializeModelFromBytes", stored, len(stored), ctypes.byref(model))
         self._model = model
         weakref.finalize(self, self._library.TreeliteFreeModel, model)
         shape, n_dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()

@@ -6,7 +6,6 @@ Forests compare in single precision, as scikit-learn's do; HistGradientBoosting 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from shared.compiled.admission import A_NUMBER, Admission
 from shared.compiled.plan import Plan
 from shared.compiled.treelite_library import Forest
+from shared.version_files import VersionFiles
 from shared.workloads.base import RowRefused
 
 Floats = NDArray[np.float64]
@@ -33,14 +33,14 @@ class Trees:
     kind: str
     in_single_precision: bool
 
-    def opened(self, directory: Path) -> OpenTrees:
-        return OpenTrees(self, directory)
+    def opened(self, files: VersionFiles) -> OpenTrees:
+        return OpenTrees(self, files)
 
 
 class OpenTrees:
     """The front; see `answers.Front`."""
 
-    def __init__(self, stored: Trees, directory: Path) -> None:
+    def __init__(self, stored: Trees, files: VersionFiles) -> None:
         self._plan = None if stored.plan.is_identity else stored.plan
         self._admission = stored.admission
         self._has_refused_codes = bool(stored.admission.unknown.any())
@@ -48,7 +48,7 @@ class OpenTrees:
         # An isolation forest takes infinity; what is too large is infinite to it.
         self._refuses_too_large = self._is_single and bool(stored.admission.infinite.any())
         width = stored.plan.n_outputs
-        self._forests = [Forest(directory / name, width, stored.kind) for name in stored.files]
+        self._forests = [Forest(files.compiled(name), width, stored.kind) for name in stored.files]
         self._ask_one = self._forests[0].ask_one
         self._source_of = stored.plan.source_of
 

@@ -5,11 +5,9 @@ Training process only. Knows no kind of form; a candidate writes itself.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,8 @@ from shared.compiled.forms import OwnForm
 from shared.compiled.opening import open_compiled
 from shared.compiled.parity import ONE_BY_ONE, NotEqual, Reference, compare, tolerance_for
 from shared.errors import StorageUnavailable
-from shared.manifest import ServingForm
+from shared.manifest import COMPILED_NAME, ServingForm
+from shared.staged_files import StagedFiles
 
 Check = Callable[[Any], str | None]
 
@@ -32,20 +31,20 @@ _LATENCY_ROUNDS, _LATENCY_WITHIN_S = 200, 0.3
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One form to try. write : makes what is stored, and its files in the directory."""
+    """One form to try. write : makes what is stored, and writes its files."""
 
     form: str
     label: str
     tolerance: float
-    write: Callable[[Path], Any]
+    write: Callable[[StagedFiles], Any]
     one_by_one: int = ONE_BY_ONE
 
 
 class Trial:
     """Writes forms to the same place, one after the other, and keeps the first that is equal."""
 
-    def __init__(self, compiled: Path, check: Check, refused: dict[str, str]) -> None:
-        self._compiled = compiled
+    def __init__(self, staged: StagedFiles, check: Check, refused: dict[str, str]) -> None:
+        self._staged = staged
         self._check = check
         self.refused = refused
 
@@ -88,11 +87,10 @@ class Trial:
         )
 
     def _opened(self, candidate: Candidate) -> tuple[Any] | None:
-        shutil.rmtree(self._compiled, ignore_errors=True)
+        self._staged.remove(COMPILED_NAME)
         try:
-            self._compiled.mkdir()
-            data_tree.write_tree(self._compiled, candidate.write(self._compiled))
-            return (open_compiled(self._compiled),)
+            data_tree.write_tree(self._staged, candidate.write(self._staged))
+            return (open_compiled(self._staged.files),)
         except StorageUnavailable:
             raise
         except OSError as error:

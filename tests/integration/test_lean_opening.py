@@ -22,7 +22,6 @@ from shared.manifest import (
     Promotion,
     ServingForm,
     Watermark,
-    describe_files,
     encode,
     read_manifest,
     sign,
@@ -31,6 +30,7 @@ from shared.workloads import open_workload
 from shared.workloads.base import FeatureSpec, TrainingSet
 from tests.contracts.test_workload_contract import RECORDS
 from tests.support.daemons import ROOT
+from tests.support.versions import described
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
 FORMS = {
@@ -47,9 +47,10 @@ from pathlib import Path
 import api_service.worker
 from shared.keys import VerifyKey
 from shared.model_loader import open_version, read_goldens
+from shared.version_files import VersionFiles
 directory, key, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 loaded = open_version(directory, VerifyKey.read(key), model=name, version=directory.name)
-for line in read_goldens(directory, directory.name):
+for line in read_goldens(VersionFiles(directory, name, loaded.manifest.files)):
     loaded.answerer.answer(line.golden.question, line.golden.request, line.golden.now)
 heavy = {"pandas", "sklearn", "scipy", "joblib", "treelite", "onnxruntime", "duckdb", "pyarrow"}
 print(sorted(heavy & set(sys.modules)))
@@ -136,7 +137,7 @@ def test_a_version_from_before_there_were_forms_opens_without_them_too(
     old = msgspec.structs.replace(
         read_manifest(staged)[0],
         serving_form=ServingForm("scikit-learn"),
-        files=describe_files(staged),
+        files=described(staged),
         signature=None,
     )
     (staged / MANIFEST_NAME).write_bytes(encode(sign(old, key)))

@@ -8,6 +8,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from retrain_service.backup import back_up
 from shared.errors import StateConflict, StorageUnavailable
 from shared.keys import SigningKey, ensure_api_keys
 from shared.model_store import ModelStore
+from shared.plain_file import open_plain
 from shared.settings import Settings
 from tests.support.versions import ServingHome
 
@@ -103,14 +105,13 @@ def test_a_version_that_is_forgotten_meanwhile_is_left_out_whole(
     first, second = home.publish("m", 1), home.publish("m", 2)
     store = ModelStore(home.path / "models")
     going = store.version_dir("m", first)
-    read_bytes = Path.read_bytes
 
-    def forgetful(path: Path) -> bytes:
+    def forgetful(path: Path) -> Any:
         if path.parent == going and path.name == "manifest.json":
             raise FileNotFoundError(path)
-        return read_bytes(path)
+        return open_plain(path)
 
-    monkeypatch.setattr(Path, "read_bytes", forgetful)
+    monkeypatch.setattr("retrain_service.backup.open_plain", forgetful)
     copied = back_up(Settings(home=home.path), tmp_path / "copy", with_buffer=False, config=None)
 
     copy = ModelStore(tmp_path / "copy" / "models")

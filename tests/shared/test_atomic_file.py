@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared import atomic_file
-from shared.atomic_file import commit_directory, read_with_digest, sha256_of, write_atomic
+from shared.atomic_file import commit_directory, write_atomic
 from shared.errors import StorageUnavailable
 
 
@@ -120,17 +120,6 @@ def test_a_directory_gets_its_name_with_all_that_is_in_it(tmp_path: Path) -> Non
 
     assert (tmp_path / "final" / "compiled" / "trees").read_bytes() == b"t"
     assert not staged.exists()
-
-
-def test_the_digest_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
-    """A digest of another read could be of another file."""
-    path = tmp_path / "f"
-    path.write_bytes(b"content")
-
-    content, digest = read_with_digest(path)
-
-    assert content == b"content"
-    assert digest == sha256_of(path)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EBUSY, None])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shared.holdout_sample import HOLDOUT_NAME, MOST_ROWS, read_sample, sample_of, write_sample
+from shared.staged_files import StagedFiles
 from shared.workloads.base import Score, TrainingSet
 
 
@@ -27,7 +28,7 @@ def test_rows_come_back_as_they_were_spread_over_the_holdout(tmp_path: Path) -> 
     """Oldest and newest row among them; what had no value has none."""
     rows = holdout(10_000)
     sample = sample_of(rows, score(rows, 1.0), "v000001", score(rows, 2.0))
-    write_sample(tmp_path, sample)
+    write_sample(StagedFiles(tmp_path), sample)
 
     found = read_sample(tmp_path)
 
@@ -60,7 +61,7 @@ def test_answers_that_are_no_single_numbers_are_not_kept(tmp_path: Path) -> None
 
     assert sample_of(rows, no_numbers) is None
     assert sample_of(several, score(rows, 1.0)) is None
-    write_sample(tmp_path, None)
+    write_sample(StagedFiles(tmp_path), None)
     assert not (tmp_path / HOLDOUT_NAME).exists()
     assert read_sample(tmp_path) is None
 
@@ -82,6 +83,6 @@ def test_rows_of_unequal_number_are_no_sample(tmp_path: Path) -> None:
     sample = sample_of(rows, score(rows, 1.0))
     assert sample is not None
     sample.actual.pop()
-    write_sample(tmp_path, sample)
+    write_sample(StagedFiles(tmp_path), sample)
 
     assert read_sample(tmp_path) is None

@@ -19,12 +19,12 @@ from shared.manifest import (
     Promotion,
     ServingForm,
     Watermark,
-    describe_files,
     encode,
     sign,
     verify,
 )
 from shared.workloads.base import FeatureSpec
+from tests.support.versions import described
 
 VERSION = "v000001-20260101T000000Z"
 
@@ -54,7 +54,7 @@ def write_version(directory: Path, key: SigningKey) -> Path:
         golden_tolerance=1e-6,
         promotion=Promotion(0, "first"),
         trained_at=datetime(2026, 1, 1, tzinfo=UTC),
-        files=describe_files(directory),
+        files=described(directory),
     )
     (directory / MANIFEST_NAME).write_bytes(encode(sign(manifest, key)))
     return directory

@@ -13,17 +13,18 @@ import msgspec
 import pytest
 
 import shared.workloads
+from shared.atomic_file import sha256_of
 from shared.compiled import compile_estimator
 from shared.keys import SigningKey
 from shared.manifest import (
     GOLDEN_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
+    FileEntry,
     Holdout,
     Manifest,
     Promotion,
     Watermark,
-    describe_files,
     encode,
     read_manifest,
     sign,
@@ -32,6 +33,7 @@ from shared.model_loader import GoldenAnswer
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
 from shared.signals import ReloadSignal
+from shared.staged_files import StagedFiles
 from shared.workloads.base import FeatureSpec, GoldenRequest
 from tests.support.tiny_workload import FEATURES, GOLDEN_NOW
 
@@ -52,6 +54,15 @@ def tiny_workload_known() -> Iterator[None]:
             },
         )
         yield
+
+
+def described(directory: Path) -> dict[str, FileEntry]:
+    """Every file below a directory as a manifest names it, except the manifest."""
+    return {
+        path.relative_to(directory).as_posix(): FileEntry(sha256_of(path), path.stat().st_size)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_NAME
+    }
 
 
 def version_name(number: int) -> str:
@@ -79,13 +90,15 @@ def make_version(
     version = version_name(number)
     staged = store.stage(model, f"run-{number}")
     content = {"number": number, **estimator}
-    joblib.dump(content, staged / MODEL_NAME)
-    form = compile_estimator(content, None, contract=None, directory=staged)
+    files = StagedFiles(staged)
+    with files.writing(MODEL_NAME) as file:
+        joblib.dump(content, file)
+    form = compile_estimator(content, None, contract=None, staged=files)
     golden = golden or GoldenAnswer(
         GoldenRequest("predict", {"instances": [{"x": 1.5}]}, GOLDEN_NOW),
         {"predictions": [number], "number": number},
     )
-    (staged / GOLDEN_NAME).write_bytes(msgspec.json.encode([golden]))
+    files.write(GOLDEN_NAME, msgspec.json.encode([golden]))
     manifest = Manifest(
         model=model,
         version=version,
@@ -102,9 +115,9 @@ def make_version(
         golden_tolerance=1e-6,
         promotion=Promotion(0, "a test wants it"),
         trained_at=FIRST_AT + timedelta(hours=number),
-        files=describe_files(staged),
+        files=files.entries,
     )
-    (staged / MANIFEST_NAME).write_bytes(encode(sign(manifest, key)))
+    files.write(MANIFEST_NAME, encode(sign(manifest, key)))
     store.commit(model, staged, version)
     return version
 

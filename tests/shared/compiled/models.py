@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from shared.compiled import compile_estimator
 from shared.compiled.opening import open_compiled
 from shared.manifest import MODEL_NAME, ServingForm
+from shared.staged_files import StagedFiles
 from shared.workloads.base import FeatureSpec, RowContract
 from shared.workloads.tabular.estimator import TabularEstimator
 
@@ -78,9 +79,11 @@ def fitted(pipeline: Any, rows: Floats, target: NDArray[Any]) -> TabularEstimato
 
 def compiled(estimator: Any, rows: Floats, directory: Path) -> tuple[ServingForm, Any]:
     """(what the manifest will say, the opened form)"""
-    joblib.dump(estimator, directory / MODEL_NAME)
-    form = compile_estimator(estimator, rows, contract=CONTRACT, directory=directory)
-    return form, open_compiled(directory / "compiled")
+    staged = StagedFiles(directory)
+    with staged.writing(MODEL_NAME) as file:
+        joblib.dump(estimator, file)
+    form = compile_estimator(estimator, rows, contract=CONTRACT, staged=staged)
+    return form, open_compiled(staged.files)
 
 
 def quietly(function: Any, rows: Floats) -> Any:
