@@ -180,7 +180,7 @@ class ModelTraining:
             champion_libraries=self._environment.of_version(signal.version if signal else None),
             libraries=self._environment.installed(now),
             running=self._under_way if self.runs.running_run_id is not None else None,
-            requested=(request.id, request.requested_by) if request is not None else None,
+            requested=request.requested_by if request is not None else None,
         )
 
     def _champion_is_there(self, signal: ReloadSignal | None, now: datetime) -> bool:
@@ -194,7 +194,7 @@ class ModelTraining:
         decision = self._decision
         if isinstance(decision, triggers.Replace):
             self.runs.cancel(now, None, f"a newer run: {decision.reason}")
-            train = triggers.Train(decision.trigger, decision.reason, decision.key)
+            train = triggers.Train(decision.trigger, decision.reason)
             self._begin(train, found, now, is_replacement=True)
         elif isinstance(decision, triggers.Train):
             if self._slots.ask(self.name):
@@ -210,14 +210,13 @@ class ModelTraining:
         self, decision: triggers.Train, found: Round, now: datetime, *, is_replacement: bool = False
     ) -> None:
         request = self._requested if decision.trigger == "manual" else None
+        self.runs.begin(
+            decision,
+            request,
+            lambda path, at: self._freeze(self.entity, path, at),
+            found.read_until,
+            now,
+        )
         if request is not None:
             self._requested = None
-        self.runs.begin(
-            decision, request, lambda path, at: self._freeze(self.entity, path, at), now
-        )
-        number = self._run_log.last_version_number(self.name)
-        self._under_way = RunUnderWay(
-            number, decision.trigger, now, self._counted.n_new, is_replacement
-        )
-        # Its rows are from before what has not been read yet: those events need the next run.
-        self._run_log.carry_events(self.name, number, found.read_until)
+        self._under_way = RunUnderWay(decision.trigger, now, self._counted.n_new, is_replacement)

@@ -231,7 +231,6 @@ class _Stage:
 def _imagined(name: str, now: datetime) -> Run:
     return Run(
         run_id="rehearsal",
-        idempotency_key="",
         model=name,
         trigger="manual",
         trigger_reason="",

@@ -62,7 +62,10 @@ class RunSupervisor:
         self._wake = wake
         self._pinned = PinnedSnapshot(settings.work_dir / FOLDER / model.replace("/", "__"))
         self._current: CurrentRun | None = None
-        self.history: History = run_log.history(model)
+
+    @property
+    def history(self) -> History:
+        return self._run_log.history(self.model)
 
     @property
     def running_run_id(self) -> str | None:
@@ -96,7 +99,6 @@ class RunSupervisor:
                 self._recover_run(run, now)
         for left_over in self._store.left_over(self.model):
             publish.discard(left_over)
-        self.history = self._run_log.history(self.model)
 
     def _recover_run(self, run: Run, now: datetime) -> None:
         verdict = publish.finish_interrupted(
@@ -121,16 +123,24 @@ class RunSupervisor:
     # -- a run's steps ---------------------------------------------------------------------------
 
     def begin(
-        self, decision: Train, request: Request | None, freeze: FreezeSnapshot, now: datetime
+        self,
+        decision: Train,
+        request: Request | None,
+        freeze: FreezeSnapshot,
+        rows_read_until: datetime | None,
+        now: datetime,
     ) -> None:
         """Write the run down first; only then does anything happen.
 
-        A decision that was carried out before (same key) is not carried out again.
+        rows_read_until : its rows are from before this; later events are kept for the next run.
+
+        Raises:
+            StateConflict: the request was carried out before, or another run is open.
+            StorageUnavailable: the run log refused; nothing has begun.
         """
         number = self._next_number()
         run = Run(
             run_id=request.id if request is not None else uuid.uuid4().hex[:12],
-            idempotency_key=f"{self.model}:{decision.key}",
             model=self.model,
             trigger=decision.trigger,
             trigger_reason=decision.reason,
@@ -139,9 +149,9 @@ class RunSupervisor:
             status=RunStatus.QUEUED,
             requested_at=request.requested_at if request is not None else now,
         )
-        if not self._run_log.add_run(run):
-            return
-        self.say(now, "decision", f"training {run.version}: {decision.reason}.", run.run_id)
+        sentence = f"training {run.version}: {decision.reason}."
+        self._run_log.add_run(run, decided=(now, sentence), rows_read_until=rows_read_until)
+        log.info("decision", model=self.model, run_id=run.run_id, sentence=sentence)
         work_dir = self._settings.work_dir / run.run_id
         work_dir.mkdir(parents=True, exist_ok=True)
         path = work_dir / SNAPSHOT_NAME
@@ -282,7 +292,6 @@ class RunSupervisor:
             error=None if is_finished else reason,
             details=details_of(current, result, inputs_digest),
         )
-        self.history = self._run_log.history(self.model)
         kind = "promote" if promoted else "reject" if result and is_finished else status.value
         self.say(now, kind, f"{run.version}: {reason}", run.run_id)
         self._keep_or_let_go(current, status)

@@ -26,7 +26,6 @@ class RunUnderWay:
     is_replacement : it took the place of a run that was stopped for it.
     """
 
-    number: int
     trigger: str
     requested_at: datetime
     new_records: int
@@ -37,12 +36,11 @@ class RunUnderWay:
 class TrainingState:
     """What is known at one moment. Times are UTC.
 
-    last_number : number of the last run that was written down, whatever became of it.
     covered_at : when the rows of the last *finished* run were asked for: what happened up to
         then is answered by it. None: no run ever finished, or nobody knows when.
     finished_at : when that run ended; None as above.
     last_ended_at : end of the last run of any outcome.
-    failures_in_a_row, n_abandoned, n_cancelled : runs of that outcome since the last finished.
+    failures_in_a_row, n_cancelled : runs of that outcome since the last finished.
     recent_requests : when the runs of the last 24 hours were asked for, oldest first.
     lost_request : a person's run that ended with its daemon; the sentence that asked for it.
     new_records : usable records that changed since the last finished run's snapshot.
@@ -51,15 +49,13 @@ class TrainingState:
     champion_libraries : what the wanted version was trained with; None: there is none.
     finished_libraries : what the last run that trained was trained with; None: not recorded.
     libraries : what is installed now.
-    requested : id of a person's request that waits, and by whom.
+    requested : by whom a run is asked for that waits.
     """
 
-    last_number: int
     covered_at: datetime | None
     finished_at: datetime | None
     last_ended_at: datetime | None
     failures_in_a_row: int
-    n_abandoned: int
     n_cancelled: int
     recent_requests: tuple[datetime, ...]
     lost_request: str | None
@@ -74,7 +70,7 @@ class TrainingState:
     finished_libraries: Mapping[str, str] | None
     libraries: Mapping[str, str]
     running: RunUnderWay | None = None
-    requested: tuple[str, str] | None = None
+    requested: str | None = None
 
 
 def training_state(
@@ -90,7 +86,7 @@ def training_state(
     champion_libraries: Mapping[str, str] | None,
     libraries: Mapping[str, str],
     running: RunUnderWay | None,
-    requested: tuple[str, str] | None,
+    requested: str | None,
 ) -> TrainingState:
     """Gather the state; times that only a wrong clock can have written are not believed."""
 
@@ -98,12 +94,10 @@ def training_state(
         return at if at is not None and at <= now + CLOCK_SLACK else None
 
     return TrainingState(
-        last_number=history.last_number,
         covered_at=believed(history.covered_at),
         finished_at=believed(history.finished_at),
         last_ended_at=believed(history.last_ended_at),
         failures_in_a_row=history.failures_in_a_row,
-        n_abandoned=history.n_abandoned,
         n_cancelled=history.n_cancelled,
         recent_requests=tuple(
             at for at in history.recent_requests if now - DAY < at <= now + CLOCK_SLACK

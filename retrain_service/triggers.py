@@ -23,11 +23,10 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Train:
-    """Start a run. `key` is the same for the same decision, whenever it is made again."""
+    """Start a run."""
 
     trigger: str
     reason: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,6 @@ class Replace:
 
     trigger: str
     reason: str
-    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,7 @@ def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> De
     if state.running is not None:
         return _beside(state.running, state, settings, now)
     if state.requested is not None:
-        request_id, who = state.requested
-        return Train("manual", f"asked for by {who}", f"manual:{request_id}")
+        return Train("manual", f"asked for by {state.requested}")
     if state.n_usable_records == 0:
         return Wait("there is no usable record yet")
     if state.is_catching_up:
@@ -76,12 +73,7 @@ def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> De
         until, why = brake
         sentence = f"{reason}; {why}: waits until {_when(until, settings)}"
         return Wait(sentence, trigger, until)
-    return Train(trigger, reason, _key(state.last_number))
-
-
-def _key(last_number: int) -> str:
-    """One run follows each run: whatever decides, and however often, the log takes one."""
-    return f"after:{last_number}"
+    return Train(trigger, reason)
 
 
 def _beside(
@@ -89,10 +81,10 @@ def _beside(
 ) -> Decision:
     """What becomes of a trigger that comes due while a run is under way."""
     if state.requested is not None:
-        request_id, who = state.requested
+        asked = f"asked for by {state.requested}"
         if settings.overlap == "replace":
-            return Replace("manual", f"asked for by {who}", f"manual:{request_id}")
-        return Wait(f"a run is under way; the one asked for by {who} follows", "manual")
+            return Replace("manual", asked)
+        return Wait(f"a run is under way; the one {asked} follows", "manual")
     if settings.overlap == "skip":
         return Wait("a run is under way")
     # As if the run under way had finished: what it does not cover is due beside it.
@@ -104,7 +96,6 @@ def _beside(
         finished_at=None,
         last_ended_at=running.requested_at,
         failures_in_a_row=0,
-        n_abandoned=0,
         n_cancelled=0,
         lost_request=None,
         has_finished=True,
@@ -126,7 +117,7 @@ def _beside(
         until, why = brake
         sentence = f"{waits.reason}; {why}: not before {_when(until, settings)}"
         return Wait(sentence, trigger, until)
-    return Replace(trigger, reason, _key(running.number))
+    return Replace(trigger, reason)
 
 
 # -- triggers ------------------------------------------------------------------------------------
@@ -263,8 +254,8 @@ def _brake(
     """The brake that holds longest: until when, and why. None when nothing holds."""
     found: list[tuple[datetime, str]] = []
     if state.last_ended_at is not None:
-        # A restart in the middle of a run is free; that it happens again and again is a failure.
-        failures = state.failures_in_a_row + state.n_cancelled + max(0, state.n_abandoned - 1)
+        # A run that ended with its daemon says nothing about the model.
+        failures = state.failures_in_a_row + state.n_cancelled
         if failures:
             pause = min(settings.failure_backoff * 2 ** min(failures - 1, 20), LONGEST_BACKOFF)
             why = f"{_count(failures, 'run')} in a row did not finish"

@@ -15,23 +15,6 @@ from datetime import UTC, datetime, timedelta
 from shared.run_history import covering_run
 from shared.runs import run_of
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS pending_events (
-    model     TEXT NOT NULL,
-    after_run INTEGER NOT NULL,
-    first_at  TEXT NOT NULL,
-    last_at   TEXT NOT NULL,
-    n         INTEGER NOT NULL,
-    PRIMARY KEY (model, after_run)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS event_writers (
-    model   TEXT NOT NULL,
-    writer  TEXT NOT NULL,
-    total   INTEGER NOT NULL,
-    told_at TEXT NOT NULL,
-    PRIMARY KEY (model, writer)
-) WITHOUT ROWID;
-"""
 WRITERS_KEPT = timedelta(days=7)
 
 

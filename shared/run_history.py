@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from shared.model_version import ModelVersion
-from shared.runs import FINISHED, Run, RunStatus, run_of
+from shared.runs import FINISHED, UNFINISHED, Run, RunStatus, run_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,10 @@ class History:
     libraries : what the last run that trained was trained with, as it reported them.
     last_ended_at : end of the last run of any outcome.
     last_number : the highest number ever given; 0 before the first run.
-    runs_since, failures_in_a_row, n_abandoned, n_cancelled : runs after it, all and by outcome.
+    runs_since, failures_in_a_row, n_cancelled : runs after it, all and by outcome.
     recent_requests : when the runs of the 24 hours up to the newest were asked for, in order.
     lost_request : reason of a person's run that was abandoned and not made up for.
+    open_run : the run that has no end yet.
     """
 
     last_finished: Run | None
@@ -37,10 +38,10 @@ class History:
     finished_at: datetime | None = None
     libraries: Mapping[str, str] | None = None
     last_number: int = 0
-    n_abandoned: int = 0
     n_cancelled: int = 0
     recent_requests: tuple[datetime, ...] = ()
     lost_request: str | None = None
+    open_run: Run | None = None
 
 
 def read_history(connection: sqlite3.Connection, model: str) -> History:
@@ -64,10 +65,10 @@ def read_history(connection: sqlite3.Connection, model: str) -> History:
         finished_at=_known_end(last_finished),
         libraries=_last_libraries(connection, model),
         last_number=last_number or 0,
-        n_abandoned=outcomes.get(RunStatus.ABANDONED, 0),
         n_cancelled=outcomes.get(RunStatus.CANCELLED, 0),
         recent_requests=_recent_requests(connection, model),
         lost_request=_lost_request(connection, model, since),
+        open_run=_open_run(connection, model),
     )
 
 
@@ -82,6 +83,13 @@ def covering_run(connection: sqlite3.Connection, run: Run) -> Run:
         (run.model, run.version_number, run.high_seq, RunStatus.FAILED),
     ).fetchone()
     return run_of(row) if row is not None else run
+
+
+def _open_run(connection: sqlite3.Connection, model: str) -> Run | None:
+    row = connection.execute(
+        "SELECT * FROM runs WHERE model=? AND status IN (?,?)", (model, *UNFINISHED)
+    ).fetchone()
+    return run_of(row) if row is not None else None
 
 
 def _outcomes(connection: sqlite3.Connection, model: str, since: int) -> dict[str, int]:

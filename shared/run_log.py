@@ -6,114 +6,129 @@ Knows no policy: it writes down what happened and refuses what would double a ru
 from __future__ import annotations
 
 import sqlite3
+from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from shared import pending_events, run_log_pruning
-from shared.errors import StorageUnavailable
+from shared.database.connection import file_identity, open_to_write, transaction
+from shared.errors import StateConflict, StorageUnavailable
+from shared.run_history import History
 from shared.run_log_pruning import OldEntries
 from shared.run_log_reading import RunLogReader
+from shared.run_log_schema import RUN_LOG
 from shared.runs import FINISHED, UNFINISHED, Run, RunStatus
+from shared.signals import ReloadSignal
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-    run_id          TEXT PRIMARY KEY,
-    idempotency_key TEXT NOT NULL UNIQUE,
-    model           TEXT NOT NULL,
-    trigger         TEXT NOT NULL,
-    trigger_reason  TEXT NOT NULL,
-    version         TEXT NOT NULL,
-    version_number  INTEGER NOT NULL,
-    status          TEXT NOT NULL,
-    requested_at    TEXT NOT NULL,
-    started_at      TEXT,
-    finished_at     TEXT,
-    high_seq        INTEGER,
-    promoted        INTEGER NOT NULL DEFAULT 0,
-    verdict         TEXT,
-    error           TEXT,
-    details         TEXT NOT NULL DEFAULT '{}'
-);
-CREATE INDEX IF NOT EXISTS runs_by_model ON runs (model, requested_at);
-CREATE TABLE IF NOT EXISTS events (
-    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
-    at       TEXT NOT NULL,
-    model    TEXT NOT NULL,
-    kind     TEXT NOT NULL,
-    sentence TEXT NOT NULL,
-    run_id   TEXT,
-    details  TEXT NOT NULL DEFAULT '{}'
-);
-CREATE INDEX IF NOT EXISTS events_by_model ON events (model, seq);
-"""
+# Nobody else writes while a daemon runs: whoever holds the lock for longer is no part of Hotfit,
+# and the daemon must not stand still for it.
+BUSY_TIMEOUT_S = 2.0
+MOST_WAITING_EVENTS = 1000
+END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 class RunLog(RunLogReader):
     """One connection that writes, and reads what it wrote; use it from one thread."""
 
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        super().__init__(connection, path)
+        self._file = file_identity(path)
+        self._waiting: deque[_Event] = deque(maxlen=MOST_WAITING_EVENTS)
+        self._histories: dict[str, History] = {}
+        self._data_version = 0
+
     @classmethod
     def open(cls, path: Path) -> RunLog:
-        """Open for writing; made at the first start.
+        """Open for writing; made at the first start, migrated where an earlier release wrote it.
 
         Raises:
             StorageUnavailable: cannot be created or is not a run log.
+            SchemaTooNew: a later release wrote it.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=30)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.executescript(_SCHEMA + pending_events.SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
-        return cls(connection, path)
+        return cls(open_to_write(path, RUN_LOG, busy_timeout_s=BUSY_TIMEOUT_S), path)
 
     def close(self) -> None:
+        with suppress(StorageUnavailable):
+            self.write_waiting_events()
         self._connection.close()
+
+    def reopen_if_replaced(self) -> bool:
+        """Go on with the file that has the name now; True when it is not the one that was open.
+
+        A file that somebody removed is made anew: what it held is lost, and nothing more is
+        written where nobody can read it.
+
+        Raises:
+            StorageUnavailable: there is no such file and none can be made.
+        """
+        if file_identity(self._path) == self._file:
+            return False
+        connection = open_to_write(self._path, RUN_LOG, busy_timeout_s=BUSY_TIMEOUT_S)
+        self._connection.close()
+        self._connection = connection
+        self._connection.row_factory = sqlite3.Row
+        self._file = file_identity(self._path)
+        self._histories.clear()
+        return True
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        try:
-            with self._connection:
-                yield self._connection
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error as error:
-            raise StorageUnavailable(f"{self._path}: cannot be written: {error}.") from error
+        n_waiting = len(self._waiting)
+        with transaction(self._connection, self._path) as connection:
+            for event in self._waiting:
+                connection.execute(_INSERT_EVENT, event)
+            yield connection
+        for _ in range(n_waiting):
+            self._waiting.popleft()
 
-    def add_run(self, run: Run) -> bool:
-        """Write a new run down; False when its idempotency key is there already."""
+    # -- runs ------------------------------------------------------------------------------------
+
+    def history(self, model: str) -> History:
+        """The past of one model; read again only after something was written about it."""
+        with self._translated():
+            data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if data_version != self._data_version:  # written by another process
+            self._histories.clear()
+            self._data_version = data_version
+        if model not in self._histories:
+            self._histories[model] = super().history(model)
+        return self._histories[model]
+
+    def add_run(
+        self,
+        run: Run,
+        *,
+        decided: tuple[datetime, str] | None = None,
+        rows_read_until: datetime | None = END_OF_TIME,
+    ) -> None:
+        """Write a new run down, all that belongs to it or nothing.
+
+        decided : time and sentence of the event that tells of it; None: no event.
+        rows_read_until : its rows are from before this. Events that came later are kept for the
+            run after it; None: its rows are from before any event.
+
+        Raises:
+            StateConflict: the id is known, or another run of the model is open; nothing was
+                written.
+        """
         try:
-            with self._transaction() as connection:
-                connection.execute(
-                    "INSERT INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                    (
-                        run.run_id,
-                        run.idempotency_key,
-                        run.model,
-                        run.trigger,
-                        run.trigger_reason,
-                        run.version,
-                        run.version_number,
-                        run.status,
-                        run.requested_at.isoformat(),
-                        _text(run.started_at),
-                        _text(run.finished_at),
-                        run.high_seq,
-                        run.promoted,
-                        run.verdict,
-                        run.error,
-                        msgspec.json.encode(run.details).decode(),
-                    ),
-                )
+            with self._changing(run.model) as connection:
+                connection.execute(_INSERT_RUN, _row_of(run))
+                pending_events.carry(connection, run.model, run.version_number, rows_read_until)
+                if decided is not None:
+                    at, sentence = decided
+                    event = _event(at, run.model, "decision", sentence, run.run_id, None)
+                    connection.execute(_INSERT_EVENT, event)
         except sqlite3.IntegrityError:
-            return False
-        return True
+            raise StateConflict(
+                f"run {run.run_id} of {run.model} was not begun: that id is in the run log"
+                " already, or another run of the model is open."
+            ) from None
 
     def start_run(
         self,
@@ -123,7 +138,7 @@ class RunLog(RunLogReader):
         details: Mapping[str, Any] | None = None,
     ) -> None:
         """queued → running, on a snapshot up to `high_seq`; details as far as they are known."""
-        with self._transaction() as connection:
+        with self._changing(self._model_of(run_id)) as connection:
             connection.execute(
                 "UPDATE runs SET status=?, started_at=?, high_seq=?, details=?"
                 " WHERE run_id=? AND status=?",
@@ -147,12 +162,15 @@ class RunLog(RunLogReader):
         verdict: str | None = None,
         error: str | None = None,
         details: Mapping[str, Any] | None = None,
+        event: tuple[str, str] | None = None,
     ) -> bool:
         """Close an unfinished run; False when it was closed before, and nothing changes.
 
         details : None keeps those that were written when it started.
+        event : kind and sentence of the event that tells of it.
         """
-        with self._transaction() as connection:
+        model = self._model_of(run_id)
+        with self._changing(model) as connection:
             done = connection.execute(
                 "UPDATE runs SET status=?, finished_at=?, promoted=?, verdict=?, error=?,"
                 " details=coalesce(?, details) WHERE run_id=? AND status IN (?,?)",
@@ -169,11 +187,14 @@ class RunLog(RunLogReader):
             )
             if done.rowcount == 1 and status in FINISHED:
                 pending_events.clear_covered(connection, run_id)
+            if done.rowcount == 1 and event is not None:
+                row = _event(now, model, *event, run_id, None)
+                connection.execute(_INSERT_EVENT, row)
         return done.rowcount == 1
 
     def delete_run(self, run_id: str) -> bool:
         """Take a run that has ended out of the log; False when there is none of that id."""
-        with self._transaction() as connection:
+        with self._changing(self._model_of(run_id)) as connection:
             done = connection.execute(
                 "DELETE FROM runs WHERE run_id=? AND status NOT IN (?,?)", (run_id, *UNFINISHED)
             )
@@ -189,20 +210,23 @@ class RunLog(RunLogReader):
         run_id: str | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> None:
-        """Append one event."""
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO events (at, model, kind, sentence, run_id, details)"
-                " VALUES (?,?,?,?,?,?)",
-                (
-                    now.isoformat(),
-                    model,
-                    kind,
-                    sentence,
-                    run_id,
-                    msgspec.json.encode(details or {}).decode(),
-                ),
-            )
+        """Append one event. While the disk refuses it is kept in memory, and written first of all
+        with whatever is written next."""
+        is_first = not self._waiting
+        self._waiting.append(_event(now, model, kind, sentence, run_id, details))
+        if is_first:  # each try may wait for a lock
+            with suppress(StorageUnavailable):
+                self.write_waiting_events()
+
+    def write_waiting_events(self) -> None:
+        """Write the events that could not be written when they came.
+
+        Raises:
+            StorageUnavailable: they still cannot; they go on waiting.
+        """
+        if self._waiting:
+            with self._transaction():
+                pass
 
     def add_pending_events(
         self,
@@ -220,15 +244,74 @@ class RunLog(RunLogReader):
         with self._transaction() as connection:
             pending_events.add(connection, model, first_at, last_at, n, writer, total)
 
-    def carry_events(self, model: str, number: int, read_until: datetime | None) -> None:
-        """Keep for the run after `number` what that one has not read: events after `read_until`."""
+    def record_signal(self, model: str, signal: ReloadSignal) -> None:
+        """Keep a copy of a model's reload signal."""
         with self._transaction() as connection:
-            pending_events.carry(connection, model, number, read_until)
+            connection.execute(
+                "INSERT OR REPLACE INTO signals VALUES (?,?,?)",
+                (model, signal.generation, msgspec.json.encode(signal).decode()),
+            )
 
     def forget(self, old: OldEntries) -> None:
         """Remove what `old_entries` found, all or nothing."""
         with self._transaction() as connection:
             run_log_pruning.forget(connection, old)
+        self._histories.clear()
+
+    @contextmanager
+    def _changing(self, model: str) -> Iterator[sqlite3.Connection]:
+        """A transaction after which the history of a model is another one."""
+        self._histories.pop(model, None)
+        with self._transaction() as connection:
+            yield connection
+
+    def _model_of(self, run_id: str) -> str:
+        rows = self._rows("SELECT model FROM runs WHERE run_id=?", (run_id,))
+        return rows[0]["model"] if rows else ""
+
+
+_Event = tuple[str, str, str, str, str | None, str]
+_INSERT_EVENT = (
+    "INSERT INTO events (at, model, kind, sentence, run_id, details) VALUES (?,?,?,?,?,?)"
+)
+_INSERT_RUN = (
+    "INSERT INTO runs (run_id, idempotency_key, model, trigger, trigger_reason, version,"
+    " version_number, status, requested_at, started_at, finished_at, high_seq, promoted, verdict,"
+    " error, details) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+
+
+def _event(
+    at: datetime,
+    model: str,
+    kind: str,
+    sentence: str,
+    run_id: str | None,
+    details: Mapping[str, Any] | None,
+) -> _Event:
+    content = msgspec.json.encode(details or {}).decode()
+    return (at.isoformat(), model, kind, sentence, run_id, content)
+
+
+def _row_of(run: Run) -> tuple[object, ...]:
+    return (
+        run.run_id,
+        run.run_id,  # the column was the decision's key once, and must be unique
+        run.model,
+        run.trigger,
+        run.trigger_reason,
+        run.version,
+        run.version_number,
+        run.status,
+        run.requested_at.isoformat(),
+        _text(run.started_at),
+        _text(run.finished_at),
+        run.high_seq,
+        run.promoted,
+        run.verdict,
+        run.error,
+        msgspec.json.encode(run.details).decode(),
+    )
 
 
 def _text(at: datetime | None) -> str | None:

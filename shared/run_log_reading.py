@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +13,14 @@ from typing import Any
 import msgspec
 
 from shared import pending_events, run_log_pruning
-from shared.errors import NotFound, StorageUnavailable
+from shared.database.connection import open_to_read
+from shared.errors import NotFound, SchemaTooNew, StorageUnavailable
 from shared.pending_events import PendingEvents
 from shared.run_history import History, read_history
 from shared.run_log_pruning import OldEntries
+from shared.run_log_schema import RUN_LOG
 from shared.runs import UNFINISHED, Run, RunStatus, run_of
+from shared.signals import ReloadSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,14 @@ class RunLogReader:
         Raises:
             NotFound: no such run.
         """
-        row = self._connection.execute("SELECT * FROM runs WHERE run_id=?", (run_id,)).fetchone()
-        if row is None:
+        rows = self._rows("SELECT * FROM runs WHERE run_id=?", (run_id,))
+        if not rows:
             raise NotFound(f"no run {run_id!r}.")
-        return run_of(row)
+        return run_of(rows[0])
 
     def runs_like(self, beginning: str, limit: int = 5) -> list[Run]:
         """Runs whose id begins like this, newest first."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT * FROM runs WHERE substr(run_id, 1, ?) = ? ORDER BY requested_at DESC LIMIT ?",
             (len(beginning), beginning, limit),
         )
@@ -62,8 +65,7 @@ class RunLogReader:
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run of that id was ever written down."""
-        found = self._connection.execute("SELECT 1 FROM runs WHERE run_id=?", (run_id,))
-        return found.fetchone() is not None
+        return bool(self._rows("SELECT 1 FROM runs WHERE run_id=?", (run_id,)))
 
     def runs(
         self,
@@ -83,8 +85,8 @@ class RunLogReader:
         if base is not None:
             where += f"{' AND' if where else ' WHERE'} (model=? OR substr(model, 1, length(?))=?)"
             values += [base, f"{base}/", f"{base}/"]
-        total = self._connection.execute(f"SELECT count(*) FROM runs{where}", values).fetchone()[0]  # noqa: S608 - columns are ours
-        rows = self._connection.execute(
+        total = self._rows(f"SELECT count(*) FROM runs{where}", values)[0][0]  # noqa: S608 - columns are ours
+        rows = self._rows(
             f"SELECT * FROM runs{where} ORDER BY requested_at DESC, version_number DESC"  # noqa: S608
             " LIMIT ? OFFSET ?",
             (*values, limit, offset),
@@ -93,33 +95,44 @@ class RunLogReader:
 
     def old_entries(self, before: datetime, kept: Mapping[str, Collection[str]]) -> OldEntries:
         """What ended before `before` and nothing needs any more; kept: model -> versions kept."""
-        return run_log_pruning.find(self._connection, before, kept)
+        with self._translated():
+            return run_log_pruning.find(self._connection, before, kept)
 
     def unfinished(self) -> list[Run]:
         """Runs that are queued or running, oldest first."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT * FROM runs WHERE status IN (?,?) ORDER BY requested_at", UNFINISHED
         )
         return [run_of(row) for row in rows]
 
     def last_version_number(self, model: str) -> int:
         """The highest version number ever given to a run of this model; 0 before the first."""
-        row = self._connection.execute(
-            "SELECT max(version_number) FROM runs WHERE model=?", (model,)
-        ).fetchone()
-        return row[0] or 0
+        rows = self._rows("SELECT max(version_number) FROM runs WHERE model=?", (model,))
+        return rows[0][0] or 0
+
+    def run_of_version(self, model: str, version: str) -> Run | None:
+        """The run that made a version; None when the log does not know it (any more)."""
+        rows = self._rows("SELECT * FROM runs WHERE model=? AND version=?", (model, version))
+        return run_of(rows[0]) if rows else None
+
+    def recorded_signal(self, model: str) -> ReloadSignal | None:
+        """The copy of a model's reload signal; None when none was kept yet."""
+        rows = self._rows("SELECT content FROM signals WHERE model=?", (model,))
+        return msgspec.json.decode(rows[0][0], type=ReloadSignal) if rows else None
 
     def history(self, model: str) -> History:
         """The past of one model, in the order in which its runs got their numbers."""
-        return read_history(self._connection, model)
+        with self._translated():
+            return read_history(self._connection, model)
 
     def pending_events(self, model: str) -> PendingEvents | None:
         """Events that no finished run covers; None when there are none."""
-        return pending_events.read(self._connection, model)
+        with self._translated():
+            return pending_events.read(self._connection, model)
 
     def ended_since(self, at: datetime | None, limit: int = 100) -> list[Run]:
         """Runs that ended at `at` or later (None: all of them), in the order of their ends."""
-        rows = self._connection.execute(
+        rows = self._rows(
             "SELECT * FROM runs WHERE finished_at >= ? ORDER BY finished_at, run_id LIMIT ?",
             (at.isoformat() if at is not None else "", limit),
         )
@@ -127,8 +140,7 @@ class RunLogReader:
 
     def last_event_seq(self) -> int:
         """The number of the newest event; 0 before the first."""
-        found = self._connection.execute("SELECT max(seq) FROM events").fetchone()
-        return found[0] or 0
+        return self._rows("SELECT max(seq) FROM events")[0][0] or 0
 
     def events(
         self,
@@ -142,7 +154,7 @@ class RunLogReader:
         """Events with a number above `after`, oldest first; with `newest`, the last `limit`."""
         where, values = _where({"model": model, "kind": kind})
         joiner = " AND" if where else " WHERE"
-        rows = self._connection.execute(
+        rows = self._rows(
             f"SELECT * FROM events{where}{joiner} seq > ?"  # noqa: S608
             f" ORDER BY seq {'DESC' if newest else 'ASC'} LIMIT ?",
             (*values, after, limit),
@@ -161,6 +173,17 @@ class RunLogReader:
         ]
         return found[::-1] if newest else found
 
+    def _rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
+        with self._translated():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StorageUnavailable(f"{self._path}: cannot be read: {error}.") from error
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[RunLogReader]:
@@ -173,14 +196,15 @@ def reading(path: Path) -> Iterator[RunLogReader]:
     not_yet = NotFound("no run log yet: the retrain daemon has not started here.")
     if not path.exists():
         raise not_yet
-    where = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(where, uri=True, timeout=5)) as connection:
+        with closing(open_to_read(path, RUN_LOG)) as connection:
             # The writer makes the file first and its tables next; in between there is no log yet.
             is_made = "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events')"
             if connection.execute(is_made).fetchone()[0] < 2:
                 raise not_yet
             yield RunLogReader(connection, path)
+    except SchemaTooNew as error:
+        raise StorageUnavailable(str(error)) from error
     except sqlite3.Error as error:
         raise StorageUnavailable(f"{path}: cannot be read: {error}.") from error
 

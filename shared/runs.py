@@ -39,7 +39,6 @@ class Run:
     """
 
     run_id: str
-    idempotency_key: str
     model: str
     trigger: str
     trigger_reason: str
@@ -60,7 +59,6 @@ def run_of(row: sqlite3.Row) -> Run:
     """A row of the table `runs`."""
     return Run(
         run_id=row["run_id"],
-        idempotency_key=row["idempotency_key"],
         model=row["model"],
         trigger=row["trigger"],
         trigger_reason=row["trigger_reason"],

@@ -88,6 +88,7 @@ def instead_of_daemon(settings: Settings) -> Iterator[RunLog]:
         contextlib.closing(RunLog.open(settings.run_log_path)) as run_log,
     ):
         yield run_log
+        run_log.write_waiting_events()
 
 
 def new_request(kind: str, model: str, now: datetime, **fields: Any) -> Request:

@@ -80,6 +80,21 @@ def open_to_read(path: Path, schema: Schema) -> sqlite3.Connection:
     return connection
 
 
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """Which file has that name now; None when there is none.
+
+    Raises:
+        StorageUnavailable: the disk does not say.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageUnavailable(f"{path}: cannot be read: {error.strerror}.") from error
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
     """Commit what the block writes when it ends, and nothing of it when anything is raised.

@@ -36,7 +36,6 @@ def the_request(serving: Serving) -> Request:
 def run(run_id: str, number: int, status: RunStatus, **changes: Any) -> Run:
     fields: dict[str, Any] = {
         "run_id": run_id,
-        "idempotency_key": run_id,
         "model": "m",
         "trigger": "new_records",
         "trigger_reason": "12 new records",

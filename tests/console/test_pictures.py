@@ -75,7 +75,7 @@ def test_every_picture_is_wellformed_and_says_in_words_what_it_shows() -> None:
 def judged(i: int, error: float, *, promoted: bool) -> Run:
     at = NOW + timedelta(hours=i)
     return Run(
-        *(f"run{i}", f"k{i}", "m", "new_records", "why", f"v{i + 1:06d}-20261121T083000Z", i + 1),
+        *(f"run{i}", "m", "new_records", "why", f"v{i + 1:06d}-20261121T083000Z", i + 1),
         RunStatus.SUCCEEDED,
         at,
         finished_at=at,

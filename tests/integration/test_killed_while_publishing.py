@@ -155,5 +155,5 @@ def test_a_daemon_killed_at_any_step_of_a_run_neither_loses_nor_doubles_it(tmp_p
         assert not list((place.home / "work").glob("*/job.json"))
         place.add_rows(10)
 
-    keys = [run.idempotency_key for run in place.runs()]
-    assert len(keys) == len(set(keys))
+    numbers = [run.version_number for run in place.runs()]
+    assert len(numbers) == len(set(numbers))

@@ -43,7 +43,6 @@ def log(tmp_path: Path) -> Iterator[RunLog]:
 def a_run(number: int, at: datetime) -> Run:
     return Run(
         run_id=f"run{number}",
-        idempotency_key=str(number),
         model=MODEL,
         trigger="every",
         trigger_reason="every 24 h",

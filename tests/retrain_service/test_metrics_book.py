@@ -45,7 +45,7 @@ class Log:
         """A run of which the log says `kind`."""
         self.n += 1
         run_id, began = f"run-{self.n}", START + timedelta(hours=self.n)
-        run = Run(run_id, run_id, model, "manual", "", "v", self.n, RunStatus.QUEUED, began)
+        run = Run(run_id, model, "manual", "", "v", self.n, RunStatus.QUEUED, began)
         ended = began + timedelta(seconds=took_s)
         self.run_log.add_run(run)
         self.run_log.start_run(run_id, began, 1, details)

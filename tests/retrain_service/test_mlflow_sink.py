@@ -44,7 +44,6 @@ def add_run(
         log.add_run(
             Run(
                 run_id=f"run{number}",
-                idempotency_key=f"key{number}",
                 model="parts/device-1",
                 trigger="new_records",
                 trigger_reason="12 new records",

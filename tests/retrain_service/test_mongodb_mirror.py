@@ -44,7 +44,6 @@ def run(number: int, model: str = "solar_power/canteen-east-cb100f") -> Run:
     at = NOW + timedelta(minutes=number)
     return Run(
         run_id=f"run{number}",
-        idempotency_key=f"key{number}",
         model=model,
         trigger="cron",
         trigger_reason='cron "30 18 * * *"',

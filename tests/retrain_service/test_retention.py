@@ -215,7 +215,6 @@ def add_run(log: RunLog, number: int, status: RunStatus, age_days: float, seq: i
     log.add_run(
         Run(
             run_id=f"run{number}",
-            idempotency_key=f"key{number}",
             model="m",
             trigger="every",
             trigger_reason="",

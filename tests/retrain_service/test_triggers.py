@@ -31,12 +31,10 @@ OLD = {"python": "3.12.4", "scikit-learn": "1.7.2", "numpy": "2.3.1"}
 NEW = {**OLD, "scikit-learn": "1.8.0"}
 
 QUIET = TrainingState(
-    last_number=7,
     covered_at=NOW - HOUR,
     finished_at=NOW - HOUR + MINUTE,
     last_ended_at=NOW - HOUR + MINUTE,
     failures_in_a_row=0,
-    n_abandoned=0,
     n_cancelled=0,
     recent_requests=(NOW - HOUR,),
     lost_request=None,
@@ -53,7 +51,6 @@ QUIET = TrainingState(
 )
 FRESH = replace(
     QUIET,
-    last_number=0,
     covered_at=None,
     finished_at=None,
     last_ended_at=None,
@@ -75,7 +72,7 @@ def events(first: timedelta, last: timedelta, n: int = 3) -> PendingEvents:
 
 
 def running(**given: Any) -> RunUnderWay:
-    return replace(RunUnderWay(8, "every", NOW - 10 * MINUTE, new_records=12), **given)
+    return replace(RunUnderWay("every", NOW - 10 * MINUTE, new_records=12), **given)
 
 
 @pytest.mark.parametrize(
@@ -116,14 +113,14 @@ def running(**given: Any) -> RunUnderWay:
         ({"libraries": NEW, "finished_libraries": NEW}, {}, None),
         ({"libraries": NEW, "champion_libraries": None}, {}, None),
         # manual passes the brakes; a person's run that was lost is made up for.
-        ({"requested": ("r1", "curl")}, {"max_runs_per_day": 1}, "manual"),
+        ({"requested": "curl"}, {"max_runs_per_day": 1}, "manual"),
         (
-            {"requested": ("r1", "curl"), "failures_in_a_row": 9, "last_ended_at": NOW},
+            {"requested": "curl", "failures_in_a_row": 9, "last_ended_at": NOW},
             {"min_interval": DAY},
             "manual",
         ),
-        ({"requested": ("r1", "curl"), "n_usable_records": 0}, {}, "manual"),
-        ({"lost_request": "asked for by curl", "n_abandoned": 1}, {}, "manual"),
+        ({"requested": "curl", "n_usable_records": 0}, {}, "manual"),
+        ({"lost_request": "asked for by curl"}, {}, "manual"),
         # Brakes hold everything else back.
         ({"new_records": 10, "failures_in_a_row": 1, "last_ended_at": NOW}, {}, None),
         (
@@ -132,8 +129,6 @@ def running(**given: Any) -> RunUnderWay:
             "new_records",
         ),
         ({"new_records": 10, "n_cancelled": 1, "last_ended_at": NOW}, {}, None),
-        ({"new_records": 10, "n_abandoned": 1, "last_ended_at": NOW}, {}, "new_records"),
-        ({"new_records": 10, "n_abandoned": 2, "last_ended_at": NOW}, {}, None),
         ({"new_records": 10}, {"min_interval": HOUR}, None),
         ({"new_records": 10}, {"min_interval": HOUR - MINUTE}, "new_records"),
         ({"new_records": 10}, {"max_runs_per_day": 1}, None),
@@ -248,7 +243,6 @@ def test_a_run_names_every_trigger_that_it_answers() -> None:
         '10 new records (every 10); cron "0 12 * * *" at 2026-03-01 12:00:00 UTC;'
         " every 24 h, and the last run was asked for at 2026-02-28 12:00:00 UTC;"
         " libraries changed: scikit-learn 1.7.2 → 1.8.0",
-        "after:7",
     )
 
 
@@ -267,11 +261,11 @@ def test_a_run_names_every_trigger_that_it_answers() -> None:
         ({"libraries": NEW}, {}, "waits", "waits", "waits"),
         # Only a person stops a person's run.
         ({"new_records": 22}, {"trigger": "manual"}, "waits", "follows", "follows"),
-        ({"requested": ("r", "me")}, {"trigger": "manual"}, "follows", "follows", "replaces"),
-        ({"requested": ("r", "me")}, {}, "follows", "follows", "replaces"),
+        ({"requested": "me"}, {"trigger": "manual"}, "follows", "follows", "replaces"),
+        ({"requested": "me"}, {}, "follows", "follows", "replaces"),
         # A run that took another's place is left to finish: triggers cannot starve a model.
         ({"new_records": 22}, {"is_replacement": True}, "waits", "follows", "follows"),
-        ({"requested": ("r", "me")}, {"is_replacement": True}, "follows", "follows", "replaces"),
+        ({"requested": "me"}, {"is_replacement": True}, "follows", "follows", "replaces"),
         # Brakes hold for replacing, too.
         ({"new_records": 22, "min_interval": HOUR}, {}, "waits", "follows", "follows"),
         ({"new_records": 22, "max_runs_per_day": 1}, {}, "waits", "follows", "follows"),
@@ -317,33 +311,6 @@ def test_a_moment_that_came_during_a_run_is_skipped_or_kept(
     decision = decide(state, asked, NOW)
 
     assert (decision.trigger if isinstance(decision, Train) else None) == expected
-
-
-def test_the_same_decision_has_the_same_key_and_the_next_attempt_another() -> None:
-    """The run log takes a key once: a crash cannot double a run, a failure can be repeated."""
-    due = replace(QUIET, new_records=10)
-
-    first = decide(due, TriggerSettings(), NOW)
-    again = decide(replace(due, new_records=12), TriggerSettings(), NOW + HOUR / 60)
-    retry = decide(replace(due, last_number=8), TriggerSettings(), NOW)
-    asked = decide(replace(due, requested=("r1", "curl")), TriggerSettings(), NOW)
-
-    assert isinstance(first, Train)
-    assert isinstance(again, Train)
-    assert isinstance(retry, Train)
-    assert isinstance(asked, Train)
-    assert first.key == again.key
-    assert len({first.key, retry.key, asked.key}) == 3
-
-
-def test_a_run_without_new_records_does_not_use_up_the_key_of_the_next() -> None:
-    """Two daily runs on unchanged data follow different runs: both must happen."""
-    first = decide(LONG_SINCE, TriggerSettings(), NOW)
-    second = decide(replace(LONG_SINCE, last_number=8), TriggerSettings(), NOW)
-
-    assert isinstance(first, Train)
-    assert isinstance(second, Train)
-    assert first.key != second.key
 
 
 @given(failures=st.integers(1, 500), minutes=st.integers(0, 10_000))
@@ -431,7 +398,7 @@ class History:
             before = [other for other in runs if other.version_number < run.version_number]
             under_way = [r for r in before if r.finished_at is None]
             assert not under_way, "two runs at a time"
-            if run.idempotency_key.startswith(f"{MODEL}:manual"):
+            if run.trigger == "manual":
                 continue
             day = [r for r in before if r.requested_at > run.requested_at - DAY]
             limit = self.policy.max_runs_per_day
@@ -494,7 +461,7 @@ def test_over_any_history_nothing_is_lost_nothing_doubled_and_the_brakes_hold(
         assert_nothing_is_left(history, settled_at)
         requests = {run_id for run_id, _ in history.world.requests}
         assert all(log.has_run(run_id) for run_id in requests)
-        assert daemon.history.lost_request is None
+        assert log.history(MODEL).lost_request is None
         daemon.stop(history.now)
 
 

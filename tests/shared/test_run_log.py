@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import NotFound, StorageUnavailable
+from shared import run_log
+from shared.errors import NotFound, SchemaTooNew, StateConflict, StorageUnavailable
 from shared.run_log import RunLog
 from shared.run_log_reading import reading
 from shared.runs import Run, RunStatus
@@ -17,10 +19,9 @@ from shared.runs import Run, RunStatus
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def a_run(number: int, *, model: str = "parts", key: str | None = None) -> Run:
+def a_run(number: int, *, model: str = "parts") -> Run:
     return Run(
         run_id=f"run{number}",
-        idempotency_key=key or f"{model}:{number}",
         model=model,
         trigger="new_records",
         trigger_reason="10 new records",
@@ -63,12 +64,20 @@ def test_a_run_is_read_as_it_was_written(log: RunLog) -> None:
     assert run.details["metrics"]["candidate"]["mae"] == 1.5
 
 
-def test_the_same_decision_is_written_down_once(log: RunLog) -> None:
-    """A decision that is made again after a crash must not double its run."""
-    assert log.add_run(a_run(1, key="parts:new_records:40:0"))
-    assert not log.add_run(a_run(2, key="parts:new_records:40:0"))
+def test_a_model_has_one_open_run_and_an_id_is_taken_once(log: RunLog) -> None:
+    """Whatever decides, and however often: the database refuses what would double a run."""
+    log.add_run(a_run(1))
+    log.add_run(a_run(2, model="other"))
 
-    assert [run.run_id for run in log.unfinished()] == ["run1"]
+    with pytest.raises(StateConflict, match="another run of the model is open"):
+        log.add_run(a_run(3), decided=(NOW, "training v3"))
+    log.finish_run("run1", NOW, RunStatus.FAILED)
+    with pytest.raises(StateConflict, match="id is in the run log"):
+        log.add_run(a_run(1))
+    log.add_run(a_run(3))
+
+    assert [run.run_id for run in log.unfinished()] == ["run2", "run3"]
+    assert log.events() == []
 
 
 def test_a_run_ends_once(log: RunLog) -> None:
@@ -112,6 +121,7 @@ def test_runs_are_paged_newest_first_with_their_total(log: RunLog) -> None:
     """A year of runs does not fit on one page."""
     for number in range(1, 8):
         log.add_run(a_run(number, model="parts" if number % 2 else "other"))
+        log.finish_run(f"run{number}", NOW, RunStatus.FAILED)
 
     runs, total = log.runs(model="parts", limit=2, offset=1)
 
@@ -137,6 +147,105 @@ def test_reading_before_the_first_start_says_so_and_makes_no_file(path: Path) ->
         pass
 
     assert not path.exists()
+
+
+def test_a_run_log_of_the_first_release_is_brought_up_to_date(path: Path) -> None:
+    """It may hold what is refused now: several open runs of one model."""
+    columns = (
+        "run_id TEXT PRIMARY KEY, idempotency_key TEXT NOT NULL UNIQUE, model TEXT NOT NULL,"
+        " trigger TEXT NOT NULL, trigger_reason TEXT NOT NULL, version TEXT NOT NULL,"
+        " version_number INTEGER NOT NULL, status TEXT NOT NULL, requested_at TEXT NOT NULL,"
+        " started_at TEXT, finished_at TEXT, high_seq INTEGER, promoted INTEGER NOT NULL DEFAULT 0,"
+        " verdict TEXT, error TEXT, details TEXT NOT NULL DEFAULT '{}'"
+    )
+    with closing(sqlite3.connect(path)) as old, old:
+        old.execute(f"CREATE TABLE runs ({columns})")
+        for number, (model, status) in enumerate(
+            [("m", "succeeded"), ("m", "queued"), ("m", "running"), ("other", "running")], start=1
+        ):
+            version = f"v{number:06d}-20260301T120000Z"
+            row = (f"run{number}", f"{model}:after:{number}", model, "first", "", version, number)
+            at = (NOW + timedelta(minutes=number)).isoformat()
+            old.execute(
+                f"INSERT INTO runs VALUES ({','.join('?' * 16)})",
+                (*row, status, at, None, None, None, 0, None, None, "{}"),
+            )
+
+    with closing(RunLog.open(path)) as log:
+        runs, total = log.runs()
+        assert [run.run_id for run in log.unfinished()] == ["run3", "run4"]
+        assert log.history("m").open_run == log.run("run3")
+    abandoned = next(run for run in runs if run.run_id == "run2")
+
+    assert total == 4
+    assert abandoned.status is RunStatus.ABANDONED
+    assert "a later run of the same model was open as well" in (abandoned.error or "")
+    # The columns are those of the first release, which can write into the file again.
+    with closing(sqlite3.connect(path)) as connection:
+        assert len(connection.execute("PRAGMA table_info(runs)").fetchall()) == 16
+
+
+def test_a_run_log_of_a_later_format_is_refused_with_a_sentence(path: Path) -> None:
+    """To write on in a file that one does not understand would spoil it for both releases."""
+    RunLog.open(path).close()
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version=2009")
+
+    with pytest.raises(SchemaTooNew, match="run log has format 2, written by a later release"):
+        RunLog.open(path)
+    with pytest.raises(StorageUnavailable, match="written by a later release"), reading(path):
+        pass
+
+
+def test_history_is_never_older_than_the_log(log: RunLog, path: Path) -> None:
+    """A decision on a past that has changed since would begin what cannot be begun."""
+    log.add_run(a_run(1))
+    assert log.history("parts").open_run is not None
+    log.finish_run("run1", NOW, RunStatus.FAILED)
+    assert log.history("parts").failures_in_a_row == 1
+    assert log.history("parts").open_run is None
+
+    with closing(sqlite3.connect(path)) as other, other:
+        other.execute("DELETE FROM runs")
+
+    assert log.history("parts").failures_in_a_row == 0
+    assert log.history("parts").last_number == 0
+
+
+def test_events_that_the_disk_refuses_are_written_later_in_their_order(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done is done; that it could not be written down must not undo or repeat it."""
+    monkeypatch.setattr(run_log, "BUSY_TIMEOUT_S", 0.05)
+    log = RunLog.open(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        log.add_event(NOW, "parts", "hold", "first")
+        log.add_event(NOW, "parts", "release", "second")
+        with pytest.raises(StorageUnavailable, match="locked"):
+            log.write_waiting_events()
+        other.execute("ROLLBACK")
+    log.add_run(a_run(1), decided=(NOW, "third"))
+
+    assert [event.sentence for event in log.events()] == ["first", "second", "third"]
+    log.close()
+
+
+def test_a_run_log_that_was_removed_is_made_anew_and_never_written_to_unseen(
+    log: RunLog, path: Path
+) -> None:
+    """An open file without a name takes everything and shows nothing."""
+    log.add_run(a_run(1))
+    assert not log.reopen_if_replaced()
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+    assert log.reopen_if_replaced()
+    assert log.history("parts").last_number == 0
+    log.add_run(a_run(2))
+
+    with reading(path) as reader:
+        assert reader.has_run("run2")
 
 
 def test_a_file_that_is_no_run_log_is_named(path: Path) -> None:

@@ -13,7 +13,6 @@ from shared.runs import Run, RunStatus
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 RUN = Run(
     run_id="run1",
-    idempotency_key="key1",
     model="solar/device-7",
     trigger="manual",
     trigger_reason="asked for",

@@ -84,7 +84,6 @@ class SimulatedDaemon:
                 self.log.finish_run(run.run_id, now, RunStatus.SUCCEEDED, promoted=True)
             else:
                 self.log.finish_run(run.run_id, now, RunStatus.ABANDONED)
-        self.history = self.log.history(MODEL)
 
     def tick(self, now: datetime) -> Decision:
         """End a run whose time has come, read the source, decide, act."""
@@ -100,13 +99,11 @@ class SimulatedDaemon:
         return self.decision
 
     def state(self, now: datetime) -> TrainingState:
-        finished = self.history.last_finished
+        finished = self.log.history(MODEL).last_finished
         watermark = (finished.high_seq or 0) if finished is not None else 0
-        waiting = [
-            (run_id, "curl") for run_id, _ in self.world.requests if not self.log.has_run(run_id)
-        ]
+        waiting = [run_id for run_id, _ in self.world.requests if not self.log.has_run(run_id)]
         return training_state(
-            self.history,
+            self.log.history(MODEL),
             now,
             new_records=self.world.n_records - watermark,
             n_usable_records=self.world.n_records,
@@ -117,7 +114,7 @@ class SimulatedDaemon:
             champion_libraries=self.world.champion_libraries,
             libraries=self.world.libraries,
             running=self._under_way if self.training is not None else None,
-            requested=waiting[0] if waiting else None,
+            requested="curl" if waiting else None,
         )
 
     def stop(self, now: datetime) -> None:
@@ -134,12 +131,11 @@ class SimulatedDaemon:
     def _begin(self, decision: Train | Replace, now: datetime) -> None:
         self._reach("decided")
         number = self.log.last_version_number(MODEL) + 1
-        is_request = decision.key.startswith("manual:")
-        asked = dict(self.world.requests)
-        run_id = decision.key.partition(":")[2] if is_request else f"run{number}"
+        asked = {run_id: at for run_id, at in self.world.requests if not self.log.has_run(run_id)}
+        is_request = decision.trigger == "manual" and bool(asked)
+        run_id = next(iter(asked)) if is_request else f"run{number}"
         run = Run(
             run_id=run_id,
-            idempotency_key=f"{MODEL}:{decision.key}",
             model=MODEL,
             trigger=decision.trigger,
             trigger_reason=decision.reason,
@@ -148,16 +144,14 @@ class SimulatedDaemon:
             status=RunStatus.QUEUED,
             requested_at=asked[run_id] if is_request else now,
         )
-        assert self.log.add_run(run), f"{run.idempotency_key} was carried out before"
+        self.log.add_run(run, rows_read_until=self._read_until)
         self._reach("written")
         self._under_way = RunUnderWay(
-            number,
             decision.trigger,
             now,
             self.state(now).new_records,
             isinstance(decision, Replace),
         )
-        self.log.carry_events(MODEL, number, self._read_until)
         is_retry = self.world.pinned is not None and not is_request
         high_seq = self.world.n_records
         if is_retry and self.world.pinned is not None:
@@ -187,4 +181,3 @@ class SimulatedDaemon:
         if status is RunStatus.SUCCEEDED:
             details |= {"libraries": self.world.libraries, "gates": []}
         self.log.finish_run(training.run.run_id, now, status, promoted=promoted, details=details)
-        self.history = self.log.history(MODEL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from shared.keys import Role, ensure_api_keys
 from shared.run_log import RunLog
-from shared.runs import Run, RunStatus
+from shared.runs import UNFINISHED, Run, RunStatus
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.shared.workloads.garage import demand
 from tests.shared.workloads.garage import rows_of as spare_parts_rows
@@ -62,12 +62,13 @@ def admin_key(home: ApiHome) -> str:
 
 def _write_runs(home: ApiHome) -> None:
     with closing(RunLog.open(home.path / "run_log.sqlite")) as log:
-        for number, status in enumerate(RunStatus, start=1):
+        # A model has one open run at a time: those come last.
+        numbered = enumerate(RunStatus, start=1)
+        for number, status in sorted(numbered, key=lambda pair: pair[1] in UNFINISHED):
             at = FIRST_AT + timedelta(hours=number)
             log.add_run(
                 Run(
                     run_id=f"run{number}",
-                    idempotency_key=f"key{number}",
                     model="m" if number % 2 else "roofs/roof-1",
                     trigger="new_records",
                     trigger_reason="12 new records",
