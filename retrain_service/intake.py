@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from retrain_service.backoff import pause_s
+from retrain_service.backoff import Pause, pause_s
 from retrain_service.buffer import Applied, Buffer, RejectReason
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source
@@ -69,11 +69,13 @@ class PollResult:
 
     has_more : there is more to do now; call again at the next tick without waiting.
     change : the health when its state changed, to be logged once; None otherwise.
+    news : of the daily chores, as sentences; they are no state of the stream.
     """
 
     applied: Applied = field(default_factory=Applied)
     has_more: bool = False
     change: StreamHealth | None = None
+    news: tuple[str, ...] = ()
 
 
 class Intake:
@@ -118,7 +120,7 @@ class Intake:
         self._source: Source | None = None
         self._upkeep: Upkeep | None = None
         self._steps: Iterator[Applied] | None = None
-        self._next_at: datetime | None = None
+        self._pause: Pause | None = None
         self._is_in_backlog = False
         self._is_caught_up = False
         self._slowed_on: date | None = None
@@ -138,7 +140,16 @@ class Intake:
     @property
     def due_at(self) -> datetime | None:
         """When poll() will do something; None: at once."""
-        return None if self._is_in_backlog or self._steps is not None else self._next_at
+        if self._is_in_backlog or self._steps is not None or self._pause is None:
+            return None
+        return self._pause.until
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether poll() would do something now."""
+        return self.due_at is None or self._is_time_to_read(now)
+
+    def _is_time_to_read(self, now: datetime) -> bool:
+        return self._pause is None or self._pause.is_over(now)
 
     @property
     def is_caught_up(self) -> bool:
@@ -147,7 +158,7 @@ class Intake:
 
     def poll_now(self) -> None:
         """Make the next poll due at once, whatever it was waiting for."""
-        self._next_at = None
+        self._pause = None
 
     def close(self) -> None:
         self._steps = None
@@ -160,14 +171,13 @@ class Intake:
 
         Failures of the source or the disk are not raised: they are a state, with a back-off.
         """
-        due_at = self.due_at
-        if due_at is not None and now < due_at:
+        if not self.is_due(now):
             return PollResult()
         before, applied = self._health.state, Applied()
         was_first = self._health.since is None
         try:
             source = self._opened(now)
-            if self._next_at is None or now >= self._next_at or self._is_in_backlog:
+            if self._is_in_backlog or self._is_time_to_read(now):
                 applied = self._read(source, now)
             elif self._steps is not None:
                 applied = self._step(now)
@@ -181,6 +191,7 @@ class Intake:
             applied,
             self._is_in_backlog or self._steps is not None,
             self._health if has_changed else None,
+            self._upkeep.take_news() if self._upkeep is not None else (),
         )
 
     # -- one look --------------------------------------------------------------------------------
@@ -249,7 +260,7 @@ class Intake:
         if state.caught_up_at is None:
             self._buffer.set_state(self._stream, replace(state, caught_up_at=now))
         interval = self._interval(now)
-        self._next_at = now + interval
+        self._pause = Pause(now, interval)
         if self._slowed_on == now.astimezone(UTC).date():
             spent = f"{self._spent(now):,} of {self._settings.daily_read_budget:,}"
             self._enter(
@@ -299,12 +310,13 @@ class Intake:
 
     def _pause_until_tomorrow(self, now: datetime) -> None:
         self._steps, self._is_in_backlog = None, False
-        self._next_at = _next_midnight(now)
+        tomorrow = _next_midnight(now)
+        self._pause = Pause(now, tomorrow - now)
         self._slowed_on = now.astimezone(UTC).date()
         self._enter(
             "budget",
             f"all {self._settings.daily_read_budget:,} billed reads of this UTC day are used;"
-            f" the next look is at {self._next_at:%Y-%m-%d %H:%M} UTC",
+            f" the next look is at {tomorrow:%Y-%m-%d %H:%M} UTC",
             now,
         )
 
@@ -318,7 +330,7 @@ class Intake:
         delay = timedelta(
             seconds=pause_s(n_failures, min(1.0, poll_s), longest_s, chance=self._chance)
         )
-        self._next_at = now + delay
+        self._pause = Pause(now, delay)
         self._health = msgspec.structs.replace(self._health, n_failures=n_failures)
         self._enter("unavailable", f"{error} Trying again in {_spoken(delay)}.", now)
         if isinstance(error, ReadInterrupted):
@@ -333,7 +345,7 @@ class Intake:
     def _stop(self, error: SourceMisconfigured, now: datetime) -> None:
         self.close()  # credentials and tables are looked up afresh at the next try
         self._is_in_backlog = False
-        self._next_at = now + MISCONFIGURED_RETRY
+        self._pause = Pause(now, MISCONFIGURED_RETRY)
         self._enter(
             "misconfigured",
             f"{error} Looked at again in {_spoken(MISCONFIGURED_RETRY)} or after a restart.",
@@ -358,7 +370,7 @@ class Intake:
         self._health = msgspec.structs.replace(
             self._health,
             last_change_at=now if has_news else self._health.last_change_at,
-            next_poll_at=self._next_at,
+            next_poll_at=self._pause.until if self._pause is not None else None,
             billed_reads_today=spent,
             n_without_cursor_field=n_without,
         )

@@ -145,6 +145,8 @@ class ModelKeeper:
         for change in found.changes:
             kind = EVENT_OF_STATE.get(change.state, "source_outage")
             self._say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
+        for sentence in found.news:
+            self._say(now, "chore", sentence)
         if found.notice:
             self._say(now, "buffer", found.notice)
         self._round = found

@@ -38,6 +38,7 @@ class Round:
     by_entity : entity ("" where there are none) -> its usable and its new records.
     read_until : what was committed before this has been read from every stream; None: not yet.
     changes : streams whose state changed in this round; to be written down once.
+    news : of the daily chores, each with the name of its stream.
     billed_today : source -> billed reads of this UTC day by this model.
     """
 
@@ -48,6 +49,7 @@ class Round:
     read_until: datetime | None
     health: tuple[StreamHealth, ...]
     changes: tuple[StreamHealth, ...]
+    news: tuple[str, ...]
     billed_today: Mapping[str, int]
     buffer: BufferReport
     notice: str | None
@@ -87,7 +89,7 @@ class StreamReader:
         """Whether `read` would do something now."""
         if self._must_look or self._has_more:
             return True
-        return any(intake.due_at is None or intake.due_at <= now for intake in self._intakes)
+        return any(intake.is_due(now) for intake in self._intakes)
 
     def look_now(self) -> None:
         """Make the next `read` due at once, without polling a source before its time."""
@@ -111,6 +113,7 @@ class StreamReader:
         self._has_more = any(result.has_more for result in results)
         statistics = buffer.statistics()
         source = self._model.source
+        names = [stream.name for stream in self._workload.streams]
         return Round(
             watermarks=watermarks,
             by_entity=buffer.count_by_entity(watermarks),
@@ -119,6 +122,11 @@ class StreamReader:
             read_until=self._read_until(),
             health=tuple(intake.health for intake in self._intakes),
             changes=tuple(result.change for result in results if result.change is not None),
+            news=tuple(
+                f"{source}/{name}: {sentence}"
+                for name, result in zip(names, results, strict=True)
+                for sentence in result.news
+            ),
             billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
             buffer=_buffer_report(buffer, statistics),
             notice=buffer.take_notice(),

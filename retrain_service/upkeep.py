@@ -1,22 +1,43 @@
-"""The daily second look at a stream: what a cursor alone cannot see.
+"""The daily chores of a stream: count records without a time, read the last hours again for late
+commits, compare counts per day for deletions, forget what is too old.
 
-Records without the cursor field, transactions that committed late, and deletions. Each is a
-generator step, so that the loop stays responsive. Never deletes on a guess: an id goes only when
-the source, asked for that id, says that it is not there.
+Each chore has its own state and back-off, and none is a reason to call the stream unwell: reading
+goes on whether or not a count comes in time. Each is a generator step, so that the loop stays
+responsive. Never deletes on a guess: an id goes only when the source, asked for that id, says that
+it is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
+from retrain_service.backoff import Pause, pause_s
 from retrain_service.buffer import Applied, Buffer, RejectReason
-from retrain_service.sources.base import Source
+from retrain_service.sources.base import ReadInterrupted, Source
 from retrain_service.upsert import EntityOf
+from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from shared.settings_sections import SourceSettings
 
 PERIOD = timedelta(days=1)
+FIRST_PAUSE = timedelta(minutes=10)
+"""After a chore that failed; doubled each time, up to a day."""
+
+
+@dataclass(slots=True)
+class _Chore:
+    """One thing to do daily.
+
+    done_at : in this process; what is kept over restarts is in the buffer.
+    pause : before the next try; None: it has not failed.
+    """
+
+    name: str
+    steps: Callable[[datetime], Iterator[Applied]]
+    done_at: datetime | None = None
+    n_failures: int = 0
+    pause: Pause | None = None
 
 
 class Upkeep:
@@ -39,45 +60,83 @@ class Upkeep:
         self._oldest_kept = oldest_kept
         self._buffer, self._reject_reason = buffer, reject_reason
         self._entity_of = entity_of
+        self._inspection = _Chore("the count of records without a time", self._inspect)
+        self._second_look = (
+            _Chore("the second look for late commits", self._read_overlap),
+            _Chore("the comparison of days", self._reconcile),
+            _Chore("forgetting old records", self._prune),
+        )
+        self._news: list[str] = []
 
     def is_due(self, now: datetime) -> bool:
-        return self._is_inspection_due(now) or self._is_second_look_due(now)
+        return bool(self._due(now))
+
+    def take_news(self) -> tuple[str, ...]:
+        """What a person may want to know: which chore failed, and that it works again."""
+        news, self._news = self._news, []
+        return tuple(news)
 
     def steps(self, now: datetime) -> Iterator[Applied]:
         """Everything that is due at `now`; each step asks the source a bounded question.
 
-        An error ends it; what was not finished is due again at the next look.
+        A chore that fails is tried again after a pause of its own; the others go on.
         """
-        if self._is_inspection_due(now):
-            yield self._inspect(now)
-        if self._is_second_look_due(now):
-            yield from self._read_overlap(now)
-            yield from self._reconcile(now)
-            oldest = self._oldest_kept(now)
-            if oldest is not None:
-                self._buffer.prune(self._stream, oldest)
-            state = self._buffer.state(self._stream)
+        for chore in self._due(now):
+            try:
+                yield from chore.steps(now)
+                self._enter_done(chore, now)
+            except (SourceUnavailable, SourceMisconfigured, StorageUnavailable) as error:
+                self._enter_failure(chore, error, now)
+
+    # -- what is due -----------------------------------------------------------------------------
+
+    def _due(self, now: datetime) -> list[_Chore]:
+        state = self._buffer.state(self._stream)
+        due = [self._inspection] if _is_over(state.inspected_at, now, PERIOD) else []
+        # Not right after the first load, which has just read everything.
+        last = state.chores_at or state.caught_up_at
+        if last is not None and _is_over(last, now, PERIOD):
+            due += [each for each in self._second_look if _is_over(each.done_at, now, PERIOD)]
+        return [each for each in due if each.pause is None or each.pause.is_over(now)]
+
+    def _enter_done(self, chore: _Chore, now: datetime) -> None:
+        if chore.n_failures:
+            self._news.append(f"{chore.name} works again.")
+        chore.done_at, chore.n_failures, chore.pause = now, 0, None
+        state = self._buffer.state(self._stream)
+        if chore is self._inspection:
+            self._buffer.set_state(self._stream, replace(state, inspected_at=now))
+        elif not any(_is_over(each.done_at, now, PERIOD) for each in self._second_look):
             self._buffer.set_state(self._stream, replace(state, chores_at=now))
 
-    def _is_inspection_due(self, now: datetime) -> bool:
-        inspected_at = self._buffer.state(self._stream).inspected_at
-        return inspected_at is None or now - inspected_at >= PERIOD
+    def _enter_failure(self, chore: _Chore, error: Exception, now: datetime) -> None:
+        chore.n_failures += 1
+        first_s, longest_s = FIRST_PAUSE.total_seconds(), PERIOD.total_seconds()
+        pause = timedelta(seconds=pause_s(chore.n_failures, first_s, longest_s))
+        chore.pause = Pause(now, pause)
+        if chore.n_failures == 1:  # one line for an outage, however long
+            self._news.append(
+                f"{chore.name} failed: {error} Reading goes on; tried again in"
+                f" {pause.total_seconds() / 60:.0f} min, then less and less often."
+            )
+        if isinstance(error, ReadInterrupted):
+            self._add_reads(error.billed_reads, now)
 
-    def _is_second_look_due(self, now: datetime) -> bool:
-        # Not right after the first load, which has just read everything.
-        state = self._buffer.state(self._stream)
-        last = state.chores_at or state.caught_up_at
-        return last is not None and now - last >= PERIOD
+    # -- the chores ------------------------------------------------------------------------------
 
-    def _inspect(self, now: datetime) -> Applied:
+    def _inspect(self, now: datetime) -> Iterator[Applied]:
         found = self._source.inspect()
         self._add_reads(found.billed_reads, now)
         state = self._buffer.state(self._stream)
-        self._buffer.set_state(
-            self._stream,
-            replace(state, inspected_at=now, n_without_cursor_field=found.n_without_cursor_field),
-        )
-        return Applied()
+        without = found.n_without_cursor_field
+        self._buffer.set_state(self._stream, replace(state, n_without_cursor_field=without))
+        yield Applied()
+
+    def _prune(self, now: datetime) -> Iterator[Applied]:
+        oldest = self._oldest_kept(now)
+        if oldest is not None:
+            self._buffer.prune(self._stream, oldest)
+        yield Applied()
 
     def _read_overlap(self, now: datetime) -> Iterator[Applied]:
         newest = self._buffer.newest(self._stream)
@@ -141,3 +200,7 @@ class Upkeep:
 
     def _add_reads(self, billed_reads: int, now: datetime) -> None:
         self._buffer.add_reads(self._source_name, self._stream, now, billed_reads)
+
+
+def _is_over(since: datetime | None, now: datetime, span: timedelta) -> bool:
+    return since is None or Pause(since, span).is_over(now)

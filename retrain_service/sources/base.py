@@ -66,6 +66,9 @@ class IdSet:
 class Inspection:
     """What `check` tells a person about a stream.
 
+    The figures may be estimates where no sample was asked for: that is the daily count, which
+    must not cost a large table a scan.
+
     n_records : all records there, with or without the cursor field.
     n_without_cursor_field : records that no read will ever bring, because the order-by field
         is missing from them or holds no time.

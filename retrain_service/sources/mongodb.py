@@ -134,7 +134,12 @@ class MongodbSource(Source):
         with self._connected() as collection:
             if n_sample and collection.database.list_collection_names():
                 self._insist_on(collection)  # whoever looks at a sample wants to hear of a typo
-            n_records = collection.count_documents({})
+            # Without a sample nobody looks closely: then by the server's own book-keeping.
+            n_records = (
+                collection.count_documents({})
+                if n_sample
+                else collection.estimated_document_count()
+            )
             is_readable = self._timed({"$gte": _EARLIEST})
             n_readable = collection.count_documents(is_readable)
             newest_first = [(self._field, -1), ("_id", -1)]
@@ -146,7 +151,7 @@ class MongodbSource(Source):
         timed = [(at, each) for each in documents if (at := self._time(each)) is not None]
         sample = tuple(self._record(at, document) for at, document in timed)
         newest = sample[0].updated_at if sample else None
-        return Inspection(n_records, n_records - n_readable, newest, sample)
+        return Inspection(n_records, max(0, n_records - n_readable), newest, sample)
 
     # -- queries ---------------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ from shared.settings_per_model import StreamSettings
 from shared.settings_sections import SourceSettings
 
 _IDS_A_QUERY = 500
+_COUNTED_UP_TO = 100_000
+"""Rows; of a larger table the daily count looks at a sample of about as many."""
 
 
 class SqlSource(Source):
@@ -148,15 +150,15 @@ class SqlSource(Source):
             watched = self._look(connection)
             form = watched.form
             count = sa.select(sa.func.count()).select_from(watched.table)
+            if n_sample == 0 and form is not None:
+                estimate = self._estimate(connection, watched, form)
+                if estimate is not None:
+                    return estimate
             n_records = connection.execute(count).scalar_one()
             if form is None:
                 return Inspection(n_records, n_records, None)
             key = form.key(watched.updated_at, self._dialect)
-            earliest, latest = (
-                self._bind(form.bound(at, self._dialect), form)
-                for at in (EARLIEST, datetime(9999, 12, 31, tzinfo=UTC))
-            )
-            is_readable = (watched.id.is_not(None), key >= earliest, key < latest)
+            is_readable = self._is_readable(watched.table, watched, form)
             n_readable = connection.execute(count.where(*is_readable)).scalar_one()
             rows = (
                 connection.execute(
@@ -172,7 +174,43 @@ class SqlSource(Source):
         newest = sample[0].updated_at if sample else None
         return Inspection(n_records, n_records - n_readable, newest, tuple(sample))
 
+    def _estimate(
+        self, connection: sa.Connection, watched: WatchedTable, form: TimeForm
+    ) -> Inspection | None:
+        """From a sample of the pages of a large table; None where there is nothing to go by."""
+        if self._dialect != "postgresql":
+            return None
+        name = connection.dialect.identifier_preparer.format_table(watched.table)
+        n_records = connection.execute(
+            sa.text(
+                "SELECT reltuples::bigint FROM pg_class"
+                " WHERE oid = to_regclass(:name) AND relkind IN ('r', 'm')"
+            ),
+            {"name": name},
+        ).scalar_one_or_none()
+        if n_records is None or n_records <= _COUNTED_UP_TO:
+            return None
+        percent = 100 * _COUNTED_UP_TO / n_records
+        sample = watched.table.tablesample(sa.func.system(percent), name="sample")
+        is_readable = sa.and_(*self._is_readable(sample, watched, form))
+        n_seen, n_readable = connection.execute(
+            sa.select(sa.func.count(), sa.func.count().filter(is_readable)).select_from(sample)
+        ).one()
+        if not n_seen:
+            return None
+        return Inspection(n_records, round(n_records * (n_seen - n_readable) / n_seen), None)
+
     # -- statements ------------------------------------------------------------------------------
+
+    def _is_readable(
+        self, table: sa.FromClause, watched: WatchedTable, form: TimeForm
+    ) -> tuple[sa.ColumnElement[bool], ...]:
+        key = form.key(table.c[self._stream.updated_at_field], self._dialect)
+        earliest, latest = (
+            self._bind(form.bound(at, self._dialect), form)
+            for at in (EARLIEST, datetime(9999, 12, 31, tzinfo=UTC))
+        )
+        return (table.c[self._stream.id_field].is_not(None), key >= earliest, key < latest)
 
     @property
     def _dialect(self) -> str:

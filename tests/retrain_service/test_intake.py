@@ -422,6 +422,56 @@ def test_a_list_of_ids_that_broke_off_deletes_nothing(
     assert len(reading.buffer.ids("appointments")) == 9
 
 
+def test_a_count_that_never_comes_in_time_keeps_nobody_from_anything(
+    make: Callable[..., Reading], source: ScriptedSource
+) -> None:
+    """A table of a billion rows: the count of the day times out, each time that it is tried.
+
+    It was asked for again at every look, the stream was unavailable in between, and the comparison
+    of days was never reached.
+    """
+    reading = make(poll_interval_s=600)
+    source.put("a1", START - timedelta(days=1))
+    source.put("a2", START - timedelta(days=1))
+    n_asked: list[datetime] = []
+    news: list[str] = []
+
+    def inspect(n_sample: int = 0) -> Inspection:
+        n_asked.append(now)
+        raise SourceUnavailable("shop: no answer within 20 s.")
+
+    source.inspect = inspect  # type: ignore[method-assign]
+    for i in range(26 * 6):
+        now = START + i * timedelta(minutes=10)
+        if i == 20:
+            source.records.pop()
+        for _ in range(20):
+            result = reading.intake.poll(now)
+            news += result.news
+            if not result.has_more:
+                break
+
+    assert reading.intake.health.state == "ok"
+    assert {change.state for change in reading.changes} <= {"ok"}
+    assert len(n_asked) <= 9
+    assert reading.buffer.ids("appointments") == {"a1"}
+    (told,) = news
+    assert "no answer within 20 s" in told
+
+
+def test_a_clock_that_is_set_back_holds_up_no_reading(
+    make: Callable[..., Reading], source: ScriptedSource
+) -> None:
+    """Nobody waits until the clock has caught up with what it said before."""
+    reading = make()
+    reading.poll(START)
+    source.put("a1", START - timedelta(hours=6))
+
+    reading.poll(START - timedelta(hours=5))
+
+    assert reading.buffer.ids("appointments") == {"a1"}
+
+
 def test_a_restart_does_not_begin_the_day_again(
     make: Callable[..., Reading], source: ScriptedSource
 ) -> None:

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from retrain_service.sources import open_source
+from retrain_service.sources import open_source, sql
 from retrain_service.sources.base import Source
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.settings_per_model import StreamSettings
@@ -437,3 +437,24 @@ def test_a_slow_answer_is_given_up_in_time(
 
         with pytest.raises(SourceUnavailable, match="no answer within 2 s"):
             opened(postgres_server.url()).read_after(None, 5)
+
+
+def test_the_daily_count_of_a_large_table_looks_at_a_part_of_it(
+    postgres_server: PostgresServer, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A figure for people is not worth a scan of a billion rows, which never ends in time."""
+    monkeypatch.setattr(sql, "_COUNTED_UP_TO", 2_000)
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS large")
+        connection.execute(
+            "CREATE TABLE large AS SELECT n AS id, CASE WHEN n % 4 > 0 THEN now() END AS updated_at"
+            " FROM generate_series(1, 40000) n"
+        )
+        connection.execute("ANALYZE large")
+    source = opened(postgres_server.url(), collection="large")
+
+    daily, asked_for = source.inspect(), source.inspect(1)
+
+    assert daily.n_records == pytest.approx(40_000, rel=0.05)
+    assert daily.n_without_cursor_field == pytest.approx(10_000, rel=0.05)
+    assert (asked_for.n_records, asked_for.n_without_cursor_field) == (40_000, 10_000)
