@@ -81,6 +81,7 @@ class Buffer:
         Raises:
             AlreadyRunning: another process has it open.
             StorageUnavailable: the disk is full or not writable.
+            SchemaTooNew: a later release wrote it.
         """
         self.path = path
         self._file = BufferFile(path, now)

@@ -15,10 +15,9 @@ from urllib.parse import quote
 
 import duckdb
 
-from shared.errors import AlreadyRunning, HotfitError, StorageUnavailable
+from shared.database.migrations import Schema
+from shared.errors import AlreadyRunning, HotfitError, SchemaTooNew, StorageUnavailable
 from shared.records import to_epoch_us
-
-FORMAT = "2"
 
 _TABLES = """
 CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
@@ -37,6 +36,10 @@ CREATE TABLE reads (
 );
 """
 
+SCHEMA = Schema("buffer", (), format=2)
+"""Steps are SQL for files that were made before them; `_TABLES` stays as the first release had
+it. `meta` keeps `format`, and `steps` where a file has had any."""
+
 # Reads every block of every column, so that its checksum is verified now and not in mid-training.
 _VERIFY = (
     "SELECT bit_xor(hash(stream, id, updated_us, body, is_deleted, is_counted, reject_reason,"
@@ -47,6 +50,8 @@ _VERIFY = (
     "SELECT bit_xor(hash(source, day, stream, billed)) FROM reads",
 )
 
+# DuckDB's own format: the file is whole, but this release's library is too old for it.
+_BY_LATER_DUCKDB = "created with a newer version of duckdb"
 _IN_USE = ("could not set lock", "conflicting lock", "used by another process")
 _NO_STORAGE = (
     "no space left",
@@ -70,8 +75,10 @@ def buffer_path(buffer_dir: Path, model: str) -> Path:
     return buffer_dir.joinpath(*parts[:-1], parts[-1] + ".duckdb")
 
 
-def open_database(path: Path, now: datetime) -> tuple[duckdb.DuckDBPyConnection, str | None]:
-    """Open `path`, or create it.
+def open_database(
+    path: Path, now: datetime, schema: Schema = SCHEMA
+) -> tuple[duckdb.DuckDBPyConnection, str | None]:
+    """Open `path`, or create it, with every table as `schema` says.
 
     Returns:
         The connection, and a sentence when an unusable file was moved aside.
@@ -79,6 +86,7 @@ def open_database(path: Path, now: datetime) -> tuple[duckdb.DuckDBPyConnection,
     Raises:
         AlreadyRunning: another process has the file open.
         StorageUnavailable: the disk is full or not writable.
+        SchemaTooNew: a later release wrote it; it was not changed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,9 +94,9 @@ def open_database(path: Path, now: datetime) -> tuple[duckdb.DuckDBPyConnection,
     except OSError as error:
         raise StorageUnavailable(f"{path.parent}: cannot be used: {error.strerror}.") from error
     if is_new:
-        return _create(path, now), None
+        return _create(path, now, schema), None
     try:
-        return _open_existing(path), None
+        return _open_existing(path, schema), None
     except duckdb.Error as error:
         known = as_known(error, path)
         if known is not None:
@@ -97,7 +105,7 @@ def open_database(path: Path, now: datetime) -> tuple[duckdb.DuckDBPyConnection,
     except _ForeignFile as error:
         reason = str(error)
     aside = _move_aside(path, now)
-    return _create(path, now), (
+    return _create(path, now, schema), (
         f"{path.name} could not be used ({reason}); it was moved to {aside.name}"
         " and the records are read from the source again."
     )
@@ -106,6 +114,8 @@ def open_database(path: Path, now: datetime) -> tuple[duckdb.DuckDBPyConnection,
 def as_known(error: duckdb.Error, path: Path) -> HotfitError | None:
     """The error's meaning when it is about the surroundings; None when it is about the file."""
     text = str(error).lower()
+    if _BY_LATER_DUCKDB in text:
+        return _too_new(path, str(error).splitlines()[0])
     if any(sign in text for sign in _IN_USE):
         return AlreadyRunning(
             f"{path}: another process has the buffer open; one retrain daemon may work on it."
@@ -116,6 +126,15 @@ def as_known(error: duckdb.Error, path: Path) -> HotfitError | None:
             " left behind; it is tried again."
         )
     return None
+
+
+def _too_new(path: Path, found: str) -> SchemaTooNew:
+    # Not moved aside: reading everything again may cost money, and the later release may come back.
+    return SchemaTooNew(
+        f"{path}: this buffer was written by a later release ({found}). Nothing was changed: start"
+        " the later release again; or stop the training daemon and delete the file, then this"
+        " release reads all records from the source again."
+    )
 
 
 class BufferFile:
@@ -176,7 +195,7 @@ def _connect(path: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(path), config={"memory_limit": "512MB", "threads": "1"})
 
 
-def _create(path: Path, now: datetime) -> duckdb.DuckDBPyConnection:
+def _create(path: Path, now: datetime, schema: Schema) -> duckdb.DuckDBPyConnection:
     try:
         database = _connect(path)
         database.begin()
@@ -185,8 +204,9 @@ def _create(path: Path, now: datetime) -> duckdb.DuckDBPyConnection:
         # every number its predecessor gave out: a row takes longer than a microsecond.
         database.execute(
             "INSERT INTO meta VALUES ('format', ?), ('high_seq', ?)",
-            [FORMAT, str(to_epoch_us(now))],
+            [str(schema.format), str(to_epoch_us(now))],
         )
+        _take_steps(database, schema)
         database.commit()
     except duckdb.Error as error:
         raise as_known(error, path) or StorageUnavailable(
@@ -195,18 +215,41 @@ def _create(path: Path, now: datetime) -> duckdb.DuckDBPyConnection:
     return database
 
 
-def _open_existing(path: Path) -> duckdb.DuckDBPyConnection:
+def _open_existing(path: Path, schema: Schema) -> duckdb.DuckDBPyConnection:
     database = _connect(path)
     try:
-        found = database.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-        if found is None or found[0] != FORMAT:
-            raise _ForeignFile(f"expected buffer format {FORMAT}, found {found and found[0]}")
+        written = _number(database, "format")
+        if written > schema.format:
+            raise _too_new(path, f"format {written}; this release knows {schema.format}")
+        if written < schema.format:
+            raise _ForeignFile(f"expected buffer format {schema.format}, found {written or 'none'}")
         for check in _VERIFY:
             database.execute(check).fetchone()
+        database.begin()
+        _take_steps(database, schema)
+        database.commit()
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _take_steps(database: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Inside a transaction: what the file lacks. More steps than ours only add; they are left."""
+    steps = schema.steps[_number(database, "steps") :]
+    if not steps:
+        return
+    for step in steps:
+        assert isinstance(step, str), "a step of a buffer is SQL"
+        database.execute(step)
+    database.execute("DELETE FROM meta WHERE key = 'steps'")
+    database.execute("INSERT INTO meta VALUES ('steps', ?)", [str(len(schema.steps))])
+
+
+def _number(database: duckdb.DuckDBPyConnection, key: str) -> int:
+    """From `meta`; 0 when it is not there."""
+    row = database.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchone()
+    return int(row[0]) if row is not None and str(row[0]).isdecimal() else 0
 
 
 def _move_aside(path: Path, now: datetime) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ import duckdb
 import pytest
 
 from retrain_service.buffer import Applied, Buffer, buffer_path, read_snapshot
-from shared.errors import AlreadyRunning, StorageUnavailable
+from retrain_service.buffer_file import SCHEMA, open_database
+from shared.database.migrations import Schema
+from shared.errors import AlreadyRunning, SchemaTooNew, StorageUnavailable
 from shared.records import Batch, Record
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -238,6 +241,102 @@ def test_an_unusable_file_is_moved_aside_and_said_once(
     assert (tmp_path / "b.duckdb.unusable-20261121T083000Z").exists()
     buffer.open_stream("appointments", "sql:app", True)
     assert apply(buffer, record("a1")).n_new == 1
+    buffer.close()
+
+
+FIRST_RELEASE = """
+CREATE TABLE meta (key VARCHAR NOT NULL, value VARCHAR NOT NULL);
+CREATE TABLE streams (stream VARCHAR NOT NULL, origin VARCHAR NOT NULL,
+    is_counted BOOLEAN NOT NULL, cursor VARCHAR NOT NULL, caught_up_us BIGINT, chores_us BIGINT,
+    inspected_us BIGINT, n_without_cursor_field BIGINT);
+CREATE TABLE rows (stream VARCHAR NOT NULL, id VARCHAR NOT NULL, updated_us BIGINT NOT NULL,
+    body VARCHAR NOT NULL, is_deleted BOOLEAN NOT NULL, is_counted BOOLEAN NOT NULL,
+    reject_reason VARCHAR, entity VARCHAR NOT NULL, seq BIGINT NOT NULL);
+CREATE TABLE reads (source VARCHAR NOT NULL, day DATE NOT NULL, stream VARCHAR NOT NULL,
+    billed BIGINT NOT NULL);
+INSERT INTO meta VALUES ('format', '2'), ('high_seq', '41');
+INSERT INTO streams VALUES ('appointments', 'sql:app', true, '7', NULL, NULL, NULL, NULL);
+INSERT INTO rows VALUES ('appointments', 'old', 1, '{}', false, true, NULL, '', 41);
+"""
+
+
+def test_a_buffer_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    """Reading everything again after an upgrade may cost a day's budget."""
+    path = tmp_path / "b.duckdb"
+    with duckdb.connect(str(path)) as old:
+        old.execute(FIRST_RELEASE)
+
+    buffer = Buffer(path, NOW)
+    buffer.open_stream("appointments", "sql:app", is_counted=True)
+    apply(buffer, record("new"), cursor=8)
+
+    assert buffer.take_notice() is None
+    assert buffer.ids("appointments") == {"old", "new"}
+    assert buffer.high_seq() == 42
+    buffer.close()
+
+
+def test_a_buffer_gets_the_steps_that_it_lacks_once(tmp_path: Path) -> None:
+    """A later release adds a column; a step back goes on with the file as it is."""
+    path = tmp_path / "b.duckdb"
+    steps = ("ALTER TABLE streams ADD COLUMN note VARCHAR", "UPDATE streams SET note = 'new'")
+    later = Schema("buffer", steps, format=2)
+    with duckdb.connect(str(path)) as old:
+        old.execute(FIRST_RELEASE)
+
+    for schema in (later, later, SCHEMA, later):
+        database, notice = open_database(path, NOW, schema)
+        notes = database.execute("SELECT note FROM streams").fetchall()
+        found = database.execute("SELECT value FROM meta WHERE key = 'steps'").fetchall()
+        database.close()
+        assert (notice, notes, found) == (None, [("new",)], [("2",)])
+
+
+def write_duckdb_version(path: Path, version: int) -> None:
+    """Into DuckDB's own header, with the checksum that goes with it."""
+    content = bytearray(path.read_bytes())
+    content[12:20] = version.to_bytes(8, "little")
+    checksum = 5381
+    for (word,) in struct.iter_unpack("<Q", content[8:4096]):
+        checksum ^= word * 0xBF58476D1CE4E5B9 % 2**64
+    content[:8] = struct.pack("<Q", checksum)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("by", ["hotfit", "duckdb"])
+def test_a_buffer_of_a_later_release_is_left_alone_and_says_what_mends_it(
+    tmp_path: Path, by: str
+) -> None:
+    """After a step back: moved aside, its records would be read and paid for twice."""
+    path = tmp_path / "b.duckdb"
+    if by == "hotfit":
+        open_database(path, NOW, Schema("buffer", (), format=3))[0].close()
+    else:
+        Buffer(path, NOW).close()
+        write_duckdb_version(path, 9999)
+    before = path.read_bytes()
+
+    with pytest.raises(SchemaTooNew, match=r"by a later release .* delete the file"):
+        Buffer(path, NOW)
+
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["b.duckdb"]
+
+
+def test_what_was_taken_in_is_on_the_disk_before_the_next_read(tmp_path: Path) -> None:
+    """A cursor that outlives its rows in a power cut would skip them for ever."""
+    buffer = Buffer(tmp_path / "b.duckdb", NOW)
+    buffer.open_stream("appointments", "sql:app", is_counted=True)
+    apply(buffer, record("a1"), cursor=1)
+
+    mode = buffer._file.one("SELECT current_setting('fsync_mode')")
+    shutil.copytree(tmp_path, tmp_path / "as a crash leaves it")
+    found = Buffer(tmp_path / "as a crash leaves it" / "b.duckdb", NOW)
+
+    assert mode[0] in ("STANDARD", "FULL")
+    assert found.ids("appointments") == {"a1"}
+    assert found.cursor("appointments") == 1
+    found.close()
     buffer.close()
 
 
