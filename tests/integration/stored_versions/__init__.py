@@ -1,0 +1,1 @@
+"""Homes as each release wrote them; see README.md."""
