@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ class Context:
     """Read-only for routes. `clock` is the wall clock, UTC.
 
     recorder : counts every request once. flush_metrics : makes what it counted visible to all.
+    problems : what is wrong with this worker and with what it needs, now, as sentences.
     """
 
     config: ServingConfig
@@ -35,6 +36,7 @@ class Context:
     clock: Callable[[], datetime] = utc_now
     recorder: Recorder = field(default_factory=Recorder)
     flush_metrics: Callable[[], None] = lambda: None
+    problems: Callable[[], Sequence[str]] = tuple
 
 
 def identity(live: LoadedModel) -> dict[str, Any]:

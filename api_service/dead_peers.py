@@ -11,8 +11,9 @@ import os
 import socket
 import stat
 import sys
-import threading
 import time
+
+from shared.background import run_once_in_background
 
 _IDLE_S = 15
 _INTERVAL_S = 5
@@ -32,7 +33,7 @@ def notice_dead_peers(port: int) -> None:
         while not keep_alive_on_listeners(port) and time.monotonic() < deadline:
             time.sleep(_LOOK_EVERY_S)
 
-    threading.Thread(target=look, name="dead-peers", daemon=True).start()
+    run_once_in_background("dead-peers", look)
 
 
 def keep_alive_on_listeners(port: int) -> int:

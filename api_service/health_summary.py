@@ -24,6 +24,7 @@ class Known:
     """What health is judged by.
 
     slots : this worker's. workers : reports of workers that run, of this and other processes.
+    problems : of this worker, now; its report may be older, or could not be written.
     """
 
     now: datetime
@@ -31,6 +32,7 @@ class Known:
     workers: Sequence[WorkerReport]
     expected_workers: int
     retrain: RetrainDaemon
+    problems: Sequence[str] = ()
 
 
 def summarize(known: Known) -> dict[str, Any]:
@@ -103,6 +105,9 @@ def _problems(
             yield f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
         elif entry["degraded"]:
             yield f"{name}: {entry['degraded']}"
+    yield from dict.fromkeys(
+        [*known.problems, *(problem for report in known.workers for problem in report.problems)]
+    )
     missing = known.expected_workers - len(known.workers)
     if missing > 0:
         yield (

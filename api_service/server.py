@@ -30,6 +30,7 @@ from api_service.spawn import build_application
 from api_service.switch.board import SwitchBoard
 from api_service.switch.coordinator import SwitchCoordinator
 from api_service.worker_ending import EndRequest, end_worker, wait_for_end
+from api_service.worker_liveness import WorkersLiveness
 from api_service.worker_reports import live_reports
 from shared.daemon import hear_ctrl_c, notify
 from shared.errors import FixConfiguration, PortTaken, WorkersCannotStart
@@ -45,6 +46,8 @@ log = structlog.get_logger()
 WORKERS_KILL_TIMEOUT_S = 8
 # One computes, the others may wait for slow bodies: see lane.py. Started when they are needed.
 READING_THREADS = 32
+# There is hardly an answer to wait for.
+_SILENT_KILL_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 1.0
 _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
@@ -84,10 +87,14 @@ class PatientServer(MPServer):
     template: Template | None = None
     """Fork workers from it; None: each is a fresh interpreter."""
 
+    liveness: WorkersLiveness | None = None
+    """Workers that do not answer by it are replaced."""
+
     _end_request: EndRequest | None = None  # to the only worker that there is on Windows
     _n_deaths = 0
     _pauses: dict[int, float]
     _not_before: dict[int, float]
+    _being_ended: list[WorkerProcess]
 
     def _init_shared_socket(self) -> None:
         if self.handed_over is None:
@@ -103,6 +110,8 @@ class PatientServer(MPServer):
         if sys.platform == "win32":
             self._end_request = EndRequest()
             callback_loader = partial(callback_loader, end_request=self._end_request)
+        if self.liveness is not None:
+            callback_loader = partial(callback_loader, liveness=self.liveness.of(idx))
         if self.template is not None:
             lifeline = Pipe(duplex=False)
             callback_loader = partial(callback_loader, lifeline=lifeline[0])
@@ -145,7 +154,7 @@ class PatientServer(MPServer):
         }
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
-        self._pauses, self._not_before = {}, {}
+        self._pauses, self._not_before, self._being_ended = {}, {}, []
         while not self._is_asked_to_stop():
             self.main_loop_interrupt.wait(_LOOK_AGAIN_S)
             # Cleared before looking, so that what happens meanwhile is looked at again.
@@ -156,6 +165,7 @@ class PatientServer(MPServer):
             if self.template is not None:
                 self.template.rest()
                 reap()
+            self._replace_silent()
             dead = [worker for worker in self.wrks if not worker.inner.is_alive()]
             due = [worker.idx for worker in dead if self._is_due(worker.idx, worker.birth)]
             if self.is_on_trial and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
@@ -166,6 +176,20 @@ class PatientServer(MPServer):
                     self._not_before.pop(idx)
                 self._respawn_workers(due, spawn_target, target_loader)
         self.interrupt_children.clear()
+
+    def _replace_silent(self) -> None:
+        """End the workers that live and do not answer: the dead are replaced."""
+        if self.liveness is None:
+            return
+        self.liveness.note_look()
+        for worker in self.wrks:
+            if worker in self._being_ended or not worker.inner.is_alive():
+                continue
+            reason = self.liveness.why_replace(worker.idx, worker.inner.pid)
+            if reason is not None:
+                log.error("worker replaced", worker=worker.idx + 1, reason=reason)
+                self._being_ended = [w for w in self.wrks if w in self._being_ended] + [worker]
+                end_worker(worker.inner, _SILENT_KILL_TIMEOUT_S)
 
     def _is_asked_to_stop(self) -> bool:
         return bool(self.interrupt_signal)
@@ -269,19 +293,10 @@ def serve(
         server.switches = SwitchCoordinator(SwitchBoard(), config.switch_timeout_s)
         server.switches.start()
     server.on_shutdown(partial(notify, "STOPPING=1"))
-    threading.Thread(
-        target=keep_informed,
-        args=(config, server.worker_ages, lambda: bool(server.interrupt_signal), pass_trial),
-        name="readiness",
-        daemon=True,
-    ).start()
+    server.liveness = WorkersLiveness(config.workers, config.worker_timeout_s)
     stopped = threading.Event()
-    threading.Thread(
-        target=keep_past,
-        args=(metrics_dir(config.reports_dir), stopped),
-        name="metrics",
-        daemon=True,
-    ).start()
+    keep_informed(config, server.liveness, server._is_asked_to_stop, pass_trial)
+    keep_past(metrics_dir(config.reports_dir), stopped)
     try:
         server.serve(target_loader=partial(build_application, config), wrap_loader=False)
     except SystemExit:

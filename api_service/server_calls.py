@@ -24,30 +24,52 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+ServerCallback = Callable[[Any, dict[str, Any]], None]
+
 _MOST_JOINED_BYTES = 1 << 20
-_FAILED = b"the server failed; its log says why.\n"
+_FAILED_HEADERS = [("Content-Type", "application/problem+json")]
+_FAILED = (
+    b'{"type": "about:blank", "title": "Internal Server Error", "status": 500,'
+    b' "detail": "Internal error. The server log has the details."}'
+)
 
 
-def call_in_one_lane(server_module: Any) -> bool:
+def call_in_one_lane(
+    server_module: Any,
+    on_ready: Callable[[ServerCallback], None] = lambda _callback: None,
+    on_answer: Callable[[], None] = lambda: None,
+) -> bool:
     """Make the server of this process call its application our way; before it starts.
 
     Args:
         server_module: `granian.server.mp`.
+        on_ready: called with the callback when the server is about to serve.
+        on_answer: called after each answer.
 
     Returns:
         False where the server has no such place any more: then nothing was changed.
     """
     if not hasattr(server_module, "_wsgi_call_wrap"):
         return False
-    server_module._wsgi_call_wrap = callback_of
+
+    def wrap(
+        application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
+    ) -> ServerCallback:
+        callback = callback_of(application, scope_options, on_answer)
+        on_ready(callback)
+        return callback
+
+    server_module._wsgi_call_wrap = wrap
     return True
 
 
 def callback_of(
-    application: WSGIApplication, scope_options: dict[str, Any], _access_log: object = None
-) -> Callable[[Any, dict[str, Any]], None]:
-    """The server's callback for an application."""
-    calls = _Calls(application, scope_options.get("url_path_prefix") or "")
+    application: WSGIApplication,
+    scope_options: dict[str, Any],
+    on_answer: Callable[[], None] = lambda: None,
+) -> ServerCallback:
+    """The server's callback for an application; `on_answer` is called after each answer."""
+    calls = _Calls(application, scope_options.get("url_path_prefix") or "", on_answer)
     lane = Lane(calls.answer)
     calls.lane = lane
     calls.always.update(opens_for_others(lane))
@@ -81,8 +103,11 @@ class _Calls:
 
     lane: Lane
 
-    def __init__(self, application: WSGIApplication, prefix: str) -> None:
+    def __init__(
+        self, application: WSGIApplication, prefix: str, on_answer: Callable[[], None]
+    ) -> None:
         self._application = application
+        self._on_answer = on_answer
         self._prefix = prefix
         self.always: dict[str, Any] = {
             "SCRIPT_NAME": prefix,
@@ -116,7 +141,8 @@ class _Calls:
             with contextlib.suppress(BaseException):
                 log.exception("a request failed outside of the application's own error table")
             with contextlib.suppress(BaseException):  # answered in part already
-                request.response_bytes(500, [("Content-Type", "text/plain")], _FAILED)
+                request.response_bytes(500, _FAILED_HEADERS, _FAILED)
+        self._on_answer()
 
     def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
         """An answer in parts: the client decides how long that takes, and others go on."""

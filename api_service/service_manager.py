@@ -1,122 +1,103 @@
 """Tell the service manager when the API is ready, that it still works, and how it is.
 
-Its watchdog is fed only while a request is answered and no worker is silent or stuck. Looks from
-outside, as a client and at the workers' reports; serves nothing and starts nothing.
+Its watchdog is fed only while a request is answered, and the main process replaces workers that do
+not answer. Needs no disk: a full one is no reason to end. Serves nothing and starts nothing.
 """
 
 from __future__ import annotations
 
 import json
-import socket
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 import structlog
 
 from api_service.serving_config import ServingConfig
-from api_service.worker_reports import STALE_AFTER_S
-from shared.daemon import notify, utc_now, watchdog_period_s
-from shared.signals import WorkerReport, read_worker_reports
+from api_service.worker_liveness import WorkersLiveness
+from shared.background import run_in_background
+from shared.daemon import notify, watchdog_period_s
 
 log = structlog.get_logger()
-
-COLD_START_S = 300.0
-"""How long a new worker may open its models before it counts as silent."""
 
 STATUS_PERIOD_S = 10.0
 _LOOK_EVERY_S = 0.05
 _REQUEST_TIMEOUT_S = 5.0
+_TRIES = 3
 _LONGEST_STATUS = 500
 
 # No proxy of the environment stands between a machine and itself.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Wellbeing:
-    """Whether the workers of this main process do their work, by what each reports of itself."""
-
-    def __init__(self) -> None:
-        self._host = socket.gethostname()
-        self._heard_of: set[int] = set()
-
-    def has_begun(
-        self, workers: Mapping[int, float], reports: list[WorkerReport], now: datetime
-    ) -> bool:
-        """Whether a worker of ours has opened what it serves; another instance's do not count."""
-        return any(self._is_fresh(each, now) for each in self._ours(workers, reports).values())
-
-    def complaint(
-        self, workers: Mapping[int, float], reports: list[WorkerReport], now: datetime
-    ) -> str | None:
-        """What only a restart helps against, None when all is well.
-
-        Args:
-            workers: pid of each worker that lives -> seconds since it was started. Those that do
-                not live are replaced by the main process and are no reason to end it.
-        """
-        ours = self._ours(workers, reports)
-        self._heard_of &= workers.keys()
-        for pid, age_s in workers.items():
-            report = ours.get(pid)
-            if report is not None and self._is_fresh(report, now):
-                self._heard_of.add(pid)
-                if report.watcher.is_stuck:
-                    return f"worker {pid}: {report.watcher.sentence}"
-            elif pid in self._heard_of or age_s > COLD_START_S:
-                return f"worker {pid} lives and does not report."
-        return None
-
-    def _ours(
-        self, workers: Mapping[int, float], reports: list[WorkerReport]
-    ) -> dict[int, WorkerReport]:
-        return {
-            each.pid: each for each in reports if each.host == self._host and each.pid in workers
-        }
-
-    @staticmethod
-    def _is_fresh(report: WorkerReport, now: datetime) -> bool:
-        return (now - report.updated_at).total_seconds() <= STALE_AFTER_S
-
-
 def keep_informed(
     config: ServingConfig,
-    workers: Callable[[], Mapping[int, float]],
+    liveness: WorkersLiveness,
     is_stopping: Callable[[], bool],
     at_first_answer: Callable[[], None],
 ) -> None:
-    """Log and say READY at the first answer, then feed the watchdog and say how it is.
+    """Say READY at the first answer, then feed the watchdog and say how it is, in a thread.
 
-    Runs in a thread of the main process until `is_stopping`.
+    It ends when `is_stopping`.
     """
-    url, wellbeing = config.address.url, Wellbeing()
-    while not (
-        wellbeing.has_begun(workers(), read_worker_reports(config.reports_dir), utc_now())
-        and _answers(url)
-    ):
+    informer = _Informer(config.address.url, config.workers, liveness, at_first_answer)
+    stop = threading.Event()
+
+    def turn() -> None:
         if is_stopping():
-            return
-        time.sleep(_LOOK_EVERY_S)
-    at_first_answer()
-    log.info("serving", url=url, workers=config.workers)
-    notify(f"READY=1\nSTATUS=serving at {url}")
-    period_s = min(watchdog_period_s() or STATUS_PERIOD_S, STATUS_PERIOD_S)
-    told: str | None = None
-    while not is_stopping():
-        reports = read_worker_reports(config.reports_dir)
-        complaint = wellbeing.complaint(workers(), reports, utc_now())
-        if complaint is None and not _answers(url):
-            complaint = f"no answer at {url} within {_REQUEST_TIMEOUT_S:g} s."
+            stop.set()
+        elif informer.is_ready or informer.look_whether_ready():
+            informer.inform()
+            _pause(informer.period_s, is_stopping)
+        else:
+            time.sleep(_LOOK_EVERY_S)
+
+    run_in_background("readiness", turn, stop)
+
+
+class _Informer:
+    """What was said to the service manager, and what is to say next."""
+
+    def __init__(
+        self,
+        url: str,
+        n_workers: int,
+        liveness: WorkersLiveness,
+        at_first_answer: Callable[[], None],
+    ) -> None:
+        self._url = url
+        self._n_workers = n_workers
+        self._liveness = liveness
+        self._at_first_answer = at_first_answer
+        self._complaint: str | None = None
+        self.period_s = min(watchdog_period_s() or STATUS_PERIOD_S, STATUS_PERIOD_S)
+        self.is_ready = False
+
+    def look_whether_ready(self) -> bool:
+        """Whether a worker of ours serves by now; when it does for the first time, it is said."""
+        if not (self._liveness.has_begun and _answers(self._url)):
+            return False
+        self.is_ready = True
+        self._at_first_answer()
+        log.info("serving", url=self._url, workers=self._n_workers)
+        notify(f"READY=1\nSTATUS=serving at {self._url}")
+        return True
+
+    def inform(self) -> None:
+        """Feed the watchdog, or say why not."""
+        complaint = self._liveness.complaint()
+        # Each try is a new connection, which another worker may take.
+        if complaint is None and not any(_answers(self._url) for _ in range(_TRIES)):
+            complaint = f"no answer at {self._url} within {_REQUEST_TIMEOUT_S:g} s."
         if complaint is None:
-            notify(f"WATCHDOG=1\nSTATUS={_how_it_is(url)}")
-        elif complaint != told:
+            notify(f"WATCHDOG=1\nSTATUS={_how_it_is(self._url)}")
+        elif complaint != self._complaint:
             log.error("the service manager's watchdog is not fed", reason=complaint)
             notify(f"STATUS={complaint}")
-        told = complaint
-        _pause(period_s, is_stopping)
+        self._complaint = complaint
 
 
 def _pause(seconds: float, is_stopping: Callable[[], bool]) -> None:

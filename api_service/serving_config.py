@@ -38,6 +38,7 @@ class ServingConfig:
     max_request_bytes: int
     log_format: Literal["auto", "text", "json"]
     switch_timeout_s: float = 30.0
+    worker_timeout_s: float = 90.0
     take_turns: bool = True
     preload: int = 100
     memory_budget_mb: int = 0
@@ -61,6 +62,7 @@ class ServingConfig:
             reconcile_interval_s=settings.api.reconcile_interval_s,
             drain_timeout_s=settings.api.drain_timeout_s,
             switch_timeout_s=settings.api.switch_timeout_s,
+            worker_timeout_s=settings.api.worker_timeout_s,
             take_turns=settings.api.take_turns,
             preload=settings.api.preload,
             memory_budget_mb=settings.api.memory_budget_mb,

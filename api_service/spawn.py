@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from api_service.serving_config import ServingConfig
     from api_service.switch.line import SwitchLine
     from api_service.worker_ending import EndRequest
+    from api_service.worker_liveness import WorkerLiveness
 
 
 def build_application(
@@ -22,6 +23,7 @@ def build_application(
     line: SwitchLine | None = None,
     end_request: EndRequest | None = None,
     lifeline: Connection | None = None,
+    liveness: WorkerLiveness | None = None,
 ) -> WSGIApplication:
     """Start this worker and return its WSGI application; the server calls it in a new process.
 
@@ -29,6 +31,7 @@ def build_application(
         line: to the main process, when there are other workers.
         end_request: how the main process asks this worker to end, where no signal does.
         lifeline: its other end closes with the main process, where that did not start this one.
+        liveness: where the main process sees that this worker answers.
     """
     import granian.server.mp  # here since the server started this process
 
@@ -39,5 +42,8 @@ def build_application(
 
     if config.take_turns:
         take_turns()  # before any thread is started, which inherits it
-    application = start_worker(config, line, end_request, lifeline)
-    return application if call_in_one_lane(granian.server.mp) else Turnstile(application)
+    application, worker = start_worker(config, line, end_request, lifeline, liveness)
+    if call_in_one_lane(granian.server.mp, worker.show_liveness, worker.note_answer):
+        return application
+    worker.show_liveness(None)
+    return Turnstile(application)

@@ -29,14 +29,24 @@ from api_service.deadly_versions import deadly_versions, last_words
 from api_service.farewell import Farewell
 from api_service.memory_budget import budget_bytes
 from api_service.metrics.keeper import MetricsKeeper
+from api_service.missing_files import MissingFiles
 from api_service.on_demand import OnDemand
 from api_service.reload_manager import ReloadManager
+from api_service.self_probe import start_self_probe
+from api_service.server_calls import ServerCallback
 from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
 from api_service.switch.line import SwitchLine
 from api_service.worker_ending import EndRequest
+from api_service.worker_liveness import WorkerLiveness
 from api_service.worker_reports import HEARTBEAT_S, OwnReport, remove_stale
+from shared.background import (
+    BackgroundThread,
+    background_problems,
+    is_background_thread_gone,
+    run_in_background,
+)
 from shared.daemon import start_logging, utc_now, watch_parent
 from shared.keys import VerifyKey
 from shared.metrics import metrics_dir
@@ -60,15 +70,22 @@ _REPORT_PAUSE_S = 0.25
 class Worker:
     """The parts of one serving process and the threads that keep them moving."""
 
-    def __init__(self, config: ServingConfig, line: SwitchLine | None = None) -> None:
+    def __init__(
+        self,
+        config: ServingConfig,
+        line: SwitchLine | None = None,
+        liveness: WorkerLiveness | None = None,
+    ) -> None:
         self._config = config
         self._line = line
+        self._liveness = liveness
+        self.note_answer = liveness.note_answer if liveness is not None else _nobody
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._reporting = threading.Lock()
         self._is_report_due = threading.Event()
         self._told_loading: frozenset[str] = frozenset()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[BackgroundThread] = []
         self._looked_at = time.monotonic()
         self.on_demand = OnDemand(lambda name, now: self.manager.open_cold(name, now))
         self.table = ServingTable(self.on_demand.open)
@@ -76,6 +93,7 @@ class Worker:
         self.ring = KeyRing(config.keys_dir)
         self.watcher = SignalWatcher(config.models_dir, self._wake)
         self.own_report = OwnReport(config.reports_dir)
+        self._missing = MissingFiles(config)
         # A model per entity has no version of its own; entities are known by their versions.
         configured = [name for name, kind in config.workloads.items() if kind not in PER_ENTITY]
         self.metrics = MetricsKeeper(
@@ -128,10 +146,17 @@ class Worker:
         self.write_report()
         self._threads.append(self.metrics.start(self._stop))
         self._wake.set()  # what others serve may not be what is wanted: look again when listening
-        for name, body in (("reload", self._reload_loop), ("heartbeat", self._heartbeat)):
-            thread = threading.Thread(target=body, name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        for name, step in (("reload", self._reload), ("heartbeat", self._heartbeat)):
+            self._threads.append(run_in_background(name, step, self._stop))
+
+    def show_liveness(self, call: ServerCallback | None) -> None:
+        """From now on the main process sees that requests are answered here.
+
+        Args:
+            call: what the server calls with each request; None where that is not ours.
+        """
+        if self._liveness is not None:
+            start_self_probe(call, self._liveness, self._config.address, self._is_unwell)
 
     def stop(self) -> None:
         """End the threads and take our report away."""
@@ -140,7 +165,7 @@ class Worker:
         self._is_report_due.set()
         self.on_demand.stop()
         for thread in self._threads:
-            thread.join(timeout=2)
+            thread.join(2)
         self.watcher.stop()
         self.metrics.end()
         self.own_report.remove()
@@ -153,6 +178,7 @@ class Worker:
             self.ring,
             recorder=self.metrics.recorder,
             flush_metrics=self.metrics.flush,
+            problems=self.problems,
         )
         return create_app(context)
 
@@ -163,8 +189,27 @@ class Worker:
             self._told_loading = _loading(reports)
             self.metrics.look_at(reports)
             self.own_report.write(
-                utc_now(), self._watcher_report(), reports, n_idle, is_hasty=self._has_many
+                utc_now(),
+                self._watcher_report(),
+                reports,
+                n_idle,
+                self.problems(),
+                is_hasty=self._has_many,
             )
+
+    def problems(self) -> list[str]:
+        """What is wrong with this worker and with what it needs, now."""
+        errors = (self.own_report.error, self.metrics.error)
+        return [
+            *dict.fromkeys(
+                "reports cannot be written; predictions are answered, health and metrics grow old:"
+                f" {error}"
+                for error in errors
+                if error is not None
+            ),
+            *self._missing.sentences(),
+            *background_problems(),
+        ]
 
     @property
     def _has_many(self) -> bool:
@@ -173,6 +218,8 @@ class Worker:
 
     def _on_change(self) -> None:
         """Write at once, or soon where there are so many models that it would add up."""
+        if self._liveness is not None:
+            self._liveness.note_progress()
         reports = self.manager.reports
         # What is about to be opened must be on disk before: it may kill this process.
         if not self._has_many or not _loading(reports) <= self._told_loading:
@@ -189,34 +236,32 @@ class Worker:
         self.manager.tick(utc_now())
         self._looked_at = time.monotonic()
 
-    def _reload_loop(self) -> None:
+    def _reload(self) -> None:
         """Look when woken, and by the slow timer anyway."""
-        while not self._stop.is_set():
-            deadline = time.monotonic() + self._config.reconcile_interval_s
-            while not self._stop.is_set() and not self._wake.is_set():
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    break
-                if self.manager.is_draining:
-                    self._wake.wait(min(left_s, _DRAIN_LOOK_S))
-                    self.manager.finish_draining()
-                else:
-                    self._wake.wait(left_s)
-            # Cleared before looking: what changes during the look wakes us again.
-            self._wake.clear()
-            if self._stop.is_set():
-                return
-            try:
-                self._look()
-            except Exception:  # this thread must outlive every surprise
-                log.exception("reload loop failed, going on")
+        deadline = time.monotonic() + self._config.reconcile_interval_s
+        while not self._stop.is_set() and not self._wake.is_set():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            if self.manager.is_draining:
+                self._wake.wait(min(left_s, _DRAIN_LOOK_S))
+                self.manager.finish_draining()
+            else:
+                self._wake.wait(left_s)
+        # Cleared before looking: what changes during the look wakes us again.
+        self._wake.clear()
+        if not self._stop.is_set():
+            self._look()
 
     def _heartbeat(self) -> None:
-        while not self._stop.is_set():
-            self.write_report()
-            self._stop.wait(_REPORT_PAUSE_S)
-            self._is_report_due.wait(HEARTBEAT_S)
-            self._is_report_due.clear()
+        self.write_report()
+        self._stop.wait(_REPORT_PAUSE_S)
+        self._is_report_due.wait(HEARTBEAT_S)
+        self._is_report_due.clear()
+
+    def _is_unwell(self) -> bool:
+        """Whether something here has ended, or stands still, that only a new process has again."""
+        return is_background_thread_gone() or self._watcher_report().is_stuck
 
     def _watcher_report(self) -> WatcherReport:
         silent_s = time.monotonic() - self._looked_at
@@ -225,7 +270,8 @@ class Worker:
             return WatcherReport(
                 is_well=False,
                 is_stuck=True,
-                sentence=f"the reload loop has not looked for {silent_s:.0f} s; restart the API.",
+                sentence=f"the reload loop has not looked for {silent_s:.0f} s; its worker is"
+                " replaced.",
             )
         return self.watcher.report
 
@@ -235,19 +281,21 @@ def start_worker(
     line: SwitchLine | None = None,
     end_request: EndRequest | None = None,
     lifeline: Connection | None = None,
-) -> WSGIApplication:
-    """Make this process a worker and return its application.
+    liveness: WorkerLiveness | None = None,
+) -> tuple[WSGIApplication, Worker]:
+    """Make this process a worker; its application, and what keeps it up.
 
     Args:
         line: to the main process, when there are other workers.
         end_request: how the main process asks this worker to end, where no signal does.
         lifeline: its other end closes with the main process, where that did not start this one.
+        liveness: where the main process sees that this worker answers.
     """
     start_logging(config.log_format, "api_service")
     watch_parent(_end_this_process, lifeline)
     if end_request is not None:
         end_request.listen()
-    worker = Worker(config, line)
+    worker = Worker(config, line, liveness)
     worker.end_early_when_asked()
     # Before it starts: what it reports then is answered by it a moment later.
     application = Farewell(worker.application(), config.address.port)
@@ -257,7 +305,11 @@ def start_worker(
     Finalize(None, worker.stop, exitpriority=0)
     notice_dead_peers(config.address.port)
     application.listen()
-    return application
+    return application, worker
+
+
+def _nobody() -> None:
+    """There is no main process that wants to see answers."""
 
 
 def _loading(reports: Mapping[str, ServingReport]) -> frozenset[str]:

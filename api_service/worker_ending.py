@@ -13,6 +13,8 @@ from multiprocessing.process import BaseProcess
 
 import psutil
 
+from shared.background import run_once_in_background
+
 
 def end_worker(process: BaseProcess, grace_s: float) -> None:
     """Ask it to answer what it has and end; kill it after `grace_s`, or at once when it is stopped.
@@ -53,7 +55,7 @@ class EndRequest:
         """From now on, do what TERM does when asked; in the worker, main thread only."""
         # Ctrl-C comes to everybody at the console; the main process is the one that acts on it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        threading.Thread(target=self._wait, name="end", daemon=True).start()
+        run_once_in_background("end", self._wait)
 
     def _wait(self) -> None:
         self._asked.acquire()

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class OwnReport:
         self.path = reports_dir / f"{self._host}-{self._pid}.json"
         self._started_at = utc_now()
         self._lock = threading.Lock()
-        self._error: str | None = None
+        self.error: str | None = None
+        """Why it was not written the last time; None when it was."""
         self._is_removed = False
 
     def write(
@@ -48,6 +49,7 @@ class OwnReport:
         watcher: WatcherReport,
         models: Mapping[str, ServingReport],
         n_idle: int = 0,
+        problems: Sequence[str] = (),
         *,
         is_hasty: bool = False,
     ) -> None:
@@ -64,6 +66,7 @@ class OwnReport:
             watcher=watcher,
             models=dict(models),
             n_idle=n_idle,
+            problems=list(problems),
         )
         with self._lock:
             if self._is_removed:
@@ -71,11 +74,11 @@ class OwnReport:
             try:
                 (write_hastily if is_hasty else write_struct)(self.path, report)
             except (StorageUnavailable, OSError) as error:
-                if str(error) != self._error:
+                if str(error) != self.error:
                     log.warning("report cannot be written", reason=str(error))
-                self._error = str(error)
+                self.error = str(error)
             else:
-                self._error = None
+                self.error = None
 
     def remove(self) -> None:
         """Take the report away at a clean exit; later writes do nothing."""

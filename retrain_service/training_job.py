@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -23,6 +22,7 @@ import msgspec
 import psutil
 
 from retrain_service.promotion import GateResult
+from shared.background import run_once_in_background
 from shared.manifest import Manifest
 from shared.settings_per_model import GateSettings, TrainingSettings
 
@@ -148,7 +148,7 @@ class TrainingJob:
             process.wait()
             on_end()
 
-        threading.Thread(target=wait, name=f"end-of-{spec.run_id}", daemon=True).start()
+        run_once_in_background(f"end-of-{spec.run_id}", wait)
         return cls(spec, work_dir, process, limits)
 
     @property

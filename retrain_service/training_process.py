@@ -10,11 +10,11 @@ import contextlib
 import importlib.util
 import os
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from retrain_service.training_job import (
 )
 from retrain_service.trial import Trial
 from shared.atomic_file import write_atomic
+from shared.background import run_in_background, run_once_in_background
 from shared.errors import HotfitError, VersionUnusable
 from shared.holdout_sample import HoldoutSample, sample_of
 from shared.keys import SigningKey
@@ -61,8 +62,8 @@ HEARTBEAT_PERIOD_S = 1.0
 
 def main(work_dir: Path) -> int:
     """Run one job and leave its result; 0 when a result was left."""
-    threading.Thread(target=_end_with_parent, name="parent-watch", daemon=True).start()
-    threading.Thread(target=_beat, args=(work_dir,), name="heartbeat", daemon=True).start()
+    run_once_in_background("parent-watch", _end_with_parent)
+    run_in_background("heartbeat", partial(_beat, work_dir))
     spec = msgspec.json.decode((work_dir / JOB_NAME).read_bytes(), type=JobSpec)
     if hasattr(os, "nice"):
         os.nice(spec.nice)
@@ -109,10 +110,9 @@ def _wait_for_end_of_pipe() -> None:
 
 def _beat(work_dir: Path) -> None:
     """Show that the process lives, whatever the fit is doing."""
-    while True:
-        with contextlib.suppress(OSError):
-            (work_dir / HEARTBEAT_NAME).touch()
-        time.sleep(HEARTBEAT_PERIOD_S)
+    with contextlib.suppress(OSError):  # a disk that is full is no reason to beat less often
+        (work_dir / HEARTBEAT_NAME).touch()
+    time.sleep(HEARTBEAT_PERIOD_S)
 
 
 def _limit_memory(limit_mb: int) -> None:

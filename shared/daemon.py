@@ -27,6 +27,7 @@ import filelock
 import structlog
 
 from shared.atomic_file import storage_errors, write_atomic
+from shared.background import run_once_in_background
 from shared.errors import AlreadyRunning
 
 # On Windows a signal's handler runs only when the main thread's wait is over.
@@ -53,7 +54,7 @@ def stop_on_signals(*stop: threading.Event) -> None:
         for each in stop:
             each.set()
 
-    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+    run_once_in_background("signals", pass_on)
     hear_ctrl_c()
     signal.signal(signal.SIGTERM, record)
     signal.signal(signal.SIGINT, record)
@@ -256,7 +257,7 @@ def watch_parent(
         wait()
         on_gone()
 
-    threading.Thread(target=look, name="parent-watch", daemon=True).start()
+    run_once_in_background("parent-watch", look)
 
 
 def _wait_for_parent(pid: int, period_s: float) -> None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +22,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.background import run_in_background
 from shared.errors import LoadFailed, NotReady
 from shared.plain_file import KnownFile
 
@@ -108,12 +110,11 @@ class _Child:
         self.to, self.of = self.process.stdin, self.process.stdout
         self.deadline: list[float | None] = [None]
         self.is_over = threading.Event()
-        threading.Thread(
-            target=_watch,
-            args=(self.process, self.deadline, self.is_over),
-            name="estimator-watch",
-            daemon=True,
-        ).start()
+        run_in_background(
+            "estimator-watch",
+            partial(_watch, self.process, self.deadline, self.is_over),
+            self.is_over,
+        )
         self.end = weakref.finalize(self, _end, self.process, self.is_over)
 
     def hello(self) -> tuple[Hello, bytes]:
@@ -165,11 +166,11 @@ def _watch(
     process: subprocess.Popen[bytes], deadline: list[float | None], is_over: threading.Event
 ) -> None:
     """End a child that hangs; a pipe cannot be read with a time limit on every system."""
-    while not is_over.wait(1.0):
-        at = deadline[0]
-        if at is not None and time.monotonic() > at:
-            process.kill()
-            return
+    is_over.wait(1.0)
+    at = deadline[0]
+    if at is not None and time.monotonic() > at:
+        process.kill()
+        is_over.set()
 
 
 def _end(process: subprocess.Popen[bytes], is_over: threading.Event) -> None:

@@ -53,6 +53,13 @@ class ApiSettings(Section):
         description="all workers switch together; one that needs this much longer than the first"
         " is replaced",
     )
+    worker_timeout_s: float = Field(
+        90.0,
+        ge=2,
+        le=MONTH_S,
+        description="a worker that has answered nothing for so long, also no small request that it"
+        " asks itself, is replaced; longer than the slowest prediction",
+    )
     preload: int = Field(
         100,
         ge=0,

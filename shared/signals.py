@@ -109,6 +109,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
 
     models : those that it has opened, or has something to say of.
     n_idle : others that it opens when somebody asks for them.
+    problems : what is wrong with the worker itself and with what it needs, as sentences.
     """
 
     host: str
@@ -118,6 +119,7 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     watcher: WatcherReport
     models: dict[str, ServingReport]
     n_idle: int = 0
+    problems: list[str] = []
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,10 +42,20 @@ class Reports:
     workers: Sequence[WorkerReport]
     retrain: RetrainDaemon
     expected_workers: int
+    problems: Sequence[str] = ()
 
     def health(self, slots: Sequence[ServingSlot]) -> dict[str, Any]:
         """The answer of GET /health about these slots."""
-        return summarize(Known(self.now, slots, self.workers, self.expected_workers, self.retrain))
+        return summarize(
+            Known(
+                self.now,
+                slots,
+                self.workers,
+                self.expected_workers,
+                self.retrain,
+                self.problems,
+            )
+        )
 
     def only(self, model: str) -> Reports:
         """The same with what is said of one model."""
@@ -98,7 +108,7 @@ def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
     with opened(environ):
         workers = live_reports(config.reports_dir)
         retrain = look_at_retrain_daemon(config.reports_dir, now)
-    return Reports(now, workers, retrain, config.workers)
+    return Reports(now, workers, retrain, config.workers, context.problems())
 
 
 def read_model(context: Context, environ: dict[str, Any], model: str) -> ModelFacts:

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -27,7 +26,8 @@ from api_service.metrics.worker_file import (
     worker_path,
 )
 from api_service.serving_slot import ServingTable
-from shared.daemon import run_every, utc_now
+from shared.background import BackgroundThread, run_in_background
+from shared.daemon import utc_now
 from shared.metrics import write_unsynced
 from shared.signals import ServingReport, WatcherReport
 
@@ -63,20 +63,22 @@ class MetricsKeeper:
         self._writing = threading.Lock()
         self._written: WorkerMetrics | None = None
         self._written_s = 0.0
-        self._error: str | None = None
+        self.error: str | None = None
+        """Why the file was not written the last time; None when it was."""
         self._has_ended = False
 
-    def start(self, stop: threading.Event) -> threading.Thread:
+    def start(self, stop: threading.Event) -> BackgroundThread:
         """Flush about each second until `stop` is set."""
         known = read_sum(self._directory)
         # The same models as the other workers, or the number of series grows with each worker.
         self.recorder.admit(model for model, _, _, _ in known.cells if model != OTHER)
         self.flush()
-        thread = threading.Thread(
-            target=run_every, args=(PERIOD_S, self._beat, stop), name="metrics", daemon=True
-        )
-        thread.start()
-        return thread
+
+        def beat() -> None:
+            self.flush()
+            stop.wait(PERIOD_S)
+
+        return run_in_background("metrics", beat, stop)
 
     def look_at(self, reports: Mapping[str, ServingReport]) -> None:
         """Count what is new since the reports before. The reload thread calls at every change."""
@@ -100,17 +102,11 @@ class MetricsKeeper:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 write_unsynced(self._path, msgspec.msgpack.encode(metrics))
             except OSError as error:
-                if str(error) != self._error:
+                if str(error) != self.error:
                     log.warning("metrics cannot be written", reason=str(error))
-                self._error = str(error)
+                self.error = str(error)
                 return
-            self._written, self._written_s, self._error = metrics, now, None
-
-    def _beat(self, _now: datetime) -> None:
-        try:
-            self.flush()
-        except Exception:  # this thread must outlive every surprise
-            log.exception("metrics flush failed, going on")
+            self._written, self._written_s, self.error = metrics, now, None
 
     def _metrics(self) -> WorkerMetrics:
         cells = self.recorder.cells()

@@ -9,33 +9,25 @@ import contextlib
 import threading
 from pathlib import Path
 
-import structlog
-
 from api_service.metrics.traffic_past import TrafficKeeper
 from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
+from shared.background import run_in_background
 from shared.daemon import only_instance
-from shared.errors import AlreadyRunning, HotfitError
-
-log = structlog.get_logger()
+from shared.errors import AlreadyRunning
 
 LOOK_EVERY_S = 5.0
 _LOCK = "past"
 
 
 def keep_past(directory: Path, stop: threading.Event) -> None:
-    """Look every few seconds until `stop`. Never raises."""
-    told: str | None = None
+    """Start a thread that looks every few seconds until `stop`."""
     traffic = TrafficKeeper(directory)
-    while not stop.is_set():
-        try:
-            look_once(directory, traffic)
-        except (HotfitError, OSError) as error:
-            if str(error) != told:
-                log.warning("the past of the metrics is not kept", reason=str(error))
-            told = str(error)
-        except Exception:  # what is wrong with metrics must not end the thread
-            log.exception("the past of the metrics is not kept")
+
+    def look() -> None:
+        look_once(directory, traffic)
         stop.wait(LOOK_EVERY_S)
+
+    run_in_background("metrics", look, stop)
 
 
 def look_once(directory: Path, traffic: TrafficKeeper) -> None:

@@ -14,6 +14,7 @@ from flask import has_request_context, request
 from werkzeug.wrappers import Request
 
 from api_service.metrics.recorder import NO_MODEL, NO_VERSION, Recorder
+from api_service.self_probe import PROBE
 from api_service.serving_slot import ServingTable
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class CountRequests:
         self._routes: dict[str, str] = {}  # rule -> what it is counted as
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if PROBE in environ:
+            return self._application(environ, start_response)
         started = time.perf_counter()
         status, asked = 500, (NO_ROUTE, NO_MODEL)
 

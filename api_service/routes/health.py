@@ -29,6 +29,7 @@ def blueprint(context: Context) -> Blueprint:
                 workers=live_reports(config.reports_dir),
                 expected_workers=config.workers,
                 retrain=look_at_retrain_daemon(config.reports_dir, now),
+                problems=context.problems(),
             )
         )
         status = 503 if summary["status"] == "not_ready" else 200

@@ -39,6 +39,7 @@ from api_service.switch.messages import (
     from_worker,
 )
 from api_service.switch.policy import Commit, Refuse, Replace, Standing, Supersede, Switch, Wait
+from shared.background import run_in_background
 
 log = structlog.get_logger()
 
@@ -86,7 +87,7 @@ class SwitchCoordinator:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="switch", daemon=True).start()
+        run_in_background("switch", self._turn)
 
     def line(self) -> tuple[SwitchLine, Callable[[Callable[[], None]], None]]:
         """A line for a worker that is about to be spawned; any thread may call.
@@ -111,13 +112,6 @@ class SwitchCoordinator:
         self._ring.send_bytes(b"!")
 
     # -- the thread ------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        while True:
-            try:
-                self._turn()
-            except Exception:  # this thread must outlive every surprise
-                log.exception("switch coordinator failed, going on")
 
     def _turn(self) -> None:
         """Hear what there is to hear, then do what follows from it."""

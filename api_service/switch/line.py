@@ -32,6 +32,7 @@ from api_service.switch.messages import (
     encode,
     from_main,
 )
+from shared.background import run_in_background
 
 log = structlog.get_logger()
 
@@ -128,6 +129,7 @@ class SwitchLine:
         self._begin()
 
     def _begin(self) -> None:
+        self._is_cut = threading.Event()
         self._sending = threading.Lock()
         self._news = threading.Condition()
         self._n_heard = 0
@@ -140,7 +142,7 @@ class SwitchLine:
     def start(self, wake: Callable[[], None]) -> None:
         """Listen from now on, in a thread; `wake` is called after each message that is news."""
         self._wake = wake
-        threading.Thread(target=self._listen, name="switch", daemon=True).start()
+        run_in_background("switch", self._listen, self._is_cut)
 
     # -- saying ----------------------------------------------------------------------------------
 
@@ -200,14 +202,18 @@ class SwitchLine:
     # -- hearing ---------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        with contextlib.suppress(OSError, EOFError):
-            while True:
-                message = from_main(self._connection.recv_bytes())
-                self._hear(message)
-                # A place is the answer to a question of ours: to look again for it would be to
-                # ask again, and so on without end.
-                if not isinstance(message, Place):
-                    self._wake()
+        """Hear one message; the end of the line is the main process's."""
+        try:
+            content = self._connection.recv_bytes()
+        except (OSError, EOFError):
+            self._is_cut.set()
+            return
+        message = from_main(content)
+        self._hear(message)
+        # A place is the answer to a question of ours: to look again for it would be to ask again,
+        # and so on without end.
+        if not isinstance(message, Place):
+            self._wake()
 
     def _hear(self, message: FromMain) -> None:
         with self._news:

@@ -82,11 +82,38 @@ def _kill_at(wanted: str, models_dir: str, reached: Path, daemon_pid: int) -> No
     os.rename = around("rename", os.rename, lambda _source, target: os.fspath(target))
 
 
+def _end_thread(name: str, fault: Path) -> None:
+    """While the file `fault` is there, the background thread of that name ends unasked."""
+    from shared.background import BackgroundThread
+
+    run: Any = BackgroundThread._run
+
+    def unguarded(thread: Any) -> None:
+        if thread.name == name:
+            step = thread._step
+
+            def step_or_end() -> None:
+                if fault.exists():
+                    thread._stop = None  # the guard's own next step fails
+                step()
+
+            thread._step = step_or_end
+        try:
+            run(thread)
+        except AttributeError:
+            return
+
+    patched: Any = BackgroundThread
+    patched._run = unguarded
+
+
 try:
     _know_the_test_workload()
 except ImportError:
     pass  # a helper process of Python's own, outside the project's folder
 else:
+    if "END_THREAD" in os.environ:
+        _end_thread(os.environ["END_THREAD"], Path(os.environ["END_THREAD_WHILE"]))
     if "KILL_AT" in os.environ:
         # The first process of the daemon is the one to kill, whoever takes the step.
         os.environ.setdefault("KILL_DAEMON_PID", str(os.getpid()))
