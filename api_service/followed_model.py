@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from api_service.draining import Draining
+from api_service.problem_codes import ProblemCode
 from api_service.reload_policy import VersionKey
 from api_service.serving_slot import ServingSlot
 from api_service.signal_sweep import Stamp
@@ -57,7 +58,7 @@ class FollowedModel:
     """See the module docstring.
 
     highest : (version, generation) of the highest generation followed so far.
-    degraded : why what serves is not what is wanted; None when it is.
+    degraded, degraded_code : why what serves is not what is wanted; None when it is.
     error : what went wrong last; None once the wanted version serves.
     prepared : what is warm and waits for the other workers.
     settled : the signal's stamp at a look that found nothing to do.
@@ -76,6 +77,7 @@ class FollowedModel:
     prepared: Prepared | None = None
     receipt: Receipt | None = None
     degraded: str | None = None
+    degraded_code: str | None = None
     error: str | None = None
     not_before: float = 0.0
     pause_s: float = 0.0
@@ -134,11 +136,14 @@ class FollowedModel:
     def end_backoff(self) -> None:
         self.not_before = self.pause_s = 0.0
 
-    def set_degraded(self, reason: str | None) -> None:
+    def set_degraded(
+        self, reason: str | None, code: ProblemCode = ProblemCode.OTHER_VERSION_SERVED
+    ) -> None:
         """Say once why what serves is not what is wanted."""
         if reason is not None and reason != self.degraded:
-            log.warning("model degraded", model=self.name, reason=reason)
+            log.warning("model degraded", model=self.name, reason=reason, code=code)
         self.degraded = reason
+        self.degraded_code = code.value if reason is not None else None
         if reason is not None and self.slot.live is None:
             self.slot.why_empty = reason
 
@@ -153,6 +158,7 @@ class FollowedModel:
             version=live.version if live else None,
             serving_generation=live.generation if live else None,
             degraded=self.degraded,
+            degraded_code=self.degraded_code,
             error=self.error,
             quarantined=named(self.quarantined),
             receipt=self.receipt,

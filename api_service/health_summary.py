@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from api_service.overview import in_words, model_entry, seconds_since
+from api_service.problem_codes import Problem, ProblemCode
 from api_service.retrain_daemon import RetrainDaemon
 from api_service.serving_slot import ServingSlot
 from api_service.worker_reports import STALE_AFTER_S
-from shared.signals import TrainingReport, WorkerReport
+from shared.signals import TrainingReport, WatcherReport, WorkerReport
 
 MOST_SHOWN = 100
 """With more models than this, health tells only of those that are not well."""
@@ -48,7 +49,8 @@ def summarize(known: Known) -> dict[str, Any]:
     return {
         "status": status,
         "sentence": _sentence(problems, entries, known),
-        "problems": problems,
+        "problems": [problem.sentence for problem in problems],
+        "problem_codes": [problem.code for problem in problems],
         "models": entries,
         "models_total": len(known.slots),
         "models_idle": sum(slot.is_idle for slot in known.slots),
@@ -96,43 +98,50 @@ def _problems(
     shown: Sequence[ServingSlot],
     entries: Sequence[dict[str, Any]],
     trainings: dict[str, TrainingReport],
-) -> Iterator[str]:
-    """Sentences, the most pressing first."""
+) -> Iterator[Problem]:
+    """The most pressing first."""
     for slot, entry in zip(shown, entries, strict=True):
         name = slot.name
         if slot.live is None and not slot.is_idle:
             training = trainings.get(name)
-            yield f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
+            sentence = f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
+            yield Problem(ProblemCode.NO_VERSION_SERVED, sentence)
         elif entry["degraded"]:
-            yield f"{name}: {entry['degraded']}"
-    yield from dict.fromkeys(
-        [*known.problems, *(problem for report in known.workers for problem in report.problems)]
-    )
+            yield Problem(entry["degraded_code"], f"{name}: {entry['degraded']}")
+    of_workers = (problem for report in known.workers for problem in report.problems)
+    for sentence in dict.fromkeys([*known.problems, *of_workers]):
+        yield Problem(ProblemCode.WORKER_TROUBLE, sentence)
     missing = known.expected_workers - len(known.workers)
     if missing > 0:
-        yield (
+        yield Problem(
+            ProblemCode.WORKERS_MISSING,
             f"{missing} of {known.expected_workers} workers are not running; they are started"
-            " again, the log says why they ended."
+            " again, the log says why they ended.",
         )
     for report in known.workers:
         age_s = seconds_since(report.updated_at, known.now) or 0
         if age_s > STALE_AFTER_S:
-            yield f"worker {report.pid} has not reported for {in_words(age_s)}."
-    yield from sorted(
-        {report.watcher.sentence for report in known.workers if not report.watcher.is_well}
-    )
+            sentence = f"worker {report.pid} has not reported for {in_words(age_s)}."
+            yield Problem(ProblemCode.WORKER_SILENT, sentence)
+    watchers = [report.watcher for report in known.workers if not report.watcher.is_well]
+    yield from sorted({Problem(_watcher_code(watcher), watcher.sentence) for watcher in watchers})
     if not known.retrain.is_running:
-        yield known.retrain.sentence
+        yield Problem(f"retrain_{known.retrain.state}", known.retrain.sentence)
         return
     if known.retrain.report and known.retrain.report.error:
-        yield f"retrain daemon: {known.retrain.report.error}"
+        yield Problem(ProblemCode.RETRAIN_ERROR, f"retrain daemon: {known.retrain.report.error}")
     for name, training in trainings.items():
         for source in training.sources:
             if source.state in _TROUBLED_SOURCE:
                 stream = f"{source.source}.{source.stream}"
-                yield f"{name}: {stream} is {source.state}: {source.sentence}"
+                sentence = f"{name}: {stream} is {source.state}: {source.sentence}"
+                yield Problem(f"source_{source.state}", sentence)
         if training.error:
-            yield f"training of {name}: {training.error}"
+            yield Problem(ProblemCode.TRAINING_ERROR, f"training of {name}: {training.error}")
+
+
+def _watcher_code(watcher: WatcherReport) -> ProblemCode:
+    return ProblemCode.RELOAD_LOOP_STUCK if watcher.is_stuck else ProblemCode.NO_DIRECTORY_EVENTS
 
 
 def _what_comes(training: TrainingReport | None) -> str:
@@ -164,10 +173,10 @@ def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:
     }
 
 
-def _sentence(problems: Sequence[str], entries: Sequence[dict[str, Any]], known: Known) -> str:
+def _sentence(problems: Sequence[Problem], entries: Sequence[dict[str, Any]], known: Known) -> str:
     if problems:
         more = f" (and {len(problems) - 1} more, see problems)" if len(problems) > 1 else ""
-        return problems[0] + more
+        return problems[0].sentence + more
     workers = f"{len(known.workers)} worker{'' if len(known.workers) == 1 else 's'}"
     if len(known.slots) != 1:
         n_idle = sum(slot.is_idle for slot in known.slots)

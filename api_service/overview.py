@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from api_service.problem_codes import ProblemCode
 from api_service.serving_slot import ServingSlot
 from shared.model_version import VersionState
 from shared.signals import Receipt, ReloadSignal, ServingReport, WorkerReport
@@ -40,6 +41,7 @@ def model_entry(
         state = newest.state if newest is not None and newest.wanted else WAITING
     age_s = seconds_since(watermark, now)
     closed = signal if live is None and slot.is_idle else None
+    degraded = next((report for report in mine if report.degraded), None)
     return {
         "name": slot.name,
         "version": live.version if live else closed.version if closed else None,
@@ -52,10 +54,15 @@ def model_entry(
         "watermark_age_s": age_s,
         "watermark_age": in_words(age_s),
         "workers": lines,
-        "degraded": next((report.degraded for report in mine if report.degraded), None),
+        "degraded": degraded.degraded if degraded else None,
+        "degraded_code": _code_of(degraded) if degraded else None,
         "last_error": next((report.error for report in mine if report.error), None),
         "last_swap": _swap_line(newest.receipt if newest else None),
     }
+
+
+def _code_of(report: ServingReport) -> str:
+    return report.degraded_code or ProblemCode.OTHER_VERSION_SERVED  # an older release's worker
 
 
 def worker_line(report: WorkerReport, model: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from enum import Enum, auto
 from api_service.followed_model import Before, FollowedModel
 from api_service.memory import rss_bytes
 from api_service.plain_predict import PlainPredict
+from api_service.problem_codes import ProblemCode
 from api_service.reload_policy import (
     FALLBACK_GENERATION,
     FallBack,
@@ -87,17 +88,17 @@ class Reconciler:
         )
         is_waiting = model.not_before > time.monotonic()
         match action:
-            case Keep(degraded):
-                model.set_degraded(degraded)
+            case Keep(degraded, code):
+                model.set_degraded(degraded, code)
                 if degraded is None:
                     model.error = None
                 return Outcome.SETTLED if fault is None else Outcome.LOOK_LATER
             case Open(wanted) if not (is_waiting and model.highest == _key(wanted)):
                 is_worth_another_look = self._open_wanted(model, wanted, now)
                 return Outcome.AGAIN if is_worth_another_look else Outcome.LOOK_LATER
-            case FallBack(reason) if not is_waiting:
+            case FallBack(reason, code) if not is_waiting:
                 if not self._open_what_others_serve(model, now):
-                    self._fall_back(model, signal, reason, now)
+                    self._fall_back(model, signal, reason, code, now)
         return Outcome.LOOK_LATER
 
     def _open_wanted(self, model: FollowedModel, wanted: ReloadSignal, now: datetime) -> bool:
@@ -119,7 +120,8 @@ class Reconciler:
         if key in model.quarantined:
             return True
         # It may be opened later; until then an older version is better than none.
-        self._fall_back(model, wanted, model.degraded or "", now)
+        code = ProblemCode.OTHER_VERSION_SERVED
+        self._fall_back(model, wanted, model.degraded or "", code, now)
         return False
 
     def _open_what_others_serve(self, model: FollowedModel, now: datetime) -> bool:
@@ -130,7 +132,12 @@ class Reconciler:
         return self._try(model, *theirs, None, now)
 
     def _fall_back(
-        self, model: FollowedModel, signal: ReloadSignal | None, reason: str, now: datetime
+        self,
+        model: FollowedModel,
+        signal: ReloadSignal | None,
+        reason: str,
+        code: ProblemCode,
+        now: datetime,
     ) -> None:
         """Cold start with a broken wanted version: the best one that verifies and loads."""
         versions = self._store.versions(model.name)
@@ -138,7 +145,7 @@ class Reconciler:
             if signal is not None and version == signal.version:
                 continue  # it was tried as what it is
             if self._try(model, version, FALLBACK_GENERATION, None, now):
-                model.set_degraded(f"{reason} Serving {version} instead.")
+                model.set_degraded(f"{reason} Serving {version} instead.", code)
                 return
             if (version, FALLBACK_GENERATION) not in model.quarantined:
                 return  # not this version's fault; the next would meet the same
@@ -148,9 +155,10 @@ class Reconciler:
             and self._is_last_resort(model)
             and self._try(model, signal.version, FALLBACK_GENERATION, None, now)
         ):
-            model.set_degraded(f"{reason} Serving it all the same: there is nothing else.")
+            why = f"{reason} Serving it all the same: there is nothing else."
+            model.set_degraded(why, code)
             return
-        model.set_degraded(f"{reason} No other version can be opened.")
+        model.set_degraded(f"{reason} No other version can be opened.", code)
 
     def _is_last_resort(self, model: FollowedModel) -> bool:
         """Whether to try, once, what earlier workers died of; it may end this one too."""

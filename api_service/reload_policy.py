@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from api_service.problem_codes import ProblemCode
 from shared.model_version import ModelVersion
 from shared.signals import ReloadSignal
 
@@ -42,6 +43,7 @@ class Keep:
     """Do nothing. `degraded`: why that is not what is wanted; None when all is well."""
 
     degraded: str | None = None
+    code: ProblemCode = ProblemCode.OTHER_VERSION_SERVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class FallBack:
     """Nothing serves and what is wanted cannot: serve the best that can be opened."""
 
     degraded: str
+    code: ProblemCode
 
 
 Action = Keep | Open | FallBack
@@ -68,29 +71,33 @@ def decide(situation: Situation) -> Action:
     if signal is None:
         if situation.signal_fault is not None:
             reason = f"the signal cannot be read: {situation.signal_fault}."
-            return Keep(f"{reason} {still}") if serving else FallBack(reason)
+            code = ProblemCode.SIGNAL_UNREADABLE
+            return Keep(f"{reason} {still}", code) if serving else FallBack(reason, code)
         if serving:
-            return Keep(f"the reload signal is gone. {still}")
-        return Keep("no version has been promoted yet.")
+            return Keep(f"the reload signal is gone. {still}", ProblemCode.SIGNAL_MISSING)
+        return Keep("no version has been promoted yet.", ProblemCode.NO_VERSION_SERVED)
     if situation.followed is not None:
         version, generation = situation.followed
         if signal.generation < generation:
             return Keep(
                 f"the signal went back from generation {generation} to {signal.generation};"
                 f" an older generation is not followed. {still}"
-                " If the store was restored from a copy, restart the API."
+                " If the store was restored from a copy, restart the API.",
+                ProblemCode.SIGNAL_WENT_BACK,
             )
         if signal.generation == generation and signal.version != version:
             return Keep(
                 f"generation {generation} named {version} before and {signal.version} now;"
-                f" a generation names one version. {still}"
+                f" a generation names one version. {still}",
+                ProblemCode.GENERATION_REUSED,
             )
     wanted = (signal.version, signal.generation)
     if serving == wanted:
         return Keep()
     if wanted in situation.quarantined:
         reason = f"{signal.version} is quarantined: {situation.quarantined[wanted]}"
-        return Keep(f"{reason} {still}") if serving else FallBack(reason)
+        code = ProblemCode.VERSION_QUARANTINED
+        return Keep(f"{reason} {still}", code) if serving else FallBack(reason, code)
     return Open(signal)
 
 

@@ -103,8 +103,8 @@ class ServingSlot:
 
     def close(self) -> LoadedModel | None:
         """Serve nothing until somebody asks; what was there."""
+        self.is_idle = True  # first: a reader that finds no model must know that it may open it
         old, self._live = self._live, None
-        self.is_idle = True
         return old
 
     def swap(self, new: LoadedModel) -> LoadedModel | None:

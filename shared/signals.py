@@ -77,6 +77,7 @@ class ServingReport(msgspec.Struct, frozen=True, kw_only=True):
     state, generation : of the wanted version (a VersionState's value).
     version : the version that serves now, None when none does.
     degraded : why what serves is not what is wanted; None when it is.
+    degraded_code : the same as one of the problem codes of docs/operations.md.
     quarantined : "<version> generation <n>" -> reason.
     prepared : a generation that is warm here and waits for the other workers.
     """
@@ -87,6 +88,7 @@ class ServingReport(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     serving_generation: int | None
     degraded: str | None = None
+    degraded_code: str | None = None
     error: str | None = None
     quarantined: dict[str, str] = {}
     receipt: Receipt | None = None

@@ -102,7 +102,7 @@ def _is_troubled(training: TrainingReport) -> bool:
 
 def headline(health: Mapping[str, Any]) -> dict[str, Any]:
     """The sentence at the top, and what else there is to say."""
-    problems = list(health["problems"])
+    problems, codes = list(health["problems"]), list(health["problem_codes"])
     sentence = str(problems[0] if problems else health["sentence"])
     if sentence.startswith("the "):  # anything else may begin with the name of a model
         sentence = sentence[0].upper() + sentence[1:]
@@ -110,8 +110,10 @@ def headline(health: Mapping[str, Any]) -> dict[str, Any]:
         "status": health["status"],
         "headline": _HEADLINES[health["status"]],
         "sentence": sentence.removeprefix("All is well: "),
-        "advice": what_to_do(problems[0]) if problems else "",
-        "problems": [(problem, what_to_do(problem)) for problem in problems[1:]],
+        "advice": what_to_do(codes[0]) if codes else "",
+        "problems": [
+            (problem, what_to_do(code)) for problem, code in zip(problems, codes, strict=True)
+        ][1:],
     }
 
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, exposition
 from prometheus_client.core import (
@@ -29,6 +28,7 @@ from api_service.metrics.catalogue import METRICS
 from api_service.metrics.latency import quantile_s
 from api_service.metrics.recorder import BOUNDS_S, NO_VERSION, ROWS, SUM_S, Cell
 from api_service.metrics.worker_file import STAGE_BOUNDS_S, Served, Sum
+from api_service.release import RELEASE
 from shared.metrics import Distribution
 
 SHOWN_BOUNDS_S = (
@@ -120,7 +120,7 @@ class Scrape:
 
 def add_serving(families: Families, scrape: Scrape) -> None:
     """Everything the API knows of itself."""
-    families.add("hotfit_build_info", 1, _release(), platform.python_version())
+    families.add("hotfit_build_info", 1, RELEASE, platform.python_version())
     _add_requests(families, scrape.total)
     _add_swaps(families, scrape.total)
     _add_models(families, scrape)
@@ -249,10 +249,3 @@ def _add_workers(families: Families, scrape: Scrape) -> None:
         families.add("hotfit_worker_memory_bytes", worker.memory_bytes, pid)
         families.add("hotfit_worker_watcher_up", worker.watcher_is_well, pid)
         families.add("hotfit_worker_heartbeat_age_seconds", age_s, pid)
-
-
-def _release() -> str:
-    try:
-        return version("hotfit")
-    except PackageNotFoundError:  # run from a checkout, as the scripts do
-        return "checkout"

@@ -6,9 +6,6 @@ Tensors and messages are api_service/v2; which model and version is meant is dec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -21,6 +18,7 @@ from api_service.json_io import json_response, read_body
 from api_service.metrics.recorder import Cell, Key
 from api_service.metrics.requests import credit
 from api_service.metrics.worker_file import read_sum
+from api_service.release import RELEASE
 from api_service.routes.naming import know_entities
 from api_service.serving_slot import ServingSlot
 from api_service.v2.messages import HEADER_LENGTH, read_request, unpacked, write_answer
@@ -40,9 +38,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/v2")
     def server_metadata() -> ResponseReturnValue:
-        return json_response(
-            {"name": "hotfit", "version": release(), "extensions": list(EXTENSIONS)}
-        )
+        return json_response({"name": "hotfit", "version": RELEASE, "extensions": list(EXTENSIONS)})
 
     @routes.get("/v2/health/live")
     @open_to_all
@@ -186,12 +182,3 @@ def _facts(live: LoadedModel) -> dict[str, Any]:
         "trained_at": manifest.trained_at,
         **({"watermark": newest} if newest else {}),
     }
-
-
-@cache
-def release() -> str:
-    """The release of Hotfit that runs."""
-    try:
-        return version_of("hotfit")
-    except PackageNotFoundError:  # run from its folder, as the scripts do
-        return "0.1.0"

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.routes.inference_v2 import release
+from api_service.release import RELEASE
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -19,7 +19,7 @@ def blueprint(context: Context) -> Blueprint:
             from api_service.openapi.document import openapi_document  # only who asks pays
 
             is_loopback = context.config.address.is_loopback
-            made.append(openapi_document(current_app, is_loopback=is_loopback, release=release()))
+            made.append(openapi_document(current_app, is_loopback=is_loopback, release=RELEASE))
         return Response(made[0], mimetype="application/json")
 
     return routes

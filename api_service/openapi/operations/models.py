@@ -45,6 +45,7 @@ class ModelEntry(msgspec.Struct, kw_only=True):
     watermark_age: str | None
     workers: list[WorkerLine]
     degraded: str | None
+    degraded_code: str | None
     last_error: str | None
     last_swap: LastSwap | None
 

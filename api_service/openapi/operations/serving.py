@@ -46,11 +46,12 @@ class RetrainDaemon(msgspec.Struct):
 
 
 class Health(msgspec.Struct):
-    """How everything is; `problems` are sentences, the most pressing first."""
+    """How everything is; `problems` are sentences, the most pressing first; each has its code."""
 
     status: Literal["ok", "degraded", "not_ready"]
     sentence: str
     problems: list[str]
+    problem_codes: list[str]
     models: list[ModelHealth]
     models_total: Whole
     models_idle: Whole
