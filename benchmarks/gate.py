@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from retrain_service.bootstrap import N_RESAMPLES, compare, losses_by_day
 from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.promotion import InsufficientData, Promote, anchor_after, decide
+from retrain_service.tolerance import LATE_CONFIDENCE
 from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 
@@ -96,14 +97,20 @@ class Rates:
 
 
 def decision_rates(
-    world: World, truth: float, n: int, seed: int, policy: GateSettings = POLICY
+    world: World,
+    truth: float,
+    n: int,
+    seed: int,
+    policy: GateSettings = POLICY,
+    champion_age_days: float = 1.0,
 ) -> Rates:
     """Ask `n` times about a candidate whose error is truly (1 + truth) times the champion's."""
     rng = np.random.default_rng(seed)
     promoted = insufficient = plain = 0
     for _ in range(n):
         candidate, champion = world.scores(rng, _errors(truth))
-        verdict = decide(_evaluation(candidate, champion), policy, seed=seed)
+        evaluation = _evaluation(candidate, champion, champion_age_days=champion_age_days)
+        verdict = decide(evaluation, policy, seed=seed)
         promoted += isinstance(verdict, Promote)
         insufficient += isinstance(verdict, InsufficientData)
         plain += bool(candidate.loss.mean() <= (1 + policy.max_regression) * champion.loss.mean())
@@ -117,15 +124,32 @@ def _errors(truth: float) -> tuple[float, float]:
     return (1 + truth) / better, 1.0 / better
 
 
-def _evaluation(candidate: Score, champion: Score, anchor: Score | None = None) -> Evaluation:
+def _evaluation(
+    candidate: Score,
+    champion: Score,
+    anchor: Score | None = None,
+    champion_age_days: float = 1.0,
+) -> Evaluation:
     baseline = replace(champion, loss=champion.loss * 10)
     return Evaluation(
         candidate=candidate,
         baseline=baseline,
-        champion=Rival("champion", champion),
+        champion=Rival("champion", champion, age_days=champion_age_days),
         anchor=Rival("anchor", anchor) if anchor is not None else None,
         version="candidate",
     )
+
+
+def first_versions(world: World, truth: float, n: int, seed: int) -> tuple[float, float]:
+    """How often a first version is promoted whose error is truly (1 + truth) times the naive
+    baseline's: by the gate, and by the rule that its mean may not be above the baseline's."""
+    rng = np.random.default_rng(seed)
+    ours = plain = 0
+    for _ in range(n):
+        candidate, baseline = world.scores(rng, _errors(truth))
+        ours += isinstance(decide(Evaluation(candidate, baseline), POLICY), Promote)
+        plain += bool(candidate.loss.mean() <= baseline.loss.mean())
+    return ours / n, plain / n
 
 
 def bound_errors(world: World, n: int, seed: int) -> tuple[float, float]:
@@ -195,7 +219,16 @@ def slow_decay(
 
 def tables(n: int, n_runs: int, n_attempts: int) -> str:
     """All tables as Markdown."""
-    return "\n\n".join([_decisions(n), _bounds(n), _lasting(n), _decays(n_runs, n_attempts)])
+    return "\n\n".join(
+        [
+            _decisions(n),
+            _bounds(n),
+            _lasting(n),
+            _late(n),
+            _firsts(n),
+            _decays(n_runs, n_attempts),
+        ]
+    )
 
 
 def _decisions(n: int) -> str:
@@ -241,6 +274,36 @@ def _lasting(n: int) -> str:
     )
     heads = ["held-out days", "block_days", *(_truth(truth) for truth in (0, 0.1, 0.2))]
     return _table(title, heads, rows)
+
+
+def _late(n: int) -> str:
+    truths = (-0.10, 0.0, 0.10, 0.20)
+    age_days = POLICY.patience_days + 1.0
+    rows = []
+    for n_days in (3, 7, 14, 28):
+        cells = [str(n_days)]
+        for truth in truths:
+            rates = decision_rates(World(n_days), truth, n, n_days, champion_age_days=age_days)
+            cells.append(f"**{_share(rates.promoted)}** · {_share(rates.plain)}")
+        rows.append(cells)
+    title = (
+        f"Share of {n:,} candidates promoted once the champion is older than `patience_days`:"
+        f" **{LATE_CONFIDENCE:.0%} certainty (ours)** · plain means:".replace("%", " %")
+    )
+    return _table(title, ["held-out days", *map(_truth, truths)], rows)
+
+
+def _firsts(n: int) -> str:
+    truths = (-0.20, 0.0, 0.20, 0.50, 1.0)
+    rows = []
+    for n_days in (3, 7, 28):
+        pairs = [first_versions(World(n_days), truth, n, n_days) for truth in truths]
+        rows.append([str(n_days), *(f"**{_share(a)}** · {_share(b)}" for a, b in pairs)])
+    title = (
+        f"Share of {n:,} first versions that were promoted, by their true error beside the naive"
+        " baseline's: **refused when surely worse (ours)** · refused when the mean is worse:"
+    )
+    return _table(title, ["held-out days", *map(_truth, truths)], rows)
 
 
 def _decays(n_runs: int, n_attempts: int) -> str:

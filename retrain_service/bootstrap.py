@@ -1,7 +1,7 @@
 """How much worse one model may be than another, seen on the same rows: a paired block bootstrap.
 
 Rows of one day go wrong together, so days are resampled, never rows, and both models' losses of
-a day stay together. Pure; gives numbers and no verdict.
+a day stay together; so do the days of a block of the calendar. Pure; gives numbers, no verdict.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service import student_t
-from shared.workloads.base import Score
+from retrain_service.day_blocks import places
+from shared.workloads.base import Score, resolution
 
 N_RESAMPLES = 2000
 _CHUNK_NUMBERS = 2_000_000  # days x resamples held in memory at once
@@ -25,9 +26,11 @@ class Comparison:
     """Two models on the same rows.
 
     candidate, rival : mean loss per row.
-    ratio : candidate / rival; 1 when both are 0, infinite when only the rival's is.
+    ratio : candidate / rival; 1 when both are 0, infinite when only the rival's is. What floating
+        point cannot tell from 0 counts as the least that it can.
     upper : the ratio is below this with the confidence that was asked for; infinite when there
         are too few days to say anything with that confidence.
+    n_days : days with rows. n_days_missing : as many more are needed for a bound; 0 when it is one.
     """
 
     candidate: float
@@ -36,6 +39,7 @@ class Comparison:
     upper: float
     n_rows: int
     n_days: int
+    n_days_missing: int
 
 
 def fewest_days(confidence: float, block_days: int) -> int:
@@ -53,24 +57,29 @@ def compare(
     """Compare mean losses on the same rows; same rows and seed, same answer.
 
     candidate, rival : row i is the same row in both.
-    block_days : neighbouring days that are resampled together, for errors that last.
+    block_days : days of the calendar that are resampled together, for errors that last.
     """
     days, losses = losses_by_day(candidate, rival)
-    n_days = int(days.shape[0])
     n_rows = int(candidate.loss.shape[0])
-    total = losses.sum(axis=0)
+    place = places(days, block_days)
+    on_circle = np.zeros((int(place[-1]) + 1, 2))
+    on_circle[place] = losses
+    least = resolution(candidate, rival) * n_rows
+    missing = fewest_days(confidence, block_days) - on_circle.shape[0]
     upper = math.inf
-    if n_days >= fewest_days(confidence, block_days):
-        ratios = _ratio(_resampled(losses, block_days, seed))
-        at = math.ceil(_expanded(confidence, n_days // block_days) * N_RESAMPLES) - 1
+    if missing <= 0:
+        ratios = _ratio(_resampled(on_circle, block_days, seed), least)
+        at = math.ceil(_expanded(confidence, on_circle.shape[0] // block_days) * N_RESAMPLES) - 1
         upper = float(np.sort(ratios)[min(at, N_RESAMPLES - 1)])
+    total = losses.sum(axis=0)
     return Comparison(
         candidate=float(total[0]) / n_rows,
         rival=float(total[1]) / n_rows,
-        ratio=float(_ratio(total[None, :])[0]),
+        ratio=float(_ratio(total[None, :], least)[0]),
         upper=upper,
         n_rows=n_rows,
-        n_days=n_days,
+        n_days=int(days.shape[0]),
+        n_days_missing=max(missing, 0),
     )
 
 
@@ -86,6 +95,8 @@ def losses_by_day(
 
 def _resampled(losses: NDArray[np.float64], block_days: int, seed: int) -> NDArray[np.float64]:
     """Sums over resampled days: (N_RESAMPLES, 2).
+
+    losses : one row a place on the circle, see `places`; zeros where nothing was measured.
 
     Blocks of neighbouring days on a circle, so that every day is as likely as any other: Politis
     & Romano, A circular block-resampling procedure for stationary data (1992).
@@ -118,8 +129,8 @@ def _expanded(confidence: float, n_blocks: int) -> float:
     return NormalDist().cdf(math.sqrt(n_blocks / (n_blocks - 1)) * t)
 
 
-def _ratio(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    candidate, rival = sums[:, 0], sums[:, 1]
+def _ratio(sums: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    candidate, rival = np.maximum(sums, least).T
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = candidate / rival
     return np.where(rival > 0, ratio, np.where(candidate > 0, np.inf, 1.0))

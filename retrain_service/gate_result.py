@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -83,3 +84,8 @@ def percent(share: float, *, signed: bool = False) -> str:
     value = round(100 * share, 1) + 0.0  # no "-0"
     shown = f"{value:+.1f}" if signed else f"{value:.1f}"
     return shown.removesuffix(".0") + " %"
+
+
+def change(ratio: float) -> str:
+    """How an error compares with another one, given as their ratio: 1.04 -> "+4 %"."""
+    return percent(ratio - 1, signed=True) if math.isfinite(ratio) else "from none"

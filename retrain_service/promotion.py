@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from retrain_service.baseline_gate import judge_baseline
 from retrain_service.contract_gate import judge_contract
 from retrain_service.data_gate import check_data
 from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.gate_result import (
     GateResult,
-    GateVerdict,
     InsufficientData,
     Promote,
     Reject,
@@ -92,7 +92,7 @@ def _gates(evaluation: Evaluation, policy: GateSettings, seed: int) -> Iterator[
     )
     yield _finite(evaluation)
     yield _constant(evaluation)
-    yield _baseline(evaluation)
+    yield judge_baseline(evaluation.candidate, evaluation.baseline, policy)
     yield _champion(evaluation, policy, seed)
     yield _slices(evaluation, policy)
     yield _anchor(evaluation, policy, seed)
@@ -137,17 +137,6 @@ def _constant(evaluation: Evaluation) -> GateResult:
         " naive baseline tells them apart; not promoted."
     )
     return GateResult("constant", spread, 0.0, n, "failed", sentence)
-
-
-def _baseline(evaluation: Evaluation) -> GateResult:
-    candidate, unit = float(evaluation.candidate.loss.mean()), evaluation.candidate.unit
-    baseline = float(evaluation.baseline.loss.mean())
-    is_fine = candidate <= baseline
-    sentence = f"Error {candidate:.4g} {unit}, naive baseline {baseline:.4g}: " + (
-        "no worse." if is_fine else "worse than guessing; not promoted."
-    )
-    verdict: GateVerdict = "passed" if is_fine else "failed"
-    return GateResult("baseline", candidate, baseline, evaluation.n_rows, verdict, sentence)
 
 
 def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResult:
@@ -195,7 +184,7 @@ def _anchor(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResu
         limit=policy.max_total_regression,
         must_be_better=False,
         kept=kept.version,
-        kept_days=kept.age_days,
+        kept_days=None,  # by patience, version after version, small losses would add up
         history_days=evaluation.history_days,
     )
     return judge("anchor", evaluation.candidate, anchor.score, allowed, policy, seed)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service import student_t
+from retrain_service.day_blocks import totals
 from retrain_service.gate_result import GateResult, percent
 from shared.settings_per_model import GateSettings
-from shared.workloads.base import Score
+from shared.workloads.base import Score, resolution
 
 GATE = "slices"
 _FLOOR_SHARE = 0.1
@@ -80,33 +80,23 @@ def _skipped(candidate: Score, sentence: str) -> GateResult:
 
 
 def _look_at(candidate: Score, champion: Score, policy: GateSettings) -> _Slices:
-    """A one-sided t test per slice on the excess loss of each of its days."""
+    """A one-sided t test per slice on its excess loss, in blocks of days as the other gates."""
     names, slice_of_row = np.unique(candidate.slices, return_inverse=True)
-    days, day_of_row = np.unique(candidate.day, return_inverse=True)
     n_rows = np.bincount(slice_of_row)
     mean = np.bincount(slice_of_row, candidate.loss) / n_rows
     champion_mean = np.bincount(slice_of_row, champion.loss) / n_rows
-    counted = np.maximum(champion_mean, _FLOOR_SHARE * champion.loss.mean())
+    floor = max(_FLOOR_SHARE * float(champion.loss.mean()), resolution(candidate, champion))
+    counted = np.maximum(champion_mean, floor)
 
     allowed = 1.0 + policy.slice_tolerance
     lift = (counted - champion_mean)[slice_of_row]
     excess = candidate.loss - allowed * (champion.loss + lift)
-    pairs, pair_of_row = np.unique(slice_of_row * len(days) + day_of_row, return_inverse=True)
-    by_day = np.bincount(pair_of_row, excess)
-    slice_of_day = pairs // len(days)
-    n_days = np.bincount(slice_of_day, minlength=len(names))
-    centre = np.bincount(slice_of_day, by_day, len(names)) / n_days
-    squares = np.bincount(slice_of_day, (by_day - centre[slice_of_day]) ** 2, len(names))
-
-    is_large = (n_rows >= policy.min_slice_rows) & (n_days >= max(policy.min_holdout_days, 2))
-    p = np.ones(len(names))
-    for n in np.unique(n_days[is_large]):
-        these = is_large & (n_days == n)
-        error = np.sqrt(squares[these] / (n - 1) / n)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = centre[these] / error
-        t = np.where(error > 0, t, np.where(centre[these] > 0, np.inf, -np.inf))
-        p[these] = 1.0 - student_t.cdf(t, int(n) - 1)
+    found = totals(slice_of_row, candidate.day, excess, policy.block_days)
+    is_large = (
+        (n_rows >= policy.min_slice_rows)
+        & (found.n_days >= policy.min_holdout_days)
+        & (found.n_blocks >= 2)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(counted > 0, mean / counted, np.where(mean > 0, np.inf, 1.0))
     return _Slices(
@@ -115,5 +105,5 @@ def _look_at(candidate: Score, champion: Score, policy: GateSettings) -> _Slices
         mean[is_large],
         champion_mean[is_large],
         ratio[is_large],
-        p[is_large],
+        found.p_positive()[is_large],
     )

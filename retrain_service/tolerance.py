@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from retrain_service.bootstrap import Comparison, compare, fewest_days
-from retrain_service.gate_result import GateResult, GateVerdict, percent
+from retrain_service.bootstrap import Comparison, compare
+from retrain_service.gate_result import GateResult, GateVerdict, change, percent
 from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
 
 _ROUNDING = 1e-9  # sums of the same losses in another order differ by this much at most
 _FAR_DAYS = 3650
+LATE_CONFIDENCE = 0.80
+"""Asked for once the champion is older than `patience_days`; less where `confidence` is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Allowance:
 
     limit : 0.10 allows an error 10 % above the rival's.
     must_be_better : as mode `superior` says; the limit is then not used.
-    kept : the version that stays while nobody can tell. kept_days : how old it is.
+    kept : the version that stays while nobody can tell. kept_days : how old it is; None where
+        its age makes no difference.
     history_days : days of all rows, of which the holdout is the newest part.
     """
 
@@ -28,7 +31,7 @@ class Allowance:
     limit: float
     must_be_better: bool
     kept: str
-    kept_days: float
+    kept_days: float | None
     history_days: int
 
 
@@ -36,13 +39,10 @@ def judge(
     gate: str, candidate: Score, rival: Score, allowed: Allowance, policy: GateSettings, seed: int
 ) -> GateResult:
     """Compare on the same rows. The value is the upper bound of the ratio, or in mode `point`,
-    and where patience has run out, the ratio itself."""
+    and where there is no bound, the ratio itself."""
+    confidence, patience = _certainty(allowed, policy)
     found = compare(
-        candidate,
-        rival,
-        confidence=policy.confidence,
-        block_days=policy.block_days,
-        seed=seed,
+        candidate, rival, confidence=confidence, block_days=policy.block_days, seed=seed
     )
     bound = 1.0 if allowed.must_be_better else 1.0 + allowed.limit
     facts = (
@@ -54,37 +54,38 @@ def judge(
         sentence = f"{facts} ({shown}); {_allows(allowed)}: {end}"
         return GateResult(gate, value, bound, found.n_rows, verdict, sentence)
 
-    change = percent(found.ratio - 1, signed=True) if math.isfinite(found.ratio) else "from none"
-    by_means = _within(found.ratio, bound, strictly=allowed.must_be_better)
+    mean = change(found.ratio)
+    is_fine = _within(found.ratio, bound, strictly=allowed.must_be_better)
     missing = _missing(found, allowed, policy)
-    is_patient = (
-        allowed.must_be_better
-        or not policy.patience_days
-        or allowed.kept_days <= policy.patience_days
+    if missing:
+        return result(found.ratio, "insufficient_data", mean, f"{missing}; {allowed.kept} stays.")
+    if policy.mode == "point":
+        end = "fine." if is_fine else _refusal(allowed)
+        return result(found.ratio, "passed" if is_fine else "failed", mean, end)
+    at_most = change(found.upper) if math.isfinite(found.upper) else "anything"
+    shown = f"{mean}, with {percent(confidence)} certainty at most {at_most}"
+    if _within(found.upper, bound, strictly=allowed.must_be_better):
+        return result(found.upper, "passed", shown, f"{patience}fine.")
+    if not is_fine:
+        return result(found.upper, "failed", shown, _refusal(allowed))
+    end = f"{patience}not sure enough, {_days_needed(found, bound)}; {allowed.kept} stays."
+    return result(found.upper, "insufficient_data", shown, end)
+
+
+def _certainty(allowed: Allowance, policy: GateSettings) -> tuple[float, str]:
+    """The confidence that is asked for, and why where it is not the usual one.
+
+    Patience is about doubt: less certainty is enough, but never none, and never fewer days.
+    """
+    days = allowed.kept_days
+    late = min(policy.confidence, LATE_CONFIDENCE)
+    is_late = bool(policy.patience_days) and days is not None and days > policy.patience_days
+    if not is_late or allowed.must_be_better or policy.mode == "point":
+        return policy.confidence, ""
+    return late, (
+        f"{allowed.kept} is {days:.0f} days old (patience_days = {policy.patience_days}), so"
+        f" {percent(late)} certainty is enough: "
     )
-    if missing and is_patient:
-        return result(found.ratio, "insufficient_data", change, f"{missing}; {allowed.kept} stays.")
-    if policy.mode == "point" and not missing:
-        end = "fine." if by_means else _refusal(allowed)
-        return result(found.ratio, "passed" if by_means else "failed", change, end)
-    sure = f"with {percent(policy.confidence)} certainty at most " + (
-        percent(found.upper - 1, signed=True) if math.isfinite(found.upper) else "anything"
-    )
-    if not missing and _within(found.upper, bound, strictly=allowed.must_be_better):
-        return result(found.upper, "passed", f"{change}, {sure}", "fine.")
-    if not by_means:
-        value = found.ratio if missing else found.upper
-        return result(
-            value, "failed", change if missing else f"{change}, {sure}", _refusal(allowed)
-        )
-    if is_patient:
-        end = f"not sure enough, {_days_needed(found, bound)}; {allowed.kept} stays."
-        return result(found.upper, "insufficient_data", f"{change}, {sure}", end)
-    end = (
-        f"not sure, but {allowed.kept} is {allowed.kept_days:.0f} days old"
-        f" (patience_days = {policy.patience_days}), so the means decide: fine."
-    )
-    return result(found.ratio, "passed", change, end)
 
 
 def is_surely_better(candidate: Score, rival: Score, policy: GateSettings, seed: int) -> bool:
@@ -111,11 +112,11 @@ def _refusal(allowed: Allowance) -> str:
 
 def _missing(found: Comparison, allowed: Allowance, policy: GateSettings) -> str | None:
     """How many rows or days there are too few, in words; None when there are enough."""
-    needed_days = policy.min_holdout_days
+    missing = policy.min_holdout_days - found.n_days
     if policy.mode != "point":
-        needed_days = max(needed_days, fewest_days(policy.confidence, policy.block_days))
-    if found.n_days < needed_days:
-        missing = needed_days - found.n_days
+        missing = max(missing, found.n_days_missing)
+    if missing > 0:
+        needed_days = found.n_days + missing
         # The holdout is a share of the history, so the history must grow by as much.
         more = math.ceil(needed_days * allowed.history_days / found.n_days) - allowed.history_days
         grows = f" (about {more} more days of data)" if more > 0 else ""

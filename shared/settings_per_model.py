@@ -134,7 +134,7 @@ class GateSettings(Section):
     )
     min_holdout_days: int = Field(7, ge=1, le=LONGEST_DAYS, description="days of such rows needed")
     block_days: int = Field(
-        1, ge=1, le=31, description="neighbouring days that are resampled together"
+        1, ge=1, le=31, description="days of the calendar that are resampled together"
     )
     min_slice_rows: int = Field(
         20, ge=1, le=LARGEST_NUMBER, description="slices with fewer held-out rows are ignored"
@@ -143,7 +143,7 @@ class GateSettings(Section):
         30,
         ge=0,
         le=LONGEST_DAYS,
-        description="while unsure, keep the champion this long, then go by plain means",
+        description="with a champion older than this, 80 % certainty is enough; 0: never",
     )
     min_rows: int = Field(50, ge=1, le=LARGEST_NUMBER, description="rows needed to train at all")
     min_days: int = Field(14, ge=1, le=LONGEST_DAYS, description="days needed to train at all")

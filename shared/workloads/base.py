@@ -134,6 +134,9 @@ class AskedLists:
     names: Mapping[str, str]
 
 
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """How well something answered a holdout; lower loss is better in every workload.
@@ -144,6 +147,8 @@ class Score:
     metrics : named summary values, for people; a regressor gives at least "mae", "rmse", "r2".
     prediction : (n_rows,) float64, what was answered; None where answers are not numbers.
     rows : the same for looking at, where `prediction` beside the target does not say it.
+    scale : the greatest of what is answered, in `unit`; it says which differences between losses
+        are floating point's own. 0 where that cannot be said.
     """
 
     loss: NDArray[np.float64]
@@ -153,6 +158,16 @@ class Score:
     unit: str
     prediction: NDArray[np.float64] | None = None
     rows: RowAnswers | None = None
+    scale: float = 0.0
+
+
+def resolution(score: Score, other: Score) -> float:
+    """Mean losses of two models on the same rows that differ by no more are equal.
+
+    Sums in another order, or another way to the same answer, leave a few units in the last place
+    of what is answered: beside an error of none that looks like several times worse.
+    """
+    return _ROUNDING * max(score.scale, other.scale)
 
 
 @dataclass(frozen=True, slots=True)

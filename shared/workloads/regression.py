@@ -22,4 +22,12 @@ def score_regressor(predicted: NDArray[np.float64], holdout: TrainingSet, unit: 
         spread = float(np.sum((holdout.target - holdout.target.mean()) ** 2))
         if spread > 0:
             metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
-    return Score(np.abs(error), holdout.day, holdout.slices, metrics, unit, predicted)
+    return Score(
+        np.abs(error),
+        holdout.day,
+        holdout.slices,
+        metrics,
+        unit,
+        predicted,
+        scale=float(np.abs(holdout.target).max(initial=0.0)),
+    )

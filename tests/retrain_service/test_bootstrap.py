@@ -116,6 +116,36 @@ def test_blocks_of_days_that_go_together_give_a_wider_bound() -> None:
     assert blocks > single
 
 
+def on_days(score: Score, days: list[int]) -> Score:
+    return Score(score.loss, score.day[0] + np.array(days), score.slices, {}, "pieces")
+
+
+def test_blocks_are_of_the_calendar_and_not_of_the_array() -> None:
+    """Deliveries once a week, errors that last for days: each delivery stands for itself."""
+    daily = [a_score(noisy(mean, 12, seed=seed), 12) for mean, seed in ((5.0, 1), (5.2, 2))]
+    weekly = [on_days(score, list(range(0, 84, 7))) for score in daily]
+
+    singly = compare(*daily, confidence=0.95, block_days=1)
+    by_week = compare(*weekly, confidence=0.95, block_days=7)
+
+    assert by_week.n_days_missing == 0
+    assert by_week.upper == pytest.approx(singly.upper, rel=0.05)
+
+
+def test_a_block_does_not_reach_across_a_gap() -> None:
+    """A good day of April makes no bad one of January harmless by standing next to it."""
+    candidate, champion = a_score(np.array([8.0, 4.0] * 10), 20), a_score(6.0, 20)
+    days = list(range(0, 600, 30))
+
+    daily = compare(candidate, champion, confidence=0.95, block_days=2)
+    monthly = compare(
+        *(on_days(score, days) for score in (candidate, champion)), confidence=0.95, block_days=2
+    )
+
+    assert daily.upper == pytest.approx(1.0, abs=0.01)  # each block has a good and a bad day
+    assert monthly.upper > 1.1
+
+
 @pytest.mark.parametrize(
     ("confidence", "block_days", "days"), [(0.5, 1, 2), (0.9, 1, 4), (0.95, 1, 5), (0.95, 7, 35)]
 )

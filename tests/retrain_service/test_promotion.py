@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -91,9 +93,8 @@ def test_every_gate_is_written_down_in_order() -> None:
     assert all(found.sentence and found.n == 40 for found in decided.gates)
 
 
-def doubtful(n_days: int) -> Score:
-    """4 % above 5.0 on the mean, and far above or below it on each of 14 days."""
-    swing = 4.0 if n_days == 14 else 0.0
+def doubtful(n_days: int, swing: float = 4.0) -> Score:
+    """4 % above 5.0 on the mean of an even number of days, and far above or below it on each."""
     errors = [5.2 + (swing if i % 2 else -swing) for i in range(n_days)]
     return a_score(np.array(errors), n_days)
 
@@ -112,25 +113,28 @@ def test_a_small_difference_in_noise_is_not_enough_to_be_sure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n_days", "age_days", "patience_days", "mode", "verdict"),
+    ("n_days", "swing", "age_days", "settings", "verdict"),
     [
-        (14, 31, 30, "non_inferior", Promote),
-        (14, 30, 30, "non_inferior", InsufficientData),
-        (14, 900, 0, "non_inferior", InsufficientData),
-        (14, 31, 30, "superior", Reject),
-        (3, 31, 30, "non_inferior", Promote),
-        (3, 31, 30, "point", Promote),
-        (3, 29, 30, "point", InsufficientData),
-        (3, 31, 30, "superior", InsufficientData),
+        (14, 0.9, 31, {}, Promote),
+        (14, 0.9, 30, {}, InsufficientData),
+        (14, 0.9, 900, {"patience_days": 0}, InsufficientData),
+        (14, 0.9, 31, {"confidence": 0.7}, Promote),
+        (14, 4.0, 900, {}, InsufficientData),  # less certainty, but never none
+        (14, 0.9, 900, {"mode": "superior"}, Reject),
+        (6, 0.0, 900, {}, InsufficientData),  # and never fewer days
+        (6, 0.0, 900, {"mode": "point"}, InsufficientData),
+        (6, 0.0, 900, {"mode": "superior"}, InsufficientData),
+        (4, 0.0, 31, {"min_holdout_days": 3, "min_holdout_rows": 4}, Promote),
+        (4, 0.0, 30, {"min_holdout_days": 3, "min_holdout_rows": 4}, InsufficientData),
     ],
 )
-def test_patience_ends_so_that_few_or_noisy_days_do_not_freeze_a_model(
-    n_days: int, age_days: float, patience_days: int, mode: str, verdict: type
+def test_patience_asks_for_less_certainty_never_for_none_and_never_on_fewer_days(
+    n_days: int, swing: float, age_days: float, settings: dict[str, object], verdict: type
 ) -> None:
-    """A history that is always short would keep the first model for ever, which nobody sees."""
-    policy = GateSettings.model_validate({"mode": mode, "patience_days": patience_days})
+    """Noisy days must not freeze a model; and one held-out row, each day anew, must not decide."""
+    policy = GateSettings.model_validate(settings)
     evaluation = an_evaluation(
-        doubtful(n_days), champion=a_score(5.0, n_days), champion_age_days=age_days
+        doubtful(n_days, swing), champion=a_score(5.0, n_days), champion_age_days=age_days
     )
 
     assert isinstance(decide(evaluation, policy), verdict)
@@ -138,14 +142,96 @@ def test_patience_ends_so_that_few_or_noisy_days_do_not_freeze_a_model(
 
 def test_when_patience_has_run_out_a_worse_mean_is_still_refused() -> None:
     """Patience is about doubt, not about quality."""
-    evaluation = an_evaluation(
-        a_score(6.0, 3), champion=a_score(5.0, 3), champion_age_days=365, history_days=15
-    )
+    evaluation = an_evaluation(a_score(6.0, 14), champion=a_score(5.0, 14), champion_age_days=365)
 
     decided = decide(evaluation, POLICY)
 
     assert isinstance(decided, Reject)
     assert reason(decided).endswith("worse; not promoted.")
+
+
+def test_the_sentence_says_that_less_certainty_was_enough() -> None:
+    """Whoever wonders a month later why it was promoted finds it in the log."""
+    evaluation = an_evaluation(doubtful(14, 0.9), champion=a_score(5.0, 14), champion_age_days=31.2)
+
+    sentence = reason(decide(evaluation, POLICY))
+
+    assert "with 80 % certainty at most" in sentence
+    assert "v000006 is 31 days old (patience_days = 30), so 80 % certainty is enough" in sentence
+
+
+def test_the_anchor_has_no_patience() -> None:
+    """What passes by patience each month would add up, which is what the anchor is there for."""
+    noisy_candidate = doubtful(14, 3.0)
+    evaluation = an_evaluation(
+        noisy_candidate, champion=noisy_candidate, anchor=a_score(5.0, 14), champion_age_days=900
+    )
+
+    decided = decide(evaluation, POLICY)
+
+    assert isinstance(decided, InsufficientData)
+    assert gate(decided) == "anchor"
+    assert "with 95 % certainty" in reason(decided)
+
+
+# -- the naive baseline ------------------------------------------------------------------------
+
+
+def first_version(by_day: list[float]) -> Verdict:
+    """Candidate with these errors, four rows a day; the baseline's is 5.0 on each."""
+    n = len(by_day)
+    candidate = a_score(np.repeat(np.array(by_day), 4), n, rows_per_day=4)
+    return decide(an_evaluation(candidate, baseline=a_score(5.0, n, rows_per_day=4)), POLICY)
+
+
+@pytest.mark.parametrize(
+    ("by_day", "verdict", "sentence"),
+    [
+        ([4.0, 5.2, 4.6], Promote, "no worse."),
+        ([7.5, 4.1, 4.6], Promote, "with 95 % certainty at least"),
+        ([7.1, 7.4, 6.9], Reject, "worse than guessing; not promoted."),
+        ([5.1], InsufficientData, "too few days to tell whether it is worse than guessing"),
+        ([4.9], Promote, "no worse."),
+    ],
+)
+def test_a_first_version_is_refused_only_when_it_is_surely_worse_than_the_baseline(
+    by_day: list[float], verdict: type, sentence: str
+) -> None:
+    """Of three held-out days one is often bad by chance; without a first version nothing serves."""
+    decided = first_version(by_day)
+
+    assert isinstance(decided, verdict)
+    assert sentence in next(found.sentence for found in decided.gates if found.gate == "baseline")
+
+
+def test_what_floating_point_cannot_tell_apart_is_equal() -> None:
+    """Perfectly regular demand: both are right to the last digit but one."""
+    candidate, baseline = a_score(1.4e-15), a_score(5.0e-16)
+    scores = [replace(score, scale=3.0) for score in (candidate, baseline)]
+
+    first = decide(Evaluation(candidate=scores[0], baseline=scores[1]), POLICY)
+    next_one = decide(
+        Evaluation(
+            candidate=scores[0],
+            baseline=scores[1],
+            champion=Rival("v000006", scores[1]),
+            anchor=Rival("v000002", scores[1]),
+        ),
+        POLICY,
+    )
+    worse = decide(
+        Evaluation(
+            candidate=replace(a_score(0.01), scale=3.0),
+            baseline=replace(a_score(0.02), scale=3.0),
+            champion=Rival("v000006", scores[1]),
+        ),
+        POLICY,
+    )
+
+    assert isinstance(first, Promote)
+    assert isinstance(next_one, Promote)
+    assert isinstance(worse, Reject)
+    assert gate(worse) == "champion"
 
 
 def test_few_days_say_how_many_are_missing_and_how_much_data_that_is() -> None:

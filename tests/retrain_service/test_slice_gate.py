@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
+from retrain_service.day_blocks import totals
 from retrain_service.slice_gate import judge_slices
 from shared.settings_per_model import GateSettings
 from shared.workloads.base import Score
@@ -100,3 +102,32 @@ def test_nothing_to_look_at_is_said(settings: dict[str, float], n_parts: int) ->
     found = judge_slices(score, score, GateSettings.model_validate(settings))
 
     assert found.verdict == "skipped"
+
+
+def test_bad_days_in_a_row_count_as_few_when_errors_last() -> None:
+    """Without blocks one bad week of a part passes for seven proofs; `block_days` is set where
+    errors come in waves, and it holds for slices as well."""
+    wave = np.tile([1.0] * 14 + [4.0] * 6, 2)[:, None] * np.array([1.0, 0.25])
+    candidate = a_score(wave.ravel() * 5.0, N_DAYS, rows_per_day=2, slices=("a", "b"))
+    champion = a_score(5.0, N_DAYS, rows_per_day=2, slices=("a", "b"))
+    policy = {"slice_tolerance": 0.2, "min_slice_rows": 20}
+
+    verdicts = [
+        judge_slices(
+            candidate, champion, GateSettings.model_validate({**policy, "block_days": days})
+        ).verdict
+        for days in (1, 10)
+    ]
+
+    assert verdicts == ["failed", "passed"]
+
+
+def test_the_test_of_one_day_blocks_is_students_t_test_of_the_days() -> None:
+    """The figures of docs/promotion.md were measured with it."""
+    values = noisy(1.0, N_DAYS, seed=3) - 0.9
+    group = np.zeros(N_DAYS, dtype=np.int64)
+
+    found = totals(group, a_score(values, N_DAYS).day, values, 1)
+
+    expected = scipy.stats.ttest_1samp(values, 0.0, alternative="greater").pvalue
+    assert found.p_positive()[0] == pytest.approx(expected)

@@ -217,6 +217,7 @@ class ServerMetrics(Workload):
                 f"in {self.parameters.horizons_min[-1]} min",
                 has_slice_units=True,
             ),
+            scale=float(np.abs(holdout.target / context.scale[position]).max(initial=0.0)),
         )
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:

@@ -75,6 +75,7 @@ def score_classifier(
             labels=[str(label) for label in learnt.labels],
             chance=probabilities[np.arange(truth.size), truth],
         ),
+        scale=1.0,
     )
 
 
