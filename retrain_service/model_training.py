@@ -19,8 +19,14 @@ from retrain_service.job_slots import JobSlots
 from retrain_service.pointing import point
 from retrain_service.run_supervisor import RunSupervisor
 from retrain_service.snapshot import SnapshotInfo
+from retrain_service.steady_times import SteadyTimes
 from retrain_service.stream_reader import Round
-from retrain_service.training_state import RunUnderWay, TrainingState, training_state
+from retrain_service.training_state import (
+    RunUnderWay,
+    TrainingState,
+    rows_read_until,
+    training_state,
+)
 from shared.keys import SigningKey
 from shared.model_names import split_name
 from shared.model_store import ModelStore
@@ -67,6 +73,7 @@ class ModelTraining:
         self._champion = Champion(name, store, key.verify_key)
         self.runs = RunSupervisor(name, settings, store, run_log, key, wake)
         self._counted = EntityCount()
+        self._times = SteadyTimes()
         self._requested: Request | None = None
         self._under_way: RunUnderWay | None = None
         self._decision: triggers.Decision = triggers.Wait("starting")
@@ -85,8 +92,9 @@ class ModelTraining:
         # A run that ended may have moved the watermark: decide only on a count from where it is.
         if found is not None and found.watermarks.get(self.entity, 0) == self.watermark_seq:
             self._counted = found.by_entity.get(self.entity, EntityCount())
-            self._decision = self._decide(self._state(found, now), self._triggers, now)
-            self._act(found, now)
+            state = self._state(found, now)
+            self._decision = self._decide(state, self._triggers, now)
+            self._act(state, found, now)
         return ended
 
     def handle(self, request: Request, now: datetime) -> bool:
@@ -125,7 +133,7 @@ class ModelTraining:
         finished = self.runs.history.last_finished
         return TrainingReport(
             new_records=self._counted.n_new,
-            new_records_needed=self._triggers.new_records,
+            new_records_needed=triggers.records_needed(self._triggers, self._counted.n_usable),
             next_due=self._decision.reason,
             last_run_id=finished.run_id if finished is not None else None,
             running_run_id=self.runs.running_run_id,
@@ -181,6 +189,7 @@ class ModelTraining:
             libraries=self._environment.installed(now),
             running=self._under_way if self.runs.running_run_id is not None else None,
             requested=request.requested_by if request is not None else None,
+            times=self._times,
         )
 
     def _champion_is_there(self, signal: ReloadSignal | None, now: datetime) -> bool:
@@ -190,15 +199,15 @@ class ModelTraining:
             self.runs.say(now, "error", f"the wanted version cannot be served: {fault}")
         return is_there
 
-    def _act(self, found: Round, now: datetime) -> None:
+    def _act(self, state: TrainingState, found: Round, now: datetime) -> None:
         decision = self._decision
         if isinstance(decision, triggers.Replace):
             self.runs.cancel(now, None, f"a newer run: {decision.reason}")
             train = triggers.Train(decision.trigger, decision.reason)
-            self._begin(train, found, now, is_replacement=True)
+            self._begin(train, state, found, now, is_replacement=True)
         elif isinstance(decision, triggers.Train):
             if self._slots.ask(self.name):
-                self._begin(decision, found, now)
+                self._begin(decision, state, found, now)
             else:
                 n_slots = self._slots.n_slots
                 reason = f"{decision.reason}; waits for one of {n_slots} training slots"
@@ -207,14 +216,20 @@ class ModelTraining:
             self._slots.give_back(self.name)
 
     def _begin(
-        self, decision: triggers.Train, found: Round, now: datetime, *, is_replacement: bool = False
+        self,
+        decision: triggers.Train,
+        state: TrainingState,
+        found: Round,
+        now: datetime,
+        *,
+        is_replacement: bool = False,
     ) -> None:
         request = self._requested if decision.trigger == "manual" else None
         self.runs.begin(
             decision,
             request,
             lambda path, at: self._freeze(self.entity, path, at),
-            found.read_until,
+            rows_read_until(state, self._run_log.pending_events(self.name), found.read_until),
             now,
         )
         if request is not None:

@@ -6,16 +6,22 @@ so that a brake, a failure, a cancel or a crash delays it and never loses it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from retrain_service.backoff import pause_s
 from retrain_service.schedule import cron_moment, interval_moment
 from retrain_service.training_state import RunUnderWay, TrainingState
 from shared.settings_per_model import TriggerSettings
 
 LONGEST_BACKOFF = timedelta(hours=1)
+# Where no interval is set: a tenth of the time is spent on training, and no run follows at once.
+SHORTEST_REST = timedelta(minutes=5)
+LONGEST_REST = timedelta(days=1)
+REST_FACTOR = 9
 _DAY = timedelta(days=1)
 # Where time-like triggers count from when no finished run is known.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -145,9 +151,20 @@ def _lost_request(state: TrainingState) -> str | None:
 
 
 def _new_records(state: TrainingState, settings: TriggerSettings) -> str | None:
-    if not settings.new_records or state.new_records < settings.new_records:
+    needed = records_needed(settings, state.n_usable_records)
+    if not needed or state.new_records < needed:
         return None
-    return f"{state.new_records} new records (every {settings.new_records})"
+    return f"{state.new_records} new records (every {needed})"
+
+
+def records_needed(settings: TriggerSettings, n_usable_records: int) -> int:
+    """So many new ones start a run: the number that is set, or the share, if that is more.
+
+    0: never.
+    """
+    if not settings.new_records:
+        return 0
+    return max(settings.new_records, math.ceil(settings.new_records_share * n_usable_records))
 
 
 def _event(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
@@ -257,17 +274,32 @@ def _brake(
         # A run that ended with its daemon says nothing about the model.
         failures = state.failures_in_a_row + state.n_cancelled
         if failures:
-            pause = min(settings.failure_backoff * 2 ** min(failures - 1, 20), LONGEST_BACKOFF)
+            first_s = settings.failure_backoff.total_seconds()
+            longest_s = LONGEST_BACKOFF.total_seconds()
+            pause = pause_s(failures, first_s, longest_s, chance=lambda: state.jitter)
             why = f"{_count(failures, 'run')} in a row did not finish"
-            found.append((state.last_ended_at + pause, why))
-        why = f"at least {_spoken(settings.min_interval)} between two runs"
-        found.append((state.last_ended_at + settings.min_interval, why))
+            found.append((state.last_ended_at + timedelta(seconds=round(pause)), why))
+        if settings.min_interval is not None:
+            why = f"at least {_spoken(settings.min_interval)} between two runs"
+            found.append((state.last_ended_at + settings.min_interval, why))
+    if settings.min_interval is None and state.finished_at is not None:
+        rest, why = _rest(state.last_run_took)
+        found.append((state.finished_at + rest, why))
     today = [at for at in state.recent_requests if at > now - _DAY]
     if settings.max_runs_per_day and len(today) >= settings.max_runs_per_day:
         why = f"{_count(len(today), 'run')} in 24 h, at most {settings.max_runs_per_day}"
         found.append((today[-settings.max_runs_per_day] + _DAY, why))
     longest = max(found, default=None)
     return longest if longest is not None and now < longest[0] else None
+
+
+def _rest(took: timedelta | None) -> tuple[timedelta, str]:
+    """How long to rest after a run that took so long, and why."""
+    rest = min(max(SHORTEST_REST, REST_FACTOR * (took or timedelta(0))), LONGEST_REST)
+    rest = timedelta(seconds=round(rest.total_seconds()))
+    if took is None or rest == SHORTEST_REST:
+        return rest, f"at least {_spoken(rest)} between two runs"
+    return rest, f"the last run took {_spoken(timedelta(seconds=round(took.total_seconds())))}"
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -277,7 +309,8 @@ def _nothing_due(state: TrainingState, settings: TriggerSettings, now: datetime)
     """What will start the next run."""
     ways, moments = [], []
     if settings.new_records:
-        ways.append(f"after {settings.new_records - state.new_records} more new records")
+        needed = records_needed(settings, state.n_usable_records)
+        ways.append(f"after {needed - state.new_records} more new records")
     if (events := _pending_events(state, settings)) is not None:
         what = _count(events.n, "event")
         if now < events.due_at:

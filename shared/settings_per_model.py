@@ -45,6 +45,12 @@ class TriggerSettings(Section):
     new_records: int = Field(
         10, ge=0, le=LARGEST_NUMBER, description="train after so many new records; 0: never"
     )
+    new_records_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="and after no less than this share of the records that there are (0.01 = 1 %)",
+    )
     every: Duration | None = Field(
         timedelta(hours=24),
         ge=timedelta(0),
@@ -77,11 +83,12 @@ class TriggerSettings(Section):
         "skip",
         description="due during a run: let the moment pass, run once more, or start anew",
     )
-    min_interval: Duration = Field(
-        timedelta(0),
+    min_interval: Duration | None = Field(
+        None,
         ge=timedelta(0),
         le=LONGEST,
-        description="brake: at least this long between two runs",
+        description="brake: at least this long between two runs; empty: nine times as long as the"
+        " last run took, from five minutes to a day",
     )
     max_runs_per_day: int = Field(
         0, ge=0, le=100_000, description="brake: at most so many runs in 24 hours; 0: no limit"

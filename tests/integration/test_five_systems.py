@@ -77,6 +77,7 @@ page_size = 5000
 workload = "product_recommender"
 source = "shop"
 [models.product_recommender.triggers]
+min_interval = "0s"
 cron = "* * * * *"
 new_records = 0
 every = "0s"
@@ -86,6 +87,7 @@ source = "plant"
 [models.solar_power.parameters]
 time_zone = "Asia/Colombo"
 [models.solar_power.triggers]
+min_interval = "0s"
 cron = "* * * * *"
 time_zone = "Asia/Colombo"
 new_records = 0
@@ -101,6 +103,7 @@ min_holdout_days = 1
 workload = "product_similarity"
 source = "shop"
 [models.product_similarity.triggers]
+min_interval = "0s"
 debounce = "1s"
 max_wait = "5s"
 new_records = 0
@@ -109,6 +112,7 @@ every = "0s"
 workload = "server_metrics"
 source = "fed"
 [models.server_metrics.triggers]
+min_interval = "0s"
 every = "20s"
 new_records = 0
 [models.server_metrics.gate]
@@ -123,6 +127,7 @@ incremental = true
 workload = "spare_parts"
 source = "workshop"
 [models.spare_parts.triggers]
+min_interval = "0s"
 new_records = 10
 every = "0s"
 [models.spare_parts.gate]

@@ -216,7 +216,9 @@ def test_a_storm_of_ten_thousand_events_in_a_minute(
     tmp_path: Path, box: Path, policy: dict[str, object], expected_s: list[int]
 ) -> None:
     """At most the runs that debounce, max_wait and brakes allow, and the last one sees it all."""
-    asked = TriggerSettings.model_validate({"new_records": 0, "every": "0s", **policy})
+    asked = TriggerSettings.model_validate(
+        {"new_records": 0, "every": "0s", "min_interval": "0s", **policy}
+    )
     daemon = SimulatedDaemon(tmp_path / "log", World(), asked, NOW, duration=timedelta(seconds=4))
     daemon.tick(NOW - timedelta(minutes=1))
     daemon.tick(NOW - timedelta(seconds=30))

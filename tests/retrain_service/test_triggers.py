@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from retrain_service.training_state import RunUnderWay, TrainingState
 from retrain_service.triggers import Replace, Train, Wait, changed_libraries, decide
 from shared.pending_events import PendingEvents
-from shared.run_log import RunLog
 from shared.runs import RunStatus
 from shared.settings_per_model import TriggerSettings
 from tests.support.simulated_daemon import MODEL, Killed, SimulatedDaemon, World
@@ -62,7 +61,7 @@ FRESH = replace(
 )
 LONG_SINCE = replace(QUIET, covered_at=NOW - DAY, finished_at=NOW - DAY + MINUTE)
 LOST_LOG = replace(FRESH, has_champion=True)
-ONLY_EVENTS = TriggerSettings(new_records=0, every=timedelta(0))
+ONLY_EVENTS = TriggerSettings(new_records=0, every=timedelta(0), min_interval=timedelta(0))
 NOON = TriggerSettings(cron=("0 12 * * *",), every=timedelta(0))
 
 
@@ -406,7 +405,7 @@ class History:
             ends = [r.finished_at for r in before if r.finished_at is not None]
             is_replacement = before and before[-1].status is RunStatus.CANCELLED
             if ends and not is_replacement:
-                assert run.requested_at >= max(ends) + self.policy.min_interval
+                assert run.requested_at >= max(ends) + (self.policy.min_interval or timedelta(0))
             if before and before[-1].status is RunStatus.FAILED:
                 assert run.requested_at >= max(ends) + self.policy.failure_backoff
         self.n_seen = len(runs)
@@ -553,20 +552,106 @@ def test_a_clock_that_was_wrong_for_a_while_does_not_stop_training(tmp_path: Pat
     policy = TriggerSettings(cron=("0 2 * * *",), min_interval=HOUR, max_runs_per_day=1)
     world, wrong = World(), datetime(2036, 1, 1, tzinfo=UTC)
     daemon = SimulatedDaemon(tmp_path / "log", world, policy, wrong)
+    daemon.clock_error = wrong - NOW
     daemon.tick(wrong)
     daemon.tick(wrong + HOUR)
 
-    daemon.tick(NOW)
+    daemon.clock_error = timedelta(0)
+    for hours in range(2, 26):
+        daemon.tick(NOW + hours * HOUR)
 
-    assert [run.requested_at for run in daemon.log.runs()[0]] == [wrong, NOW]
+    # The first run was a day ago by then, whatever the clock said of it.
+    assert [run.requested_at for run in daemon.log.runs()[0]] == [wrong, NOW + DAY]
+    daemon.stop(NOW + 26 * HOUR)
+
+
+def test_a_clock_that_is_set_back_by_hours_holds_no_run_up(tmp_path: Path) -> None:
+    """Nothing waits until the clock says again what it had said before."""
+    policy = TriggerSettings(every=HOUR, max_runs_per_day=3, min_interval=timedelta(0))
+    world = World()
+    daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW, duration=MINUTE)
+    daemon.tick(NOW)
+    daemon.tick(NOW + 10 * MINUTE)
+    world.n_records += 100
+    daemon.log.add_pending_events(MODEL, NOW + 10 * MINUTE, NOW + 10 * MINUTE, 1)
+
+    daemon.clock_error = -5 * HOUR
+    started = [daemon.tick(NOW - 5 * HOUR + minutes * MINUTE) for minutes in range(11, 180)]
+
+    ran = [place for place, decision in enumerate(started) if isinstance(decision, Train)]
+    assert ran[0] <= 1  # what came before the jump is no reason to wait
+    assert len(ran) == 2  # the brake of three a day holds
+    assert ran[1] - ran[0] == 60
+    assert daemon.log.pending_events(MODEL) is None
     daemon.stop(NOW)
+
+
+def test_a_failure_that_the_log_dates_in_the_future_is_backed_off_from(tmp_path: Path) -> None:
+    """A model that fails is not to be trained without a pause for want of a believable date."""
+    policy = TriggerSettings(failure_backoff=HOUR, every=timedelta(0), new_records=1)
+    ahead = NOW + 3 * DAY
+    before = SimulatedDaemon(
+        tmp_path / "log", World(), policy, ahead, outcome=lambda _n: "fail", duration=MINUTE
+    )
+    before.tick(ahead)
+    before.tick(ahead + 2 * MINUTE)
+    before.stop(ahead + 3 * MINUTE)
+
+    daemon = SimulatedDaemon(tmp_path / "log", World(), policy, NOW, duration=MINUTE)
+    decisions = [daemon.tick(NOW + minutes * MINUTE) for minutes in range(65)]
+
+    began = [place for place, decision in enumerate(decisions) if isinstance(decision, Train)]
+    assert began[0] == 60
+    daemon.stop(NOW + 2 * HOUR)
+
+
+@pytest.mark.parametrize(
+    ("took", "ended_ago", "starts"),
+    [
+        (10 * MINUTE / 60, 4 * MINUTE, False),
+        (10 * MINUTE / 60, 5 * MINUTE, True),
+        (HOUR, 8 * HOUR, False),
+        (HOUR, 9 * HOUR, True),
+        (7 * DAY, DAY - MINUTE, False),
+        (7 * DAY, DAY, True),
+        (None, 5 * MINUTE, True),
+    ],
+)
+def test_without_an_interval_a_tenth_of_the_time_is_spent_on_training(
+    took: timedelta | None, ended_ago: timedelta, starts: bool
+) -> None:
+    """Ten rows a minute and a default of ten new records were a run a minute, for ever."""
+    state = replace(
+        QUIET,
+        new_records=100,
+        last_run_took=took,
+        covered_at=NOW - ended_ago - MINUTE,
+        finished_at=NOW - ended_ago,
+        last_ended_at=NOW - ended_ago,
+    )
+
+    decision = decide(state, TriggerSettings(every=timedelta(0)), NOW)
+
+    assert isinstance(decision, Train if starts else Wait)
+
+
+def test_a_share_of_a_long_history_is_needed_as_well() -> None:
+    """Ten new rows on a million change nothing, and a table that grows has them all the time."""
+    long = replace(QUIET, n_usable_records=1_000_000, new_records=9_999)
+
+    waits = decide(long, TriggerSettings(), NOW)
+
+    assert isinstance(waits, Wait)
+    assert "after 1 more new records" in waits.reason
+    assert isinstance(decide(replace(long, new_records=10_000), TriggerSettings(), NOW), Train)
+    assert isinstance(decide(long, TriggerSettings(new_records_share=0), NOW), Train)
 
 
 def test_with_replace_triggers_that_come_faster_than_runs_end_let_every_other_run_finish(
     tmp_path: Path,
 ) -> None:
     """Else a busy shop would cancel its trainings for ever and never get a new model."""
-    policy = TriggerSettings(overlap="replace")
+    policy = TriggerSettings(overlap="replace", min_interval=timedelta(0))
     world = World()
     daemon = SimulatedDaemon(tmp_path / "log", world, policy, NOW)
 
@@ -586,7 +671,9 @@ def test_a_retry_on_the_rows_of_a_failed_run_answers_only_what_those_rows_saw(
     tmp_path: Path,
 ) -> None:
     """The retry trains on the pinned rows: what came after they were frozen needs a run more."""
-    policy = TriggerSettings(new_records=10, every=timedelta(0), failure_backoff=HOUR)
+    policy = TriggerSettings(
+        new_records=10, every=timedelta(0), failure_backoff=HOUR, min_interval=timedelta(0)
+    )
     world = World()
     outcomes = {2: "fail"}
     daemon = SimulatedDaemon(
@@ -618,13 +705,11 @@ def test_a_retry_on_the_rows_of_a_failed_run_answers_only_what_those_rows_saw(
 
 def test_a_run_under_way_keeps_events_that_it_has_not_read(tmp_path: Path) -> None:
     """The source was down when it began: the run has not seen what the event told of."""
-    log = RunLog.open(tmp_path / "log")
-    log.add_pending_events(MODEL, NOW, NOW, 2)
-    log.close()
-    world = World(is_source_up=True)
-    daemon = SimulatedDaemon(tmp_path / "log", world, ONLY_EVENTS, NOW)
+    world = World(n_records=0)
+    daemon = SimulatedDaemon(tmp_path / "log", world, ONLY_EVENTS, NOW - HOUR)
     daemon.tick(NOW - HOUR)  # read before the event; the first run begins on that
-    world.is_source_up = False
+    world.n_records, world.is_source_up = 100, False
+    daemon.log.add_pending_events(MODEL, NOW, NOW, 2)
 
     daemon.tick(NOW)
     kept = daemon.log.pending_events(MODEL)

@@ -202,7 +202,11 @@ def cron_year() -> list[Entry]:
 def test_a_year_of_nightly_runs_is_exactly_this_list(tmp_path: Path) -> None:
     """Every night once, whatever happens to the clock and to the daemon; and why, each time."""
     policy = TriggerSettings(
-        new_records=10, every=timedelta(0), cron=("30 2 * * *",), time_zone="Europe/Berlin"
+        new_records=10,
+        every=timedelta(0),
+        cron=("30 2 * * *",),
+        time_zone="Europe/Berlin",
+        min_interval=timedelta(0),
     )
 
     year = the_year(tmp_path / "run_log.sqlite", policy)
@@ -245,7 +249,9 @@ def every_year() -> list[Entry]:
 
 def test_a_year_of_every_24_hours_stays_at_its_time_of_day(tmp_path: Path) -> None:
     """What starts a run moves the hour of the next one; the change of the clocks does not."""
-    policy = TriggerSettings(new_records=10, every=DAY, time_zone="Europe/Berlin")
+    policy = TriggerSettings(
+        new_records=10, every=DAY, time_zone="Europe/Berlin", min_interval=timedelta(0)
+    )
 
     year = the_year(tmp_path / "run_log.sqlite", policy)
 

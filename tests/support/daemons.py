@@ -108,6 +108,7 @@ workload = "{workload}"
 source = "rows"
 [models.m.triggers]
 failure_backoff = "0s"
+min_interval = "0s"
 {settings}
 """
         )

@@ -8,12 +8,18 @@ of its run, and can be killed at each point in between.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from retrain_service.training_state import RunUnderWay, TrainingState, training_state
+from retrain_service.steady_times import SteadyTimes
+from retrain_service.training_state import (
+    RunUnderWay,
+    TrainingState,
+    rows_read_until,
+    training_state,
+)
 from retrain_service.triggers import Decision, Replace, Train, Wait, decide
 from shared.model_version import ModelVersion
 from shared.run_log import RunLog
@@ -77,6 +83,10 @@ class SimulatedDaemon:
         self._duration = duration
         self._under_way: RunUnderWay | None = None
         self._read_until: datetime | None = None
+        self.clock_error = timedelta(0)
+        """How far the wall clock, which is what ticks are given, is ahead of the true time."""
+        self._now = now
+        self._times = SteadyTimes(lambda: (self._now - self.clock_error).timestamp())
         for run in self.log.unfinished():
             is_published = world.champion_libraries == {"from": run.run_id}
             if is_published:
@@ -87,7 +97,8 @@ class SimulatedDaemon:
 
     def tick(self, now: datetime) -> Decision:
         """End a run whose time has come, read the source, decide, act."""
-        if self.training is not None and now >= self.training.ends_at:
+        self._now = now
+        if self.training is not None and now - self.clock_error >= self.training.ends_at:
             self._end(self.training, now)
         if self.world.is_source_up:
             self._read_until = now
@@ -102,7 +113,7 @@ class SimulatedDaemon:
         finished = self.log.history(MODEL).last_finished
         watermark = (finished.high_seq or 0) if finished is not None else 0
         waiting = [run_id for run_id, _ in self.world.requests if not self.log.has_run(run_id)]
-        return training_state(
+        state = training_state(
             self.log.history(MODEL),
             now,
             new_records=self.world.n_records - watermark,
@@ -115,7 +126,9 @@ class SimulatedDaemon:
             libraries=self.world.libraries,
             running=self._under_way if self.training is not None else None,
             requested="curl" if waiting else None,
+            times=self._times,
         )
+        return replace(state, jitter=0.0)
 
     def stop(self, now: datetime) -> None:
         """TERM: a run under way is abandoned."""
@@ -144,7 +157,9 @@ class SimulatedDaemon:
             status=RunStatus.QUEUED,
             requested_at=asked[run_id] if is_request else now,
         )
-        self.log.add_run(run, rows_read_until=self._read_until)
+        pending = self.log.pending_events(MODEL)
+        read_until = rows_read_until(self.state(now), pending, self._read_until)
+        self.log.add_run(run, rows_read_until=read_until)
         self._reach("written")
         self._under_way = RunUnderWay(
             decision.trigger,
@@ -159,7 +174,11 @@ class SimulatedDaemon:
         self.log.start_run(run_id, now, high_seq, {"is_retry": is_retry})
         self._reach("started")
         self.training = Training(
-            run, now + self._duration, self._outcome(number), high_seq, is_retry
+            run,
+            now - self.clock_error + self._duration,
+            self._outcome(number),
+            high_seq,
+            is_retry,
         )
 
     def _end(self, training: Training, now: datetime) -> None:
