@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from api_service.serving_config import ServingConfig
+from shared.keys import Role
 
 
 class MissingFiles:
@@ -17,13 +18,15 @@ class MissingFiles:
         self._consequences = {
             config.models_dir: "what is open goes on serving, and a restart would serve nothing;"
             " restore it from a backup",
-            config.keys_dir: "who calls from elsewhere is refused; restore it from a backup, or"
-            " restart the retrain daemon",
-            config.public_key_path: "no new version can be verified; restore it from a backup, or"
-            " restart the retrain daemon",
+            config.public_key_path: "no new version can be verified; the retrain daemon writes it"
+            " again while it runs",
             config.run_log_path: "runs cannot be shown; the retrain daemon writes it again while"
             " it runs",
         }
+        for role in Role:
+            self._consequences[config.keys_dir / f"{role}.key"] = (
+                "its keys are refused; the next start of the retrain daemon makes a new one"
+            )
         self._seen: set[Path] = set()
 
     def sentences(self) -> list[str]:

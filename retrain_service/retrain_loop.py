@@ -76,6 +76,7 @@ class RetrainLoop:
         self._onlookers: Onlookers | None = None
         self._keepers: dict[str, ModelKeeper] = {}
         self._run_log: RunLog | None = None
+        self._key: SigningKey | None = None
         self._started_at: datetime | None = None
         self._reported_at: datetime | None = None
         self._reported: Mapping[str, TrainingReport] = {}
@@ -100,7 +101,7 @@ class RetrainLoop:
         for left_over in settings.work_dir.iterdir():
             if left_over.name != PINNED_FOLDER:
                 shutil.rmtree(left_over, ignore_errors=True)
-        key = SigningKey.read_or_create(settings.keys_dir)
+        self._key = key = SigningKey.read_or_create(settings.keys_dir)
         ensure_api_keys(settings.keys_dir)
         ensure_console_secret(settings.keys_dir)
         store = ModelStore(settings.models_dir)
@@ -131,6 +132,7 @@ class RetrainLoop:
 
     def tick(self, now: datetime) -> None:
         """Look around once."""
+        self._restore_removed()
         if self._only is None:
             self._handle_requests(now)
             self._collect_events(now)
@@ -144,6 +146,21 @@ class RetrainLoop:
         if self._onlookers is not None:
             self._onlookers.look(now)
         self._report(now)
+
+    def _restore_removed(self) -> None:
+        """Write again what somebody removed while it is open or known here."""
+        assert self._run_log is not None
+        assert self._key is not None
+        try:
+            written = self._key.restore(self._settings.keys_dir)
+            if self._run_log.reopen_if_replaced():
+                written.append(self._settings.run_log_path)
+        except Exception as error:  # noqa: BLE001 - the loop outlives it, and tries again
+            self._trouble("removed files", error)
+        else:
+            self._troubles.pop("removed files", None)
+            for path in written:
+                log.error("file_restored", path=str(path), sentence="it had been removed.")
 
     @property
     def status(self) -> str:

@@ -107,22 +107,43 @@ class SigningKey:
             KeyUnusable: the file is there but is not a key; it is never overwritten.
             StorageUnavailable: it cannot be written.
         """
-        path = keys_dir / SIGNING_KEY_NAME
+        if not (keys_dir / SIGNING_KEY_NAME).exists():
+            cls(Ed25519PrivateKey.generate()).restore(keys_dir)
+        key = cls.read(keys_dir)
+        public_path = keys_dir / PUBLIC_KEY_NAME
+        if public_path.exists() and public_path.read_bytes() != key._public_pem():
+            write_atomic(public_path, key._public_pem())
+        key.restore(keys_dir)
+        return key
+
+    def restore(self, keys_dir: Path) -> list[Path]:
+        """Write `signing.key` and `signing.pub` again where they were removed.
+
+        Returns:
+            The files that were written.
+
+        Raises:
+            StorageUnavailable: they cannot be.
+        """
+        written = []
+        path, public_path = keys_dir / SIGNING_KEY_NAME, keys_dir / PUBLIC_KEY_NAME
         if not path.exists():
-            pem = Ed25519PrivateKey.generate().private_bytes(
+            pem = self._key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
                 serialization.NoEncryption(),
             )
             write_atomic(path, pem, mode=0o600)
-        key = cls.read(keys_dir)
-        public_pem = key._key.public_key().public_bytes(
+            written.append(path)
+        if not public_path.exists():
+            write_atomic(public_path, self._public_pem())
+            written.append(public_path)
+        return written
+
+    def _public_pem(self) -> bytes:
+        return self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        public_path = keys_dir / PUBLIC_KEY_NAME
-        if not public_path.exists() or public_path.read_bytes() != public_pem:
-            write_atomic(public_path, public_pem)
-        return key
 
 
 def ensure_api_keys(keys_dir: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from shared import pending_events, run_log_pruning
+from shared.atomic_file import replace, sync_directory
 from shared.database.connection import file_identity, open_to_write, transaction
 from shared.errors import StateConflict, StorageUnavailable
 from shared.run_history import History
@@ -60,14 +61,18 @@ class RunLog(RunLogReader):
     def reopen_if_replaced(self) -> bool:
         """Go on with the file that has the name now; True when it is not the one that was open.
 
-        A file that somebody removed is made anew: what it held is lost, and nothing more is
-        written where nobody can read it.
+        A file that somebody removed is written again with all that it held, because its bytes
+        live for as long as it is open here; nothing is written where nobody can read it.
 
         Raises:
             StorageUnavailable: there is no such file and none can be made.
         """
-        if file_identity(self._path) == self._file:
+        found = file_identity(self._path)
+        if found == self._file:
             return False
+        if found is None:
+            with suppress(sqlite3.Error, OSError):  # then what it held is lost
+                self._write_again()
         connection = open_to_write(self._path, RUN_LOG, busy_timeout_s=BUSY_TIMEOUT_S)
         self._connection.close()
         self._connection = connection
@@ -75,6 +80,18 @@ class RunLog(RunLogReader):
         self._file = file_identity(self._path)
         self._histories.clear()
         return True
+
+    def _write_again(self) -> None:
+        """Write all that the open file holds under its name, which nothing has any more."""
+        beside = self._path.with_name(f".{self._path.name}.rescued")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside.unlink(missing_ok=True)
+        with closing(sqlite3.connect(beside)) as rescued:
+            self._connection.backup(rescued)
+        for suffix in ("-wal", "-shm"):  # of the removed file: they would be read into this one
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        replace(beside, self._path)
+        sync_directory(self._path.parent)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

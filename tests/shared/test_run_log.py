@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -231,21 +232,30 @@ def test_events_that_the_disk_refuses_are_written_later_in_their_order(
     log.close()
 
 
-def test_a_run_log_that_was_removed_is_made_anew_and_never_written_to_unseen(
-    log: RunLog, path: Path
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+@pytest.mark.parametrize("removed", ["run_log.sqlite", "run_log.sqlite*"])
+def test_a_run_log_that_was_removed_is_written_again_with_all_it_held(
+    log: RunLog, path: Path, removed: str
 ) -> None:
     """An open file without a name takes everything and shows nothing."""
     log.add_run(a_run(1))
+    log.add_event(NOW, "parts", "hold", "told once")
     assert not log.reopen_if_replaced()
-    for file in path.parent.glob(f"{path.name}*"):
+    for file in path.parent.glob(removed):
         file.unlink()
 
     assert log.reopen_if_replaced()
-    assert log.history("parts").last_number == 0
+    assert log.history("parts").last_number == 1
+    log.finish_run("run1", NOW, RunStatus.FAILED)
     log.add_run(a_run(2))
 
     with reading(path) as reader:
+        assert reader.run("run1").status is RunStatus.FAILED
         assert reader.has_run("run2")
+        assert [event.sentence for event in reader.events(kind="hold")] == ["told once"]
+    with closing(sqlite3.connect(path)) as found:
+        assert found.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert not list(path.parent.glob(".*"))
 
 
 def test_a_file_that_is_no_run_log_is_named(path: Path) -> None:
