@@ -63,6 +63,7 @@ class FollowedModel:
     prepared : what is warm and waits for the other workers.
     settled : the signal's stamp at a look that found nothing to do.
     last_used_s : when it was last asked, on the monotonic clock, about.
+    gone_since_s : since when it has no directory, on the monotonic clock; None: it has one.
     lock : held by whoever looks after it.
     not_before, pause_s : back-off on the monotonic clock after a failure that may pass.
     last_resort_s : when a version that only deaths speak against may be tried where nothing else
@@ -84,6 +85,7 @@ class FollowedModel:
     last_resort_s: float | None = None
     settled: Stamp | None = None
     last_used_s: float = field(default_factory=time.monotonic)
+    gone_since_s: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -33,6 +33,9 @@ log = structlog.get_logger()
 
 # Apart, so that the workers do not die together.
 LAST_RESORT_AFTER_S = (30.0, 90.0)
+FORGET_AFTER_S = 60.0
+"""A model whose directory is gone for so long, and that no configuration names, is forgotten."""
+
 _NO_LIMIT = 1 << 62
 _SIZE = "size_bytes"
 
@@ -129,6 +132,7 @@ class ReloadManager:
                 finally:
                     model.lock.release()
         self.n_idle = n_idle
+        self._let_go_of_removed(stamps)
         self._make_room()
         self.finish_draining()
 
@@ -156,6 +160,27 @@ class ReloadManager:
         if len(still) < len(self._closing):
             trim()
         self._closing = still
+
+    def _let_go_of_removed(self, stamps: Mapping[str, Stamp]) -> None:
+        """Forget models whose directory somebody has removed, a while after it is gone.
+
+        While nothing at all is found the store itself is away, and what is open goes on.
+        """
+        now_s = time.monotonic()
+        kept = {*stamps, *self._configured}
+        for name in self._table.names() if stamps else ():
+            with self._lock:
+                model = self._followed.get(name)
+            if name in kept:
+                if model is not None:
+                    model.gone_since_s = None
+            elif model is None:
+                self._table.remove(name)
+            elif model.gone_since_s is None:
+                model.gone_since_s = now_s
+            elif now_s - model.gone_since_s > FORGET_AFTER_S and self._close(model):
+                self._table.remove(name)
+                log.warning("model forgotten: its directory is gone", model=name)
 
     # -- small steps -----------------------------------------------------------------------------
 
@@ -221,20 +246,22 @@ class ReloadManager:
         models = self._open_models()
         newest = max(models, key=lambda one: one.last_used_s).name
         for name in to_close(models, self._budget_bytes, {keep or newest}):
-            self._close(self._model(name))
+            model = self._model(name)
+            if not model.quarantined:  # which must be remembered
+                self._close(model)
 
-    def _close(self, model: FollowedModel) -> None:
+    def _close(self, model: FollowedModel) -> bool:
+        """Serve nothing of it and forget what was known of it; whether that could be done now."""
         if not model.lock.acquire(blocking=False):
-            return
+            return False
         try:
-            if model.prepared is not None or model.leaving or model.quarantined:
-                return  # in the middle of a switch, or with something to remember
+            if model.prepared is not None or model.leaving:
+                return False  # in the middle of a switch
             old = model.slot.close()
-            if old is None:
-                return
-            log.info("closed to make room", model=model.name, version=old.version)
-            self._closing.append(Draining(old))
-            model.forget(key_of(old))
+            if old is not None:
+                log.info("closed", model=model.name, version=old.version)
+                self._closing.append(Draining(old))
+                model.forget(key_of(old))
             self._line.leave(model.name)
             with self._lock:
                 self._followed.pop(model.name, None)
@@ -243,6 +270,7 @@ class ReloadManager:
                 }
         finally:
             model.lock.release()
+        return True
 
     def _publish(self, model: FollowedModel) -> None:
         """Make what changed of a model visible to other threads, all at once."""

@@ -116,7 +116,7 @@ class ServingSlot:
 
 
 class ServingTable:
-    """The slots by model name. Any thread reads; only the reload thread adds.
+    """The slots by model name. Any thread reads; only the reload thread adds and removes.
 
     Args:
         open_it: opens the model of an idle slot and returns when it serves or cannot.
@@ -125,6 +125,8 @@ class ServingTable:
     def __init__(self, open_it: Callable[[ServingSlot], None] = _nothing) -> None:
         self._open_it = open_it
         self._slots: dict[str, ServingSlot] = {}
+        # A name that comes back gets the slot that it had, which others may hold.
+        self._removed: dict[str, ServingSlot] = {}
 
     def __iter__(self) -> Iterator[ServingSlot]:
         return iter(list(self._slots.values()))
@@ -139,10 +141,21 @@ class ServingTable:
 
     def add_all(self, names: Iterable[str]) -> None:
         """Make the slots that are new."""
-        new = {name: ServingSlot(name, self._open_it) for name in names if name not in self._slots}
+        new = {
+            name: self._removed.get(name) or ServingSlot(name, self._open_it)
+            for name in names
+            if name not in self._slots
+        }
         if new:
             # A new dictionary, so that a reader iterating the old one is not disturbed.
             self._slots = dict(sorted({**self._slots, **new}.items()))
+
+    def remove(self, name: str) -> None:
+        """There is no such model any more; its slot must be empty."""
+        slots = dict(self._slots)
+        slot = self._removed[name] = slots.pop(name)
+        slot.is_idle = False
+        self._slots = slots
 
     def slot(self, name: str) -> ServingSlot:
         """The slot of a model.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from shared.manifest import MANIFEST_NAME
+from shared.model_names import SAFE
 from shared.model_store import VERSIONS
 from shared.signals import SIGNAL_NAME
 
@@ -18,15 +20,22 @@ Stamp = tuple[int, int, int]
 NO_SIGNAL: Stamp = (0, 0, 0)
 
 
+_is_name = SAFE.fullmatch
+
+
 class SignalSweep:
     """Remembers which directories hold models, so that only changed ones are listed again."""
 
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = str(models_dir)
         self._below: dict[str, tuple[Stamp, list[str]]] = {}
+        self._with_versions: dict[str, Stamp] = {}
 
     def look(self) -> dict[str, Stamp]:
         """Each model with a signal or a version -> its signal's stamp, NO_SIGNAL without one.
+
+        Directories whose names no model can have, and those that hold neither, are left out:
+        anybody may lay down what is no model.
 
         Raises:
             OSError: the directory cannot be read; it not being there is no error.
@@ -38,9 +47,22 @@ class SignalSweep:
                 stamp = _stamp(f"{directory}/{SIGNAL_NAME}")
                 if stamp is not None:
                     found[name] = stamp
-                elif os.path.isdir(f"{directory}/{VERSIONS}"):  # noqa: PTH112 - thousands of them
+                elif self._has_versions(name, f"{directory}/{VERSIONS}"):
                     found[name] = NO_SIGNAL
         return found
+
+    def _has_versions(self, name: str, directory: str) -> bool:
+        """Whether there is a whole version; looked for again when the directory has changed."""
+        stamp = _stamp(directory)
+        if stamp is None:
+            self._with_versions.pop(name, None)
+            return False
+        if self._with_versions.get(name) != stamp:
+            self._with_versions.pop(name, None)
+            if not _holds_a_version(directory):
+                return False
+            self._with_versions[name] = stamp
+        return True
 
     def _entities(self, top: str) -> list[str]:
         """Directories that may be models below another; listed again when one came or went."""
@@ -58,9 +80,20 @@ class SignalSweep:
 def _directories(path: str) -> list[str]:
     try:
         with os.scandir(path) as entries:
-            return [entry.name for entry in entries if entry.name[0] != "." and entry.is_dir()]
+            return [entry.name for entry in entries if _is_name(entry.name) and entry.is_dir()]
     except FileNotFoundError:
         return []
+
+
+def _holds_a_version(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(
+                entry.name[0] == "v" and _stamp(f"{entry.path}/{MANIFEST_NAME}") is not None
+                for entry in entries
+            )
+    except OSError:
+        return False
 
 
 def _stamp(path: str) -> Stamp | None:

@@ -28,6 +28,7 @@ from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
 from shared.errors import StorageUnavailable
 from shared.keys import SigningKey, ensure_api_keys, ensure_console_secret
+from shared.left_temporaries import remove_left_temporaries
 from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
@@ -101,6 +102,15 @@ class RetrainLoop:
         for left_over in settings.work_dir.iterdir():
             if left_over.name != PINNED_FOLDER:
                 shutil.rmtree(left_over, ignore_errors=True)
+        for directory in (
+            *(settings.home, settings.keys_dir, settings.requests_dir, settings.pids_dir),
+            *(
+                settings.models_dir,
+                *settings.models_dir.glob("*/"),
+                *settings.models_dir.glob("*/*/"),
+            ),
+        ):
+            remove_left_temporaries(directory)
         self._key = key = SigningKey.read_or_create(settings.keys_dir)
         ensure_api_keys(settings.keys_dir)
         ensure_console_secret(settings.keys_dir)

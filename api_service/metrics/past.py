@@ -14,6 +14,7 @@ from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
 from shared.background import run_in_background
 from shared.daemon import only_instance
 from shared.errors import AlreadyRunning
+from shared.left_temporaries import remove_left_temporaries
 
 LOOK_EVERY_S = 5.0
 _LOCK = "past"
@@ -25,6 +26,8 @@ def keep_past(directory: Path, stop: threading.Event) -> None:
 
     def look() -> None:
         look_once(directory, traffic)
+        for place in (directory, directory.parent):  # metrics, and the reports around them
+            remove_left_temporaries(place)
         stop.wait(LOOK_EVERY_S)
 
     run_in_background("metrics", look, stop)

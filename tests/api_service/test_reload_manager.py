@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from api_service import reload_manager
 from shared.keys import SigningKey
 from shared.manifest import MANIFEST_NAME, MODEL_NAME
 from shared.model_loader import LoadedModel
@@ -507,3 +508,53 @@ def test_one_broken_model_does_not_stop_the_others(
 
     assert serving.version("other") == other
     assert "a defect" in (serving.report("m").error or "")
+
+
+def test_a_model_whose_directory_is_removed_is_named_and_then_forgotten(
+    home: ServingHome, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody retired it; health must not complain of it for ever."""
+    good = a_good_version_then(home, serving)
+    home.publish("retired", 1)
+    serving.tick()
+    slot = serving.table.slot("retired")
+    assert slot.current() is not None
+
+    shutil.rmtree(home.store.models_dir / "retired")
+    serving.tick()
+
+    degraded = serving.report("retired").degraded
+    assert degraded is not None
+    assert "the reload signal is gone" in degraded
+    assert serving.table.slot("retired").current() is not None, "it may be an accident"
+
+    monkeypatch.setattr(reload_manager, "FORGET_AFTER_S", -1.0)
+    serving.tick()
+
+    assert "retired" not in serving.table
+    assert "retired" not in serving.manager.reports
+    assert serving.version() == good
+    home.publish("retired", 1)
+    serving.tick()
+    assert serving.table.slot("retired") is slot, "whoever holds the slot sees what comes back"
+    assert slot.current() is not None
+
+
+def test_a_store_that_is_away_takes_nothing_from_what_is_open(
+    home: ServingHome, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is not mounted looks as if every model had been removed."""
+    home.publish("other", 1)
+    a_good_version_then(home, serving)
+    monkeypatch.setattr(reload_manager, "FORGET_AFTER_S", -1.0)
+
+    shutil.rmtree(home.store.models_dir)
+    for _ in range(3):
+        serving.tick()
+    home.store.models_dir.mkdir()
+    for _ in range(3):
+        serving.tick()
+
+    for name in ("m", "other"):
+        assert serving.table.slot(name).current() is not None
+        assert serving.report(name).degraded is not None

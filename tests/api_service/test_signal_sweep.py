@@ -49,3 +49,22 @@ def test_a_directory_that_is_none_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="irectory"):
         SignalSweep(tmp_path / "file").look()
+
+
+def test_directories_that_are_no_models_are_left_out(home: ServingHome) -> None:
+    """Ten thousand of them hid the real model from health and doubled the memory of each worker."""
+    home.publish("m", 1)
+    for n in range(50):
+        (home.store.models_dir / f"junk{n}").mkdir()
+        (home.store.models_dir / f"empty{n}" / "versions").mkdir(parents=True)
+        (home.store.models_dir / f"half{n}" / "versions" / "v000001-20261101T090000Z").mkdir(
+            parents=True
+        )
+    (home.store.models_dir / "no model").mkdir()
+    (home.store.models_dir / "no model" / "reload_signal.json").write_text("{}")
+    sweep = SignalSweep(home.store.models_dir)
+
+    assert set(sweep.look()) == {"m"}
+
+    home.make("empty7", 1)
+    assert set(sweep.look()) == {"m", "empty7"}
