@@ -20,7 +20,7 @@ from shared.settings import Settings
 
 log = structlog.get_logger()
 
-PRUNE_PERIOD = timedelta(days=1)
+PRUNE_PERIOD = timedelta(hours=1)
 
 
 class Onlookers:

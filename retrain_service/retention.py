@@ -7,7 +7,8 @@ lock. Records that models learn from are no concern of this: each stream has its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,16 +17,15 @@ from typing import Any
 import structlog
 
 from retrain_service import publish
+from retrain_service.retention_versions import OldVersion, choose
 from shared.atomic_file import storage_errors
-from shared.errors import ManifestInvalid, NotFound, StorageUnavailable
 from shared.liveness import still_runs
 from shared.model_store import DISCARDED_PREFIX, ModelStore
-from shared.model_version import ModelVersion
 from shared.run_log import RunLog
 from shared.run_log_pruning import OldEntries
 from shared.run_log_reading import RunLogReader
 from shared.settings import Settings
-from shared.signals import ReloadSignal, SignalUnreadable, WorkerReport, read_worker_reports
+from shared.signals import WorkerReport, read_worker_reports
 
 log = structlog.get_logger()
 
@@ -38,13 +38,6 @@ SET_ASIDE = (
 
 
 @dataclass(frozen=True, slots=True)
-class OldVersion:
-    model: str
-    version: str
-    n_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class OldFile:
     path: Path
     n_bytes: int
@@ -54,7 +47,7 @@ class OldFile:
 class Plan:
     """What would go.
 
-    notes : what was left alone because it could not be judged, as sentences.
+    notes : what was left alone although a rule says otherwise, as sentences.
     """
 
     versions: tuple[OldVersion, ...]
@@ -91,34 +84,13 @@ def plan(settings: Settings, run_log: RunLogReader | None, now: datetime) -> Pla
     reports = [
         report for report in read_worker_reports(settings.reports_dir) if _is_live(report, now)
     ]
-    versions: list[OldVersion] = []
-    kept: dict[str, Sequence[str]] = {}
-    notes: list[str] = []
     with storage_errors(settings.home):
-        for model in store.model_names():
-            stored = store.versions(model)
-            try:
-                needed = _needed(store, model, reports)
-            except (SignalUnreadable, ManifestInvalid, StorageUnavailable) as error:
-                notes.append(f"{model}: every version is kept: {error}")
-                kept[model] = stored
-                continue
-            old = [
-                version
-                for version in stored[: -rules.versions]
-                if version not in needed and _age(version, now) > timedelta(days=rules.version_days)
-            ]
-            old = _without_anchors(store, model, stored, old)
-            kept[model] = [version for version in stored if version not in old]
-            versions += [
-                OldVersion(model, version, _size(store.version_dir(model, version)))
-                for version in old
-            ]
+        chosen = choose(store, reports, rules, now, _disk_bytes(settings.models_dir))
         if not rules.log_days:
-            return Plan(tuple(versions), OldEntries(), (), tuple(notes))
+            return Plan(chosen.going, OldEntries(), (), chosen.notes)
         before = now - timedelta(days=rules.log_days)
-        entries = run_log.old_entries(before, kept) if run_log is not None else OldEntries()
-        return Plan(tuple(versions), entries, _old_files(settings.home, before), tuple(notes))
+        entries = run_log.old_entries(before, chosen.kept) if run_log is not None else OldEntries()
+        return Plan(chosen.going, entries, _old_files(settings.home, before), chosen.notes)
 
 
 def carry_out(found: Plan, settings: Settings, run_log: RunLog) -> None:
@@ -178,39 +150,6 @@ def as_record(found: Plan) -> dict[str, Any]:
     }
 
 
-# -- what is needed ------------------------------------------------------------------------------
-
-
-def _needed(store: ModelStore, model: str, reports: Sequence[WorkerReport]) -> set[str]:
-    """Wanted, held, previous, and whatever a worker names."""
-    signal: ReloadSignal | None = store.signal(model)
-    needed = {signal.version, signal.previous} if signal is not None else set()
-    for report in reports:
-        serving = report.models.get(model)
-        if serving is not None:
-            needed |= {serving.version, serving.wanted}
-            if serving.receipt is not None:  # it may still be draining
-                needed |= {serving.receipt.version, serving.receipt.previous}
-    return {version for version in needed if version is not None}
-
-
-def _without_anchors(
-    store: ModelStore, model: str, stored: Sequence[str], old: Sequence[str]
-) -> list[str]:
-    """A version that is kept needs the one it is anchored to, and that one its own."""
-    going = set(old)
-    to_look_at = [version for version in stored if version not in going]
-    while to_look_at:
-        try:
-            anchor = store.manifest(model, to_look_at.pop()).promotion.anchor
-        except (ManifestInvalid, NotFound):
-            continue  # it cannot be served, so nothing will be compared with its anchor
-        if anchor in going:
-            going.discard(anchor)
-            to_look_at.append(anchor)
-    return [version for version in old if version in going]
-
-
 def _is_live(report: WorkerReport, now: datetime) -> bool:
     """Of another machine a day's silence is believed to be its end; it may only be cut off."""
     return still_runs(
@@ -223,12 +162,9 @@ def _is_live(report: WorkerReport, now: datetime) -> bool:
     )
 
 
-def _age(version: str, now: datetime) -> timedelta:
-    return now - ModelVersion.parse(version).created_at
-
-
-def _size(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+def _disk_bytes(directory: Path) -> int:
+    """Size of the file system that holds the directory, or will."""
+    return shutil.disk_usage(next(p for p in (directory, *directory.parents) if p.exists())).total
 
 
 def _old_files(home: Path, before: datetime) -> tuple[OldFile, ...]:

@@ -177,7 +177,7 @@ class FeedSettings(Section):
 
 
 class RetentionSettings(Section):
-    """[retention]: what is forgotten once a day, and by `prune`. Records: see StreamSettings."""
+    """[retention]: what is forgotten each hour, and by `prune`. Records: see StreamSettings."""
 
     versions: int = Field(
         10, ge=1, le=1_000_000, description="newest versions of each model that are kept"
@@ -186,7 +186,22 @@ class RetentionSettings(Section):
         30,
         ge=0,
         le=LONGEST_DAYS,
-        description="versions younger than this are kept as well, however many",
+        description="versions younger than this are kept as well, up to max_versions",
+    )
+    max_versions: int = Field(
+        100, ge=1, le=1_000_000, description="of one model, however young they are"
+    )
+    max_model_mb: int = Field(
+        5_000,
+        ge=0,
+        le=LARGEST_NUMBER,
+        description="of all versions of one model; the oldest go; 0: no limit",
+    )
+    max_disk_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="share of the disk for the versions of all models; the oldest go",
     )
     log_days: int = Field(
         60,

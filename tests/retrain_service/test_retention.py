@@ -316,3 +316,50 @@ def test_files_set_aside_go_and_buffers_never(tmp_path: Path) -> None:
     }
     assert done.n_bytes == 12
     assert msgspec.json.encode(retention.as_record(done))
+
+
+def test_young_versions_go_when_there_are_too_many_of_them(tmp_path: Path) -> None:
+    """A table that grows all day makes hundreds of versions, and each of them is young."""
+    found = [add_version(tmp_path, n, age_days=2 - n / 100) for n in range(1, 31)]
+    want(tmp_path, found[3], found[2])
+
+    assert going(tmp_path, max_versions=12) == [*found[:2], *found[4:18]]
+
+
+def test_the_oldest_go_when_a_model_has_more_bytes_than_it_may(tmp_path: Path) -> None:
+    """The number of versions says nothing about a disk; ten of a gigabyte each fill it."""
+    found = [add_version(tmp_path, n, age_days=3 - n / 10) for n in range(1, 7)]
+    for version in found:
+        directory = ModelStore(tmp_path / "models").version_dir("m", version)
+        (directory / "model.joblib").write_bytes(b"x" * 400_000)
+    want(tmp_path, found[2], found[0])
+
+    planned = retention.plan(settings(tmp_path, max_model_mb=1), None, NOW)
+    tight = retention.plan(settings(tmp_path, max_disk_share=1e-12), None, NOW)
+
+    assert [old.version for old in planned.versions] == [found[1], *found[3:5]]
+    assert planned.n_bytes > 1_200_000
+    # What is wanted, what was before it and the newest stay, and a person hears of it.
+    assert [old.version for old in tight.versions] == [found[1], *found[3:5]]
+    assert any("more than the" in note for note in planned.notes)
+    assert any("max_disk_share" in note for note in tight.notes)
+
+
+def test_bytes_take_no_anchor_from_what_is_kept(tmp_path: Path) -> None:
+    """The next version is compared with the anchor; without it many small losses add up."""
+    anchor = add_version(tmp_path, 1, age_days=9)
+    between = add_version(tmp_path, 2, age_days=8)
+    newest = add_version(tmp_path, 3, age_days=7, anchor=anchor)
+    want(tmp_path, newest, None)
+
+    assert going(tmp_path, max_disk_share=1e-12) == [between]
+
+
+def test_two_models_share_the_disk_and_the_older_versions_go(tmp_path: Path) -> None:
+    """A thousand small models can fill a disk that each of them alone would not."""
+    mine = [add_version(tmp_path, n, age_days=9 - n) for n in (1, 3, 5)]
+    others = [add_version(tmp_path, n, age_days=9 - n, model="other") for n in (2, 4, 6)]
+    n_bytes = sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file())
+    share = n_bytes * 0.6 / shutil.disk_usage(tmp_path).total
+
+    assert sorted(going(tmp_path, max_disk_share=share)) == sorted([mine[0], others[0], mine[1]])
