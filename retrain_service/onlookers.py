@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from retrain_service import mlflow_sink, mongodb_mirror, retention
+from retrain_service.backoff import Pause
 from retrain_service.metrics_book import MetricsBook
 from retrain_service.notify import Notifier
 from retrain_service.worker_watch import WorkerWatch
@@ -44,19 +45,19 @@ class Onlookers:
         )
         self._workers = WorkerWatch(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
-        self._pruned_at: datetime | None = None
+        self._pause: Pause | None = None
         self._trouble: str | None = None
 
     def look(self, now: datetime) -> None:
-        """Look at what is new; once a day, forget what is old."""
+        """Look at what is new; each hour, forget what is old."""
         try:
             self._workers.look(now)
             for event in self._run_log.events(after=self._seen_seq):
                 self._seen_seq = event.seq
                 self._notifier.tell(event)
             self._metrics.look()  # before anything of the log is forgotten
-            if self._pruned_at is None or now - self._pruned_at >= PRUNE_PERIOD:
-                self._pruned_at = now
+            if self._pause is None or self._pause.is_over(now):
+                self._pause = Pause(now, PRUNE_PERIOD)
                 self.prune(now)
         except Exception as error:  # noqa: BLE001 - onlookers never stop the loop
             self._say_once(error)

@@ -6,7 +6,6 @@ anchors of everything that is kept, and the newest version of each model.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -144,9 +143,7 @@ def _fit(models: Sequence[_Versions], limit_bytes: int, rule: str) -> list[str]:
             total -= n_bytes
             if total <= limit_bytes:
                 return []
-    return [
-        f"{rule}: {total:,} bytes of versions are in use, more than the {limit_bytes:,} allowed."
-    ]
+    return [f"{rule}: versions in use take {total:,} bytes, more than the {limit_bytes:,} allowed."]
 
 
 def _needed(store: ModelStore, model: str, reports: Sequence[WorkerReport]) -> set[str]:
@@ -169,8 +166,4 @@ def _created_at(version: str) -> datetime:
 @lru_cache(maxsize=100_000)
 def _size(directory: str, _changed_ns: int) -> int:
     """Bytes of all files. A version does not change once it has its name."""
-    return sum(
-        os.stat(Path(folder) / name).st_size
-        for folder, _, names in os.walk(directory)
-        for name in names
-    )
+    return sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
