@@ -5,7 +5,8 @@ Runs in the training process. Opens versions only after their signature held; gi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from retrain_service.evaluation import (
 )
 from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
+from shared.compiled import open_form
+from shared.compiled.data_tree import TREE_NAME
 from shared.errors import (
     ContractMismatch,
     FixConfiguration,
@@ -31,8 +34,8 @@ from shared.errors import (
     VersionUnusable,
 )
 from shared.keys import VerifyKey
-from shared.manifest import MODEL_NAME, Manifest, SignedVersion, read_signed
-from shared.model_loader import load_estimator
+from shared.manifest import COMPILED_NAME, MODEL_NAME, Manifest, SignedVersion, read_signed
+from shared.model_loader import load_estimator, read_state
 from shared.model_store import ModelStore
 from shared.workloads import open_workload
 from shared.workloads.base import TrainingSet, Workload
@@ -49,13 +52,17 @@ class Contest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A version that may be a rival. manifest : None when it does not verify."""
+class _Verified:
+    """A version that may be a rival. signed : None when it does not verify.
+
+    missing : why it cannot be compared. instead_of : the champion in whose place it stands, and
+        why, as a clause.
+    """
 
     version: str
-    estimator: Any = None
-    manifest: Manifest | None = None
+    signed: SignedVersion | None = None
     missing: str | None = None
+    instead_of: str | None = None
 
 
 def hold_contest(
@@ -71,12 +78,12 @@ def hold_contest(
         StorageUnavailable: a version is there but cannot be read now; nothing can be decided.
     """
     history_days = train.n_days + holdout.n_days
-    champion = _open(spec, workload, spec.champion) if spec.champion is not None else None
-    anchor = _open_anchor(spec, workload, champion)
+    champion = _find_champion(spec, workload)
+    anchor = _find_anchor(spec, workload, champion)
     trained_until = train.day.max()
-    for opened in (champion, anchor):
-        if opened is not None and opened.manifest is not None and opened.missing is None:
-            until = np.datetime64(opened.manifest.watermark.trained_until)
+    for rival in (champion, anchor):
+        if rival is not None and rival.signed is not None and rival.missing is None:
+            until = np.datetime64(rival.signed.manifest.watermark.trained_until)
             trained_until = max(trained_until, until)
     holdout = unseen(holdout, trained_until)
     evaluation = Evaluation(
@@ -114,7 +121,8 @@ def _signed(spec: JobSpec, version: str) -> SignedVersion:
     key = VerifyKey.read(Path(spec.public_key))
     directory = ModelStore(Path(spec.models_dir)).version_dir(spec.model, version)
     signed = read_signed(directory, key, model=spec.model, version=version)
-    signed.files.check(but={MODEL_NAME})
+    # Where it can be asked without its estimator, the estimator's bytes are proved when opened.
+    signed.files.check(but={MODEL_NAME} if _is_compiled(signed) else ())
     return signed
 
 
@@ -129,16 +137,30 @@ def _load(signed: SignedVersion) -> Any:
         raise LoadFailed(f"{version}: opening the model failed: {error!r}") from error
 
 
-def _open(spec: JobSpec, workload: Workload, version: str) -> _Opened:
-    manifest = None
+def _find_champion(spec: JobSpec, workload: Workload) -> _Verified | None:
+    """What serves; where its files do not verify, the newest version that does: the API falls
+    back to it, and nothing better is known of what clients had."""
+    if spec.champion is None:
+        return None
+    champion = _verify(spec, workload, spec.champion)
+    if champion.signed is not None:
+        return champion
+    for version in reversed(ModelStore(Path(spec.models_dir)).versions(spec.model)):
+        other = _verify(spec, workload, version)
+        if other.signed is not None:
+            return replace(other, instead_of=f"{spec.champion}: {champion.missing}")
+    return champion
+
+
+def _verify(spec: JobSpec, workload: Workload, version: str) -> _Verified:
+    signed = None
     try:
         signed = _signed(spec, version)
-        manifest = signed.manifest
-        workload.check_contract(manifest.features)
-        _check_purpose(workload, manifest)
-        return _Opened(version, _load(signed), manifest)
+        workload.check_contract(signed.manifest.features)
+        _check_purpose(workload, signed.manifest)
+        return _Verified(version, signed)
     except VersionUnusable as error:
-        return _Opened(version, None, manifest, str(error))
+        return _Verified(version, signed, str(error))
 
 
 def _check_purpose(workload: Workload, manifest: Manifest) -> None:
@@ -160,43 +182,65 @@ def _own_workload(manifest: Manifest) -> Workload | None:
         return None
 
 
-def _open_anchor(spec: JobSpec, workload: Workload, champion: _Opened | None) -> _Opened | None:
+def _find_anchor(spec: JobSpec, workload: Workload, champion: _Verified | None) -> _Verified | None:
     """The version that the champion's manifest names; the champion itself where it names none."""
-    if champion is None:
+    if champion is None or champion.signed is None:
         return None
-    if champion.manifest is None:
-        return None
-    version = champion.manifest.promotion.anchor or champion.version
-    return champion if version == champion.version else _open(spec, workload, version)
+    version = champion.signed.manifest.promotion.anchor or champion.version
+    return champion if version == champion.version else _verify(spec, workload, version)
 
 
 def _as_rival(
-    spec: JobSpec, workload: Workload, opened: _Opened | None, holdout: TrainingSet
+    spec: JobSpec, workload: Workload, verified: _Verified | None, holdout: TrainingSet
 ) -> Rival | None:
-    if opened is None:
+    if verified is None:
         return None
-    age_days = 0.0
-    if opened.manifest is not None:
-        age_days = (spec.requested_at - opened.manifest.trained_at).total_seconds() / 86_400
-    if opened.missing is not None:
-        return Rival(opened.version, None, opened.missing, age_days)
-    try:
-        score = score_on(workload, opened.estimator, holdout)
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - an old estimator may raise whatever it likes
-        return Rival(opened.version, None, f"scoring it failed: {error!r}", age_days)
-    if not np.isfinite(score.loss).all():
-        missing = "its answers on these rows are not finite numbers"
-        return Rival(opened.version, None, missing, age_days)
-    return Rival(opened.version, score, None, age_days)
+    signed = verified.signed
+    if signed is None:
+        return Rival(verified.version, None, verified.missing, lacks="version")
+    age_days = (spec.requested_at - signed.manifest.trained_at).total_seconds() / 86_400
+    if verified.missing is not None:
+        return Rival(verified.version, None, verified.missing, age_days, lacks="contract")
+    notes = [f"in place of {verified.instead_of}"] if verified.instead_of else []
+    faults: list[str] = []
+    for open_it in (_load, partial(_open_compiled, workload)):
+        try:
+            score = score_on(workload, open_it(signed), holdout)
+        except (MemoryError, StorageUnavailable):
+            raise
+        except VersionUnusable as error:
+            faults.append(str(error))
+        except Exception as error:  # noqa: BLE001 - an old estimator may raise whatever it likes
+            faults.append(f"scoring it failed: {error!r}")
+        else:
+            if np.isfinite(score.loss).all():
+                notes += [f"asked in its compiled form: {fault}" for fault in faults]
+                return Rival(verified.version, score, None, age_days, note="; ".join(notes))
+            faults.append("its answers on these rows are not finite numbers")
+    return Rival(verified.version, None, "; ".join(faults), age_days)
 
 
-def _served(champion: _Opened | None) -> Contract | None:
+def _open_compiled(workload: Workload, signed: SignedVersion) -> Any:
+    """What serves clients, also where the estimator itself cannot be opened any more.
+
+    Raises:
+        LoadFailed: it has no form that does without the estimator.
+    """
+    if not _is_compiled(signed):
+        raise LoadFailed("it has no compiled form")
+    form = open_form(signed.files, signed.manifest)
+    return workload.with_state(form, read_state(signed.files))
+
+
+def _is_compiled(signed: SignedVersion) -> bool:
+    return f"{COMPILED_NAME}/{TREE_NAME}" in signed.manifest.files
+
+
+def _served(champion: _Verified | None) -> Contract | None:
     """What clients get now; None where this code could not serve it anyway."""
-    if champion is None or champion.manifest is None:
+    if champion is None or champion.signed is None:
         return None
-    manifest = champion.manifest
+    manifest = champion.signed.manifest
     own = _own_workload(manifest)
     if own is None:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,12 +33,17 @@ class Rival:
     score : on the same rows as the candidate's; None when it cannot be had.
     missing : why there is no score, as a clause; None when there is one.
     age_days : since it was trained.
+    lacks : what there would have to be for a score: an estimator or form that answers; a contract
+        like the candidate's; or any version that verifies.
+    note : what is unusual about how it was scored, as a clause.
     """
 
     version: str
     score: Score | None
     missing: str | None = None
     age_days: float = 0.0
+    lacks: Literal["answers", "contract", "version"] = "answers"
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from retrain_service.data_gate import check_data
 from retrain_service.evaluation import Evaluation, Rival
 from retrain_service.gate_result import (
     GateResult,
+    GateVerdict,
     InsufficientData,
     Promote,
     Reject,
@@ -145,12 +146,9 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
         sentence = "There is no champion yet: promoted."
         return GateResult("champion", None, None, n, "skipped", sentence)
     if champion.score is None:
-        sentence = (
-            f"The champion {champion.version} cannot be scored ({champion.missing}): promoted."
-        )
-        return GateResult("champion", None, None, n, "skipped", sentence)
+        return _unscored(champion, evaluation, policy)
     allowed = Allowance(
-        rival="champion",
+        rival="champion" + _noted(champion),
         limit=policy.max_regression,
         must_be_better=policy.mode == "superior",
         kept=champion.version,
@@ -158,6 +156,30 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
         history_days=evaluation.history_days,
     )
     return judge("champion", evaluation.candidate, champion.score, allowed, policy, seed)
+
+
+def _unscored(champion: Rival, evaluation: Evaluation, policy: GateSettings) -> GateResult:
+    """Nobody can tell whether the candidate is better: that is for a person to decide, except
+    where another gate asks for a person's word, or where there is nothing left to compare with."""
+    found = f"The champion {champion.version} cannot be scored ({champion.missing})"
+    verdict: GateVerdict = "skipped"
+    if champion.lacks == "version":
+        end = ", and no other version verifies: promoted."
+    elif champion.lacks == "contract" and evaluation.served is not None:
+        end = ": the contract decides."
+    elif policy.allow_unscored_champion:
+        end = "; allow_unscored_champion permits it: promoted."
+    else:
+        verdict = "insufficient_data"
+        end = (
+            f", so nobody can tell which is better; {champion.version} stays until a person sets"
+            " allow_unscored_champion = true, or goes back to the libraries it was trained with."
+        )
+    return GateResult("champion", None, None, evaluation.n_rows, verdict, found + end)
+
+
+def _noted(rival: Rival) -> str:
+    return f" ({rival.note})" if rival.note else ""
 
 
 def _slices(evaluation: Evaluation, policy: GateSettings) -> GateResult:
@@ -180,7 +202,7 @@ def _anchor(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResu
         return GateResult("anchor", None, None, n, "skipped", sentence)
     kept: Rival = champion or anchor
     allowed = Allowance(
-        rival=f"best past version {anchor.version}",
+        rival=f"best past version {anchor.version}" + _noted(anchor),
         limit=policy.max_total_regression,
         must_be_better=False,
         kept=kept.version,

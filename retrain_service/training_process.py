@@ -168,7 +168,7 @@ def _run(spec: JobSpec, work_dir: Path) -> JobResult:
     manifest = _manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
     key = SigningKey.read(Path(spec.keys_dir))
     staged, public_key = Path(spec.staged), Path(spec.public_key)
-    sample = _sample(spec, workload, evaluation, holdout)
+    sample = _sample(workload, evaluation, holdout)
     with Trial() as trial:
         digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
         progress("trial")
@@ -249,11 +249,12 @@ def _details(
 
 
 def _sample(
-    spec: JobSpec, workload: Workload, evaluation: Evaluation, holdout: TrainingSet
+    workload: Workload, evaluation: Evaluation, holdout: TrainingSet
 ) -> HoldoutSample | None:
-    rival = evaluation.champion.score if evaluation.champion is not None else None
+    champion = evaluation.champion
+    name, score = (champion.version, champion.score) if champion is not None else (None, None)
     vocabulary = workload.vocabulary_of(holdout)
-    return sample_of(holdout, evaluation.candidate, spec.champion, rival, vocabulary)
+    return sample_of(holdout, evaluation.candidate, name, score, vocabulary)
 
 
 def _manifest(

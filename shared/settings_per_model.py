@@ -170,6 +170,10 @@ class GateSettings(Section):
         False,
         description="promote although target, columns, workload or library generation differ",
     )
+    allow_unscored_champion: bool = Field(
+        False,
+        description="promote although the served version can no longer be compared with",
+    )
     max_load_s: float = Field(
         60.0, gt=0, le=MONTH_S, description="a version must open and warm up within this"
     )

@@ -81,6 +81,8 @@ PURE = {
     "retrain_service/data_gate.py",
     "retrain_service/tolerance.py",
     "retrain_service/bootstrap.py",
+    "retrain_service/day_blocks.py",
+    "retrain_service/baseline_gate.py",
     "retrain_service/student_t.py",
     "retrain_service/slice_gate.py",
     "retrain_service/contract_gate.py",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from shared.compiled import compile_estimator
+from shared.compiled.opening import open_compiled
 from shared.records import Table
+from shared.staged_files import StagedFiles
 from shared.workloads import PER_ENTITY, REGISTRY, open_workload
 from shared.workloads.check import check_workload
 from tests.shared.workloads import garage, roof, shop, test_server_metrics
@@ -75,6 +80,31 @@ def test_a_workload_keeps_its_contract(name: str) -> None:
     workload = open_workload(name, parameters)
 
     assert check_workload(workload, tables) == []
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
+def test_the_compiled_form_is_scored_as_the_estimator_is(name: str, tmp_path: Path) -> None:
+    """A champion whose estimator no longer opens is judged by it."""
+    parameters, tables = RECORDS[name]()
+    workload = open_workload(name, parameters)
+    rows = workload.training_set(tables)
+    train, holdout = workload.split(rows)
+    estimator = workload.fit(train, 1, lambda _fraction, _stage: None)
+    state = workload.state(rows)
+    staged = StagedFiles(tmp_path)
+    compile_estimator(
+        estimator,
+        rows.features,
+        contract=workload.open(estimator, state).rows,
+        staged=staged,
+        check=lambda _form: None,
+    )
+
+    form = workload.with_state(open_compiled(staged.files), state)
+
+    expected, found = workload.score(estimator, holdout), workload.score(form, holdout)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6, atol=1e-6)
+    assert np.ptp(expected.loss) > 0
 
 
 @pytest.mark.parametrize("name", sorted(RECORDS))

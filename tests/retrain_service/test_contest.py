@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from retrain_service import publish
+from retrain_service import contest, publish
 from retrain_service.contest import hold_contest
-from retrain_service.promotion import Promote, Reject, Verdict, decide, reason
+from retrain_service.gate_result import GateResult
+from retrain_service.promotion import (
+    InsufficientData,
+    Promote,
+    Reject,
+    Verdict,
+    decide,
+    reason,
+)
 from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
 from shared.keys import SigningKey
@@ -132,5 +140,75 @@ def test_a_version_that_predicts_something_else_needs_permission(
     assert "it predicts rent in EUR (regression)" in champion.sentence
     assert isinstance(permitted, Promote)
     assert isinstance(following, Promote)
-    (compared,) = [gate for gate in following.gates if gate.gate == "champion"]
-    assert compared.verdict == "passed"
+    assert champion_gate(following).verdict == "passed"
+
+
+def champion_gate(verdict: Verdict) -> GateResult:
+    (found,) = [gate for gate in verdict.gates if gate.gate == "champion"]
+    return found
+
+
+def refuse(_what: object, *_more: object) -> NoReturn:
+    raise ModuleNotFoundError("No module named 'sklearn.ensemble._gb_losses'")
+
+
+def test_a_champion_whose_estimator_does_not_open_any_more_is_asked_in_its_compiled_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade of a library it goes on serving, so it can be compared with as well."""
+    made = Flats(tmp_path)
+    as_usual = champion_gate(
+        (made.offer(RENT, GateSettings()), made.offer(RENT, GateSettings()))[1]
+    )
+
+    monkeypatch.setattr(contest, "load_estimator", refuse)
+    compared = champion_gate(made.offer(RENT, GateSettings()))
+
+    assert compared.verdict == "passed", compared.sentence
+    assert compared.value == pytest.approx(as_usual.value)
+    assert "champion (asked in its compiled form: " in compared.sentence
+    assert "_gb_losses" in compared.sentence
+
+
+def test_a_champion_that_cannot_be_scored_at_all_stays_until_a_person_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anything would be promoted in its place: it would be the way round every gate."""
+    made = Flats(tmp_path)
+    made.offer(RENT, GateSettings())
+
+    monkeypatch.setattr(contest, "load_estimator", refuse)
+    monkeypatch.setattr(contest, "open_form", refuse)
+    undecided = made.offer(RENT, GateSettings())
+    permitted = made.offer(RENT, GateSettings(allow_unscored_champion=True))
+
+    assert isinstance(undecided, InsufficientData)
+    assert "stays until a person sets allow_unscored_champion = true" in reason(undecided)
+    assert isinstance(permitted, Promote)
+    assert "allow_unscored_champion permits it" in reason(permitted)
+
+
+def test_where_the_champions_files_are_damaged_the_newest_version_that_verifies_stands_in(
+    tmp_path: Path,
+) -> None:
+    """The daemon mends a damaged version by itself, but not with whatever comes along."""
+    made = Flats(tmp_path)
+    made.offer(RENT, GateSettings())
+    made.offer(RENT, GateSettings())
+    first, second = made.store.versions("flats")
+
+    damage(made.store.version_dir("flats", second))
+    against_first = champion_gate(made.offer(RENT, GateSettings()))
+    for version in made.store.versions("flats"):
+        damage(made.store.version_dir("flats", version))
+    nothing_left = made.offer(RENT, GateSettings())
+
+    assert against_first.verdict == "passed"
+    assert f"champion (in place of {second}: " in against_first.sentence
+    assert first
+    assert isinstance(nothing_left, Promote)
+    assert "no other version verifies" in reason(nothing_left)
+
+
+def damage(version: Path) -> None:
+    (version / "golden.json").write_bytes(b"[]")

@@ -255,18 +255,33 @@ def test_fewer_days_than_can_carry_the_confidence_never_count_as_sure() -> None:
     assert verdicts == [InsufficientData, InsufficientData, Promote]
 
 
-def test_a_champion_that_cannot_be_scored_does_not_block_its_successor() -> None:
-    """A champion that new libraries cannot open would otherwise be the last one for ever."""
+@pytest.mark.parametrize(
+    ("lacks", "served", "settings", "verdict"),
+    [
+        ("answers", True, {}, InsufficientData),
+        ("answers", False, {}, InsufficientData),
+        ("answers", False, {"allow_unscored_champion": True}, Promote),
+        ("contract", True, {}, Promote),  # here the contract gate decides, and has nothing against
+        ("contract", False, {}, InsufficientData),
+        ("version", False, {}, Promote),
+    ],
+)
+def test_a_champion_that_cannot_be_scored_is_no_free_pass(
+    lacks: str, served: bool, settings: dict[str, object], verdict: type
+) -> None:
+    """Slices, anchor and contract have nothing to compare with either: a person must say so."""
     evaluation = Evaluation(
         candidate=a_score(5.0),
         baseline=a_score(10.0),
-        champion=Rival("v000006", None, "it does not open"),
+        champion=Rival("v000006", None, "it does not open", lacks=lacks),  # type: ignore[arg-type]
+        offered=a_contract("v000007"),
+        served=a_contract() if served else None,
     )
 
-    decided = decide(evaluation, POLICY)
+    decided = decide(evaluation, GateSettings.model_validate(settings))
 
-    assert isinstance(decided, Promote)
-    assert "v000006 cannot be scored (it does not open): promoted." in reason(decided)
+    assert isinstance(decided, verdict)
+    assert "The champion v000006 cannot be scored (it does not open)" in reason(decided)
 
 
 def constant_case(prediction: float | None, usual: float | None, *, varies: bool) -> Evaluation:

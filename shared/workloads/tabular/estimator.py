@@ -63,6 +63,18 @@ class TabularEstimator:
         return np.asarray(self.pipeline.classes_)
 
 
+class CodedForm:
+    """A compiled form, beside the contract by which its rows are coded. Everything else of it is
+    as it was."""
+
+    def __init__(self, form: Any, contract: RowContract) -> None:
+        self._form = form
+        self.contract = contract
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._form, name)
+
+
 def recoded(
     matrix: NDArray[np.float64], written: RowContract, wanted: RowContract
 ) -> NDArray[np.float64]:

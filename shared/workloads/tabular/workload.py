@@ -34,8 +34,8 @@ from shared.workloads.tabular.answers import (
     save_knowledge,
 )
 from shared.workloads.tabular.cells import read_text, read_time_us
-from shared.workloads.tabular.columns import Column
-from shared.workloads.tabular.estimator import UNKNOWN_TEXT, TabularEstimator, recoded
+from shared.workloads.tabular.columns import Column, contract_of
+from shared.workloads.tabular.estimator import UNKNOWN_TEXT, CodedForm, TabularEstimator, recoded
 from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
 from shared.workloads.tabular.own_code import own_version
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
@@ -273,6 +273,9 @@ class Tabular(Workload):
             place = {spec.name: i for i, spec in enumerate(found)}
             expected.sort(key=lambda spec: place.get(spec.name, len(place)))
         check_features(expected, found)
+
+    def with_state(self, form: Any, state: Mapping[str, bytes]) -> Any:
+        return CodedForm(form, contract_of(read_knowledge(state).columns))
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         return TabularAnswerer(estimator, read_knowledge(state))
