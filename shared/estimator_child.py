@@ -21,6 +21,7 @@ from shared.compiled import data_tree
 from shared.compiled.unwrapping import rest_of, serve_in_one_thread
 from shared.estimator_process import Header, Hello, as_array, receive, send
 from shared.plain_file import KnownFile
+from shared.stored_types import old_names
 
 METHODS = ("predict", "predict_proba", "decision_function")
 
@@ -39,7 +40,9 @@ def _opened(model: KnownFile, part: str) -> Any:
     """What is unpickled are the bytes that were found to be the known ones."""
     import joblib
 
-    estimator = joblib.load(io.BytesIO(model.read()))
+    content = model.read()
+    with old_names():
+        estimator = joblib.load(io.BytesIO(content))
     serve_in_one_thread(estimator)
     return estimator if part == "whole" else rest_of(estimator, int(part))
 

@@ -33,6 +33,7 @@ from shared.errors import (
 )
 from shared.keys import VerifyKey
 from shared.manifest import COMPILED_NAME, GOLDEN_NAME, MODEL_NAME, Manifest, read_signed
+from shared.stored_types import old_names
 from shared.version_files import VersionFiles
 from shared.workloads import open_workload
 from shared.workloads.base import Answerer, GoldenRequest
@@ -163,7 +164,9 @@ def load_estimator(files: VersionFiles) -> Any:
     """
     import joblib  # heavy, and its import brings numpy's memory maps: only who loads pays
 
-    return joblib.load(io.BytesIO(files.read(MODEL_NAME)))
+    content = files.read(MODEL_NAME)
+    with old_names():
+        return joblib.load(io.BytesIO(content))
 
 
 def read_state(files: VersionFiles) -> Mapping[str, bytes]:

@@ -1,13 +1,11 @@
 """Values as data on disk and back: JSON for the structure, one .npz for the arrays.
 
-Holds numbers, texts, lists, dictionaries, NumPy arrays, and dataclasses and msgspec structs that
-are defined in `shared`. What it reads can name no other class and carries no code.
+Holds numbers, texts, lists, dictionaries, NumPy arrays, and the classes that `stored_types` has a
+tag for. What it reads can name no other class and carries no code.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
 import io
 import math
 from typing import Any
@@ -18,12 +16,14 @@ from numpy.typing import NDArray
 
 from shared.errors import LoadFailed
 from shared.staged_files import StagedFiles
+from shared.stored_types import OLD_PATHS, field_names, rebuild, tag_of
 from shared.version_files import COMPILED_NAME, VersionFiles
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1, of release 0.1.0, names classes by their module, format 2 by their tag."""
+
 TREE_NAME = "form.json"
 ARRAYS_NAME = "arrays.npz"
-_OURS = "shared."
 _PLAIN = (type(None), bool, int, str)
 
 
@@ -35,7 +35,7 @@ def encode(value: object) -> tuple[bytes, bytes]:
     """(JSON, npz); the same value gives the same bytes.
 
     Raises:
-        NotData: it holds an object of a class that is not ours, or a function.
+        NotData: it holds an object of a class without a tag, or a function.
     """
     arrays: list[NDArray[Any]] = []
     tree = {"format": FORMAT, "root": _encoded(value, arrays)}
@@ -51,12 +51,13 @@ def decode(tree: bytes, arrays: bytes) -> Any:
     """The reverse of `encode`.
 
     Raises:
-        LoadFailed: not what `encode` wrote, or a class that this code does not have.
+        LoadFailed: not what `encode` wrote, or a type that this code does not have.
     """
     try:
         found = msgspec.json.decode(tree)
-        if found["format"] != FORMAT:
-            raise LoadFailed(f"{TREE_NAME}: expected format {FORMAT}, found {found['format']!r}.")
+        if found["format"] not in (1, FORMAT):
+            expected = f"expected format 1 or {FORMAT}, found {found['format']!r}"
+            raise LoadFailed(f"{TREE_NAME}: {expected}.")
         with np.load(io.BytesIO(arrays), allow_pickle=False) as file:
             return _decoded(found["root"], {name: file[name] for name in file.files})
     except LoadFailed:
@@ -100,32 +101,19 @@ def _encoded(value: object, arrays: list[NDArray[Any]]) -> Any:
         arrays.append(value)
         return {"array": len(arrays) - 1}
     kind = type(value)
-    name = f"{kind.__module__}:{kind.__qualname__}"
-    if not kind.__module__.startswith(_OURS):
-        raise NotData(f"{name} is not a class of ours")
-    fields = _fields(kind)
-    if fields is None:
-        raise NotData(f"{name} is no dataclass or struct")
-    return {
-        "class": name,
-        "fields": {field: _encoded(getattr(value, field), arrays) for field in fields},
-    }
-
-
-def _fields(kind: type) -> list[str] | None:
-    if issubclass(kind, msgspec.Struct):
-        return list(kind.__struct_fields__)
-    if dataclasses.is_dataclass(kind) and all(each.init for each in dataclasses.fields(kind)):
-        return [each.name for each in dataclasses.fields(kind)]
-    return None
+    tag = tag_of(kind)
+    if tag is None:
+        raise NotData(f"{kind.__module__}:{kind.__qualname__} has no tag in shared.stored_types")
+    fields = {name: _encoded(getattr(value, name), arrays) for name in field_names(kind)}
+    return {"type": tag, "fields": fields}
 
 
 def _decoded(node: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     if not isinstance(node, dict):
         return node
-    if "class" in node:
+    if "fields" in node:
         fields = {name: _decoded(item, arrays) for name, item in node["fields"].items()}
-        return _class_named(node["class"])(**fields)
+        return rebuild(node["type"] if "type" in node else _tag_named(node["class"]), fields)
     ((kind, content),) = node.items()
     if kind == "float":
         return float(content)
@@ -140,13 +128,9 @@ def _decoded(node: Any, arrays: dict[str, NDArray[Any]]) -> Any:
     raise LoadFailed(f"{TREE_NAME}: expected a kind of value, found {kind!r}.")
 
 
-def _class_named(name: str) -> type:
-    module, _, qualified = name.partition(":")
-    if not module.startswith(_OURS):
-        raise LoadFailed(f"{TREE_NAME}: {name} is not a class of ours.")
-    found: Any = importlib.import_module(module)
-    for part in qualified.split("."):
-        found = getattr(found, part)
-    if not isinstance(found, type) or _fields(found) is None:
-        raise LoadFailed(f"{TREE_NAME}: {name} is no dataclass or struct.")
-    return found
+def _tag_named(path: str) -> str:
+    """Of a class that format 1 names; nothing else is ever imported."""
+    tag = OLD_PATHS.get(path)
+    if tag is None:
+        raise LoadFailed(f"{TREE_NAME}: {path} is no stored type that this release knows.")
+    return tag

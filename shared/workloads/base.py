@@ -6,7 +6,8 @@ and a workload knows neither daemon, no clock and no disk.
 
 A workload must: give the same features for the same rows in both daemons; never use in a
 training row what was not known at that row's time; answer equally before storing and after
-loading; refuse a missing or extra field with a message that is a diff.
+loading; refuse a missing or extra field with a message that is a diff; give an estimator class of
+its own a tag in `shared.stored_types`.
 A workload must never: import pandas or scikit-learn at module level (the API imports this
 file), keep state between calls, or put code into its version state.
 """
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from shared.errors import ContractMismatch, RequestInvalid, SettingsInvalid
 from shared.feed_window import WindowSpec
 from shared.records import Table
+from shared.stored_types import reduced
 
 Progress = Callable[[float, str], None]
 """Called with (fraction done 0..1, name of the stage); may raise to cancel."""
@@ -45,6 +47,8 @@ class FeatureSpec(msgspec.Struct, frozen=True):
     unit: str
     low: float | None = None
     high: float | None = None
+
+    __reduce__ = reduced
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,8 @@ class RowContract:
 
     features: tuple[FeatureSpec, ...]
     codes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    __reduce__ = reduced
 
 
 class RowRefused(Exception):

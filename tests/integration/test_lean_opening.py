@@ -30,6 +30,7 @@ from shared.workloads import open_workload
 from shared.workloads.base import FeatureSpec, TrainingSet
 from tests.contracts.test_workload_contract import RECORDS
 from tests.support.daemons import ROOT
+from tests.support.stored_paths import STORED_TYPES, modules_named_in
 from tests.support.versions import described
 
 AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -108,20 +109,28 @@ def _opened(staged: Path, home: Path, name: str) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.mark.parametrize("name", sorted(RECORDS))
-def test_a_worker_opens_and_answers_without_the_libraries_of_training(
-    name: str, tmp_path: Path
-) -> None:
-    """They cost a worker seconds at start, a hundred megabytes, and the GIL at each swap."""
-    key = SigningKey.read_or_create(tmp_path / "keys")
+@pytest.fixture(scope="module", params=sorted(RECORDS))
+def fresh(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new version of each workload; the keys lie beside it."""
+    home = tmp_path_factory.mktemp(request.param)
+    return _staged(request.param, home, SigningKey.read_or_create(home / "keys"))
 
-    staged = _staged(name, tmp_path, key)
-    done = _opened(staged, tmp_path, name)
+
+def test_a_worker_opens_and_answers_without_the_libraries_of_training(fresh: Path) -> None:
+    """They cost a worker seconds at start, a hundred megabytes, and the GIL at each swap."""
+    staged, name = fresh, read_manifest(fresh)[0].model
+
+    done = _opened(staged, staged.parent, name)
 
     form = read_manifest(staged)[0].serving_form
     assert form.form in (FORMS[name] or form.form, "numpy", "treelite"), form
     assert f"{COMPILED_NAME}/form.json" in read_manifest(staged)[0].files
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_new_version_names_no_module_of_ours_that_may_move(fresh: Path) -> None:
+    """What is stored under a tag stays readable wherever the code goes; a path does not."""
+    assert modules_named_in(fresh) <= {STORED_TYPES}
 
 
 @pytest.mark.parametrize("name", ["spare_parts", "server_metrics"])

@@ -29,6 +29,7 @@ from shared.runs import RunStatus
 from shared.signals import ReloadSignal
 from shared.workloads import open_workload
 from tests.integration.stored_versions.stored_home import Question, StoredHome
+from tests.support.stored_paths import STORED_TYPES, modules_named_in
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -151,6 +152,8 @@ def test_a_stored_home_is_served_rolled_back_and_retrained(home: StoredHome, rel
         for model in promoted:
             status, found = home.ask(questions(release)[model][0])
             assert (status, found["version"]) == (200, runs[model].version)
+            directory = store.version_dir(model, runs[model].version)
+            assert modules_named_in(directory) <= {STORED_TYPES}, model
         assert runs_before < {run.run_id for run in home.runs()}
         assert serving.stop(60) == 0
         assert training.stop(60) == 0

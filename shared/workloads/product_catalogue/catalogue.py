@@ -16,7 +16,7 @@ from shared.errors import LoadFailed, NotFound
 Floats = NDArray[np.float64]
 
 
-class _SavedCatalogue(msgspec.Struct, forbid_unknown_fields=True):
+class _SavedCatalogue(msgspec.Struct):
     """state.json, column by column; null where the shop does not know."""
 
     format: int

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
+from shared.stored_types import reduced
 from shared.workloads.product_catalogue.catalogue import Catalogue, Floats
 from shared.workloads.product_catalogue.neighbours import Neighbours
 from shared.workloads.product_catalogue.texts import WordVectors
@@ -30,6 +31,8 @@ class Likeness(msgspec.Struct, frozen=True):
     text: float = 0.7
     price: float = 0.2
     rating: float = 0.1
+
+    __reduce__ = reduced
 
     @classmethod
     def of(cls, text: float, price: float, rating: float) -> Likeness:

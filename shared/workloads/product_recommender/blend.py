@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
+from shared.stored_types import reduced
 
 Floats32 = NDArray[np.float32]
 
@@ -33,6 +34,8 @@ class Blend(msgspec.Struct, frozen=True):
     collaborative: float
     popularity: float
     n_learnt_from: int = 0
+
+    __reduce__ = reduced
 
     @classmethod
     def of(cls, content: float, collaborative: float, popularity: float) -> Blend:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.stored_types import reduced
 from shared.workloads.server_metrics.history import FIRST_CHANGE, FIRST_HOUR, VALUE, VOLATILITY
 
 Floats = NDArray[np.float64]
@@ -56,6 +57,8 @@ class MetricForecaster:
     low: Floats
     high: Floats
 
+    __reduce__ = reduced
+
     def change(self, rows: Floats) -> Floats:
         """(n_rows, n_horizons) what the regression alone says, in the metric's unit."""
         x, scale = _scaled(rows, self.floor)
@@ -78,6 +81,8 @@ class FleetForecaster:
 
     horizons_min: tuple[int, ...]
     metrics: dict[str, MetricForecaster] = field(default_factory=dict)
+
+    __reduce__ = reduced
 
 
 def forecast(

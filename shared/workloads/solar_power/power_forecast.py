@@ -65,7 +65,7 @@ class Knowledge:
     silent: tuple[str, ...]
 
 
-class _SavedKnowledge(msgspec.Struct, forbid_unknown_fields=True):
+class _SavedKnowledge(msgspec.Struct):
     """state.json."""
 
     format: int

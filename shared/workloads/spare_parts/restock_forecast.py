@@ -45,7 +45,7 @@ class Knowledge:
     catalogue: tuple[CatalogueEntry, ...]
 
 
-class _SavedKnowledge(msgspec.Struct, forbid_unknown_fields=True):
+class _SavedKnowledge(msgspec.Struct):
     """state.json; the daily totals (n_days, n_parts) are `pieces` in state.npz beside it."""
 
     format: int

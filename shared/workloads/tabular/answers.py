@@ -37,7 +37,7 @@ class Knowledge:
     columns: tuple[Column, ...]
 
 
-class _Saved(msgspec.Struct, forbid_unknown_fields=True):
+class _Saved(msgspec.Struct):
     """state.json."""
 
     format: int

@@ -7,11 +7,13 @@ one is made, never before: a version with a compiled form is answered without.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.stored_types import reduced
 from shared.workloads.base import UNKNOWN_CATEGORY, RowContract
 
 UNKNOWN_TEXT = "\ufffdunknown"
@@ -19,6 +21,7 @@ UNKNOWN_TEXT = "\ufffdunknown"
 record is ever taken for it."""
 
 
+@dataclass(frozen=True, eq=False)
 class TabularEstimator:
     """Takes matrices as any other estimator; immutable once fitted, any thread may ask.
 
@@ -27,9 +30,10 @@ class TabularEstimator:
         null and UNKNOWN_TEXT for what is not in the vocabulary.
     """
 
-    def __init__(self, pipeline: Any, contract: RowContract) -> None:
-        self.pipeline = pipeline
-        self.contract = contract
+    pipeline: Any
+    contract: RowContract
+
+    __reduce__ = reduced
 
     def frame(self, matrix: NDArray[np.float64]) -> Any:
         """(n_rows, n_features), coded as the contract says, to the DataFrame of the pipeline."""
