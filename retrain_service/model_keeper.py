@@ -7,9 +7,10 @@ Entities (devices, shops) are discovered from the data; each has a training of i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from retrain_service import triggers
 from retrain_service.intake import StreamHealth
 from retrain_service.job_slots import JobSlots
 from retrain_service.model_training import Decide, ModelTraining
+from retrain_service.open_problems import OpenProblems
 from retrain_service.stream_reader import Round, StreamReader
 from shared.errors import HotfitError
 from shared.keys import SigningKey
@@ -32,7 +34,7 @@ log = structlog.get_logger()
 
 _Found = TypeVar("_Found")
 
-RETRY_PAUSE = timedelta(seconds=10)
+RETRY_PAUSE_S = 10.0
 EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
 
 
@@ -65,21 +67,19 @@ class ModelKeeper:
         self._reading: Future[Round] | None = None
         self._round: Round | None = None
         self.error: str | None = None
-        self._retry_at = datetime.min.replace(tzinfo=UTC)
+        self._retry_at_s = 0.0
+        self._problems = OpenProblems()
+        self._knows_stored = False
         self.trainings: dict[str, ModelTraining] = {}
-
-    def recover(self, now: datetime) -> None:
-        """Finish or discard what a daemon that died left behind."""
-        known = {*self._store.model_names(), *(run.model for run in self._run_log.unfinished())}
-        entities = {entity for model, entity in map(split_name, known) if model == self.name}
-        for entity in sorted(entities | (set() if self._reader.per_entity else {""})):
-            self._add_training(entity).runs.recover(now)
 
     def close(self, now: datetime) -> None:
         """Stop runs that are under way; leave no thread, process or connection behind."""
         self._reader.stop()
         for training in self.trainings.values():
-            training.runs.close(now)
+            try:
+                training.runs.close(now)
+            except Exception as error:  # noqa: BLE001 - the others have runs to stop, too
+                self._problems.set(training.name, error)
         self._thread.submit(self._reader.close)
         self._thread.shutdown(wait=True)
 
@@ -87,19 +87,24 @@ class ModelKeeper:
 
     def tick(self, now: datetime) -> None:
         """One look around: at most one step each of reading, training and deciding."""
+        self._know_stored()
         self._collect_round(now)
         ended = [training.tick(now, self._round) for training in self.trainings.values()]
         if any(ended):
             self._reader.look_now()
-        if self._reading is None and now >= self._retry_at and self._reader.is_due(now):
+        is_retry_time = time.monotonic() >= self._retry_at_s
+        if self._reading is None and is_retry_time and self._reader.is_due(now):
             watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
             self._reading = self._on_reader(partial(self._reader.read, now, watermarks))
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
+        self._know_stored()
         training = self.trainings.get(split_name(request.model)[1])
         if training is not None:
             return training.handle(request, now)
+        if not self._knows_stored:
+            return False
         known = ", ".join(sorted(t.name for t in self.trainings.values())) or "none yet"
         sentence = f"{request.kind} refused: there is no model {request.model}; known: {known}."
         self._say(now, "refusal", sentence, {"request_id": request.id})
@@ -108,7 +113,8 @@ class ModelKeeper:
     def report(self) -> dict[str, TrainingReport]:
         """What the API shows of each training, by full name."""
         sources = self.sources
-        return {t.name: t.report(sources, self.error, self._round) for t in self.trainings.values()}
+        error = "; ".join(filter(None, (self.error, self._problems.sentence()))) or None
+        return {t.name: t.report(sources, error, self._round) for t in self.trainings.values()}
 
     @property
     def sources(self) -> list[SourceReport]:
@@ -139,9 +145,10 @@ class ModelKeeper:
         except Exception as error:  # noqa: BLE001 - a source may raise what nobody foresaw
             self._set_error(error, now)
             self._reader.look_now()
-            self._retry_at = now + RETRY_PAUSE
+            self._retry_at_s = time.monotonic() + RETRY_PAUSE_S
             return
         self.error = None
+        self._round = found
         for change in found.changes:
             kind = EVENT_OF_STATE.get(change.state, "source_outage")
             self._say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
@@ -149,17 +156,45 @@ class ModelKeeper:
             self._say(now, "chore", sentence)
         if found.notice:
             self._say(now, "buffer", found.notice)
-        self._round = found
         if self._reader.per_entity:
             for entity in sorted(found.by_entity.keys() - self.trainings.keys() - {""}):
-                self._say(now, "entity", f"{full_name(self.name, entity)} is new in the data.")
-                self._add_training(entity)
+                if self._add_training(entity):
+                    name = full_name(self.name, entity)
+                    self._say(now, "entity", f"{name} is new in the data.")
         if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
             self._reader.look_now()
 
-    def _add_training(self, entity: str) -> ModelTraining:
-        training = ModelTraining(
-            full_name(self.name, entity),
+    def _know_stored(self) -> None:
+        """Add the trainings that have versions, or runs that a daemon which died left open."""
+        if self._knows_stored:
+            return
+        if not self._reader.per_entity and "" not in self.trainings:
+            self._add_training("")
+        try:
+            known = {*self._store.model_names(), *(run.model for run in self._run_log.unfinished())}
+        except (HotfitError, OSError) as error:
+            self._problems.set(self.name, error)
+            return
+        entities = {entity for model, entity in map(split_name, known) if model == self.name}
+        for entity in sorted(entities - self.trainings.keys()):
+            self._add_training(entity)
+        self._knows_stored = True
+        self._problems.clear(self.name)
+
+    def _add_training(self, entity: str) -> bool:
+        """False when it cannot be made: the others go on, and this one is tried with each round."""
+        name = full_name(self.name, entity)
+        try:
+            self.trainings[entity] = self._new_training(name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this entity's
+            self._problems.set(name, error)
+            return False
+        self._problems.clear(name)
+        return True
+
+    def _new_training(self, name: str) -> ModelTraining:
+        return ModelTraining(
+            name,
             self._settings,
             self._store,
             self._run_log,
@@ -171,8 +206,6 @@ class ModelKeeper:
             self._wake,
             self._decide,
         )
-        self.trainings[entity] = training
-        return training
 
     def _on_reader(self, work: Callable[[], _Found]) -> Future[_Found]:
         """Do it on the reader's thread, and have the loop look as soon as it is done."""

@@ -16,8 +16,10 @@ from retrain_service.buffer import EntityCount
 from retrain_service.champion import Champion
 from retrain_service.environment import Environment
 from retrain_service.job_slots import JobSlots
+from retrain_service.open_problems import OpenProblems
 from retrain_service.pointing import point
 from retrain_service.run_supervisor import RunSupervisor
+from retrain_service.signal_recovery import rebuild_signal
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.steady_times import SteadyTimes
 from retrain_service.stream_reader import Round
@@ -30,10 +32,17 @@ from retrain_service.training_state import (
 from shared.keys import SigningKey
 from shared.model_names import split_name
 from shared.model_store import ModelStore
+from shared.run_history import History
 from shared.run_log import RunLog
 from shared.settings import Settings
 from shared.settings_per_model import TriggerSettings
-from shared.signals import ReloadSignal, Request, SourceReport, TrainingReport
+from shared.signals import (
+    ReloadSignal,
+    Request,
+    SignalUnreadable,
+    SourceReport,
+    TrainingReport,
+)
 from shared.workloads import open_workload
 
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
@@ -73,29 +82,90 @@ class ModelTraining:
         self._champion = Champion(name, store, key.verify_key)
         self.runs = RunSupervisor(name, settings, store, run_log, key, wake)
         self._counted = EntityCount()
+        self._history: History | None = None
+        self._signal: ReloadSignal | None = None
+        self._recorded: ReloadSignal | None = None
+        self._problems = OpenProblems()
+        self.problem: str | None = None
         self._times = SteadyTimes()
+        self._waits_for_slot = False
         self._requested: Request | None = None
         self._under_way: RunUnderWay | None = None
         self._decision: triggers.Decision = triggers.Wait("starting")
 
     @property
     def watermark_seq(self) -> int:
-        """The buffer's number up to which the last finished run saw this model's records."""
-        finished = self.runs.history.last_finished
-        return (finished.high_seq or 0) if finished is not None else 0
+        """The buffer's number up to which the last finished run saw this model's records, as of
+        the last tick."""
+        return watermark_of(self._history) if self._history is not None else 0
 
     def tick(self, now: datetime, found: Round | None) -> bool:
-        """One step of the run and one decision; True when a run ended in this call."""
-        ended = self.runs.tick(now)
-        if ended:
-            self._slots.give_back(self.name)
+        """One step of the run and one decision; True when a run ended in this call.
+
+        Raises nothing: what goes wrong is this model's problem alone, told in its report, and
+        tried again at the next tick.
+        """
+        run_id = self.runs.running_run_id
+        self._waits_for_slot = False
+        try:
+            self.runs.tick(now, lambda: self._read_signal(now))
+            signal = self._read_signal(now)
+            self.runs.recover(now)
+            state = self.look(now, found, signal)
+            if state is not None and found is not None:
+                self._act(state, found, now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
+            self.problem = self._problems.set(self.name, error)
+        else:
+            self.problem = None
+            self._problems.clear(self.name)
+        finally:
+            if not self.runs.is_at_work and not self._waits_for_slot:
+                self._slots.give_back(self.name)
+        return run_id is not None and self.runs.running_run_id != run_id
+
+    def look(
+        self, now: datetime, found: Round | None, signal: ReloadSignal | None
+    ) -> TrainingState | None:
+        """Decide, without acting on it; None as long as there is no count to decide on."""
+        self._signal, self._history = signal, self.runs.history
+        if self._requested is not None and self._run_log.has_run(self._requested.id):
+            self._requested = None
         # A run that ended may have moved the watermark: decide only on a count from where it is.
-        if found is not None and found.watermarks.get(self.entity, 0) == self.watermark_seq:
-            self._counted = found.by_entity.get(self.entity, EntityCount())
-            state = self._state(found, now)
-            self._decision = self._decide(state, self._triggers, now)
-            self._act(state, found, now)
-        return ended
+        if found is None or found.watermarks.get(self.entity, 0) != self.watermark_seq:
+            return None
+        self._counted = found.by_entity.get(self.entity, EntityCount())
+        state = self._state(self._history, found, now)
+        self._decision = self._decide(state, self._triggers, now)
+        return state
+
+    def _read_signal(self, now: datetime) -> ReloadSignal | None:
+        """This model's signal, copied into the run log; rebuilt from there where it is damaged."""
+        damage: SignalUnreadable | None = None
+        try:
+            signal = self._store.signal(self.name)
+        except SignalUnreadable as error:
+            if isinstance(error.__cause__, OSError):
+                raise  # the disk refuses for now; nothing is known of the file
+            signal, damage = None, error
+        if signal is None:
+            signal = rebuild_signal(self.name, self._store, self._run_log, self._key.verify_key)
+            if signal is not None:
+                sentence = (
+                    f"the reload signal was {'damaged' if damage else 'gone'} and is written again"
+                    f" as it was: {signal.version}, generation {signal.generation}."
+                )
+                self.runs.say(now, "error", sentence)
+            elif damage is not None:
+                raise SignalUnreadable(
+                    f"{damage}. It cannot be rebuilt: the run log has no copy of it, or the version"
+                    " that the copy names does not hold. What is served goes on being served."
+                ) from damage
+        if signal is not None and signal != self._recorded:
+            if signal != self._run_log.recorded_signal(self.name):
+                self._run_log.record_signal(self.name, signal)
+            self._recorded = signal
+        return signal
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
@@ -112,7 +182,6 @@ class ModelTraining:
         if request.kind == "cancel":
             kind, sentence = "refusal", "cancel refused: that run is not under way."
             if self.runs.cancel(now, request.run_id, request.requested_by):
-                self._slots.give_back(self.name)
                 kind, sentence = "cancel", f"cancel asked for by {request.requested_by}: done."
             self.runs.say(now, kind, sentence, details={"request_id": request.id})
             return True
@@ -129,8 +198,7 @@ class ModelTraining:
         """
         not_ready = self._not_ready(found)
         progress = self.runs.progress
-        signal = self._store.signal(self.name)
-        finished = self.runs.history.last_finished
+        finished = self._history.last_finished if self._history is not None else None
         return TrainingReport(
             new_records=self._counted.n_new,
             new_records_needed=triggers.records_needed(self._triggers, self._counted.n_usable),
@@ -139,8 +207,8 @@ class ModelTraining:
             running_run_id=self.runs.running_run_id,
             stage=progress.stage if progress is not None else None,
             progress=progress.fraction if progress is not None else None,
-            error=error,
-            hold=signal.hold if signal is not None else False,
+            error="; ".join(filter(None, (error, self.problem))) or None,
+            hold=self._signal.hold if self._signal is not None else False,
             n_usable_records=self._counted.n_usable,
             is_ready=not_ready is None,
             ready_reason=not_ready or f"{self._counted.n_usable} usable records",
@@ -167,17 +235,19 @@ class ModelTraining:
             return "refusal", f"run {run_id} is under way; cancel it first."
         if finished is not None and run_id == finished.run_id:
             return "refusal", f"run {run_id} is the last finished one; its watermark is needed."
+        if self.runs.is_retrying:
+            return "refusal", "a run is under way that trains on the rows of one that failed."
         if not self._run_log.delete_run(run_id):
             return "refusal", f"there is no run {run_id}."
+        self.runs.use_fresh_rows()  # those kept for a retry may be of that run
         return "forget", f"run {run_id} was taken out of the log."
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def _state(self, found: Round, now: datetime) -> TrainingState:
-        signal = self._store.signal(self.name)
-        request = self._requested
+    def _state(self, history: History, found: Round, now: datetime) -> TrainingState:
+        signal, request = self._signal, self._requested
         return training_state(
-            self.runs.history,
+            history,
             now,
             new_records=self._counted.n_new,
             n_usable_records=self._counted.n_usable,
@@ -209,11 +279,10 @@ class ModelTraining:
             if self._slots.ask(self.name):
                 self._begin(decision, state, found, now)
             else:
+                self._waits_for_slot = True
                 n_slots = self._slots.n_slots
                 reason = f"{decision.reason}; waits for one of {n_slots} training slots"
                 self._decision = triggers.Wait(reason, decision.trigger)
-        if self.runs.running_run_id is None and not isinstance(decision, triggers.Train):
-            self._slots.give_back(self.name)
 
     def _begin(
         self,
@@ -232,6 +301,10 @@ class ModelTraining:
             rows_read_until(state, self._run_log.pending_events(self.name), found.read_until),
             now,
         )
-        if request is not None:
-            self._requested = None
         self._under_way = RunUnderWay(decision.trigger, now, self._counted.n_new, is_replacement)
+
+
+def watermark_of(history: History) -> int:
+    """The buffer's number up to which the last finished run saw a model's records."""
+    finished = history.last_finished
+    return (finished.high_seq or 0) if finished is not None else 0

@@ -22,18 +22,23 @@ FOLDER = "pinned"
 
 
 class _Pinned(msgspec.Struct, frozen=True):
+    """model : whose it is; those of the first release do not say, and are not used any more."""
+
     digest: str
     n_rows: dict[str, int]
     newest: datetime | None
     high_seq: int
     taken_at: datetime
     n_retries: int
+    model: str = ""
 
 
 class PinnedSnapshot:
     """At most one snapshot of one model, in a directory of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, folder: Path, model: str) -> None:
+        self._model = model
+        directory = folder / model.replace("/", ".")  # no name of a model has a dot
         self._snapshot = directory / "snapshot.parquet"
         self._info = directory / "snapshot.json"
 
@@ -45,7 +50,13 @@ class PinnedSnapshot:
             self.let_go()
             return
         pinned = _Pinned(
-            info.digest, dict(info.n_rows), info.newest, info.high_seq, info.taken_at, n_retries
+            info.digest,
+            dict(info.n_rows),
+            info.newest,
+            info.high_seq,
+            info.taken_at,
+            n_retries,
+            self._model,
         )
         with storage_errors(self._snapshot):
             self._snapshot.parent.mkdir(parents=True, exist_ok=True)
@@ -75,4 +86,4 @@ class PinnedSnapshot:
             pinned = msgspec.json.decode(self._info.read_bytes(), type=_Pinned)
         except (OSError, msgspec.DecodeError, msgspec.ValidationError):
             return None
-        return pinned if self._snapshot.exists() else None
+        return pinned if pinned.model == self._model and self._snapshot.exists() else None

@@ -20,9 +20,10 @@ import numpy as np
 from retrain_service.buffer import read_snapshot
 from retrain_service.job_slots import JobSlots
 from retrain_service.job_spec import build_spec
-from retrain_service.model_training import ModelTraining
+from retrain_service.model_training import ModelTraining, watermark_of
 from retrain_service.on_demand import decide_when_asked
 from retrain_service.promotion import Promote, check_data, reason
+from retrain_service.repetition import repeated_run
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.stream_reader import Round, StreamReader
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable
@@ -133,8 +134,10 @@ class _Stage:
             known = ", ".join(self.entities()) or "none yet"
             raise NotFound(f"the data know no {name}; known entities: {known}.")
         training = self._training(name)
-        found = self._reader.read(self._clock(), {entity: training.watermark_seq})
-        training.tick(self._clock(), found)
+        watermark_seq = watermark_of(self._run_log.history(name))
+        found = self._reader.read(self._clock(), {entity: watermark_seq})
+        signal = ModelStore(self._settings.models_dir).signal(name)
+        training.look(self._clock(), found, signal)
         report = training.report([], None)
         base = Rehearsal(
             name,
@@ -145,7 +148,7 @@ class _Stage:
             new_records=report.new_records,
             n_usable=report.n_usable_records,
         )
-        return self._judged(base, training) if base.n_usable else base
+        return self._judged(base) if base.n_usable else base
 
     def _training(self, name: str) -> ModelTraining:
         settings = self._settings
@@ -165,7 +168,7 @@ class _Stage:
             decide_when_asked,
         )
 
-    def _judged(self, base: Rehearsal, training: ModelTraining) -> Rehearsal:
+    def _judged(self, base: Rehearsal) -> Rehearsal:
         settings, now = self._settings, self._clock()
         model = settings.models[split_name(base.name)[0]]
         parameters = {**model.parameters, **self._options.get("parameters", {})}
@@ -188,7 +191,7 @@ class _Stage:
             n_records=snapshot.n_total,
             now=now,
         )
-        same_as = self._identical(base.name, snapshot, training, now)
+        same_as = self._identical(base.name, snapshot, now)
         would_train = isinstance(verdict, Promote) and same_as is None
         if not isinstance(verdict, Promote):
             why = reason(verdict)
@@ -209,23 +212,20 @@ class _Stage:
             gates=verdict.gates,
         )
 
-    def _identical(
-        self, name: str, snapshot: SnapshotInfo, training: ModelTraining, now: datetime
-    ) -> str | None:
-        last = training.runs.history.last_finished
-        if last is None or self._options.get("force"):
+    def _identical(self, name: str, snapshot: SnapshotInfo, now: datetime) -> str | None:
+        signal = ModelStore(self._settings.models_dir).signal(name)
+        if signal is None or self._options.get("force"):
             return None
         spec = build_spec(
             _imagined(name, now),
             snapshot,
             settings=self._settings,
             options=self._options,
-            champion=ModelStore(self._settings.models_dir).signal(name),
+            champion=signal,
             work_dir=self._settings.work_dir,
             staged=self._settings.work_dir,
         )
-        is_same = last.details.get("inputs_digest") == spec.inputs_digest
-        return last.run_id if is_same else None
+        return repeated_run(spec, signal, self._run_log)
 
 
 def _imagined(name: str, now: datetime) -> Run:

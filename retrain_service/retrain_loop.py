@@ -1,18 +1,20 @@
 """One tick(now): requests → each model reads, decides, trains → report.
 
-Knows no database and no workload. A model that raises what nobody expected is logged and looked
-at again at the next tick; it never takes the others or the daemon down.
+Knows no database and no workload. Each step, each model and each request is a matter of its own:
+what one raises is logged, reported, and tried again at the next tick.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -22,16 +24,17 @@ from retrain_service.job_slots import JobSlots
 from retrain_service.model_keeper import ModelKeeper
 from retrain_service.model_training import Decide
 from retrain_service.onlookers import Onlookers
+from retrain_service.open_problems import OpenProblems
 from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
 from retrain_service.status_line import status_line
 from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
-from shared.errors import StorageUnavailable
 from shared.keys import SigningKey, ensure_api_keys, ensure_console_secret
 from shared.left_temporaries import remove_left_temporaries
 from shared.model_names import split_name
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
+from shared.runs import RunStatus
 from shared.settings import Settings
 from shared.signals import (
     EVENT_PREFIX,
@@ -81,7 +84,8 @@ class RetrainLoop:
         self._started_at: datetime | None = None
         self._reported_at: datetime | None = None
         self._reported: Mapping[str, TrainingReport] = {}
-        self._troubles: dict[str, str] = {}
+        self._problems = OpenProblems()
+        self._slots: JobSlots | None = None
 
     def initialize(self, now: datetime) -> None:
         """Open everything, finish or discard what a daemon that died left behind.
@@ -115,7 +119,7 @@ class RetrainLoop:
         ensure_api_keys(settings.keys_dir)
         ensure_console_secret(settings.keys_dir)
         store = ModelStore(settings.models_dir)
-        slots = JobSlots(settings.retrain.max_parallel_runs)
+        slots = self._slots = JobSlots(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
         self._onlookers = Onlookers(settings, self._run_log)
         for name, workload in workloads.items():
@@ -136,46 +140,54 @@ class RetrainLoop:
             keeper = ModelKeeper(
                 name, settings, reader, store, self._run_log, key, slots, self._wake, self._decide
             )
-            keeper.recover(now)
             self._keepers[name] = keeper
+        if self._only is None:
+            self._guarded("run log", self._abandon_unknown, now)
         self._started_at = now
 
     def tick(self, now: datetime) -> None:
-        """Look around once."""
-        self._restore_removed()
+        """Look around once. Whatever is raised on the way is reported, and tried again."""
+        assert self._slots is not None
+        self._slots.begin_round()
+        self._guarded("removed files", self._restore_removed, now)
+        self._guarded("run log", self._write_waiting_events, now)
         if self._only is None:
-            self._handle_requests(now)
-            self._collect_events(now)
+            self._guarded("requests", self._handle_requests, now)
+            self._guarded("events", self._collect_events, now)
         for name, keeper in self._keepers.items():
-            try:
-                keeper.tick(now)
-            except Exception as error:  # noqa: BLE001 - the loop outlives whatever a model raises
-                self._trouble(name, error)
-            else:
-                self._troubles.pop(name, None)
+            self._guarded(name, keeper.tick, now)
         if self._onlookers is not None:
-            self._onlookers.look(now)
-        self._report(now)
+            self._guarded("onlookers", self._onlookers.look, now)
+        self._guarded(REPORT, self._report, now)
 
-    def _restore_removed(self) -> None:
+    def _guarded(self, name: str, step: Callable[[datetime], None], now: datetime) -> None:
+        try:
+            step(now)
+        except Exception as error:  # noqa: BLE001 - the loop outlives whatever is raised in it
+            self._problems.set(name, error)
+        else:
+            self._problems.clear(name)
+
+    def _restore_removed(self, now: datetime) -> None:
         """Write again what somebody removed while it is open or known here."""
         assert self._run_log is not None
         assert self._key is not None
-        try:
-            written = self._key.restore(self._settings.keys_dir)
-            if self._run_log.reopen_if_replaced():
-                written.append(self._settings.run_log_path)
-        except Exception as error:  # noqa: BLE001 - the loop outlives it, and tries again
-            self._trouble("removed files", error)
-        else:
-            self._troubles.pop("removed files", None)
-            for path in written:
-                log.error("file_restored", path=str(path), sentence="it had been removed.")
+        written = self._key.restore(self._settings.keys_dir)
+        if self._run_log.reopen_if_replaced():
+            written.append(self._settings.run_log_path)
+        for path in written:
+            sentence = f"{path} had been removed while it was in use, and was made anew."
+            log.error("file_restored", path=str(path), sentence=sentence)
+            self._run_log.add_event(now, "", "error", sentence)
+
+    def _write_waiting_events(self, _now: datetime) -> None:
+        assert self._run_log is not None
+        self._run_log.write_waiting_events()
 
     @property
     def status(self) -> str:
         """How it is, in one line, as of the last report."""
-        return status_line(self._reported, self._trouble_sentence)
+        return status_line(self._reported, self._problems.sentence())
 
     def keeper(self, model: str) -> ModelKeeper:
         """The keeper of a configured model."""
@@ -183,32 +195,14 @@ class RetrainLoop:
 
     def shutdown(self, now: datetime) -> None:
         """Stop runs under way and close everything; nothing is left but the files."""
-        for keeper in self._keepers.values():
-            keeper.close(now)
-        if self._onlookers is not None:
-            self._onlookers.close()
+        for name, keeper in self._keepers.items():
+            self._guarded(name, keeper.close, now)
+        if (onlookers := self._onlookers) is not None:
+            self._guarded("onlookers", lambda _: onlookers.close(), now)
         if self._run_log is not None:
             self._run_log.close()
-        (self._settings.reports_dir / RETRAIN_REPORT_NAME).unlink(missing_ok=True)
-
-    @property
-    def _trouble_sentence(self) -> str | None:
-        return self._troubles_but(None)
-
-    def _troubles_but(self, left_out: str | None) -> str | None:
-        """A report that is read has been written, so it tells of every trouble but its own."""
-        told = (f"{name}: {text}" for name, text in self._troubles.items() if name != left_out)
-        return "; ".join(told) or None
-
-    def _trouble(self, name: str, error: Exception) -> None:
-        # Once per trouble, not once per tick.
-        sentence = f"{type(error).__name__}: {error}"
-        if self._troubles.get(name) != sentence:
-            self._troubles[name] = sentence
-            if isinstance(error, StorageUnavailable):
-                log.error("storage", model=name, sentence=sentence)
-            else:
-                log.exception("unexpected", model=name, sentence=sentence)
+        with contextlib.suppress(OSError):
+            (self._settings.reports_dir / RETRAIN_REPORT_NAME).unlink(missing_ok=True)
 
     def _spent(self, model: str, source: str, _day: date) -> int:
         """Billed reads of a source today by the other models, as of their last look."""
@@ -218,14 +212,23 @@ class RetrainLoop:
             if name != model
         )
 
+    def _abandon_unknown(self, now: datetime) -> None:
+        """Close what a daemon that died left open of models that are not configured any more."""
+        assert self._run_log is not None
+        for run in self._run_log.unfinished():
+            if split_name(run.model)[0] not in self._keepers:
+                sentence = f"{run.version}: abandoned, {run.model} is not configured any more."
+                self._run_log.finish_run(
+                    run.run_id,
+                    now,
+                    RunStatus.ABANDONED,
+                    error=sentence,
+                    event=("abandon", sentence),
+                )
+
     def _collect_events(self, now: datetime) -> None:
         assert self._run_log is not None
-        try:
-            collect_events(self._settings.requests_dir, self._run_log, self._names(), now)
-        except Exception as error:  # noqa: BLE001 - as above; the files wait
-            self._trouble("events", error)
-        else:
-            self._troubles.pop("events", None)
+        collect_events(self._settings.requests_dir, self._run_log, self._names(), now)
 
     def _names(self) -> dict[str, list[str]]:
         """Every name a caller may use -> the trainings it means: one, or all of a model's."""
@@ -236,33 +239,38 @@ class RetrainLoop:
         return names
 
     def _handle_requests(self, now: datetime) -> None:
+        failed: Exception | None = None
         for path in sorted(self._settings.requests_dir.glob("*.json")):
             if path.name.startswith(EVENT_PREFIX):
                 continue
             try:
-                request = read_struct(path, Request)
-            except SignalUnreadable as error:
-                log.warning("request_unreadable", sentence=f"{error}; set aside.")
-                path.replace(path.with_suffix(".unreadable"))
-                continue
-            if request is None:
-                continue
-            if request.kind == "prune" and self._onlookers is not None:
-                self._onlookers.prune(now, request.id)
-                path.unlink(missing_ok=True)
-                continue
-            keeper = self._keepers.get(split_name(request.model)[0])
-            if keeper is None:
-                log.warning("request_refused", sentence=f"no model {request.model!r} is configured")
-                path.unlink(missing_ok=True)
-                continue
-            try:
-                is_done = keeper.handle(request, now)
-            except Exception as error:  # noqa: BLE001 - as above; the request waits
-                self._trouble(request.model, error)
-                continue
-            if is_done:
-                path.unlink(missing_ok=True)
+                if self._handle_request(path, now):
+                    path.unlink(missing_ok=True)
+            except Exception as error:  # noqa: BLE001 - this one waits, the others do not
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _handle_request(self, path: Path, now: datetime) -> bool:
+        """Do what a file asks for; False when it must wait for a later tick."""
+        try:
+            request = read_struct(path, Request)
+        except SignalUnreadable as error:
+            if isinstance(error.__cause__, OSError):
+                raise  # the disk refuses for now
+            log.warning("request_unreadable", sentence=f"{error}; set aside.")
+            path.replace(path.with_suffix(".unreadable"))
+            return False
+        if request is None:
+            return False
+        if request.kind == "prune" and self._onlookers is not None:
+            self._onlookers.prune(now, request.id)
+            return True
+        keeper = self._keepers.get(split_name(request.model)[0])
+        if keeper is None:
+            log.warning("request_refused", sentence=f"no model {request.model!r} is configured")
+            return True
+        return keeper.handle(request, now)
 
     def _report(self, now: datetime) -> None:
         models = {
@@ -279,12 +287,8 @@ class RetrainLoop:
             started_at=self._started_at or now,
             updated_at=now,
             models=models,
-            error=self._troubles_but(REPORT),
+            # A report that is read has been written: it tells of every problem but its own.
+            error=self._problems.sentence(without=REPORT),
         )
-        try:
-            write_struct(self._settings.reports_dir / RETRAIN_REPORT_NAME, report)
-        except StorageUnavailable as error:
-            self._trouble(REPORT, error)
-            return
-        self._troubles.pop(REPORT, None)
+        write_struct(self._settings.reports_dir / RETRAIN_REPORT_NAME, report)
         self._reported, self._reported_at = models, now

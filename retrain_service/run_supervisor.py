@@ -6,7 +6,7 @@ what may be promoted, and this carries it out.
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 import uuid
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -19,25 +19,37 @@ import structlog
 
 from retrain_service import publish
 from retrain_service.champion import Champion
-from retrain_service.current_run import CurrentRun, details_of
+from retrain_service.current_run import CurrentRun, Ending, details_of
 from retrain_service.job_spec import build_spec
 from retrain_service.pinned_snapshot import FOLDER, PinnedSnapshot
+from retrain_service.repetition import repeated_run
+from retrain_service.run_ending import tidy_up, write_end
+from retrain_service.run_recovery import clear_left_over, recover
 from retrain_service.snapshot import SnapshotInfo
-from retrain_service.training_job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
+from retrain_service.training_job import (
+    SNAPSHOT_NAME,
+    JobProgress,
+    JobResult,
+    JobSpec,
+    TrainingJob,
+)
 from retrain_service.triggers import Train
 from shared.errors import HotfitError, StateConflict, StorageUnavailable
 from shared.keys import SigningKey
+from shared.manifest import Manifest
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion, VersionState, transition
 from shared.run_history import History
 from shared.run_log import RunLog
 from shared.runs import FINISHED, Run, RunStatus
 from shared.settings import Settings
-from shared.signals import Request
+from shared.signals import ReloadSignal, Request
 
 log = structlog.get_logger()
 
 FreezeSnapshot = Callable[[Path, datetime], Future[SnapshotInfo]]
+ReadSignal = Callable[[], ReloadSignal | None]
+"""The signal of the model, as it is now; raises SignalUnreadable."""
 
 
 class RunSupervisor:
@@ -60,11 +72,13 @@ class RunSupervisor:
         self._run_log = run_log
         self._key = key
         self._wake = wake
-        self._pinned = PinnedSnapshot(settings.work_dir / FOLDER / model.replace("/", "__"))
+        self._pinned = PinnedSnapshot(settings.work_dir / FOLDER, model)
         self._current: CurrentRun | None = None
+        self._is_clear = False
 
     @property
     def history(self) -> History:
+        """The past of this model, as the run log has it now."""
         return self._run_log.history(self.model)
 
     @property
@@ -72,9 +86,20 @@ class RunSupervisor:
         return self._current.run.run_id if self._current is not None else None
 
     @property
+    def is_at_work(self) -> bool:
+        """A run is under way that uses the machine; not one of which only the end is unwritten."""
+        return self._current is not None and self._current.ending is None
+
+    @property
+    def is_retrying(self) -> bool:
+        return self._current is not None and self._current.is_retry
+
+    @property
     def progress(self) -> JobProgress | None:
         if self._current is None:
             return None
+        if self._current.ending is not None:
+            return JobProgress("ending", 1.0)
         job = self._current.job
         return job.progress() if job is not None else JobProgress("queued", 0.0)
 
@@ -93,32 +118,27 @@ class RunSupervisor:
     # -- life ------------------------------------------------------------------------------------
 
     def recover(self, now: datetime) -> None:
-        """Finish or discard what a daemon that died left of this model's runs."""
-        for run in self._run_log.unfinished():
-            if run.model == self.model:
-                self._recover_run(run, now)
-        for left_over in self._store.left_over(self.model):
-            publish.discard(left_over)
+        """Give an end to a run that is open in the log and not this one's.
 
-    def _recover_run(self, run: Run, now: datetime) -> None:
-        verdict = publish.finish_interrupted(
-            self._store, self.model, run.version, self._key.verify_key, now
-        )
-        if verdict is not None:
-            self._run_log.finish_run(
-                run.run_id, now, RunStatus.SUCCEEDED, promoted=True, verdict=verdict
-            )
-            sentence = f"{run.version}: finished after a restart: {verdict}"
-            self.say(now, "promote", sentence, run.run_id)
-        else:
-            sentence = f"{run.version}: abandoned, the daemon that trained it is gone."
-            self._run_log.finish_run(run.run_id, now, RunStatus.ABANDONED, error=sentence)
-            self.say(now, "abandon", sentence, run.run_id)
+        Raises:
+            StorageUnavailable, SignalUnreadable: that cannot be done now; to be called again.
+        """
+        if not self._is_clear:
+            clear_left_over(self._store, self.model)
+            self._is_clear = True
+        run = self.history.open_run
+        if run is not None and run.run_id != self.running_run_id:
+            recover(run, self._store, self._run_log, self._key.verify_key, now)
 
     def close(self, now: datetime) -> None:
         """Stop a run that is under way; nothing of it is left but its line in the log."""
-        if self._current is not None:
+        if self.is_at_work:
             self._stop(now, RunStatus.ABANDONED, "the daemon was stopped")
+        elif self._current is not None and self._current.ending is not None:
+            with contextlib.suppress(StorageUnavailable):
+                self._write_end(self._current, self._current.ending)
+        if self._current is not None:  # its end is still unwritten: the next start finds it open
+            tidy_up(self._current, self._store, self._pinned)
 
     # -- a run's steps ---------------------------------------------------------------------------
 
@@ -153,81 +173,97 @@ class RunSupervisor:
         self._run_log.add_run(run, decided=(now, sentence), rows_read_until=rows_read_until)
         log.info("decision", model=self.model, run_id=run.run_id, sentence=sentence)
         work_dir = self._settings.work_dir / run.run_id
-        work_dir.mkdir(parents=True, exist_ok=True)
+        options = request.options if request is not None else {}
+        current = self._current = CurrentRun(run, work_dir, options)
         path = work_dir / SNAPSHOT_NAME
-        pinned = self._pinned.take(path) if request is None else None
-        self._current = CurrentRun(
-            run,
-            work_dir,
-            options=request.options if request is not None else {},
-            is_retry=pinned is not None,
-            freezing=freeze(path, now) if pinned is None else None,
-            snapshot=pinned,
-        )
-        if pinned is not None:
-            self._wake()
+        try:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            pinned = self._pinned.take(path) if request is None else None
+            if pinned is None:
+                self._current = replace(current, freezing=freeze(path, now))
+            else:
+                self._current = replace(current, snapshot=pinned, is_retry=True)
+                self._wake()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has an end
+            self._end(now, RunStatus.FAILED, _sentence(error))
 
-    def tick(self, now: datetime) -> bool:
-        """Take the run one step further; True when a run ended in this call."""
+    def tick(self, now: datetime, read_signal: ReadSignal) -> None:
+        """Take the run one step further.
+
+        Raises:
+            StorageUnavailable, SignalUnreadable: that step cannot be taken now; to be called again.
+        """
         current = self._current
         if current is None:
-            return False
-        if current.job is not None:
+            return
+        if current.ending is not None:
+            self._write_end_again(current, current.ending)
+        elif current.job is not None:
             result = current.job.poll()
             if result is not None:
-                self._conclude(current.job, result, now)
-            return self._current is None
-        if current.freezing is not None and current.freezing.done():
+                self._conclude(current.job, result, read_signal, now)
+        elif current.snapshot is not None:
+            self._start_job(current, current.snapshot, read_signal(), now)
+        elif current.freezing is not None and current.freezing.done():
             try:
-                current = self._current = replace(current, snapshot=current.freezing.result())
-            except (HotfitError, OSError) as error:
-                self._end(now, RunStatus.FAILED, str(error))
-                return True
-        if current.snapshot is not None:
-            self._start_job(current, current.snapshot, now)
-        return self._current is None
+                snapshot = current.freezing.result()
+            except Exception as error:  # noqa: BLE001 - what a source raises is the run's end
+                self._end(now, RunStatus.FAILED, _sentence(error))
+            else:
+                current = self._current = replace(current, snapshot=snapshot)
+                self._start_job(current, snapshot, read_signal(), now)
 
     def cancel(self, now: datetime, run_id: str | None, by: str) -> bool:
         """Stop the run under way, if it is that one; False when there was none to stop."""
-        if self._current is None or run_id not in (None, self._current.run.run_id):
+        if not self.is_at_work or run_id not in (None, self.running_run_id):
             return False
         self._stop(now, RunStatus.CANCELLED, f"cancelled by {by}")
         return True
+
+    def use_fresh_rows(self) -> None:
+        """The next run does not train on the rows of the last one, should that have failed."""
+        self._pinned.let_go()
 
     def _next_number(self) -> int:
         published = [ModelVersion.parse(name).number for name in self._store.versions(self.model)]
         return 1 + max(self._run_log.last_version_number(self.model), *published, 0)
 
-    def _start_job(self, current: CurrentRun, snapshot: SnapshotInfo, now: datetime) -> None:
+    def _start_job(
+        self,
+        current: CurrentRun,
+        snapshot: SnapshotInfo,
+        signal: ReloadSignal | None,
+        now: datetime,
+    ) -> None:
         run_id = current.run.run_id
-        self._run_log.start_run(run_id, now, snapshot.high_seq, details_of(current, None, None))
+        self._run_log.start_run(run_id, now, snapshot.high_seq, details_of(current))
         try:
             spec = build_spec(
                 current.run,
                 snapshot,
                 settings=self._settings,
                 options=current.options,
-                champion=self._store.signal(self.model),
+                champion=signal,
                 work_dir=current.work_dir,
                 staged=self._store.stage(self.model, run_id),
             )
-            last = self.history.last_finished
-            is_same = last is not None and last.details.get("inputs_digest") == spec.inputs_digest
-            if is_same and last is not None and self._may_skip(current):
-                reason = f"skipped: identical inputs as run {last.run_id}."
-                self._end(now, RunStatus.SKIPPED, reason, inputs_digest=spec.inputs_digest)
+            current = self._current = replace(current, spec=spec)
+            same = None if current.options.get("force") else self._repeats(spec, signal)
+            if same is not None:
+                self._end(now, RunStatus.SKIPPED, f"skipped: identical inputs as run {same}.")
                 return
             job = TrainingJob.start(spec, current.work_dir, self._limits, self._wake)
-        except (HotfitError, OSError) as error:
-            self._end(now, RunStatus.FAILED, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run has an end
+            self._end(now, RunStatus.FAILED, _sentence(error))
         else:
             self._current = replace(current, job=job)
 
-    def _may_skip(self, current: CurrentRun) -> bool:
-        """Not when a person insists, nor while what came of the same inputs cannot be served."""
-        signal = self._store.signal(self.model)
+    def _repeats(self, spec: JobSpec, signal: ReloadSignal | None) -> str | None:
+        # What cannot be served needs a new version, also from the same inputs.
         champion = Champion(self.model, self._store, self._key.verify_key)
-        return not current.options.get("force") and champion.is_there(signal)
+        if signal is None or not champion.is_there(signal):
+            return None
+        return repeated_run(spec, signal, self._run_log)
 
     # -- the end of a run ------------------------------------------------------------------------
 
@@ -238,32 +274,33 @@ class RunSupervisor:
             job.stop(because)
         self._end(now, status, f"{because}.")
 
-    def _conclude(self, job: TrainingJob, result: JobResult, now: datetime) -> None:
+    def _conclude(
+        self, job: TrainingJob, result: JobResult, read_signal: ReadSignal, now: datetime
+    ) -> None:
         if result.outcome == "failed":
             self._end(now, RunStatus.FAILED, result.reason, result=result)
         elif result.manifest is None:
             self._end(now, RunStatus.SUCCEEDED, result.reason, result=result)
-        else:
-            self._promote(job, result, now)
-
-    def _promote(self, job: TrainingJob, result: JobResult, now: datetime) -> None:
-        assert result.manifest is not None
-        spec = job.spec
-        wanted = self._store.signal(self.model)
-        if wanted is not None and wanted.hold:
-            reason = f"held at {wanted.version} ({wanted.reason}); release it to promote again."
+        elif (signal := read_signal()) is not None and signal.hold:
+            reason = f"held at {signal.version} ({signal.reason}); release it to promote again."
             self._end(now, RunStatus.SUCCEEDED, reason, result=result)
-            return
+        else:
+            self._promote(job, result, result.manifest, now)
+
+    def _promote(
+        self, job: TrainingJob, result: JobResult, manifest: Manifest, now: datetime
+    ) -> None:
+        spec = job.spec
         generation = spec.base_generation + 1
         state = VersionState.CANDIDATE
         for following in (VersionState.VALIDATED, VersionState.PROMOTED):
             state = transition(state, following, version=spec.version, generation=generation)
         try:
-            publish.promote(self._store, Path(spec.staged), result.manifest, result.reason, now)
+            publish.promote(self._store, Path(spec.staged), manifest, result.reason, now)
         except StateConflict as error:
             # Neither a failure nor a verdict on the model: the count stays and a new run follows.
             self._end(now, RunStatus.ABANDONED, str(error), result=result)
-        except StorageUnavailable as error:
+        except (HotfitError, OSError) as error:
             self._end(now, RunStatus.FAILED, str(error), result=result)
         else:
             self._end(now, RunStatus.SUCCEEDED, result.reason, result=result, promoted=True)
@@ -276,48 +313,35 @@ class RunSupervisor:
         *,
         result: JobResult | None = None,
         promoted: bool = False,
-        inputs_digest: str | None = None,
     ) -> None:
-        """Write the end down first, then tidy up: a crash in between is tidied up at the start."""
+        """The end is known: write it down; where that is refused, each tick tries again."""
         assert self._current is not None
-        current, self._current = self._current, None
-        run = current.run
-        is_finished = status in FINISHED
-        self._run_log.finish_run(
-            run.run_id,
-            now,
-            status,
-            promoted=promoted,
-            verdict=reason if is_finished else None,
-            error=None if is_finished else reason,
-            details=details_of(current, result, inputs_digest),
-        )
-        kind = "promote" if promoted else "reject" if result and is_finished else status.value
-        self.say(now, kind, f"{run.version}: {reason}", run.run_id)
-        self._keep_or_let_go(current, status)
-        publish.discard(self._store.staged_dir(self.model, run.run_id))
-        if current.job is not None:
-            current.job.close()
-        _remove(current)
+        is_verdict = result is not None and status in FINISHED
+        kind = "promote" if promoted else "reject" if is_verdict else status.value
+        details = details_of(self._current, result)
+        ending = Ending(now, status, reason, kind, promoted, details)
+        current = self._current = replace(self._current, ending=ending)
+        with contextlib.suppress(StorageUnavailable):
+            self._write_end(current, ending)
 
-    def _keep_or_let_go(self, current: CurrentRun, status: RunStatus) -> None:
-        """The retry of a run that failed trains on the same rows."""
+    def _write_end_again(self, current: CurrentRun, ending: Ending) -> None:
         try:
-            if status is RunStatus.FAILED and current.snapshot is not None:
-                path = current.work_dir / SNAPSHOT_NAME
-                self._pinned.keep(path, current.snapshot, was_retry=current.is_retry)
-            elif status in FINISHED:
-                self._pinned.let_go()
+            self._write_end(current, ending)
         except StorageUnavailable as error:
-            log.warning("snapshot_not_kept", model=self.model, sentence=str(error))
+            run = current.run
+            raise StorageUnavailable(
+                f"run {run.run_id} has ended ({run.version}: {ending.reason}) and waits until"
+                f" that can be written down: {error}"
+            ) from error
+
+    def _write_end(self, current: CurrentRun, ending: Ending) -> None:
+        write_end(self._run_log, current, ending)
+        self._current = None
+        tidy_up(current, self._store, self._pinned)
 
 
-def _remove(current: CurrentRun) -> None:
-    """The run's work directory, also where its snapshot is still being written by the reader."""
-
-    def remove(_: object = None) -> None:
-        shutil.rmtree(current.work_dir, ignore_errors=True)
-
-    if current.freezing is not None and not current.freezing.cancel():
-        current.freezing.add_done_callback(remove)
-    remove()
+def _sentence(error: Exception) -> str:
+    if isinstance(error, HotfitError | OSError):
+        return str(error)
+    log.error("unexpected", exc_info=error)
+    return f"internal error: {type(error).__name__}: {error}"

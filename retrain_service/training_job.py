@@ -23,6 +23,7 @@ import psutil
 
 from retrain_service.promotion import GateResult
 from shared.background import run_once_in_background
+from shared.errors import StorageUnavailable
 from shared.manifest import Manifest
 from shared.settings_per_model import GateSettings, TrainingSettings
 
@@ -33,6 +34,7 @@ SNAPSHOT_NAME = "snapshot.parquet"
 OUTPUT_NAME = "output.log"
 HEARTBEAT_NAME = "heartbeat"
 STOP_GRACE_S = 1.0
+KILL_WAIT_S = 5.0
 # Everything that numerical libraries read to decide how many threads they start.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -112,12 +114,17 @@ class TrainingJob:
         work_dir: Path,
         process: subprocess.Popen[bytes],
         limits: TrainingSettings,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """clock : monotonic, in seconds; the time of day may jump."""
         self.spec = spec
         self.work_dir = work_dir
         self._process = process
         self._limits = limits
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started_s = self._looked_s = clock()
+        self._silent_s = 0.0
+        self._last_beat_ns: int | None = None
         self._oom_kills_before = _oom_kills()
         self._stopped_because: str | None = None
 
@@ -130,6 +137,8 @@ class TrainingJob:
         on_end : called once the process has ended, by a thread that waits for that.
         """
         (work_dir / JOB_NAME).write_bytes(msgspec.json.encode(spec))
+        # To touch a file that exists takes no room: a full disk does not silence the process.
+        (work_dir / HEARTBEAT_NAME).touch()
         # A session of its own on POSIX, a process group of its own on Windows.
         flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
         threads = dict.fromkeys(_THREAD_VARIABLES, str(spec.threads))
@@ -164,7 +173,11 @@ class TrainingJob:
             return JobProgress("starting", 0.0)
 
     def poll(self) -> JobResult | None:
-        """The result once the process has ended; None while it runs. Stops it beyond a limit."""
+        """The result once the process has ended; None while it runs. Stops it beyond a limit.
+
+        Raises:
+            StorageUnavailable: there is a result that cannot be read now; ask again.
+        """
         if self._process.poll() is None:
             beyond = self._beyond_limit()
             if beyond is None:
@@ -174,46 +187,58 @@ class TrainingJob:
 
     def _beyond_limit(self) -> str | None:
         limits = self._limits
-        if time.monotonic() - self._started > limits.max_run_time_s:
+        if self._clock() - self._started_s > limits.max_run_time_s:
             return f"it ran longer than max_run_time_s = {limits.max_run_time_s:g}"
-        silent_s = self._silent_s()
-        if silent_s > limits.heartbeat_timeout_s:
-            return f"no sign of life for {silent_s:.0f} s"
+        if self._listen() > limits.heartbeat_timeout_s:
+            return f"no sign of life for {self._silent_s:.0f} s"
         if limits.memory_limit_mb and (used_mb := self._memory_mb()) > limits.memory_limit_mb:
             return f"it used {used_mb} MB, memory_limit_mb = {limits.memory_limit_mb}"
         return None
 
-    def _silent_s(self) -> float:
+    def _listen(self) -> float:
+        """For how many seconds the heartbeat has not changed, whatever time it bears."""
+        beat_ns: int | None
         try:
-            beat_at = (self.work_dir / HEARTBEAT_NAME).stat().st_mtime
+            beat_ns = (self.work_dir / HEARTBEAT_NAME).stat().st_mtime_ns
         except OSError:
-            return time.monotonic() - self._started
-        return time.time() - beat_at
+            beat_ns = self._last_beat_ns
+        now_s = self._clock()
+        if beat_ns != self._last_beat_ns:
+            self._silent_s = 0.0
+        else:
+            # A look after a long sleep of the machine is no proof: the next one is.
+            longest_s = self._limits.heartbeat_timeout_s / 2
+            self._silent_s += min(now_s - self._looked_s, longest_s)
+        self._last_beat_ns, self._looked_s = beat_ns, now_s
+        return self._silent_s
 
     def _memory_mb(self) -> int:
         """Resident memory of the process and all it started."""
         used = 0
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, OSError):
             family = psutil.Process(self._process.pid)
             for member in (family, *family.children(recursive=True)):
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.Error, OSError):
                     used += member.memory_info().rss
         return used // 1_000_000
 
     def stop(self, because: str) -> None:
         """End the process and every process it started, within about two seconds."""
         self._stopped_because = because
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, OSError):
             family = psutil.Process(self._process.pid)
             members = [*family.children(recursive=True), family]
             for member in members:
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.Error, OSError):
                     member.terminate()
             _, alive = psutil.wait_procs(members, timeout=STOP_GRACE_S)
             for member in alive:
-                with contextlib.suppress(psutil.NoSuchProcess):
+                with contextlib.suppress(psutil.Error, OSError):
                     member.kill()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process.poll() is None:
+                self._process.kill()
+            self._process.wait(KILL_WAIT_S)
 
     def close(self) -> None:
         """Let go of the pipe to a process that has ended."""
@@ -223,11 +248,13 @@ class TrainingJob:
     def _result(self) -> JobResult:
         if self._stopped_because is not None:
             return JobResult(outcome="failed", reason=f"stopped: {self._stopped_because}.")
+        path = self.work_dir / RESULT_NAME
         try:
-            content = (self.work_dir / RESULT_NAME).read_bytes()
-            return msgspec.json.decode(content, type=JobResult)
-        except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(path.read_bytes(), type=JobResult)
+        except (FileNotFoundError, msgspec.DecodeError):
             return JobResult(outcome="failed", reason=self._death())
+        except OSError as error:
+            raise StorageUnavailable(f"{path}: cannot be read: {error.strerror}.") from error
 
     def _death(self) -> str:
         code = self._process.returncode
@@ -236,8 +263,10 @@ class TrainingJob:
             if name == "SIGKILL" and _oom_kills() > self._oom_kills_before:
                 return "the training process was killed: the machine ran out of memory."
             return f"the training process was ended by {name}, not by us."
-        output = (self.work_dir / OUTPUT_NAME).read_text(errors="replace").strip().splitlines()
-        last = output[-1] if output else "it said nothing"
+        last = "it said nothing"
+        with contextlib.suppress(OSError, IndexError):
+            output = (self.work_dir / OUTPUT_NAME).read_text(errors="replace")
+            last = output.strip().splitlines()[-1]
         return f"the training process ended with exit code {code}: {last}"
 
 

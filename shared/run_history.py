@@ -12,6 +12,8 @@ import msgspec
 from shared.model_version import ModelVersion
 from shared.runs import FINISHED, UNFINISHED, Run, RunStatus, run_of
 
+NEWEST = 10
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -22,10 +24,11 @@ class History:
         the rows of a run that failed. What happened up to then is covered by it.
     finished_at : when it ended; None when it was ended by a restart, hours later perhaps.
     libraries : what the last run that trained was trained with, as it reported them.
-    last_ended_at : end of the last run of any outcome.
+    last_ended_at : end of the last run of any outcome; the last by its number, not by the clock.
     last_number : the highest number ever given; 0 before the first run.
     runs_since, failures_in_a_row, n_cancelled : runs after it, all and by outcome.
-    recent_requests : when the runs of the 24 hours up to the newest were asked for, in order.
+    recent_requests : when the runs of the newest day were asked for, in order; some before it,
+        and those that are dated in the future.
     lost_request : reason of a person's run that was abandoned and not made up for.
     open_run : the run that has no end yet.
     """
@@ -53,12 +56,12 @@ def read_history(connection: sqlite3.Connection, model: str) -> History:
     last_finished = run_of(row) if row is not None else None
     since = last_finished.version_number if last_finished is not None else 0
     outcomes = _outcomes(connection, model, since)
-    ended, last_number = connection.execute(
-        "SELECT max(finished_at), max(version_number) FROM runs WHERE model=?", (model,)
-    ).fetchone()
+    last_number = connection.execute(
+        "SELECT max(version_number) FROM runs WHERE model=?", (model,)
+    ).fetchone()[0]
     return History(
         last_finished,
-        datetime.fromisoformat(ended) if ended is not None else None,
+        _last_end(connection, model),
         runs_since=sum(outcomes.values()),
         failures_in_a_row=outcomes.get(RunStatus.FAILED, 0),
         covered_at=_covered_at(connection, last_finished),
@@ -90,6 +93,15 @@ def _open_run(connection: sqlite3.Connection, model: str) -> Run | None:
         "SELECT * FROM runs WHERE model=? AND status IN (?,?)", (model, *UNFINISHED)
     ).fetchone()
     return run_of(row) if row is not None else None
+
+
+def _last_end(connection: sqlite3.Connection, model: str) -> datetime | None:
+    row = connection.execute(
+        "SELECT finished_at FROM runs WHERE model=? AND finished_at IS NOT NULL"
+        " ORDER BY version_number DESC LIMIT 1",
+        (model,),
+    ).fetchone()
+    return datetime.fromisoformat(row[0]) if row is not None else None
 
 
 def _outcomes(connection: sqlite3.Connection, model: str, since: int) -> dict[str, int]:
@@ -128,12 +140,15 @@ def _last_libraries(connection: sqlite3.Connection, model: str) -> Mapping[str, 
 
 
 def _recent_requests(connection: sqlite3.Connection, model: str) -> tuple[datetime, ...]:
-    newest = connection.execute(
-        "SELECT max(requested_at) FROM runs WHERE model=?", (model,)
+    # Some of the newest may be dated in the future: a day before the earliest of them is enough.
+    earliest = connection.execute(
+        "SELECT min(requested_at) FROM (SELECT requested_at FROM runs WHERE model=?"
+        " ORDER BY version_number DESC LIMIT ?)",
+        (model, NEWEST),
     ).fetchone()[0]
-    if newest is None:
+    if earliest is None:
         return ()
-    since = datetime.fromisoformat(newest).astimezone(UTC) - timedelta(hours=24)
+    since = datetime.fromisoformat(earliest).astimezone(UTC) - timedelta(hours=24)
     rows = connection.execute(
         "SELECT requested_at FROM runs WHERE model=? AND requested_at>? ORDER BY requested_at",
         (model, since.isoformat()),

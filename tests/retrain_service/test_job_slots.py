@@ -68,3 +68,22 @@ def test_everybody_who_keeps_asking_is_served_in_turn(
         elif not was_waiting:
             arrived.append(name)
         assert len(holding) <= n_slots
+
+
+def test_who_fails_before_it_can_ask_holds_up_nobody() -> None:
+    """A model whose signal cannot be read stood first in the queue, and everybody waited for it."""
+    slots = JobSlots(1)
+    assert slots.ask("a")
+    slots.begin_round()
+    assert not slots.ask("broken")
+    assert not slots.ask("c")
+    assert not slots.ask("d")
+
+    slots.give_back("a")
+    slots.begin_round()
+    assert not slots.ask("d")
+    assert not slots.ask("c")
+    slots.begin_round()
+
+    assert not slots.ask("d")
+    assert slots.ask("c")

@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -107,6 +108,18 @@ def test_history_counts_from_the_last_run_that_finished(log: RunLog) -> None:
     assert history.runs_since == 3
     assert history.failures_in_a_row == 2
     assert history.last_ended_at == NOW + timedelta(hours=4)
+
+
+def test_the_last_end_is_that_of_the_last_run_whatever_its_date(log: RunLog) -> None:
+    """One run of a machine with a wrong clock must not switch the back-off off for ever."""
+    for number, at in enumerate([NOW + timedelta(days=3650), NOW, NOW + timedelta(hours=1)], 1):
+        log.add_run(replace(a_run(number), requested_at=at))
+        log.finish_run(f"run{number}", at, RunStatus.FAILED)
+
+    history = log.history("parts")
+
+    assert history.last_ended_at == NOW + timedelta(hours=1)
+    assert history.recent_requests[:2] == (NOW, NOW + timedelta(hours=1))
 
 
 def test_history_of_one_model_knows_nothing_of_another(log: RunLog) -> None:

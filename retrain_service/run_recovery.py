@@ -1,0 +1,52 @@
+"""Finishes or discards a run that is open in the log and under way nowhere: its daemon died.
+
+Called at each tick, so that what could not be done at the start is done as soon as it can.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import structlog
+
+from retrain_service import publish
+from shared.keys import VerifyKey
+from shared.model_store import ModelStore
+from shared.run_log import RunLog
+from shared.runs import Run, RunStatus
+
+log = structlog.get_logger()
+
+
+def recover(run: Run, store: ModelStore, run_log: RunLog, key: VerifyKey, now: datetime) -> None:
+    """Publish it to the end where its version lies in its place, else write it off.
+
+    Raises:
+        StorageUnavailable, SignalUnreadable: that cannot be told or written now.
+    """
+    verdict = publish.finish_interrupted(store, run.model, run.version, key, now)
+    if verdict is not None:
+        kind, sentence = "promote", f"{run.version}: finished after a restart: {verdict}"
+        status = RunStatus.SUCCEEDED
+    else:
+        kind, sentence = "abandon", f"{run.version}: abandoned, the daemon that trained it is gone."
+        status = RunStatus.ABANDONED
+    run_log.finish_run(
+        run.run_id,
+        now,
+        status,
+        promoted=verdict is not None,
+        verdict=verdict,
+        error=None if verdict is not None else sentence,
+        event=(kind, sentence),
+    )
+    log.info(kind, model=run.model, run_id=run.run_id, sentence=sentence)
+
+
+def clear_left_over(store: ModelStore, model: str) -> None:
+    """Remove the directories of versions that never came to be; while no run is under way."""
+    for directory in store.left_over(model):
+        try:
+            publish.discard(directory)
+        except OSError as error:
+            log.warning("left_over_not_removed", model=model, sentence=str(error))
