@@ -1,8 +1,10 @@
-"""Who may call what: host names on loopback, keys and roles elsewhere. Knows no model."""
+"""Who may call what: which requests need a key, of which role, and which are refused unseen.
+
+Knows no model and no route; where a request comes from is decided in request_origin.py.
+"""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from flask import Flask, request
 
+from api_service.request_origin import Origin, RequestOrigins, without_port
 from api_service.serving_config import ServingConfig
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, KeyUnusable
 from shared.keys import ApiKeys, Role
@@ -21,7 +24,7 @@ _ROLE = "needed_role"
 _ON_LOOPBACK = "needs_key_on_loopback"
 _OPEN = "open"
 _SESSION = "session"
-_MOST_HOSTS = 1000
+_ORIGIN = "hotfit.origin"
 
 
 class HostRefused(AnswerClient):
@@ -52,7 +55,7 @@ def is_for_sessions(view: Callable[..., Any] | None) -> bool:
 
 
 def needs(role: Role, *, on_loopback: bool = True) -> Callable[[View], View]:
-    """Mark a view that needs a key of this role; without `on_loopback` only elsewhere."""
+    """Mark a view that needs a key of this role; without `on_loopback` only from elsewhere."""
 
     def mark(view: View) -> View:
         setattr(view, _ROLE, role)
@@ -62,10 +65,10 @@ def needs(role: Role, *, on_loopback: bool = True) -> Callable[[View], View]:
     return mark
 
 
-def needed_role(view: Callable[..., Any] | None, *, is_loopback: bool) -> Role | None:
-    """Whose key a view asks for at such an address; None: nobody's."""
+def needed_role(view: Callable[..., Any] | None, *, is_local: bool) -> Role | None:
+    """Whose key a view asks for of requests from this machine, or of others; None: nobody's."""
     needed = getattr(view, _ROLE, None)
-    if needed in (_OPEN, _SESSION) or (is_loopback and not getattr(view, _ON_LOOPBACK, False)):
+    if needed in (_OPEN, _SESSION) or (is_local and not getattr(view, _ON_LOOPBACK, False)):
         return None
     return needed or Role.PREDICT
 
@@ -92,55 +95,29 @@ class KeyRing:
 
 
 def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
-    """Check host and key before every request."""
-    hosts = KnownHosts(config)
-    is_loopback = config.address.is_loopback
+    """Check origin and key before every request."""
+    origins = RequestOrigins(config)
 
     @app.before_request
     def check() -> None:
         asked = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
-        if is_loopback and (host := asked.environ.get("HTTP_HOST", "")) not in hosts:
+        origin = origins.of(asked.environ)
+        if origin is Origin.UNKNOWN_HOST:
+            host = without_port(asked.environ.get("HTTP_HOST", "")).lower()
             raise HostRefused(
-                f"this server does not answer to {_without_port(host).lower()!r}; if a proxy sends"
+                f"this server does not answer to {host!r}; if a proxy sends"
                 " that name on purpose, add it to api.allowed_hosts."
             )
+        asked.environ[_ORIGIN] = origin
         view = app.view_functions.get(asked.endpoint or "")
-        needed = needed_role(view, is_loopback=is_loopback)
+        needed = needed_role(view, is_local=origin is Origin.LOCAL)
         if needed is not None:
             check_key(ring.keys, needed)
 
 
-class KnownHosts:
-    """The host headers that a server on loopback answers to: its names, and addresses.
-
-    A web page may give its own name our address (DNS rebinding); its requests carry the name.
-    Any thread may ask.
-    """
-
-    def __init__(self, config: ServingConfig) -> None:
-        names = ("localhost", config.address.host, *config.allowed_hosts)
-        self._names = frozenset(name.lower() for name in names)
-        self._seen: set[str] = set()
-
-    def __contains__(self, host: str) -> bool:
-        """host : the header as it came, with or without a port."""
-        if host in self._seen:
-            return True
-        name = _without_port(host).lower()
-        if name and name not in self._names:
-            try:
-                ipaddress.ip_address(name)
-            except ValueError:
-                return False
-        if len(self._seen) < _MOST_HOSTS:  # clients could make up any number of addresses
-            self._seen.add(host)
-        return True
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if ":" in host else host
+def is_local() -> bool:
+    """Whether the current request was found to come from this machine, and not through a proxy."""
+    return request.environ.get(_ORIGIN) is Origin.LOCAL
 
 
 def check_key(keys: ApiKeys, needed: Role) -> None:

@@ -10,6 +10,7 @@ from api_service.fast_path import FastPath
 from api_service.metrics.requests import CountRequests
 from api_service.problems import register_problems
 from api_service.routes import BLUEPRINTS
+from api_service.trusted_proxies import TrustedProxies
 
 
 def create_app(context: Context) -> Flask:
@@ -27,7 +28,8 @@ def create_app(context: Context) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint(context))
     counted = CountRequests(app.wsgi_app, context.recorder, context.table)
-    app.wsgi_app = counted  # type: ignore[method-assign]  # Flask's own way to wrap itself
+    proxied = TrustedProxies(counted, context.config.trusted_proxies)
+    app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's own way to wrap itself
     # Last: from here on every hook and route is somebody else's, and makes the fast path give way.
     app.wsgi_app = FastPath(app, context)  # type: ignore[method-assign]
     return app

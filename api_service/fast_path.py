@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from api_service.access import KnownHosts, may_call
+from api_service.access import may_call
 from api_service.context import Context
 from api_service.flask_setup import FlaskSetup
 from api_service.plain_predict import TRIED, PlainPredict
+from api_service.request_origin import Origin, RequestOrigins
 from api_service.routes.predict import BLUEPRINT
 from api_service.serving_slot import ServingSlot
 from shared.errors import NotFound
@@ -41,8 +42,7 @@ class FastPath:
         self._inner: WSGIApplication = app.wsgi_app
         self._table = context.table
         self._default_model = context.config.default_model
-        self._hosts = KnownHosts(context.config)
-        self._is_loopback = context.config.address.is_loopback
+        self._origins = RequestOrigins(context.config)
         self._ring = context.ring
         self._recorder = context.recorder
         self._setup = FlaskSetup(app, BLUEPRINT)
@@ -105,10 +105,10 @@ class FastPath:
             return None
 
     def _may_answer(self, environ: WSGIEnvironment) -> bool:
-        if self._is_loopback:
-            if environ.get("HTTP_HOST", "") not in self._hosts:
-                return False
-        elif not may_call(self._ring.keys, environ, Role.PREDICT):
+        origin = self._origins.of(environ)
+        if origin is Origin.UNKNOWN_HOST or (
+            origin is Origin.REMOTE and not may_call(self._ring.keys, environ, Role.PREDICT)
+        ):
             return False
         length = environ.get("CONTENT_LENGTH", "")
         most_bytes = self._setup.most_bytes

@@ -124,7 +124,7 @@ class Page:
         query = request.args
         only_parameters(query, "limit", "offset", *filters)
         return cls(
-            path=request.path,
+            path=request.script_root + request.path,
             limit=whole_number(query, "limit", _DEFAULT, 1, _MOST),
             offset=whole_number(query, "offset", 0, 0, 2**31),
             rest={name: query[name] for name in filters if name in query},

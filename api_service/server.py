@@ -214,11 +214,19 @@ def prepare(settings: Settings) -> ServingConfig:
         FixConfiguration: the address, or a host that needs keys and has none.
     """
     address = Address.resolve(settings.api.host, settings.api.port)
-    if not address.is_loopback and not len(ApiKeys.read(settings.keys_dir)):
+    are_keys_needed = settings.api.require_keys == "always" or not address.is_loopback
+    if are_keys_needed and not len(ApiKeys.read(settings.keys_dir)):
+        way_out = (
+            f"Start the retrain daemon once, which writes {settings.keys_dir}, or set"
+            f" {KEY_VARIABLE}"
+        )
+        if address.is_loopback:
+            raise FixConfiguration(
+                f"api.require_keys: every request needs a key and no API key exists. {way_out}."
+            )
         raise FixConfiguration(
             f"api.host: {settings.api.host} is reachable from other machines and no API key"
-            f" exists. Start the retrain daemon once, which writes {settings.keys_dir}, or set"
-            f" {KEY_VARIABLE}; or use 127.0.0.1."
+            f" exists. {way_out}; or use 127.0.0.1."
         )
     workers = settings.api.workers
     if sys.platform == "win32" and workers > 1:

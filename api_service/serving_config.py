@@ -42,6 +42,8 @@ class ServingConfig:
     take_turns: bool = True
     preload: int = 100
     memory_budget_mb: int = 0
+    require_keys: Literal["auto", "always"] = "auto"
+    trusted_proxies: tuple[str, ...] = ()
     feed: FeedConfig = field(default_factory=FeedConfig)
 
     @classmethod
@@ -68,5 +70,12 @@ class ServingConfig:
             memory_budget_mb=settings.api.memory_budget_mb,
             max_request_bytes=settings.api.max_request_bytes,
             log_format=settings.log_format,
+            require_keys=settings.api.require_keys,
+            trusted_proxies=tuple(settings.api.trusted_proxies),
             feed=FeedConfig.of(settings),
         )
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether every request needs a key, wherever it comes from."""
+        return self.require_keys == "always" or not self.address.is_loopback

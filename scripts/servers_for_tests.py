@@ -15,9 +15,10 @@ AXE = "axe-core@4.14.1"
 
 
 def offer_test_servers(venv: Path) -> None:
-    """PostgreSQL, Prometheus with its alert manager, and Chromium."""
+    """PostgreSQL, Prometheus with its alert manager, nginx and Caddy, and Chromium."""
     _offer_postgresql()
     _offer_prometheus()
+    _offer_proxies()
     _offer_browser(venv)
 
 
@@ -42,6 +43,18 @@ def _offer_prometheus() -> None:
         if apt_install("prometheus") and apt_install("prometheus-alertmanager"):
             return
     print("No Prometheus here: tests that need one are skipped.", flush=True)
+
+
+def _offer_proxies() -> None:
+    """The tests behind a proxy want nginx and Caddy; never a failure."""
+    for name, package in (("nginx", "nginx-light"), ("caddy", "caddy")):
+        if shutil.which(name) or shutil.which(name, path="/usr/sbin"):
+            continue
+        if can_install():
+            print(f"Installing Debian's {package} for the tests …", flush=True)
+            if apt_install(package):
+                continue
+        print(f"No {name} here: tests behind it are skipped.", flush=True)
 
 
 def _offer_browser(venv: Path) -> None:

@@ -79,10 +79,11 @@ def _prepare(preset: Preset, settings: Settings) -> None:
 
 
 def _wait_for_keys(settings: Settings, started: Sequence[processes.Started]) -> None:
-    """Off loopback the API needs keys, which the retrain daemon makes at its first start."""
+    """Where every request needs a key the retrain daemon must make them first."""
+    is_local = settings.api.host in _LOOPBACK and settings.api.require_keys == "auto"
     deadline = time.monotonic() + 30.0
     while (
-        settings.api.host not in _LOOPBACK
+        not is_local
         and not (settings.keys_dir / f"{Role.ADMIN}.key").exists()
         and all(each.child.poll() is None for each in started)
         and time.monotonic() < deadline

@@ -19,6 +19,7 @@ from shared.settings_values import (
     LONGEST_DAYS,
     MONTH_S,
     Duration,
+    Network,
 )
 
 
@@ -84,7 +85,18 @@ class ApiSettings(Section):
     )
     allowed_hosts: list[str] = Field(
         default_factory=list,
-        description="on loopback: further host names to answer to, such as a proxy's public name",
+        description="on loopback: further host names to answer to, such as a proxy's public name;"
+        " such requests need a key",
+    )
+    require_keys: Literal["auto", "always"] = Field(
+        "auto",
+        description='who needs a key to read and predict: "auto": all but requests that come'
+        ' straight from this machine; "always": those as well',
+    )
+    trusted_proxies: list[Network] = Field(
+        default_factory=list,
+        description="addresses and networks of proxies whose X-Forwarded-For, -Proto, -Host and"
+        " -Prefix are believed",
     )
 
 

@@ -5,6 +5,7 @@ Knows no section and no daemon. A wrong value is a ValueError that says what was
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -29,6 +30,17 @@ def parse_duration(value: object) -> object:
     return value
 
 
+def _as_network(value: object) -> object:
+    """An IP address or network as text, such as "10.0.0.0/8"."""
+    try:
+        return str(ipaddress.ip_network(str(value), strict=False))
+    except ValueError:
+        raise ValueError(
+            f'expected an IP address or a network such as "10.0.0.0/8", found {value!r}'
+        ) from None
+
+
+Network = Annotated[str, BeforeValidator(_as_network)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 LONGEST = timedelta(days=3660)
 

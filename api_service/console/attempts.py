@@ -56,18 +56,21 @@ class Attempts:
         self._known: list[Guess] = []
         self._alone_until_s = 0.0
 
-    def count(self, address: str, now: datetime) -> None:
+    def count(self, address: str, now: datetime, *, is_local: bool = False) -> None:
         """Count one guess.
+
+        Args:
+            is_local: from this machine, where what strangers do from elsewhere locks nobody out.
 
         Raises:
             TooManyAttempts: the limit is reached; this one is not counted.
         """
         with self._guesses(now) as guesses:
             mine = [at_s for at_s, who in guesses if who == address]
-            for times, most in (
-                (mine, MOST_PER_ADDRESS),
-                ([at_s for at_s, _ in guesses], MOST_IN_ALL),
-            ):
+            limits = [(mine, MOST_PER_ADDRESS)]
+            if not is_local:
+                limits.append(([at_s for at_s, _ in guesses], MOST_IN_ALL))
+            for times, most in limits:
                 if len(times) >= most:
                     left_s = times[-most] + WINDOW.total_seconds() - now.timestamp()
                     raise TooManyAttempts(max(1, round(left_s)))

@@ -66,13 +66,12 @@ NOBODY = Visitor(None)
 class Door:
     """Checks and makes sessions. Any thread may call it."""
 
-    def __init__(self, keys_dir: Path, port: int, *, is_loopback: bool) -> None:
+    def __init__(self, keys_dir: Path, port: int) -> None:
         self._keys_dir = keys_dir
         # Browsers send a host's cookies to all its ports; two servers must not end each
         # other's sessions.
         self._session_name = f"hotfit_session_{port}"
         self._note_name = f"hotfit_note_{port}"
-        self._is_loopback = is_loopback
 
     # -- who is there ------------------------------------------------------------------------------
 
@@ -89,13 +88,13 @@ class Door:
             return NOBODY
         return Visitor(session.role, session.key_id, self._token(session))
 
-    def check_may_read(self, visitor: Visitor) -> None:
-        """As for GET /models: everybody on loopback, elsewhere who may ask for predictions.
+    def check_may_read(self, visitor: Visitor, *, is_local: bool) -> None:
+        """As for GET /models: everybody on this machine, else who may ask for predictions.
 
         Raises:
             KeyRequired, KeyForbidden: not this visitor.
         """
-        if visitor.role in _READERS or (self._is_loopback and visitor.role is None):
+        if visitor.role in _READERS or (is_local and visitor.role is None):
             return
         if visitor.role is None:
             raise KeyRequired("sign in with a key whose role is predict or admin.")
@@ -160,7 +159,7 @@ class Door:
             name,
             value,
             max_age=age_s,
-            path="/",
+            path=request.script_root or "/",
             httponly=True,
             samesite="Strict",
             secure=request.is_secure or forwarded.lower() == "https",
@@ -202,6 +201,10 @@ def check_same_site(request: Request) -> None:
     """
     fetched = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
-    is_ours = origin is None or urlsplit(origin).netloc == request.host
-    if fetched not in (None, "same-origin", "none") or not is_ours:
+    if fetched not in (None, "same-origin", "none"):
         raise KeyForbidden("the form came from a page of another site; nothing was done.")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        raise KeyForbidden(
+            f"the form came from a page at {origin}, and this server is {request.host}; nothing was"
+            " done. A proxy must pass on the host name: see api.trusted_proxies."
+        )

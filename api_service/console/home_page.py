@@ -11,6 +11,7 @@ from api_service.console.known import Past, Reports
 from api_service.console.timeline import lines
 from api_service.overview import model_entry
 from api_service.paging import as_whole_number
+from api_service.public_path import public_path
 from api_service.serving_slot import ServingSlot
 from shared.signals import ReloadSignal, TrainingReport
 
@@ -123,7 +124,7 @@ def nobody_trains(health: Mapping[str, Any]) -> bool:
 
 
 def model_url(name: str) -> str:
-    return f"/console/models/{quote(name)}"
+    return public_path(f"/console/models/{quote(name)}")
 
 
 def offset_of(asked: Mapping[str, str], name: str = "offset") -> int:
@@ -138,7 +139,7 @@ def pager(
 
     def at(place: int) -> str:
         query = {key: value for key, value in rest.items() if value}
-        return f"{path}?{urlencode({**query, name: place})}"
+        return public_path(f"{path}?{urlencode({**query, name: place})}")
 
     return {
         "first": offset + 1 if total else 0,

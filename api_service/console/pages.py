@@ -5,6 +5,7 @@ Anything a page shows is made elsewhere; anything a form does is asked of the re
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +14,7 @@ from flask import g, redirect, request
 from werkzeug import Response
 from werkzeug.exceptions import NotFound as NoSuchFile
 
+from api_service.access import is_local
 from api_service.console import comparison, home_page, model_page, runs_page, workload_views
 from api_service.console.actions import ask_for
 from api_service.console.attempts import Attempts
@@ -29,6 +31,7 @@ from api_service.console.rendering import STATIC, finish, page, static_file
 from api_service.context import Context
 from api_service.json_io import json_response
 from api_service.paging import member
+from api_service.public_path import public_path
 from api_service.turnstile import opened
 from api_service.wanted_version import signal_of
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
@@ -45,14 +48,14 @@ class Pages:
     def __init__(self, context: Context) -> None:
         self._context = context
         address = context.config.address
-        self._door = Door(context.config.keys_dir, address.port, is_loopback=address.is_loopback)
+        self._door = Door(context.config.keys_dir, address.port)
         self._attempts = Attempts(context.config.reports_dir / "console" / "sign-in.json")
 
     # -- the door ----------------------------------------------------------------------------------
 
     def check_may_read(self) -> None:
         """Raises KeyRequired or KeyForbidden."""
-        self._door.check_may_read(self._visitor())
+        self._door.check_may_read(self._visitor(), is_local=is_local())
 
     def _visitor(self) -> Visitor:
         if "visitor" not in g:
@@ -75,20 +78,20 @@ class Pages:
         check_same_site(request)
         if self._door.why_closed():
             return self.sign_in_form(status=503)
-        now, address = self._context.clock(), request.remote_addr or ""
-        self._attempts.count(address, now)
+        now, address = self._context.clock(), _guesser()
+        self._attempts.count(address, now, is_local=is_local())
         key = request.form.get("key", "").strip()[:_LONGEST_KEY]
         role = self._context.ring.keys.role_of(key) if key else None
         if role not in (Role.ADMIN, Role.PREDICT):
             return self.sign_in_form(_why_not(role), 403)
         self._attempts.was_right(address, now)
-        response = redirect(_next(), 303)
+        response = redirect(public_path(_next()), 303)
         self._door.sign_in(response, request, key, role, now)
         return self._finished(response)
 
     def sign_out(self) -> Response:
         check_same_site(request)
-        response = redirect("/", 303)
+        response = redirect(public_path("/"), 303)
         self._door.sign_out(response, request)
         return self._finished(response)
 
@@ -98,7 +101,7 @@ class Pages:
             here = request.full_path.rstrip("?")
             if "text/html" in request.headers.get("Accept", ""):
                 query = urlencode({"next": here})
-                return self._finished(redirect(f"/console/sign-in?{query}", 303))
+                return self._finished(redirect(public_path(f"/console/sign-in?{query}"), 303))
         status = error.status if isinstance(error, AnswerClient) else 503
         title = error.title if isinstance(error, AnswerClient) else "try again later"
         visitor = Visitor(None)
@@ -129,8 +132,10 @@ class Pages:
             answer = {
                 "status": health["status"],
                 "sentence": health["sentence"],
-                "routes": {name: f"/{name}" for name in ("health", "models", "runs", "events")},
-                "console": "/ in a browser",
+                "routes": {
+                    name: public_path(f"/{name}") for name in ("health", "models", "runs", "events")
+                },
+                "console": f"{public_path('/')} in a browser",
             }
             return self._finished(json_response(answer, is_for_people=True))
         with opened(request.environ):
@@ -221,6 +226,18 @@ class Pages:
 
     def _finished(self, response: Response) -> Response:
         return finish(request, response)
+
+
+def _guesser() -> str:
+    """Whose guesses are counted together: an address, or the network of one in IPv6.
+
+    What a proxy passes on counts apart from what this machine asks itself: where the proxy is not
+    trusted, both have one address.
+    """
+    address = request.remote_addr or ""
+    if ":" in address:
+        address = str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
+    return address if is_local() else f"{address} from elsewhere"
 
 
 def _next() -> str:

@@ -19,6 +19,7 @@ from werkzeug import Response
 
 from api_service.console import words
 from api_service.console.home_page import model_url
+from api_service.public_path import public_path
 
 _FOLDER = Path(__file__).parent
 STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -57,6 +58,7 @@ def _environment() -> Environment:
     environment.globals |= {
         "change": words.change,
         "model_url": model_url,
+        "public_path": public_path,
         "quote": quote,
         "static": static_url,
     }
@@ -72,7 +74,7 @@ def static_file(name: str) -> tuple[bytes, str]:
 
 def static_url(name: str) -> str:
     """With the digest, so that a browser may keep it for ever."""
-    return f"/console/static/{name}?v={static_file(name)[1]}"
+    return public_path(f"/console/static/{name}?v={static_file(name)[1]}")
 
 
 def page(request: Request, template: str, code: int = 200, **view: Any) -> Response:

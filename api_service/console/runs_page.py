@@ -7,6 +7,7 @@ from typing import Any
 
 from api_service.console.home_page import model_url, pager
 from api_service.console.words import main_metric
+from api_service.public_path import public_path
 from shared.model_names import full_name
 from shared.run_record import run_record
 from shared.runs import Run, RunStatus
@@ -29,7 +30,7 @@ def run_row(run: Run) -> dict[str, Any]:
         **record,
         "model": run.model,
         "model_url": model_url(run.model),
-        "url": f"/console/runs/{run.run_id}",
+        "url": public_path(f"/console/runs/{run.run_id}"),
         "outcome": _outcome(run),
         "tone": "plain" if _is_refused(run) else TONES.get(run.status, "plain"),
         "metric": main_metric(record["metrics"]),

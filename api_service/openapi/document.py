@@ -46,11 +46,12 @@ _NAME_PATTERN = "^[^/]+$"
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 
 
-def openapi_document(app: Flask, *, is_loopback: bool, release: str) -> bytes:
+def openapi_document(app: Flask, *, is_local: bool, release: str, prefix: str = "") -> bytes:
     """The document as JSON.
 
     Args:
-        is_loopback: there only the routes that are marked need a key.
+        is_local: for requests from this machine only the routes that are marked need a key.
+        prefix: what a proxy puts before every path.
     """
     shown = list(documented_routes(app))
     types = _types(OPERATIONS[key] for key, _, _ in shown if key in OPERATIONS)
@@ -60,9 +61,9 @@ def openapi_document(app: Flask, *, is_loopback: bool, release: str) -> bytes:
     for key, rule, view in shown:
         method = key.partition(" ")[0].lower()
         operation = OPERATIONS.get(key) or _from_docstring(view)
-        needed = needed_role(view, is_loopback=is_loopback)
+        needed = needed_role(view, is_local=is_local)
         paths.setdefault(_path(rule), {})[method] = _operation(
-            operation, rule, method, needed, by_type, is_loopback=is_loopback
+            operation, rule, method, needed, by_type, is_local=is_local
         )
     return msgspec.json.encode(
         {
@@ -73,6 +74,7 @@ def openapi_document(app: Flask, *, is_loopback: bool, release: str) -> bytes:
                 "description": "Models that keep themselves fresh: predictions, the life of"
                 " versions, training, records, and the Open Inference Protocol.",
             },
+            **({"servers": [{"url": prefix}]} if prefix else {}),
             "paths": dict(sorted(paths.items())),
             "components": {
                 "schemas": components,
@@ -131,7 +133,7 @@ def _operation(
     needed: Role | None,
     schemas: Mapping[Any, Any],
     *,
-    is_loopback: bool,
+    is_local: bool,
 ) -> dict[str, Any]:
     is_protocol = rule.rule == "/v2" or rule.rule.startswith("/v2/")
     summary, _, rest = operation.text.partition("\n")
@@ -172,7 +174,7 @@ def _operation(
         errors.add(413)
     if needed is not None:
         errors |= {401, 403}
-    if is_loopback:
+    if is_local:
         errors.add(421)
     for status in sorted(errors - operation.answers.keys()):
         shown["responses"][str(status)] = _error(status, schemas, is_protocol=is_protocol)

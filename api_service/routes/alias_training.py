@@ -24,6 +24,7 @@ from api_service.alias_models import (
 from api_service.context import Context
 from api_service.json_io import json_response, only_fields, read_object, text_field
 from api_service.paging import Page, as_truth, as_whole_number, only_parameters
+from api_service.public_path import public_path
 from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.training import ask_for_training, must_be_trained_here, who_asks
@@ -96,7 +97,7 @@ def _train(
             more = count if context.config.workloads.get(model) in (SIMILARITY, RECOMMENDER) else {}
             return json_response(alias_answers.triggered(run_id, run["status"], message, **more))
     response = json_response(alias_answers.triggered(run_id, "queued", asked["sentence"]), 202)
-    response.headers["Location"] = f"/runs/{run_id}"
+    response.headers["Location"] = public_path(f"/runs/{run_id}")
     return response
 
 

@@ -25,6 +25,7 @@ from api_service.paging import (
     whole_number,
 )
 from api_service.problems import problem
+from api_service.public_path import public_path
 from api_service.routes.naming import model_route
 from api_service.turnstile import opened
 from shared import feed_file, feed_reading
@@ -183,7 +184,7 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
         after = f"{to_epoch_us(found[-1].stamp)}:{found[-1].id}"
         # `since` and not `days`: the pages of one export have one beginning.
         rest = {"since": since.isoformat(), "stream": to.stream, "limit": limit, "after": after}
-        answer["next"] = f"{request.path}?{urlencode(rest)}"
+        answer["next"] = public_path(f"{request.path}?{urlencode(rest)}")
     return answer
 
 

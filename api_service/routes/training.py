@@ -14,6 +14,7 @@ from api_service.access import needs
 from api_service.context import Context
 from api_service.json_io import json_response, only_fields, read_object, text_field
 from api_service.paging import Page, member, whole_number
+from api_service.public_path import public_path
 from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.naming import model_route
@@ -38,7 +39,7 @@ def blueprint(context: Context) -> Blueprint:
         options, wait_s, reason = read_options(read_object(request, may_be_empty=True))
         answer = ask_for_training(context, model, options, reason)
         run_id = answer["request_id"]
-        url = f"/runs/{run_id}"
+        url = public_path(f"/runs/{run_id}")
         ended = None
         if wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
             others_pass = request.environ.get(LET_OTHERS_THROUGH)
@@ -152,7 +153,8 @@ def blueprint(context: Context) -> Blueprint:
         if len(found) == page.limit:
             model = page.rest.get("model")
             query = {"after": found[-1]["seq"], "limit": page.limit}
-            answer["next"] = f"/events?{urlencode({**query, 'model': model} if model else query)}"
+            named = {**query, "model": model} if model else query
+            answer["next"] = public_path(f"/events?{urlencode(named)}")
         return json_response(answer, is_for_people=True)
 
     return routes

@@ -18,6 +18,7 @@ from api_service.context import Context
 from api_service.feed_desk import FeedDesk
 from api_service.json_io import json_response
 from api_service.paging import choice, only_parameters, time_utc, whole_number
+from api_service.public_path import public_path
 from api_service.routes.feed import exported, place_argument
 from shared import feed_reading
 from shared.errors import NotReady
@@ -66,7 +67,7 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
             following[f"after_{name}"] = f"{place[0]}:{place[1]}"
         has_more = has_more or len(found) == limit
     if has_more:
-        answer["next"] = f"{request.path}?{urlencode(following)}"
+        answer["next"] = public_path(f"{request.path}?{urlencode(following)}")
     etag = hashlib.sha256(msgspec.json.encode({n: answer[n] for n in names})).hexdigest()[:32]
     answer["metadata"] = {
         "model": model,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +112,7 @@ def test_the_key_of_the_environment_is_an_admin_key(
         ("localhost:5000", 200),
         ("127.0.0.1:5000", 200),
         ("[::1]:5000", 200),
-        ("models.example.org", 200),
+        ("models.example.org", 200),  # without a key only what never needs one
         ("evil.example.com:5000", 421),
     ],
 )
@@ -131,3 +133,110 @@ def test_a_reachable_host_without_any_key_does_not_start(tmp_path: Path) -> None
 
     ensure_api_keys(settings.keys_dir)
     assert not prepare(settings).address.is_loopback
+
+
+FORWARDED = (
+    {"X-Forwarded-For": "203.0.113.9"},
+    {"X-Forwarded-Proto": "https"},
+    {"X-Forwarded-Anything": "x"},
+    {"Forwarded": "for=203.0.113.9"},
+    {"Via": "1.1 gate"},
+    {"X-Real-IP": "203.0.113.9"},
+    {"Host": "models.example.org"},
+    {"Host": "192.0.2.1:5000"},
+)
+
+
+@pytest.mark.parametrize("headers", FORWARDED, ids=lambda headers: "-".join(headers))
+@pytest.mark.parametrize("path", ["/models", "/runs", "/metrics", "/openapi.json", "/console/runs"])
+def test_what_a_proxy_passes_on_needs_a_key_on_loopback(
+    serving: Serving, path: str, headers: dict[str, str]
+) -> None:
+    """To the socket a proxy on this machine is a local client; its clients are anybody."""
+    client = serving.client()
+
+    assert client.get(path).status_code == 200
+    assert client.get(path, headers=headers).status_code == 401
+
+
+def test_a_prediction_that_a_proxy_passes_on_needs_a_key(
+    home: ServingHome, serving: Serving, admin: dict[str, str]
+) -> None:
+    """Also on the fast path, and with a key it is as fast."""
+    home.publish("m", 1)
+    serving.tick()
+    client = serving.client()
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+
+    assert client.post("/predict", json={}, headers=forwarded).status_code == 401
+    assert client.post("/predict", json={}, headers={**forwarded, **admin}).status_code == 200
+    assert client.get("/livez", headers=forwarded).status_code == 200
+
+
+def test_http_1_0_is_taken_for_a_proxy(serving: Serving) -> None:
+    """It is what nginx speaks by default to the servers behind it, without any other trace."""
+    answer = serving.client().get("/models", environ_overrides={"SERVER_PROTOCOL": "HTTP/1.0"})
+
+    assert answer.status_code == 401
+
+
+def test_keys_can_be_required_of_this_machine_too(home: ServingHome, admin: dict[str, str]) -> None:
+    """For a proxy that leaves no trace, and for machines with several users."""
+    config = replace(serving_config(home.path), require_keys="always")
+    strict = Serving(home, config)
+    strict.tick()
+    client = strict.client()
+
+    assert client.get("/models").status_code == 401
+    assert client.get("/models", headers=admin).status_code == 200
+    assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "expected"),
+    [
+        ("10.1.2.3", {"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+        ("10.1.2.3", {"X-Forwarded-For": "198.51.100.1, 203.0.113.9, 10.9.9.9"}, "203.0.113.9"),
+        ("10.1.2.3", {"X-Forwarded-For": "198.51.100.1, who knows"}, "10.1.2.3"),
+        ("10.1.2.3", {"X-Forwarded-For": "[2001:db8::7]:4711"}, "2001:db8::7"),
+        ("::ffff:10.1.2.3", {"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+        ("192.0.2.1", {"X-Forwarded-For": "203.0.113.9"}, "192.0.2.1"),
+    ],
+)
+def test_the_client_is_the_last_address_that_no_trusted_proxy_has(
+    home: ServingHome, admin: dict[str, str], peer: str, headers: dict[str, str], expected: str
+) -> None:
+    """What stands before it may be made up, and so may all of it where nobody is trusted."""
+    config = replace(serving_config(home.path), trusted_proxies=("10.0.0.0/8",))
+    proxied = Serving(home, config)
+    home.publish("m", 1)
+    proxied.tick()
+
+    answer = proxied.client().post(
+        "/models/m/hold", headers={**headers, **admin}, environ_overrides={"REMOTE_ADDR": peer}
+    )
+
+    (request,) = (proxied.config.requests_dir).glob("*.json")
+    assert answer.status_code == 202
+    assert f'"API, from {expected}"' in request.read_text()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [("/ml", "/ml"), ("/ml/", "/ml"), ("//evil.example", ""), ("/a b", ""), ("javascript:", "")],
+)
+def test_addresses_in_answers_have_the_prefix_of_a_trusted_proxy(
+    home: ServingHome, admin: dict[str, str], prefix: str, expected: str
+) -> None:
+    """Else the next page of a list is not found; and a made-up prefix must lead nowhere else."""
+    proxied = Serving(home, replace(serving_config(home.path), trusted_proxies=("127.0.0.1",)))
+    for name in ("m", "n"):
+        home.publish(name, 1)
+    proxied.tick()
+    headers = {**admin, "X-Forwarded-Prefix": prefix}
+
+    page: Any = proxied.client().get("/models?limit=1", headers=headers).json
+    trained = proxied.client().post("/models/m/train", headers=headers)
+
+    assert page["next"].startswith(f"{expected}/models?limit=1")
+    assert trained.headers["Location"].startswith(f"{expected}/runs/")

@@ -98,7 +98,7 @@ def test_the_document_says_who_needs_which_key(home: ServingHome, host: str) -> 
     for name, rule, view in documented_routes(app):
         method = name.partition(" ")[0].lower()
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-        role = needed_role(view, is_loopback=is_loopback)
+        role = needed_role(view, is_local=is_loopback)
         operation = shown["paths"][path][method]
         assert operation.get("x-role") == (str(role) if role else None), name
         assert ("security" in operation) == (role is not None), name

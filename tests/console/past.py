@@ -44,7 +44,7 @@ def write_past(path: Path, model: str, n_runs: int, now: datetime) -> None:
     for i in range(n_runs):
         at = now - timedelta(hours=n_runs - i)
         version = str(ModelVersion(i + 1, at))
-        run_id = f"run{i:06d}"
+        run_id = f"run{i:06d}" if model == "m" else f"{model}{i:06d}"
         log.add_run(
             Run(
                 *(run_id, model, "new_records", "12 new records (every 10)"),

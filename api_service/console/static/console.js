@@ -86,7 +86,7 @@
     try {
       const headers = { Accept: "application/json" };
       if (state) headers["If-None-Match"] = `"${state}"`;
-      const answer = await fetch("/console/pulse", { headers, cache: "no-store" });
+      const answer = await fetch(body.dataset.pulse, { headers, cache: "no-store" });
       if (answer.status === 401 || answer.status === 403) { location.reload(); return; }
       if (answer.status === 200) {
         const fresh = (await answer.json()).state;
