@@ -20,7 +20,7 @@ import pytest
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from api_service.access import KeyRing
+from api_service.access import KeyRing, needed_role
 from api_service.app import create_app
 from api_service.context import Context
 from api_service.overview import WAITING
@@ -30,6 +30,7 @@ from api_service.version_list import PREVIOUS
 from retrain_service import cli, intake
 from retrain_service.sources import REGISTRY as SOURCES
 from scripts import settings_reference
+from shared.keys import Role
 from shared.model_store import ModelStore
 from shared.model_version import NEXT_STATES, VersionState
 from shared.runs import RunStatus
@@ -158,10 +159,15 @@ def app(tmp_path: Path) -> Flask:
 def routes(app: Flask) -> Iterator[tuple[str, str]]:
     """("POST /models/<model>/predict", role of the key) for every route; entities are models."""
     for rule in app.url_map.iter_rules():
-        role = getattr(app.view_functions[rule.endpoint], "needed_role", None)
+        view = app.view_functions[rule.endpoint]
+        role = getattr(view, "needed_role", None)
+        named = {"open": "none", "session": "session", None: "predict"}.get(role, str(role))
+        # One that asks for no key of this machine although it names a role.
+        if role in (Role.FEED, Role.ADMIN) and needed_role(view, is_local=True) is None:
+            named += " elsewhere"
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             path = without_entity(rule.rule)
-            yield f"{method} {path}", {"open": "none", None: "predict"}.get(role, str(role))
+            yield f"{method} {path}", named
 
 
 def test_every_route_is_documented_with_the_role_of_its_key(app: Flask) -> None:
