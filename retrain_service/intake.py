@@ -185,6 +185,8 @@ class Intake:
             self._fail(error, now)
         except SourceMisconfigured as error:
             self._stop(error, now)
+        except OSError as error:  # no descriptor, no memory, no name server: it passes
+            self._fail(SourceUnavailable(f"{type(error).__name__}: {error}."), now)
         self._refresh(applied, now)
         has_changed = was_first or self._health.state != before
         return PollResult(

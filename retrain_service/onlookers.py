@@ -5,7 +5,7 @@ The loop calls `look` once a tick. Whatever goes wrong here is logged and never 
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -15,7 +15,7 @@ from retrain_service.backoff import Pause
 from retrain_service.metrics_book import MetricsBook
 from retrain_service.notify import Notifier
 from retrain_service.worker_watch import WorkerWatch
-from shared.errors import HotfitError, StorageUnavailable
+from shared.errors import HotfitError
 from shared.run_log import RunLog
 from shared.settings import Settings
 
@@ -46,23 +46,21 @@ class Onlookers:
         self._workers = WorkerWatch(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
         self._pause: Pause | None = None
-        self._trouble: str | None = None
+        self._troubles: dict[str, str] = {}
 
     def look(self, now: datetime) -> None:
-        """Look at what is new; each hour, forget what is old."""
-        try:
-            self._workers.look(now)
-            for event in self._run_log.events(after=self._seen_seq):
-                self._seen_seq = event.seq
-                self._notifier.tell(event)
-            self._metrics.look()  # before anything of the log is forgotten
-            if self._pause is None or self._pause.is_over(now):
-                self._pause = Pause(now, PRUNE_PERIOD)
-                self.prune(now)
-        except Exception as error:  # noqa: BLE001 - onlookers never stop the loop
-            self._say_once(error)
-        else:
-            self._trouble = None
+        """Look at what is new; each hour, forget what is old. What fails holds up nothing else."""
+        self._attempt("workers", lambda: self._workers.look(now))
+        self._attempt("notify", self._tell)
+        self._attempt("metrics", self._metrics.look)  # before anything of the log is forgotten
+        if self._pause is None or self._pause.is_over(now):
+            self._pause = Pause(now, PRUNE_PERIOD)
+            self._attempt("retention", lambda: self.prune(now))
+
+    def _tell(self) -> None:
+        for event in self._run_log.events(after=self._seen_seq):
+            self._seen_seq = event.seq
+            self._notifier.tell(event)
 
     def prune(self, now: datetime, request_id: str | None = None) -> None:
         """Forget what is old, and write down what went, for the one who asked in any case."""
@@ -76,18 +74,21 @@ class Onlookers:
 
     def close(self) -> None:
         """Tell what is left to tell, for a few seconds at most."""
-        for event in self._run_log.events(after=self._seen_seq):
-            self._notifier.tell(event)
+        self._attempt("notify", self._tell)
         self._notifier.close()
-        with contextlib.suppress(StorageUnavailable):
-            self._metrics.look()
+        self._attempt("metrics", self._metrics.look)
         if self._mirror is not None:
             self._mirror.close()
         if self._documents is not None:
             self._documents.close()
 
-    def _say_once(self, error: Exception) -> None:
-        sentence = f"{type(error).__name__}: {error}"
-        if sentence != self._trouble:
-            self._trouble = sentence
-            log.warning("onlookers", sentence=sentence, exc_info=error)
+    def _attempt(self, name: str, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:
+            sentence = f"{name}: {type(error).__name__}: {error}"
+            if self._troubles.get(name) != sentence:  # once per trouble, not once per tick
+                self._troubles[name] = sentence
+                log.warning("onlookers", sentence=sentence, exc_info=error)
+        else:
+            self._troubles.pop(name, None)

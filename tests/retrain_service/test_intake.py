@@ -219,6 +219,23 @@ def test_an_outage_is_one_change_with_growing_patience(
     assert reading.buffer.ids("appointments") == {"a1"}
 
 
+def test_whatever_the_system_refuses_for_a_moment_is_an_outage_and_passes(
+    make: Callable[..., Reading], source: ScriptedSource
+) -> None:
+    """All descriptors are in use for a while: that is nobody's mistake, and nobody has to act."""
+    reading = make()
+    source.error = OSError(24, "Too many open files")
+    health = reading.poll(START)
+    source.error = None
+    source.put("a1", START - timedelta(hours=1))
+
+    reading.poll(START + timedelta(minutes=2))
+
+    assert health.state == "unavailable"
+    assert "Too many open files" in health.sentence
+    assert reading.buffer.ids("appointments") == {"a1"}
+
+
 def test_a_misconfigured_source_is_left_alone_and_opened_afresh(
     make: Callable[..., Reading], source: ScriptedSource
 ) -> None:
