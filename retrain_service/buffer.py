@@ -390,7 +390,9 @@ class Buffer:
                 " ORDER BY stream, updated_us, id",
                 params=[list(streams), entity, entity],
             )
-            return write_snapshot(rows.to_arrow_reader(50_000), path, streams, self._high_seq, now)
+            # Closed whatever happens: an open result keeps every later statement from running.
+            with rows.to_arrow_reader(50_000) as reader:
+                return write_snapshot(reader, path, streams, self._high_seq, now)
         except duckdb.Error as error:
             raise self._file.translated(error) from error
 

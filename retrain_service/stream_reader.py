@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -23,6 +24,7 @@ from retrain_service.buffer import (
     buffer_path,
 )
 from retrain_service.intake import Intake, StreamHealth
+from shared.errors import StorageUnavailable
 from shared.model_names import entity_name
 from shared.settings import Settings
 from shared.settings_per_model import ModelSettings
@@ -107,6 +109,10 @@ class StreamReader:
         Raises:
             StorageUnavailable: the buffer cannot be opened or written.
         """
+        with self._opened_anew_after_trouble():
+            return self._read(now, watermarks)
+
+    def _read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
         buffer = self._open(now)
         self._must_look = False
         results = [intake.poll(now) for intake in self._intakes]
@@ -135,7 +141,17 @@ class StreamReader:
     def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:
         """Freeze all streams, or one entity's part of them, into a parquet file."""
         names = [stream.name for stream in self._workload.streams]
-        return self._open(now).snapshot(path, names, now, entity)
+        with self._opened_anew_after_trouble():
+            return self._open(now).snapshot(path, names, now, entity)
+
+    @contextmanager
+    def _opened_anew_after_trouble(self) -> Iterator[None]:
+        """A connection that met a full disk may refuse everything from then on; a new one not."""
+        try:
+            yield
+        except StorageUnavailable:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Leave no connection and no lock on the buffer behind."""

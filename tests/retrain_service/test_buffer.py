@@ -17,7 +17,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from retrain_service.buffer import Applied, Buffer, buffer_path, read_snapshot
+from retrain_service import buffer as buffer_module
+from retrain_service.buffer import Applied, Buffer, SnapshotInfo, buffer_path, read_snapshot
 from retrain_service.buffer_file import SCHEMA, open_database
 from shared.database.migrations import Schema
 from shared.errors import AlreadyRunning, SchemaTooNew, StorageUnavailable
@@ -448,6 +449,25 @@ def test_the_ledger_counts_by_source_day_and_stream(buffer: Buffer) -> None:
         ("shop", date(2026, 11, 21), "appointments", 13),
         ("shop", date(2026, 11, 22), "spare_parts", 5),
     ]
+
+
+def test_a_snapshot_that_fails_leaves_a_buffer_that_works(
+    buffer: Buffer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was full for twelve seconds; after that every statement was refused, for ever."""
+
+    def fails(*_: object) -> SnapshotInfo:
+        raise StorageUnavailable("s.parquet: the training snapshot could not be written.")
+
+    apply(buffer, record("a1"))
+    monkeypatch.setattr(buffer_module, "write_snapshot", fails)
+
+    with pytest.raises(StorageUnavailable, match="snapshot") as kept:  # as a failed run keeps it
+        buffer.snapshot(tmp_path / "s.parquet", ["appointments"], NOW)
+
+    assert kept.value is not None
+    assert apply(buffer, record("a2")).n_new == 1
+    assert buffer.ids("appointments") == {"a1", "a2"}
 
 
 def test_a_snapshot_is_the_same_whatever_way_the_records_came(tmp_path: Path) -> None:
