@@ -2,7 +2,8 @@
 
 A client whose network died in the middle of a request says nothing for ever, and the thread
 that reads its body would wait as long. The server library offers no time-out for that; the
-system does, and accepted connections inherit it from the listening socket.
+system does, and accepted connections inherit it from the listening socket. Likewise a client that
+does not read its answer, where the system can notice that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from shared.background import run_once_in_background
 _IDLE_S = 15
 _INTERVAL_S = 5
 _PROBES = 3
+_UNREAD_MS = 30_000
 _LOOK_EVERY_S = 0.1
 _GIVE_UP_AFTER_S = 60.0
 _HIGHEST_DESCRIPTOR = 256
@@ -58,6 +60,7 @@ def _keep_alive(descriptor: int, port: int) -> bool:
                 ("TCP_KEEPIDLE", _IDLE_S),
                 ("TCP_KEEPINTVL", _INTERVAL_S),
                 ("TCP_KEEPCNT", _PROBES),
+                ("TCP_USER_TIMEOUT", _UNREAD_MS),
             ):
                 if hasattr(socket, name):
                     sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer, WorkerProcess
 
 from api_service import farewell
 from api_service.address import Address
+from api_service.connection_limits import http1_settings, most_connections
 from api_service.forking import ForkedWorker, Template, reap
 from api_service.handed_over import HandedOverSocket
 from api_service.metrics.past import keep_past
@@ -44,8 +45,9 @@ log = structlog.get_logger()
 
 # Below the ten seconds that stop.sh waits before it kills.
 WORKERS_KILL_TIMEOUT_S = 8
-# One computes, the others may wait for slow bodies: see lane.py. Started when they are needed.
-READING_THREADS = 32
+# One computes, 128 may wait for slow bodies, 96 for their turn and 32 to be refused (see lane.py);
+# the others are for health. Started when they are needed.
+READING_THREADS = 288
 # There is hardly an answer to wait for.
 _SILENT_KILL_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 1.0
@@ -282,6 +284,10 @@ def serve(
         interface=Interfaces.WSGI,
         workers=config.workers,
         blocking_threads=READING_THREADS,
+        # Looking for HTTP/2 first, it would wait without end for the first byte.
+        http=HTTPModes.http1,
+        http1_settings=http1_settings(config.idle_timeout_s),
+        backpressure=most_connections(),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKERS_KILL_TIMEOUT_S,
         websockets=False,

@@ -12,12 +12,15 @@ import atexit
 import contextlib
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from api_service.body_deadline import BodyDeadline, problem_of
 from api_service.lane import Lane
-from api_service.turnstile import OpenWhileReading, opens_for_others
+from api_service.refusals import Refusals
+from api_service.turnstile import BodyIncomplete, OpenWhileReading, opens_for_others
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -26,6 +29,14 @@ log = structlog.get_logger()
 
 ServerCallback = Callable[[Any, dict[str, Any]], None]
 
+URGENT_PATHS = frozenset(
+    {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
+
+_NO_THREAD = "too many requests wait for their bodies"
+_NO_TURN = "more requests wait than can be answered in time"
+_CLOSE = ("Connection", "close")
+_RETRY_AFTER = ("Retry-After", "1")
 _MOST_JOINED_BYTES = 1 << 20
 _FAILED_HEADERS = [("Content-Type", "application/problem+json")]
 _FAILED = (
@@ -34,10 +45,29 @@ _FAILED = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may ask of one worker.
+
+    body_timeout_s: a body that has not come by then is answered with 408.
+    max_wait_s: while a request has waited longer than this for its turn, others get 503.
+    most_slow_bodies: threads that may wait for bodies; the server's others are for health and
+        short requests.
+    """
+
+    body_timeout_s: float = 10.0
+    max_wait_s: float = 2.0
+    most_slow_bodies: int = 128
+
+
+_DEFAULT_LIMITS = Limits()
+
+
 def call_in_one_lane(
     server_module: Any,
     on_ready: Callable[[ServerCallback], None] = lambda _callback: None,
     on_answer: Callable[[], None] = lambda: None,
+    limits: Limits = _DEFAULT_LIMITS,
 ) -> bool:
     """Make the server of this process call its application our way; before it starts.
 
@@ -55,7 +85,7 @@ def call_in_one_lane(
     def wrap(
         application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
     ) -> ServerCallback:
-        callback = callback_of(application, scope_options, on_answer)
+        callback = callback_of(application, scope_options, on_answer, limits)
         on_ready(callback)
         return callback
 
@@ -67,10 +97,19 @@ def callback_of(
     application: WSGIApplication,
     scope_options: dict[str, Any],
     on_answer: Callable[[], None] = lambda: None,
+    limits: Limits = _DEFAULT_LIMITS,
 ) -> ServerCallback:
     """The server's callback for an application; `on_answer` is called after each answer."""
-    calls = _Calls(application, scope_options.get("url_path_prefix") or "", on_answer)
-    lane = Lane(calls.answer)
+    deadline = BodyDeadline(limits.body_timeout_s, limits.most_slow_bodies)
+    prefix = scope_options.get("url_path_prefix") or ""
+    calls = _Calls(application, prefix, on_answer, deadline)
+    lane = Lane(
+        calls.answer,
+        refuse=calls.refuse,
+        is_urgent=calls.is_urgent,
+        deadline=deadline,
+        max_wait_s=limits.max_wait_s,
+    )
     calls.lane = lane
     calls.always.update(opens_for_others(lane))
     atexit.register(lane.close)
@@ -104,11 +143,17 @@ class _Calls:
     lane: Lane
 
     def __init__(
-        self, application: WSGIApplication, prefix: str, on_answer: Callable[[], None]
+        self,
+        application: WSGIApplication,
+        prefix: str,
+        on_answer: Callable[[], None],
+        deadline: BodyDeadline,
     ) -> None:
         self._application = application
         self._on_answer = on_answer
         self._prefix = prefix
+        self._deadline = deadline
+        self._refusals = Refusals()
         self.always: dict[str, Any] = {
             "SCRIPT_NAME": prefix,
             "SERVER_SOFTWARE": "Granian",
@@ -126,7 +171,12 @@ class _Calls:
         started = _Started()
         try:
             scope.update(self.always)
-            scope["wsgi.input"] = OpenWhileReading(scope["wsgi.input"], self.lane)
+            if self._deadline.is_full and _has_body(scope):
+                self._refuse(request, _NO_THREAD, [_CLOSE])
+                return
+            scope["wsgi.input"] = OpenWhileReading(
+                scope["wsgi.input"], self.lane, request, scope.get("CONTENT_LENGTH")
+            )
             if self._prefix:
                 scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
             parts = self._application(scope, started)
@@ -136,6 +186,9 @@ class _Calls:
                 request.response_bytes(started.status, started.headers, _joined(parts))
             else:
                 self._stream(request, started, parts)
+        except BodyIncomplete:
+            with contextlib.suppress(BaseException):
+                request.response_bytes(400, [_CLOSE], b"")
         except BaseException:  # also SystemExit, and the panic of a library written in Rust
             # Neither may leave: the thread would end with the lane in its hands.
             with contextlib.suppress(BaseException):
@@ -144,6 +197,21 @@ class _Calls:
                 request.response_bytes(500, _FAILED_HEADERS, _FAILED)
         self._on_answer()
 
+    def is_urgent(self, scope: dict[str, Any]) -> bool:
+        """Whether a request goes before all others and is never refused."""
+        return scope["PATH_INFO"].removeprefix(self._prefix) in URGENT_PATHS
+
+    def refuse(self, request: Any, _scope: dict[str, Any]) -> None:
+        """Answer a request that cannot be answered in time. Never raises."""
+        with contextlib.suppress(BaseException):
+            self._refuse(request, _NO_TURN, [])
+
+    def _refuse(self, request: Any, reason: str, headers: list[tuple[str, str]]) -> None:
+        self._refusals.add(reason)
+        content = problem_of("overloaded", "overloaded", 503, f"{reason}; try again later.")
+        headers = [("Content-Type", "application/problem+json"), _RETRY_AFTER, *headers]
+        request.response_bytes(503, headers, content)
+
     def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
         """An answer in parts: the client decides how long that takes, and others go on."""
         self.lane.release()
@@ -151,6 +219,10 @@ class _Calls:
             request.response_iter(started.status, started.headers, _Parts(parts))
         finally:
             self.lane.acquire()
+
+
+def _has_body(scope: dict[str, Any]) -> bool:
+    return scope.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in scope
 
 
 class _Parts:

@@ -40,6 +40,9 @@ class ServingConfig:
     switch_timeout_s: float = 30.0
     worker_timeout_s: float = 90.0
     take_turns: bool = True
+    body_timeout_s: float = 10.0
+    idle_timeout_s: float = 20.0
+    max_wait_s: float = 2.0
     preload: int = 100
     memory_budget_mb: int = 0
     require_keys: Literal["auto", "always"] = "auto"
@@ -66,6 +69,9 @@ class ServingConfig:
             switch_timeout_s=settings.api.switch_timeout_s,
             worker_timeout_s=settings.api.worker_timeout_s,
             take_turns=settings.api.take_turns,
+            body_timeout_s=settings.api.body_timeout_s,
+            idle_timeout_s=settings.api.idle_timeout_s,
+            max_wait_s=settings.api.max_wait_s,
             preload=settings.api.preload,
             memory_budget_mb=settings.api.memory_budget_mb,
             max_request_bytes=settings.api.max_request_bytes,

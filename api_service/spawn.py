@@ -35,7 +35,7 @@ def build_application(
     """
     import granian.server.mp  # here since the server started this process
 
-    from api_service.server_calls import call_in_one_lane
+    from api_service.server_calls import Limits, call_in_one_lane
     from api_service.taking_turns import take_turns
     from api_service.turnstile import Turnstile
     from api_service.worker import start_worker
@@ -43,7 +43,12 @@ def build_application(
     if config.take_turns:
         take_turns()  # before any thread is started, which inherits it
     application, worker = start_worker(config, line, end_request, lifeline, liveness)
-    if call_in_one_lane(granian.server.mp, worker.show_liveness, worker.note_answer):
+    if call_in_one_lane(
+        granian.server.mp,
+        worker.show_liveness,
+        worker.note_answer,
+        Limits(config.body_timeout_s, config.max_wait_s),
+    ):
         return application
     worker.show_liveness(None)
     return Turnstile(application)

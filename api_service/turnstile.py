@@ -8,11 +8,16 @@ come, first served; more switches between threads. Knows WSGI, no route.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
+
+from werkzeug.exceptions import ClientDisconnected
+
+from api_service.body_deadline import Body
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -45,7 +50,9 @@ class FairLock:
             else:
                 self._is_taken = False
 
-    def read(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def read(
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], _body: Body | None = None
+    ) -> Any:
         """Read from a client while others go through."""
         self.release()
         try:
@@ -82,7 +89,9 @@ class Passage(Protocol):
 
     def acquire(self) -> None: ...
     def release(self) -> None: ...
-    def read(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any: ...
+    def read(
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], body: Body | None = None
+    ) -> Any: ...
 
 
 def opens_for_others(passage: Passage) -> dict[str, Any]:
@@ -100,7 +109,9 @@ class Turnstile:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.update(self._always)
-        environ["wsgi.input"] = OpenWhileReading(environ["wsgi.input"], self._lock)
+        environ["wsgi.input"] = OpenWhileReading(
+            environ["wsgi.input"], self._lock, length=environ.get("CONTENT_LENGTH")
+        )
         with self._lock:
             return self._application(environ, start_response)
 
@@ -134,23 +145,46 @@ class _Open:
         self._passage.acquire()
 
 
-class OpenWhileReading:
-    """A request's body; others go through while it is read."""
+class BodyIncomplete(ClientDisconnected):
+    """The client hung up in its body, or was answered 408: nobody hears this request's answer."""
 
-    __slots__ = ("_body", "_passage")
 
-    def __init__(self, body: Any, passage: Passage) -> None:
+class OpenWhileReading(Body):
+    """A request's body; others go through while it is read.
+
+    Never passes less than the whole body off as one: reading raises BodyIncomplete instead.
+    """
+
+    __slots__ = ("_body", "_n_left", "_passage")
+
+    def __init__(
+        self, body: Any, passage: Passage, request: Any = None, length: str | None = None
+    ) -> None:
+        self.request = request
+        self.began_s = time.monotonic()
+        self.is_overdue = False
+        self.has_ended = None
         self._body = body
         self._passage = passage
+        self._n_left = int(length) if length and length.isdecimal() else 0
 
     def read(self, *size: int) -> Any:
-        return self._passage.read(self._body.read, size)
+        content = self._passage.read(self._body.read, size, self)
+        self._n_left -= len(content)
+        if self.is_overdue or (self._n_left > 0 and not (size and len(content) == size[0])):
+            raise BodyIncomplete
+        return content
 
     def readline(self, *size: int) -> Any:
-        return self._passage.read(self._body.readline, size)
+        return self._whole(self._passage.read(self._body.readline, size, self))
 
     def readlines(self, *hint: int) -> Any:
-        return self._passage.read(self._body.readlines, hint)
+        return self._whole(self._passage.read(self._body.readlines, hint, self))
 
     def __iter__(self) -> Any:
         return iter(self.readlines())
+
+    def _whole(self, content: Any) -> Any:
+        if self.is_overdue:
+            raise BodyIncomplete
+        return content

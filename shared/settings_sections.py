@@ -83,6 +83,26 @@ class ApiSettings(Section):
         le=4_000_000_000,
         description="larger request bodies are answered with 413",
     )
+    body_timeout_s: float = Field(
+        10.0,
+        ge=0.1,
+        le=3600,
+        description="a request whose body has not come whole by then is answered with 408",
+    )
+    idle_timeout_s: float = Field(
+        20.0,
+        ge=0.1,
+        le=3600,
+        description="a connection is closed on which no request, with its whole header, has come"
+        " for so long",
+    )
+    max_wait_s: float = Field(
+        2.0,
+        gt=0,
+        le=3600,
+        description="while a request has waited longer than this for its turn in a worker, further"
+        " ones are answered with 503",
+    )
     allowed_hosts: list[str] = Field(
         default_factory=list,
         description="on loopback: further host names to answer to, such as a proxy's public name;"

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from api_service import body_deadline
 from api_service.lane import Lane
-from api_service.server_calls import call_in_one_lane, callback_of
+from api_service.server_calls import Limits, call_in_one_lane, callback_of
 from tests.support.waiting import wait_until
 
 
@@ -21,6 +22,8 @@ class Client:
         self.may_arrive = threading.Event()
         self.is_answered = threading.Event()
         self.answer: tuple[int, bytes] | None = None
+        self.headers: dict[str, str] = {}
+        self.is_begun = False
         if not is_slow:
             self.may_arrive.set()
 
@@ -29,13 +32,17 @@ class Client:
         assert self.may_arrive.wait(10)
         return b"{}"
 
-    # What the server offers to its callback:
+    # What the server offers to its callback; it takes one answer and ignores others.
 
-    def response_bytes(self, status: int, _headers: Any, content: bytes) -> None:
-        self.answer = (status, content)
-        self.is_answered.set()
+    def response_bytes(self, status: int, headers: Any, content: bytes) -> None:
+        if not self.is_begun:
+            self.is_begun = True
+            self._end(status, headers, content)
 
-    def response_iter(self, status: int, _headers: Any, parts: Any) -> None:
+    def response_iter(self, status: int, headers: Any, parts: Any) -> None:
+        if self.is_begun:
+            return
+        self.is_begun = True
         found = []
         while True:
             try:
@@ -43,7 +50,12 @@ class Client:
             except StopIteration:
                 break
         parts.close()
-        self.response_bytes(status, _headers, b"".join(found))
+        self._end(status, headers, b"".join(found))
+
+    def _end(self, status: int, headers: Any, content: bytes) -> None:
+        self.headers = dict(headers)
+        self.answer = (status, content)
+        self.is_answered.set()
 
 
 class Counting:
@@ -333,7 +345,7 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
     for i in range(1, 6):
         threads.append(threading.Thread(target=lane.run, args=(i, None), daemon=True))
         threads[-1].start()
-    wait_until(lambda: len(lane._standing_by) == 5, 30, "five to stand by")
+    wait_until(lambda: len(lane._asleep) == 5, 30, "five to stand by")
 
     lane.close()
 
@@ -372,3 +384,138 @@ def test_no_call_returns_to_the_server_before_its_request_was_answered() -> None
     wait_until(lambda: len(answered) == 6 * 200, 20, "every answer")
     lane.close()
     assert early == []
+
+
+def test_whoever_cannot_be_answered_in_time_is_refused_and_health_goes_first() -> None:
+    """A queue that only grows makes everybody late; who asks for health must hear of it now."""
+    entered, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        order.append(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == "/hold":
+            entered.set()
+            assert go_on.wait(30)
+        start_response("200 OK", [])
+        return [b""]
+
+    callback = callback_of(application, {}, limits=Limits(max_wait_s=0.01))
+
+    def ask(path: str) -> Client:
+        client = Client()
+        scope = {"wsgi.input": client, "PATH_INFO": path}
+        threading.Thread(target=callback, args=(client, scope), daemon=True).start()
+        return client
+
+    ask("/hold")
+    assert entered.wait(30)
+    first = ask("/first")  # nobody has waited before it
+    refused: list[Client] = []
+
+    def is_refused() -> bool:
+        refused.append(ask("/more"))
+        return refused[-1].is_answered.wait(1)
+
+    wait_until(is_refused, 30, "a request to be refused")
+    health = ask("/livez")
+    wait_until(lambda: len(callback.__self__._first) == 1, 30, "it to wait")  # type: ignore[attr-defined]
+    go_on.set()
+
+    for client in (health, first):
+        assert client.is_answered.wait(30)
+        assert client.answer == (200, b"")
+    assert order[:3] == ["/hold", "/livez", "/first"]
+    assert refused[-1].answer is not None
+    assert refused[-1].answer[0] == 503
+    assert refused[-1].headers["Retry-After"] == "1"
+
+
+def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one() -> None:
+    """What was half sent must not be acted on, as an empty body of a training's request would."""
+    seen: list[bytes] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(environ["wsgi.input"].read())
+        start_response("200 OK", [])
+        return [b""]
+
+    callback = callback_of(application, {}, limits=Limits(body_timeout_s=0.05))
+    slow = Client(is_slow=True)
+    thread = send(callback, slow)
+    assert slow.is_answered.wait(30)
+
+    assert slow.answer is not None
+    status, content = slow.answer
+    assert status == 408
+    assert slow.headers["Connection"] == "close"
+    # The server closes a connection whose answer is too short, and ends the read with that.
+    assert len(content) == int(slow.headers["Content-Length"]) - 1
+    slow.may_arrive.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert seen == []
+
+
+def test_a_client_that_finishes_late_gets_the_whole_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was slow and not hostile; its library must be able to read what is wrong."""
+    monkeypatch.setattr(body_deadline, "LINGER_S", 30)
+    callback = callback_of(Counting(), {}, limits=Limits(body_timeout_s=0.05))
+    slow = Client(is_slow=True)
+
+    thread = send(callback, slow)
+    wait_until(lambda: slow.is_begun, 30, "the answer to begin")
+    slow.may_arrive.set()
+    thread.join(30)
+
+    assert slow.is_answered.wait(30)
+    assert slow.answer is not None
+    assert len(slow.answer[1]) == int(slow.headers["Content-Length"])
+
+
+def test_a_client_that_hangs_up_in_its_body_has_sent_nothing() -> None:
+    """The server passes an interrupted body off as an empty one."""
+    seen: list[bytes] = []
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(environ["wsgi.input"].read())
+        start_response("200 OK", [])
+        return [b""]
+
+    class Gone(Client):
+        def read(self, *_size: int) -> bytes:
+            return b""
+
+    callback = callback_of(application, {})
+    client = Gone()
+    callback(client, {"wsgi.input": client, "PATH_INFO": "/", "CONTENT_LENGTH": "100"})
+
+    assert seen == []
+    assert client.answer == (400, b"")
+
+
+def test_bodies_are_refused_unread_when_threads_run_low() -> None:
+    """Each slow body costs a thread; the last ones are for who needs none for long."""
+    callback = callback_of(Counting(), {}, limits=Limits(most_slow_bodies=3))
+    slow = [Client(is_slow=True) for _ in range(3)]
+    threads = [send(callback, client) for client in slow]
+
+    def is_full() -> bool:
+        return callback.__self__._deadline.is_full  # type: ignore[attr-defined,no-any-return]
+
+    wait_until(is_full, 30, "all places to be taken")
+    with_body, without = Client(), Client()
+    callback(with_body, {"wsgi.input": with_body, "PATH_INFO": "/", "CONTENT_LENGTH": "2"})
+    callback(without, {"wsgi.input": without, "PATH_INFO": "/"})
+
+    assert with_body.answer is not None
+    assert with_body.answer[0] == 503
+    assert with_body.headers["Connection"] == "close"
+    assert not with_body.is_read.is_set()
+    assert without.answer == (200, b"{}")
+    for client in slow:
+        client.may_arrive.set()
+    for thread in threads:
+        thread.join(30)
+    later = Client()
+    callback(later, {"wsgi.input": later, "PATH_INFO": "/", "CONTENT_LENGTH": "2"})
+    assert later.answer == (200, b"{}")

@@ -1,0 +1,33 @@
+"""Say in the log, and not too often, that requests were refused. Decides nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import structlog
+
+log = structlog.get_logger()
+
+SAY_EVERY_S = 10.0
+
+
+class Refusals:
+    """Counts by reason. Any thread may add one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._said_s = -SAY_EVERY_S
+
+    def add(self, reason: str) -> None:
+        """Count one; the first, and every ten seconds those since, are a line of the log."""
+        with self._lock:
+            self._counts[reason] += 1
+            now_s = time.monotonic()
+            if now_s < self._said_s + SAY_EVERY_S:
+                return
+            self._said_s, counts = now_s, dict(self._counts)
+            self._counts.clear()
+        log.warning("requests_refused", **{"by reason": counts})
