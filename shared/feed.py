@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from shared import feed_file, feed_window
-from shared.database.connection import transaction
+from shared.database.connection import file_identity, transaction
 from shared.errors import RateLimited, StorageUnavailable
 from shared.feed_window import WindowSpec
 from shared.records import from_epoch_us, to_epoch_us
@@ -98,7 +98,7 @@ class Feed:
         self._queue: deque[_Batch] = deque()
         self._writing = threading.Lock()
         self._connection = feed_file.open_to_write(path)
-        self._opened = feed_file.identity(path)
+        self._opened = file_identity(path)
 
     def close(self) -> None:
         with self._writing:
@@ -165,11 +165,11 @@ class Feed:
 
     def _open_again_if_replaced(self) -> None:
         # A file that was deleted goes on to take what is written into it, and nobody reads it.
-        if feed_file.identity(self._path) != self._opened:
+        if file_identity(self._path) != self._opened:
             self._opened = None
             self._connection.close()
             self._connection = feed_file.open_to_write(self._path)
-            self._opened = feed_file.identity(self._path)
+            self._opened = file_identity(self._path)
 
     def _write_one(self, connection: sqlite3.Connection, batch: _Batch) -> Receipt | None:
         """One caller's part of a shared transaction; a fault of its own undoes this part only."""

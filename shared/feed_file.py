@@ -65,15 +65,6 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return connection.open_to_read(path, SCHEMA)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Which file has that name now; None when there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def size_bytes(path: Path) -> int:
     """The file with its write-ahead log."""
     files = (path, path.with_name(path.name + "-wal"))

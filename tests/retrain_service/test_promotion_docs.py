@@ -43,9 +43,22 @@ def test_every_example_is_what_the_gate_says() -> None:
     )
     swings = np.array([1.2, 9.2] * 7)
     by_part = a_score(5.0, rows_per_day=10, slices=slices)
+    late = np.array([4.3, 6.1] * 7)
+    first = a_score(np.repeat(np.array([7.5, 4.1, 4.6]), 4), 3, rows_per_day=4)
     bad_part = a_score(np.where(by_part.slices == "part 3", 10.0, 4.0), rows_per_day=10)
 
     said = [
+        sentence(
+            decide(
+                an_evaluation(a_score(late, 14), champion=a_score(5.0, 14), champion_age_days=31),
+                POLICY,
+            ),
+            "champion",
+        ),
+        sentence(
+            decide(an_evaluation(first, baseline=a_score(5.0, 3, rows_per_day=4)), POLICY),
+            "baseline",
+        ),
         sentence(decide(an_evaluation(better, champion=old), POLICY), "champion"),
         last(decide(an_evaluation(worse, champion=champion), POLICY)),
         last(

@@ -45,6 +45,20 @@ def log(path: Path) -> Iterator[RunLog]:
         yield opened
 
 
+def test_it_is_opened_so_that_a_power_cut_takes_no_entry(log: RunLog, path: Path) -> None:
+    """The log must not forget a run whose version is served; nothing but a power cut shows it."""
+    path.rename(path.with_name("gone"))
+    log.reopen_if_replaced()
+
+    with closing(RunLog.open(path)) as other:
+        for opened in (log, other):
+            pragmas = [
+                opened._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("synchronous", "journal_mode")
+            ]
+            assert pragmas == [2, "wal"]
+
+
 def test_a_run_is_read_as_it_was_written(log: RunLog) -> None:
     """The API shows what the retrain daemon wrote, times with their zone."""
     log.add_run(a_run(1))
