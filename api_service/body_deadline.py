@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -43,12 +44,19 @@ class BodyDeadline:
     Args:
         timeout_s: the time that a whole body has.
         most: so many at once; what comes beyond that must be refused unread.
+        on_overdue: called when one is answered 408.
 
     Any thread may call `stop`; `start` and `look` are called by one thread only.
     """
 
-    def __init__(self, timeout_s: float = 10.0, most: int = 128) -> None:
+    def __init__(
+        self,
+        timeout_s: float = 10.0,
+        most: int = 128,
+        on_overdue: Callable[[], None] = lambda: None,
+    ) -> None:
         self.timeout_s = timeout_s
+        self._on_overdue = on_overdue
         self.most = most
         self._slow: set[Body] = set()
 
@@ -81,9 +89,14 @@ class BodyDeadline:
             if not body.is_overdue and now_s - body.began_s > timeout_s:
                 body.has_ended = threading.Event()
                 body.is_overdue = True
-                threading.Thread(
-                    target=_answer_overdue, args=(body, timeout_s), name="overdue", daemon=True
-                ).start()
+                try:
+                    threading.Thread(
+                        target=_answer_overdue, args=(body, timeout_s), name="overdue", daemon=True
+                    ).start()
+                except RuntimeError:  # no more threads for now: it is looked at again
+                    body.is_overdue = False
+                    raise
+                self._on_overdue()
 
 
 def _answer_overdue(body: Body, timeout_s: float) -> None:

@@ -1,7 +1,7 @@
-"""How many connections a worker keeps open, and what becomes of silent ones.
+"""How many connections a worker keeps open.
 
 The server library accepts no connection beyond a number; whoever comes then waits until another
-ends, also for health. So the number is large, and a connection ends on which no request comes.
+ends, also for health. So the number is large, and idle ones are closed (see idle_connections.py).
 """
 
 from __future__ import annotations
@@ -9,17 +9,10 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from granian.http import HTTP1Settings
-
 MOST_CONNECTIONS = 4096
 """Of one worker. One that is idle takes about 10 KB."""
 
 _DESCRIPTORS = 2 * MOST_CONNECTIONS
-
-
-def http1_settings(idle_timeout_s: float) -> HTTP1Settings:
-    """Close a connection on which no whole header has come for so long, the first or the next."""
-    return HTTP1Settings(header_read_timeout=max(1, round(idle_timeout_s * 1000)))
 
 
 def most_connections() -> int:

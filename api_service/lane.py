@@ -25,6 +25,7 @@ from collections.abc import Callable
 from typing import Any
 
 from api_service.body_deadline import Body, BodyDeadline
+from shared.background import run_in_background
 
 LOOK_EVERY_S = 0.003
 _MOST_WAITING = 96
@@ -92,9 +93,8 @@ class Lane:
         self._alarm = threading.Lock()
         self._alarm.acquire()
         self._is_watcher_asleep = False
-        self._is_closed = False
-        self._watcher = threading.Thread(target=self._watch, name="lane", daemon=True)
-        self._watcher.start()
+        self._closed = threading.Event()
+        run_in_background("lane", self._watch, self._closed)
 
     def run(self, request: Any, scope: Any) -> None:
         """Answer a request, or leave it to the leader and sleep."""
@@ -115,7 +115,7 @@ class Lane:
             self._finish(waiter)
         # The server lets the body of a request go when its call returns: not before it was read.
         self._asleep.add(waiter)
-        while not waiter.may_go and not self._is_closed:
+        while not waiter.may_go and not self._closed.is_set():
             waiter.sleep()
             if waiter.leads:
                 waiter.leads = False
@@ -162,7 +162,7 @@ class Lane:
 
     def close(self) -> None:
         """Before the interpreter ends: a thread that wakes up after that would take it down."""
-        self._is_closed = True
+        self._closed.set()
         self._ring()
         deadline = time.monotonic() + _LONGEST_CLOSE_S
         while self._asleep and time.monotonic() < deadline:
@@ -264,7 +264,7 @@ class Lane:
         """Give the lead of whoever reads for long to another; end what is overdue."""
         n_quiet, seen = 0, self._reading
         looked_s = 0.0
-        while not self._is_closed:
+        while not self._closed.is_set():
             timeout_s = LOOK_EVERY_S
             if n_quiet >= _QUIET_LOOKS:
                 # Set before looking once more: a reader looks at it after it has begun.

@@ -1,4 +1,4 @@
-"""Say in the log, and not too often, that requests were refused. Decides nothing."""
+"""Say in the log, and not too often, that requests or connections were refused. Decides nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ SAY_EVERY_S = 10.0
 
 
 class Refusals:
-    """Counts by reason. Any thread may add one."""
+    """Counts by reason. Any thread may add to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, event: str) -> None:
+        self._event = event
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._said_s = -SAY_EVERY_S
 
-    def add(self, reason: str) -> None:
-        """Count one; the first, and every ten seconds those since, are a line of the log."""
+    def add(self, reason: str, number: int = 1) -> None:
+        """Count; the first, and every ten seconds those since, are a line of the log."""
         with self._lock:
-            self._counts[reason] += 1
+            self._counts[reason] += number
             now_s = time.monotonic()
             if now_s < self._said_s + SAY_EVERY_S:
                 return
             self._said_s, counts = now_s, dict(self._counts)
             self._counts.clear()
-        log.warning("requests_refused", **{"by reason": counts})
+        log.warning(self._event, reasons=counts)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer, WorkerProcess
 
 from api_service import farewell
 from api_service.address import Address
-from api_service.connection_limits import http1_settings, most_connections
+from api_service.connection_limits import most_connections
 from api_service.forking import ForkedWorker, Template, reap
 from api_service.handed_over import HandedOverSocket
 from api_service.metrics.past import keep_past
@@ -286,7 +287,8 @@ def serve(
         blocking_threads=READING_THREADS,
         # Looking for HTTP/2 first, it would wait without end for the first byte.
         http=HTTPModes.http1,
-        http1_settings=http1_settings(config.idle_timeout_s),
+        # For the first header and, on a connection that is kept, for each further one.
+        http1_settings=HTTP1Settings(header_read_timeout=round(config.idle_timeout_s * 1000)),
         backpressure=most_connections(),
         respawn_failed_workers=True,
         workers_kill_timeout=WORKERS_KILL_TIMEOUT_S,

@@ -13,6 +13,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -33,6 +34,7 @@ URGENT_PATHS = frozenset(
     {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
 )
 
+_NO_BODY = "the body has not come in time"
 _NO_THREAD = "too many requests wait for their bodies"
 _NO_TURN = "more requests wait than can be answered in time"
 _CLOSE = ("Connection", "close")
@@ -100,9 +102,12 @@ def callback_of(
     limits: Limits = _DEFAULT_LIMITS,
 ) -> ServerCallback:
     """The server's callback for an application; `on_answer` is called after each answer."""
-    deadline = BodyDeadline(limits.body_timeout_s, limits.most_slow_bodies)
+    refusals = Refusals("requests_refused")
+    deadline = BodyDeadline(
+        limits.body_timeout_s, limits.most_slow_bodies, partial(refusals.add, _NO_BODY)
+    )
     prefix = scope_options.get("url_path_prefix") or ""
-    calls = _Calls(application, prefix, on_answer, deadline)
+    calls = _Calls(application, prefix, on_answer, deadline, refusals)
     lane = Lane(
         calls.answer,
         refuse=calls.refuse,
@@ -148,12 +153,13 @@ class _Calls:
         prefix: str,
         on_answer: Callable[[], None],
         deadline: BodyDeadline,
+        refusals: Refusals,
     ) -> None:
         self._application = application
         self._on_answer = on_answer
         self._prefix = prefix
         self._deadline = deadline
-        self._refusals = Refusals()
+        self._refusals = refusals
         self.always: dict[str, Any] = {
             "SCRIPT_NAME": prefix,
             "SERVER_SOFTWARE": "Granian",

@@ -27,6 +27,7 @@ from api_service.context import Context
 from api_service.dead_peers import notice_dead_peers
 from api_service.deadly_versions import deadly_versions, last_words
 from api_service.farewell import Farewell
+from api_service.idle_connections import keep_places_free
 from api_service.memory_budget import budget_bytes
 from api_service.metrics.keeper import MetricsKeeper
 from api_service.missing_files import MissingFiles
@@ -304,6 +305,7 @@ def start_worker(
     # watcher, ends only when it is told to.
     Finalize(None, worker.stop, exitpriority=0)
     notice_dead_peers(config.address.port)
+    keep_places_free(config.address.port)
     application.listen()
     return application, worker
 
