@@ -11,6 +11,8 @@ import msgspec
 from retrain_service.commands.frame import Command
 from shared.errors import FixConfiguration
 
+MOST_DAYS = 3660  # as the API has it
+
 
 def run_options(command: Command) -> Command:
     """What a person can ask of one run."""
@@ -29,7 +31,9 @@ def run_options(command: Command) -> Command:
             help="a parameter of the workload, for this run; may be repeated",
         ),
         click.option(
-            "--days", type=click.IntRange(min=1), help="train on the newest so many days only"
+            "--days",
+            type=click.IntRange(1, MOST_DAYS),
+            help="train on the newest so many days only",
         ),
     ):
         command = option(command)
