@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from api_service.runs import show_run
+from api_service.runs import show_run_or_refusal
 from shared.errors import NotFound, StorageUnavailable
 from shared.runs import UNFINISHED
 
@@ -58,7 +58,7 @@ def wait_for(
 
 def _ended(path: Path, run_id: str) -> dict[str, Any] | None:
     try:
-        found = show_run(path, run_id)
+        found = show_run_or_refusal(path, run_id)
     except (NotFound, StorageUnavailable):
         return None
     return None if found["status"] in UNFINISHED else found

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import NotFound, StateConflict, StorageUnavailable
-from shared.run_log_reading import reading
+from shared.run_log_reading import Event, reading
 from shared.run_record import run_line, run_record
-from shared.runs import RunStatus
+from shared.runs import Run, RunStatus
 
 _VERSIONS_LOOKED_AT = 500
+_REFUSALS_LOOKED_AT = 500
 
 
 def list_runs(
@@ -56,6 +57,40 @@ def show_run(path: Path, run_id: str) -> dict[str, Any]:
     """
     with reading(path) as log:
         return run_record(log.run(run_id))
+
+
+def show_run_or_refusal(path: Path, run_id: str) -> dict[str, Any]:
+    """As `show_run`; a training that the training daemon refused is a failed run without rows.
+
+    Raises:
+        As `show_run`.
+    """
+    with reading(path) as log:
+        try:
+            return run_record(log.run(run_id))
+        except NotFound:
+            refusals = log.events(kind="refusal", limit=_REFUSALS_LOOKED_AT, newest=True)
+            refusal = next((event for event in refusals if _is_of_run(event, run_id)), None)
+            if refusal is None:
+                raise
+    run = Run(
+        run_id=run_id,
+        model=refusal.model,
+        trigger="manual",
+        trigger_reason="asked for through the API",
+        version="",
+        version_number=0,
+        status=RunStatus.FAILED,
+        requested_at=refusal.at,
+        finished_at=refusal.at,
+        error=refusal.sentence,
+    )
+    return run_record(run)
+
+
+def _is_of_run(refusal: Event, run_id: str) -> bool:
+    details = refusal.details
+    return details.get("kind") == "train" and details.get("request_id") == run_id
 
 
 def must_not_be_needed(path: Path, model: str, run_id: str) -> None:

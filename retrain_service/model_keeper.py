@@ -107,7 +107,7 @@ class ModelKeeper:
             return False
         known = ", ".join(sorted(t.name for t in self.trainings.values())) or "none yet"
         sentence = f"{request.kind} refused: there is no model {request.model}; known: {known}."
-        self._say(now, "refusal", sentence, {"request_id": request.id})
+        self._say(now, "refusal", sentence, {"request_id": request.id, "kind": request.kind})
         return True
 
     def report(self) -> dict[str, TrainingReport]:

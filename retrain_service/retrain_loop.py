@@ -268,7 +268,12 @@ class RetrainLoop:
             return True
         keeper = self._keepers.get(split_name(request.model)[0])
         if keeper is None:
-            log.warning("request_refused", sentence=f"no model {request.model!r} is configured")
+            assert self._run_log is not None
+            sentence = f"{request.kind} refused: no model {request.model!r} is configured."
+            log.warning("request_refused", sentence=sentence)
+            # By its id the API tells whoever asked.
+            details = {"request_id": request.id, "kind": request.kind}
+            self._run_log.add_event(now, request.model, "refusal", sentence, details=details)
             return True
         return keeper.handle(request, now)
 

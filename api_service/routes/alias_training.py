@@ -29,7 +29,7 @@ from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.training import ask_for_training, must_be_trained_here, who_asks
 from api_service.run_wait import wait_for_run
-from api_service.runs import list_records, show_run, totals
+from api_service.runs import list_records, show_run_or_refusal, totals
 from api_service.training_options import read_options
 from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, RequestInvalid
@@ -47,7 +47,7 @@ def train_products(context: Context) -> ResponseReturnValue:
     if wait_s:
         check_key(context.ring.keys, Role.ADMIN)  # it passes every brake
         return _train(context, model, options, wait_s, reason)
-    must_be_trained_here(context, model)
+    must_be_trained_here(context, model, or_its_entities=True)
     record_event(context.config.requests_dir, model, context.clock())
     message = f"{model} is trained when the event trigger says so; with wait, at once."
     return json_response(alias_answers.triggered(None, "accepted", message), 202)
@@ -194,10 +194,10 @@ def device_run(context: Context, run_id: str) -> ResponseReturnValue:
 
 def _run(context: Context, run_id: str) -> Mapping[str, Any]:
     try:
-        return show_run(context.config.run_log_path, run_id)
+        return show_run_or_refusal(context.config.run_log_path, run_id)
     except NotFound:
         waiting = waiting_run(context.config.requests_dir, run_id)
-        return waiting or show_run(context.config.run_log_path, run_id)
+        return waiting or show_run_or_refusal(context.config.run_log_path, run_id)
 
 
 def _report(context: Context, model: str) -> tuple[TrainingReport | None, str]:

@@ -19,7 +19,14 @@ from api_service.request_box import put_request, waiting_run
 from api_service.retrain_daemon import look_at_retrain_daemon
 from api_service.routes.naming import model_route
 from api_service.run_wait import wait_for_run
-from api_service.runs import list_events, list_runs, must_not_be_needed, show_run, totals
+from api_service.runs import (
+    list_events,
+    list_runs,
+    must_not_be_needed,
+    show_run,
+    show_run_or_refusal,
+    totals,
+)
 from api_service.training_options import read_options
 from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, StateConflict
@@ -27,6 +34,9 @@ from shared.keys import Role
 from shared.model_names import full_name, split_name
 from shared.runs import UNFINISHED, RunStatus
 from shared.signals import record_event
+from shared.workloads import PER_ENTITY
+
+_NAMED_IN_ERRORS = 10
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -53,7 +63,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/events")
     @needs(Role.FEED)
     def events(model: str) -> ResponseReturnValue:
-        must_be_trained_here(context, model)
+        must_be_trained_here(context, model, or_its_entities=True)
         body = read_object(request, may_be_empty=True)
         only_fields(body, "reason")
         text_field(body, "reason", "a text")
@@ -112,11 +122,11 @@ def blueprint(context: Context) -> Blueprint:
     @routes.get("/runs/<run_id>")
     def run(run_id: str) -> ResponseReturnValue:
         try:
-            found = show_run(config.run_log_path, run_id)
+            found = show_run_or_refusal(config.run_log_path, run_id)
         except NotFound:
             waiting = waiting_run(config.requests_dir, run_id)
             # Not in the box either: it may have gone from there into the log in between.
-            found = dict(waiting) if waiting else show_run(config.run_log_path, run_id)
+            found = dict(waiting) if waiting else show_run_or_refusal(config.run_log_path, run_id)
         return json_response(found, is_for_people=True)
 
     @routes.delete("/runs/<run_id>")
@@ -187,13 +197,32 @@ def who_asks() -> str:
     return f"API, from {request.remote_addr}"
 
 
-def must_be_trained_here(context: Context, model: str) -> None:
-    """Refuse a model that is only served.
+def must_be_trained_here(context: Context, model: str, *, or_its_entities: bool = False) -> None:
+    """Refuse a model that nobody trains, as the training daemon would.
+
+    Args:
+        or_its_entities: a configured model that has only entities will do.
 
     Raises:
-        NotFound: there is no such model. StateConflict: it is not configured here.
+        NotFound: there is no such model; names those that there are. StateConflict: it is served
+            and not configured here.
     """
-    if split_name(model)[0] in context.config.workloads:
-        return
+    base, entity = split_name(model)
+    workload = context.config.workloads.get(base)
+    if workload is not None:
+        if not entity and (or_its_entities or workload not in PER_ENTITY):
+            return
+        # With a version, or seen in the data by the training daemon.
+        report = look_at_retrain_daemon(context.config.reports_dir, context.clock()).report
+        known = {*context.table.names(), *(report.models if report else ())}
+        if model in known:
+            return
+        of_base = sorted(name for name in known if split_name(name)[0] == base)
+        shown = ", ".join(of_base[:_NAMED_IN_ERRORS]) or "none yet"
+        more = len(of_base) - _NAMED_IN_ERRORS
+        raise NotFound(
+            f"no model {model!r} is trained here; of {base} there is"
+            f" {shown}{f' and {more} more' if more > 0 else ''}."
+        )
     context.table.slot(model)
     raise StateConflict(f"{model} is served but not configured: there is nothing to train it from.")

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from api_service.feed_config import FedModel, FeedConfig
 from api_service.routes.aliases import ALIASES
 from shared.keys import Role, ensure_api_keys
+from shared.model_names import entity_name, full_name
 from shared.run_log import RunLog
 from shared.runs import RunStatus
 from shared.signals import EventBurst, Request, read_struct
@@ -63,6 +64,12 @@ def log(serving: Serving, model: str, *runs: Any) -> None:
     for one in runs:
         found.add_run(replace(one, model=model))
     found.close()
+
+
+def know_device(serving: Serving, device_id: str) -> None:
+    """A device that has a version."""
+    serving.home.publish(full_name("solar", entity_name(device_id)), 1)
+    serving.tick()
 
 
 def the_request(serving: Serving, n: int = 1) -> Request:
@@ -265,10 +272,14 @@ def test_the_training_data_come_in_pages_with_products_and_interactions(five: Se
 def test_a_device_is_retrained_by_its_id(five: Serving) -> None:
     """The id of the application, not our name for it."""
     body = {"device_id": "Roof 1", "days": 7, "background": True}
+    know_device(five, "Roof 1")
 
+    unknown = five.client().post("/api/ml/retrain", json={"device_id": "R2"}, headers=key(five))
     answer = five.client().post("/api/ml/retrain", json=body, headers=key(five))
     wrong = five.client().post("/api/ml/retrain", json={"background": 1}, headers=key(five))
 
+    assert unknown.status_code == 404
+    assert "solar/roof-1-" in unknown.get_data(as_text=True)
     assert answer.status_code == 202
     assert the_request(five).model.startswith("solar/roof-1-")
     assert the_request(five).options == {"days": 7}
@@ -278,6 +289,7 @@ def test_a_device_is_retrained_by_its_id(five: Serving) -> None:
 def test_in_the_foreground_the_answer_is_how_it_ended(five: Serving) -> None:
     """`background: false` waits."""
     body = {"device_id": "roof-1", "background": False}
+    know_device(five, "roof-1")
 
     answer = _ask_and_answer(
         five,

@@ -166,3 +166,50 @@ def test_training_shows_totals_and_the_last_run(serving: Serving) -> None:
 
     assert (totals["total"], totals["succeeded"], totals["failed"]) == (2, 1, 1)
     assert totals["last"]["run_id"] == "two"
+
+
+@pytest.mark.parametrize("path", ["/models/m/nobody/train", "/models/m/nobody/events"])
+def test_a_model_that_nobody_trains_is_not_found(
+    serving: Serving, admin: dict[str, str], path: str
+) -> None:
+    """Not 202 for what the training daemon must refuse a moment later."""
+    serving.home.publish("m/shop-1", 1)
+    serving.tick()
+    client = serving.client()
+
+    answer = client.post(path, json={}, headers=admin)
+
+    assert answer.status_code == 404
+    assert "of m there is m, m/shop-1" in answer.get_data(as_text=True)
+    assert not serving.config.requests_dir.exists()
+    assert client.post("/models/m/shop-1/train", json={}, headers=admin).status_code == 202
+
+
+def test_a_refusal_of_the_training_daemon_is_the_end_of_the_run(
+    serving: Serving, admin: dict[str, str]
+) -> None:
+    """The address that the answer gave says why nothing was trained, and nobody waits in full."""
+    write_retrain_report(serving)
+    client, answers = serving.client(), []
+
+    def wait() -> None:
+        answers.append(client.post("/models/m/train", json={"wait": True}, headers=admin))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    directory = serving.config.requests_dir
+    (path,) = wait_until(lambda: list(directory.glob("*.json")), 60, "the request")
+    details = {"request_id": path.stem, "kind": "train"}
+    sentence = "train refused: no model 'm' is configured."
+    log = RunLog.open(serving.config.run_log_path)
+    log.add_event(NOW, "m", "refusal", sentence, details=details)
+    log.close()
+    path.unlink()
+    waiting.join(60)
+    (ended,) = answers
+    run: Any = serving.client().get(f"/runs/{path.stem}").json
+
+    assert ended.status_code == 200
+    assert ended.get_json()["error"] == run["error"] == sentence
+    assert (run["status"], run["run_id"], run["promoted"]) == ("failed", path.stem, False)
+    assert serving.client().delete(f"/runs/{path.stem}", headers=admin).status_code == 404

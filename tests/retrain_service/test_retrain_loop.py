@@ -210,3 +210,18 @@ def test_a_run_log_that_was_removed_is_made_anew_and_says_so(loop: HandTickedLoo
 
     with reading(loop.settings.run_log_path) as log:
         assert any("had been removed" in event.sentence for event in log.events(kind="error"))
+
+
+@pytest.mark.parametrize("model", ["gone", "a/nobody"])
+def test_a_training_that_is_refused_says_so_under_its_id(loop: HandTickedLoop, model: str) -> None:
+    """The API looks there for whoever asked, who else would wait for a run that never begins."""
+    loop.tick()
+    path = loop.ask("train", model)
+
+    loop.tick()
+
+    assert not path.exists()
+    with reading(loop.settings.run_log_path) as log:
+        (event,) = log.events(kind="refusal")
+    assert event.details == {"request_id": path.stem, "kind": "train"}
+    assert model in event.sentence
