@@ -29,7 +29,7 @@ class SignalSweep:
     def __init__(self, models_dir: Path) -> None:
         self._models_dir = str(models_dir)
         self._below: dict[str, tuple[Stamp, list[str]]] = {}
-        self._with_versions: dict[str, Stamp] = {}
+        self._have_versions: dict[str, tuple[Stamp, bool]] = {}
 
     def look(self) -> dict[str, Stamp]:
         """Each model with a signal or a version -> its signal's stamp, NO_SIGNAL without one.
@@ -55,14 +55,12 @@ class SignalSweep:
         """Whether there is a whole version; looked for again when the directory has changed."""
         stamp = _stamp(directory)
         if stamp is None:
-            self._with_versions.pop(name, None)
+            self._have_versions.pop(name, None)
             return False
-        if self._with_versions.get(name) != stamp:
-            self._with_versions.pop(name, None)
-            if not _holds_a_version(directory):
-                return False
-            self._with_versions[name] = stamp
-        return True
+        known = self._have_versions.get(name)
+        if known is None or known[0] != stamp:
+            known = self._have_versions[name] = (stamp, _holds_a_version(directory))
+        return known[1]
 
     def _entities(self, top: str) -> list[str]:
         """Directories that may be models below another; listed again when one came or went."""

@@ -200,17 +200,15 @@ class Worker:
 
     def problems(self) -> list[str]:
         """What is wrong with this worker and with what it needs, now."""
-        errors = (self.own_report.error, self.metrics.error)
-        return [
-            *dict.fromkeys(
+        problems = [*self._missing.sentences(), *background_problems()]
+        error = self.own_report.error or self.metrics.error
+        if error is not None:
+            problems.insert(
+                0,
                 "reports cannot be written; predictions are answered, health and metrics grow old:"
-                f" {error}"
-                for error in errors
-                if error is not None
-            ),
-            *self._missing.sentences(),
-            *background_problems(),
-        ]
+                f" {error}",
+            )
+        return problems
 
     @property
     def _has_many(self) -> bool:
