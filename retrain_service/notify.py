@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from retrain_service.backoff import jittered
+from shared.background import BackgroundThread, run_in_background
 from shared.errors import SettingsInvalid
 from shared.run_log_reading import Event
 from shared.settings_sections import NoticeKind, NotifySettings
@@ -103,10 +104,10 @@ class Notifier:
         self._n_dropped = 0
         self._counts = {"sent": 0, "failed": 0, "dropped": 0}
         self._closing = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self._thread: BackgroundThread | None = None
         if self._addresses:
-            self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
-            self._thread.start()
+            self._thread = run_in_background("notify", self._turn, self._ended)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -172,18 +173,14 @@ class Notifier:
 
     # -- the thread ------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while True:
-            try:
-                notice = self._queue.get(timeout=0.2)
-            except queue.Empty:
-                if self._closing.is_set():
-                    return
-                continue
-            try:
-                self._deliver(notice)
-            except Exception:  # telling must not end because one message could not be made
-                log.exception("notice_failed", model=notice.model)
+    def _turn(self) -> None:
+        try:
+            notice = self._queue.get(timeout=0.2)
+        except queue.Empty:
+            if self._closing.is_set():
+                self._ended.set()
+        else:
+            self._deliver(notice)
 
     def _deliver(self, notice: Notice) -> None:
         with self._counting:

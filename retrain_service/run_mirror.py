@@ -17,6 +17,7 @@ import structlog
 
 from retrain_service.backoff import pause_s
 from shared.atomic_file import write_atomic
+from shared.background import run_in_background
 from shared.errors import HotfitError, NotFound
 from shared.run_log_reading import reading
 from shared.runs import Run
@@ -71,34 +72,31 @@ class RunMirror:
         self._period_s = period_s
         self._closing = threading.Event()
         self._trouble: str | None = None
-        self._thread = threading.Thread(target=self._work, name=place.name, daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        self._n_failures = 0
+        self._thread = run_in_background(place.name, self._turn, self._ended)
 
     def close(self) -> None:
         """End the thread; it has a few seconds to bring over what has just ended."""
         self._closing.set()
         self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _work(self) -> None:
-        wait_s, n_failures = self._period_s, 0
-        while True:
-            is_last = self._closing.is_set()
-            try:
-                self.mirror()
-            except HotfitError as error:
-                n_failures += 1
-                wait_s = pause_s(n_failures, 2 * self._period_s, LONGEST_PAUSE_S)
-                self._say_once(str(error))
-            except Exception:  # a defect of the mirror is no reason to stop mirroring
-                wait_s = LONGEST_PAUSE_S
-                log.exception(self._place.name)
-            else:
-                wait_s, n_failures = self._period_s, 0
-                self._trouble = None
+    def _turn(self) -> None:
+        is_last = self._closing.is_set()
+        wait_s = self._period_s
+        try:
+            self.mirror()
+        except HotfitError as error:
+            self._n_failures += 1
+            wait_s = pause_s(self._n_failures, 2 * self._period_s, LONGEST_PAUSE_S)
+            self._say_once(str(error))
+        else:
+            self._n_failures, self._trouble = 0, None
+        finally:
             if is_last:
+                self._ended.set()
                 self._place.close()
-                return
-            self._closing.wait(wait_s)
+        self._closing.wait(wait_s)
 
     def _say_once(self, sentence: str) -> None:
         if sentence != self._trouble:
