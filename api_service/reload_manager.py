@@ -85,6 +85,7 @@ class ReloadManager:
         self._lock = threading.RLock()  # of what follows; held for no longer than it takes to look
         self._followed: dict[str, FollowedModel] = {}
         self._closing: list[Draining] = []
+        self._sweep_error: str | None = None
         self.reports: Mapping[str, ServingReport] = {}
         self.n_idle = 0
 
@@ -202,10 +203,14 @@ class ReloadManager:
 
     def _stamps(self) -> dict[str, Stamp]:
         try:
-            return self._sweep.look()
+            stamps = self._sweep.look()
         except OSError as error:
-            log.warning("models directory cannot be read", error=str(error))
+            if str(error) != self._sweep_error:
+                log.warning("models directory cannot be read", error=str(error))
+            self._sweep_error = str(error)
             return {}
+        self._sweep_error = None
+        return stamps
 
     def _models(self) -> list[FollowedModel]:
         with self._lock:

@@ -30,13 +30,14 @@ def retire_ended(model: FollowedModel, drain_timeout_s: float) -> None:
                     after_s=drain_timeout_s,
                 )
             continue
+        trim()
+        rss_after_bytes = rss_bytes()  # before anything changes: it needs a descriptor
         model.leaving.remove(leaving)
         model.go((draining.version, draining.generation), VersionState.RETIRED)
-        trim()
         receipt = msgspec.structs.replace(
             leaving.receipt,
             drain_ms=draining.lasted_ms,
-            rss_after_bytes=rss_bytes(),
+            rss_after_bytes=rss_after_bytes,
             requests_failed=model.slot.n_failed - leaving.failed_before,
         )
         if model.receipt is leaving.receipt:

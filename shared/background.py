@@ -17,7 +17,7 @@ from shared.errors import HotfitError
 log = structlog.get_logger()
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 5.0
 
 
 class BackgroundThread:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,38 @@ def test_a_worker_whose_thread_is_gone_is_replaced(tmp_path: Path) -> None:
         wait_until(lambda: home.worker_pids() not in ({crippled}, set()), 60, "another worker")
         version = home.publish("m", 2)
         home.wait_until_served(version, workers=1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are Linux only")
+def test_a_worker_that_had_no_descriptors_while_a_version_drained_swaps_again(
+    tmp_path: Path,
+) -> None:
+    """One such error ended the thread that swaps, and every later version was ignored."""
+    import resource
+
+    home = ApiHome(tmp_path, workers=1)
+    first = home.publish("m", 1)
+    with home.running() as process:
+        home.wait_until_served(first, workers=1)
+        (pid,) = home.worker_pids()
+        slow = threading.Thread(
+            target=home.ask, args=("POST", "/models/m/predict", {"sleep_s": 2.0}), daemon=True
+        )
+        slow.start()
+        time.sleep(0.3)  # so that the request is in the model; were it not, nothing would drain
+        second = home.publish("m", 2)
+        wait_until(lambda: home.workers()[0].models["m"].version == second, 60, "the swap")
+
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+        slow.join(60)
+        told = ('"thread": "reload"', "finish_draining")  # the log's line, or a thread's last one
+        wait_until(lambda: any(sign in process.output() for sign in told), 60, "it to be without")
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+
+        third = home.publish("m", 3)
+        home.wait_until_served(third, workers=1)
+        assert home.worker_pids() == {pid}
 
 
 @contextlib.contextmanager
