@@ -62,6 +62,7 @@ def spec_details(spec: JobSpec) -> dict[str, Any]:
         "libraries": libraries_for(spec.workload, spec.parameters),
         "inputs_digest": spec.inputs_digest,
         "base_generation": spec.base_generation,
+        "champion": spec.champion,
     }
 
 

@@ -15,6 +15,7 @@ from retrain_service import triggers
 from retrain_service.buffer import EntityCount
 from retrain_service.champion import Champion
 from retrain_service.environment import Environment
+from retrain_service.held_back import publish_held_back
 from retrain_service.job_slots import JobSlots
 from retrain_service.open_problems import OpenProblems
 from retrain_service.pointing import point
@@ -111,6 +112,8 @@ class ModelTraining:
             self.runs.tick(now, lambda: self._read_signal(now))
             signal = self._read_signal(now)
             self.runs.recover(now)
+            if signal is not None and self._publish_held_back(signal, now):
+                signal = self._read_signal(now)
             state = self.look(now, found, signal)
             if state is not None and found is not None:
                 self._act(state, found, now)
@@ -166,6 +169,12 @@ class ModelTraining:
                 self._run_log.record_signal(self.name, signal)
             self._recorded = signal
         return signal
+
+    def _publish_held_back(self, signal: ReloadSignal, now: datetime) -> bool:
+        run, key = self.runs.history.last_judged, self._key.verify_key
+        if run is None:
+            return False
+        return publish_held_back(self._store, self._run_log, key, signal, run, now)
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""

@@ -19,11 +19,15 @@ log = structlog.get_logger()
 
 
 def recover(run: Run, store: ModelStore, run_log: RunLog, key: VerifyKey, now: datetime) -> None:
-    """Publish it to the end where its version lies in its place, else write it off.
+    """Publish it to the end where its version lies in its place, else write it off; a model that is
+    held gets no new version by that.
 
     Raises:
         StorageUnavailable, SignalUnreadable: that cannot be told or written now.
     """
+    signal = store.signal(run.model)
+    if signal is not None and signal.hold and signal.version != run.version:
+        publish.discard(store.version_dir(run.model, run.version))
     verdict = publish.finish_interrupted(store, run.model, run.version, key, now)
     if verdict is not None:
         kind, sentence = "promote", f"{run.version}: finished after a restart: {verdict}"

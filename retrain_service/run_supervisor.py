@@ -20,6 +20,7 @@ import structlog
 from retrain_service import publish
 from retrain_service.champion import Champion
 from retrain_service.current_run import CurrentRun, Ending, details_of
+from retrain_service.held_back import reason_held
 from retrain_service.job_spec import build_spec
 from retrain_service.pinned_snapshot import FOLDER, PinnedSnapshot
 from retrain_service.repetition import repeated_run
@@ -282,10 +283,20 @@ class RunSupervisor:
         elif result.manifest is None:
             self._end(now, RunStatus.SUCCEEDED, result.reason, result=result)
         elif (signal := read_signal()) is not None and signal.hold:
-            reason = f"held at {signal.version} ({signal.reason}); release it to promote again."
-            self._end(now, RunStatus.SUCCEEDED, reason, result=result)
+            self._hold_back(job, result, signal, now)
         else:
             self._promote(job, result, result.manifest, now)
+
+    def _hold_back(
+        self, job: TrainingJob, result: JobResult, signal: ReloadSignal, now: datetime
+    ) -> None:
+        try:
+            if signal.version == job.spec.champion:  # else it was judged against another one
+                self._store.commit(self.model, Path(job.spec.staged), job.spec.version)
+        except (HotfitError, OSError) as error:
+            self._end(now, RunStatus.FAILED, str(error), result=result)
+        else:
+            self._end(now, RunStatus.SUCCEEDED, reason_held(signal), result=result)
 
     def _promote(
         self, job: TrainingJob, result: JobResult, manifest: Manifest, now: datetime

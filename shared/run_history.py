@@ -31,6 +31,7 @@ class History:
         and those that are dated in the future.
     lost_request : reason of a person's run that was abandoned and not made up for.
     open_run : the run that has no end yet.
+    last_judged : the last run whose candidate went through the gates.
     """
 
     last_finished: Run | None
@@ -45,6 +46,7 @@ class History:
     recent_requests: tuple[datetime, ...] = ()
     lost_request: str | None = None
     open_run: Run | None = None
+    last_judged: Run | None = None
 
 
 def read_history(connection: sqlite3.Connection, model: str) -> History:
@@ -72,6 +74,7 @@ def read_history(connection: sqlite3.Connection, model: str) -> History:
         recent_requests=_recent_requests(connection, model),
         lost_request=_lost_request(connection, model, since),
         open_run=_open_run(connection, model),
+        last_judged=_last_judged(connection, model),
     )
 
 
@@ -91,6 +94,14 @@ def covering_run(connection: sqlite3.Connection, run: Run) -> Run:
 def _open_run(connection: sqlite3.Connection, model: str) -> Run | None:
     row = connection.execute(
         "SELECT * FROM runs WHERE model=? AND status IN (?,?)", (model, *UNFINISHED)
+    ).fetchone()
+    return run_of(row) if row is not None else None
+
+
+def _last_judged(connection: sqlite3.Connection, model: str) -> Run | None:
+    row = connection.execute(
+        "SELECT * FROM runs WHERE model=? AND status=? ORDER BY version_number DESC LIMIT 1",
+        (model, RunStatus.SUCCEEDED),
     ).fetchone()
     return run_of(row) if row is not None else None
 

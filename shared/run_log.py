@@ -209,6 +209,15 @@ class RunLog(RunLogReader):
                 connection.execute(_INSERT_EVENT, row)
         return done.rowcount == 1
 
+    def mark_promoted(self, run_id: str, now: datetime, model: str, sentence: str) -> None:
+        """A run that ended unpromoted is promoted after all; `sentence` becomes its verdict."""
+        with self._changing(model) as connection:
+            connection.execute(
+                "UPDATE runs SET promoted=1, verdict=? WHERE run_id=?", (sentence, run_id)
+            )
+            row = _event(now, model, "promote", sentence, run_id, None)
+            connection.execute(_INSERT_EVENT, row)
+
     def delete_run(self, run_id: str) -> bool:
         """Take a run that has ended out of the log; False when there is none of that id."""
         with self._changing(self._model_of(run_id)) as connection:

@@ -261,7 +261,8 @@ def request(place: MeanHome, kind: str, **fields: object) -> str:
 
 
 def test_requests_are_carried_out_once_each(place: MeanHome) -> None:
-    """Rollback holds, a held model is not promoted over, release lets it go on, train trains."""
+    """Rollback holds, a held model is not promoted over, and release publishes what had passed
+    meanwhile; train trains."""
     store = ModelStore(place.home / "models")
 
     def signal_is(version: str, hold: bool) -> bool:
@@ -286,11 +287,14 @@ def test_requests_are_carried_out_once_each(place: MeanHome) -> None:
         )
         assert not place.runs()[0].promoted
         assert "held at" in (place.runs()[0].verdict or "")
+        held_back = place.runs()[0].version
+        assert signal_is(first, True)
         request(place, "release")
-        wait_until(lambda: signal_is(first, False), 20, "the release")
+        wait_until(lambda: signal_is(held_back, False), 20, "the release")
+        wait_until(lambda: held_back in promoted_versions(place), 20, "the run to be promoted")
         request(place, "rollback", version="v000999-20260101T000000Z")
         wait_until(lambda: not list((place.home / "requests").iterdir()), 20, "the last request")
-        assert signal_is(first, False)
+        assert signal_is(held_back, False)
         running.stop()
 
     assert "rollback refused" in running.output()
