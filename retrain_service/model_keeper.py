@@ -87,7 +87,7 @@ class ModelKeeper:
 
     def tick(self, now: datetime) -> None:
         """One look around: at most one step each of reading, training and deciding."""
-        self._know_stored()
+        self.know_stored()
         self._collect_round(now)
         ended = [training.tick(now, self._round) for training in self.trainings.values()]
         if any(ended):
@@ -99,7 +99,7 @@ class ModelKeeper:
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
-        self._know_stored()
+        self.know_stored()
         training = self.trainings.get(split_name(request.model)[1])
         if training is not None:
             return training.handle(request, now)
@@ -164,22 +164,26 @@ class ModelKeeper:
         if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
             self._reader.look_now()
 
-    def _know_stored(self) -> None:
-        """Add the trainings that have versions, or runs that a daemon which died left open."""
+    def know_stored(self) -> bool:
+        """Add the trainings that have versions, or runs that a daemon which died left open.
+
+        False when that cannot be looked up now.
+        """
         if self._knows_stored:
-            return
+            return True
         if not self._reader.per_entity and "" not in self.trainings:
             self._add_training("")
         try:
             known = {*self._store.model_names(), *(run.model for run in self._run_log.unfinished())}
         except (HotfitError, OSError) as error:
             self._problems.set(self.name, error)
-            return
+            return False
         entities = {entity for model, entity in map(split_name, known) if model == self.name}
         for entity in sorted(entities - self.trainings.keys()):
             self._add_training(entity)
         self._knows_stored = True
         self._problems.clear(self.name)
+        return True
 
     def _add_training(self, entity: str) -> bool:
         """False when it cannot be made: the others go on, and this one is tried with each round."""
