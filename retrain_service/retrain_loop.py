@@ -229,7 +229,7 @@ class RetrainLoop:
     def _collect_events(self, now: datetime) -> None:
         assert self._run_log is not None
         # Events are for trainings; those of a model whose are not known yet would be refused.
-        if all([keeper.know_stored() for keeper in self._keepers.values()]):
+        if all(keeper.know_stored() for keeper in self._keepers.values()):
             collect_events(self._settings.requests_dir, self._run_log, self._names(), now)
 
     def _names(self) -> dict[str, list[str]]:
