@@ -14,7 +14,7 @@ from api_service.forking import Template, is_possible
 from api_service.handed_over import from_service_manager
 from api_service.server import prepare, serve, wait_for_port
 from api_service.serving_config import ServingConfig
-from shared.daemon import only_instance, start_logging
+from shared.daemon import close_new_files, only_instance, start_logging
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
 
 DAEMON = "api_service"
@@ -24,6 +24,7 @@ STANDBY = "api_service_standby"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. 2: fix the configuration; 3: runs already; 4: cannot start."""
     wanted = _parser().parse_args(arguments)
+    close_new_files()
     try:
         if wanted.print_address:
             return _print(_address())

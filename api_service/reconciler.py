@@ -141,7 +141,13 @@ class Reconciler:
     ) -> None:
         """Cold start with a broken wanted version: the best one that verifies and loads."""
         versions = self._store.versions(model.name)
-        for version in fallback_order(versions, signal, model.quarantined):
+        last = signal
+        if (remembered := self._store.signals.remembered(model.name)) is not None:
+            # What was never promoted lies there by an accident, or was put there.
+            versions = [version for version in versions if version in remembered.promoted]
+            last = signal or remembered.signal
+        is_told = signal is not None
+        for version in fallback_order(versions, last, model.quarantined, is_told=is_told):
             if signal is not None and version == signal.version:
                 continue  # it was tried as what it is
             if self._try(model, version, FALLBACK_GENERATION, None, now):

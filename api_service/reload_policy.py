@@ -105,8 +105,12 @@ def fallback_order(
     versions: Sequence[str],
     signal: ReloadSignal | None,
     quarantined: Mapping[VersionKey, str],
+    *,
+    is_told: bool = True,
 ) -> list[str]:
     """Versions worth trying when the wanted one cannot serve, best first.
+
+    is_told : False where the signal is only remembered: then what it names comes first.
 
     The one that served before comes first, then the others from new to old. Versions newer than
     the wanted one come last: somebody rolled back from them, or they were never pointed at.
@@ -114,10 +118,11 @@ def fallback_order(
     wanted = ModelVersion.parse(signal.version) if signal and _is_name(signal.version) else None
     previous = signal.previous if signal else None
 
-    def rank(name: str) -> tuple[bool, bool, int]:
+    def rank(name: str) -> tuple[bool, bool, bool, int]:
         version = ModelVersion.parse(name)
         is_newer = wanted is not None and version > wanted
-        return is_newer, name != previous or is_newer, -version.number
+        is_last = not is_told and version == wanted
+        return not is_last, is_newer, name != previous or is_newer, -version.number
 
     return sorted(
         (

@@ -90,7 +90,8 @@ class Worker:
         self._looked_at = time.monotonic()
         self.on_demand = OnDemand(lambda name, now: self.manager.open_cold(name, now))
         self.table = ServingTable(self.on_demand.open)
-        self.store = ModelStore(config.models_dir)
+        read_key = partial(VerifyKey.read, config.public_key_path)
+        self.store = ModelStore(config.models_dir, read_key)
         self.ring = KeyRing(config.keys_dir)
         self.watcher = SignalWatcher(config.models_dir, self._wake)
         self.own_report = OwnReport(config.reports_dir)
@@ -106,7 +107,7 @@ class Worker:
         self.manager = ReloadManager(
             self.store,
             self.table,
-            partial(VerifyKey.read, config.public_key_path),
+            read_key,
             drain_timeout_s=config.drain_timeout_s,
             configured=configured,
             on_change=self._on_change,

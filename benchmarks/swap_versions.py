@@ -81,7 +81,7 @@ def train(size: str, directory: Path) -> Trained:
     if done.returncode != 0:
         raise RuntimeError(f"{size}: no version: {done.stdout}{done.stderr}")
     home = directory / "home"
-    store = ModelStore(home / "models")
+    store = _store(home)
     (first,) = store.versions("bench")
     second = _twin(store, first, SigningKey.read_or_create(home / "keys"))
     stored = store.version_dir("bench", first) / "model.joblib"
@@ -89,11 +89,15 @@ def train(size: str, directory: Path) -> Trained:
     return _trained(directory, store, (first, second))
 
 
+def _store(home: Path) -> ModelStore:
+    return ModelStore(home / "models", signing=SigningKey.read_or_create(home / "keys"))
+
+
 def trained_before(directory: Path) -> Trained | None:
     """What an earlier run trained in the same directory."""
     if not (directory / _PIPELINE).exists():
         return None
-    store = ModelStore(directory / "home" / "models")
+    store = _store(directory / "home")
     first, second = store.versions("bench")
     return _trained(directory, store, (first, second))
 

@@ -20,6 +20,7 @@ from shared.errors import StateConflict, StorageUnavailable
 from shared.model_store import ModelStore
 from shared.plain_file import FileRefused, open_plain
 from shared.settings import Settings
+from shared.signal_store import STATE
 
 CONFIG_NAME = "hotfit.toml"
 _PARTIAL = ".partial"
@@ -56,6 +57,7 @@ def back_up(settings: Settings, target: Path, *, with_buffer: bool, config: Path
     try:
         with storage_errors(target):
             _copy_sqlite([settings.run_log_path, settings.feed_path], partial)
+            _copy_files(settings.home / STATE, partial / STATE)
             n_models, n_versions = _copy_models(settings.models_dir, partial / "models")
             _copy_files(settings.keys_dir, partial / "keys")
             if with_buffer:

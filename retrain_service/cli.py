@@ -16,6 +16,7 @@ from retrain_service.commands.runs import events, runs, show
 from retrain_service.commands.status import status
 from retrain_service.commands.training import cancel, train
 from retrain_service.commands.versions import hold, release, rollback, versions
+from shared.daemon import close_new_files
 
 
 @click.group()
@@ -27,6 +28,7 @@ from retrain_service.commands.versions import hold, release, rollback, versions
 @click.pass_context
 def main(context: click.Context, config: Path | None) -> None:
     """Keep models fresh: watch the data, train, promote what is better."""
+    close_new_files()
     context.obj = config
 
 

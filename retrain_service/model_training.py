@@ -146,6 +146,10 @@ class ModelTraining:
         """This model's signal, copied into the run log; rebuilt from there where it is damaged."""
         damage: SignalUnreadable | None = None
         try:
+            if (found := self._store.restore_signal(self.name)) is not None:
+                self.runs.say(
+                    now, "error", f"the reload signal is written again as it was: {found}."
+                )
             signal = self._store.signal(self.name)
         except SignalUnreadable as error:
             if isinstance(error.__cause__, OSError):

@@ -6,6 +6,7 @@ Artefact first, manifest next, signal last. `stage` runs in the training process
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,9 +17,8 @@ import joblib
 import msgspec
 
 from shared.answer_sample import write_answers
-from shared.atomic_file import sha256_of
 from shared.compiled import compile_estimator
-from shared.errors import GoldenMismatch, StateConflict, VersionUnusable
+from shared.errors import GoldenMismatch, StateConflict, StorageUnavailable, VersionUnusable
 from shared.holdout_sample import HoldoutSample, write_sample
 from shared.keys import SigningKey, VerifyKey
 from shared.manifest import (
@@ -27,8 +27,8 @@ from shared.manifest import (
     MODEL_NAME,
     Manifest,
     encode,
+    read_signed,
     sign,
-    verify,
 )
 from shared.model_loader import GoldenAnswer, check_goldens
 from shared.model_store import DISCARDED_PREFIX, ModelStore
@@ -78,7 +78,6 @@ def stage(
     # The digests last: they cover the compiled form too.
     complete = msgspec.structs.replace(manifest, serving_form=form, files=dict(files.entries))
     written = files.write(MANIFEST_NAME, encode(sign(complete, key)))
-    files.sync()
     return written.sha256
 
 
@@ -103,17 +102,29 @@ def _answer_goldens(
 
 
 def promote(
-    store: ModelStore, staged: Path, manifest: Manifest, reason: str, now: datetime
+    store: ModelStore,
+    staged: Path,
+    manifest: Manifest,
+    manifest_sha256: str,
+    reason: str,
+    now: datetime,
 ) -> ReloadSignal:
     """Make a staged version the wanted one, if the generation it was judged against still stands.
 
+    manifest_sha256 : of what was staged; nothing is read back that others may have changed.
+
     Raises:
         StateConflict: the generation moved on since; nothing was changed.
-        StorageUnavailable: the disk refused; the old signal stands.
+        StorageUnavailable: the disk refused; the old signal stands, and no version is left.
     """
     _check_generation(store, manifest)
-    store.commit(manifest.model, staged, manifest.version)
-    return _point_at_new(store, manifest, reason, now)
+    try:
+        store.commit(manifest.model, staged, manifest.version)
+        return _point_at_new(store, manifest, manifest_sha256, reason, now)
+    except StorageUnavailable:
+        with contextlib.suppress(OSError):
+            discard(store.version_dir(manifest.model, manifest.version))
+        raise
 
 
 def _check_generation(store: ModelStore, manifest: Manifest) -> None:
@@ -127,14 +138,13 @@ def _check_generation(store: ModelStore, manifest: Manifest) -> None:
 
 
 def _point_at_new(
-    store: ModelStore, manifest: Manifest, reason: str, now: datetime
+    store: ModelStore, manifest: Manifest, manifest_sha256: str, reason: str, now: datetime
 ) -> ReloadSignal:
     current = store.signal(manifest.model)
-    manifest_path = store.version_dir(manifest.model, manifest.version) / MANIFEST_NAME
     signal = ReloadSignal(
         generation=manifest.promotion.base_generation + 1,
         version=manifest.version,
-        manifest_sha256=sha256_of(manifest_path),
+        manifest_sha256=manifest_sha256,
         previous=current.version if current is not None else None,
         reason=reason,
         promoted_at=now,
@@ -160,7 +170,8 @@ def point_back(
         VersionUnusable: the version does not verify; nothing was changed.
         StorageUnavailable: the disk refused; the old signal stands.
     """
-    verify(store.version_dir(model, version), key, model=model, version=version)
+    signed = read_signed(store.version_dir(model, version), key, model=model, version=version)
+    signed.files.check()
     current = store.signal(model)
     previous = current.version if current is not None else None
     if current is not None and previous == version:
@@ -168,7 +179,7 @@ def point_back(
     signal = ReloadSignal(
         generation=(current.generation if current is not None else 0) + 1,
         version=version,
-        manifest_sha256=sha256_of(store.version_dir(model, version) / MANIFEST_NAME),
+        manifest_sha256=signed.sha256,
         previous=previous,
         reason=reason,
         hold=hold,
@@ -208,13 +219,15 @@ def finish_interrupted(
     if current is not None and current.version == version:
         return current.reason
     try:
-        manifest = verify(directory, key, model=model, version=version)
-        _check_generation(store, manifest)
+        signed = read_signed(directory, key, model=model, version=version)
+        signed.files.check()
+        _check_generation(store, signed.manifest)
     except (VersionUnusable, StateConflict):
         discard(directory)
         return None
-    _point_at_new(store, manifest, manifest.promotion.reason, now)
-    return manifest.promotion.reason
+    reason = signed.manifest.promotion.reason
+    _point_at_new(store, signed.manifest, signed.sha256, reason, now)
+    return reason
 
 
 def discard(directory: Path) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from retrain_service.buffer import read_snapshot
+from retrain_service.home import read_store, signing_key
 from retrain_service.job_slots import JobSlots
 from retrain_service.job_spec import build_spec
 from retrain_service.model_training import ModelTraining, watermark_of
@@ -27,9 +28,7 @@ from retrain_service.repetition import repeated_run
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.stream_reader import Round, StreamReader
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable
-from shared.keys import SigningKey
 from shared.model_names import full_name, split_name
-from shared.model_store import ModelStore
 from shared.run_log import RunLog
 from shared.runs import Run, RunStatus
 from shared.settings import Settings
@@ -136,7 +135,7 @@ class _Stage:
         training = self._training(name)
         watermark_seq = watermark_of(self._run_log.history(name))
         found = self._reader.read(self._clock(), {entity: watermark_seq})
-        signal = ModelStore(self._settings.models_dir).signal(name)
+        signal = read_store(self._settings).signal(name)
         training.look(self._clock(), found, signal)
         report = training.report([], None)
         base = Rehearsal(
@@ -159,9 +158,9 @@ class _Stage:
         return ModelTraining(
             name,
             settings,
-            ModelStore(settings.models_dir),
+            read_store(settings),
             self._run_log,
-            SigningKey.read_or_create(settings.keys_dir),
+            signing_key(settings),
             JobSlots(1),
             never,
             lambda: None,
@@ -213,7 +212,7 @@ class _Stage:
         )
 
     def _identical(self, name: str, snapshot: SnapshotInfo, now: datetime) -> str | None:
-        signal = ModelStore(self._settings.models_dir).signal(name)
+        signal = read_store(self._settings).signal(name)
         if signal is None or self._options.get("force"):
             return None
         spec = build_spec(

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from retrain_service import publish
+from retrain_service.home import read_store
 from retrain_service.retention_versions import OldVersion, choose
 from shared.atomic_file import storage_errors
 from shared.liveness import still_runs
@@ -80,7 +81,7 @@ def plan(settings: Settings, run_log: RunLogReader | None, now: datetime) -> Pla
         StorageUnavailable: a directory cannot be read.
     """
     rules = settings.retention
-    store = ModelStore(settings.models_dir)
+    store = read_store(settings)
     reports = [
         report for report in read_worker_reports(settings.reports_dir) if _is_live(report, now)
     ]

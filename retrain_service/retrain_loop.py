@@ -20,12 +20,14 @@ import structlog
 
 from retrain_service import triggers
 from retrain_service.event_box import collect_events
+from retrain_service.home import make_home, signing_key
 from retrain_service.job_slots import JobSlots
 from retrain_service.model_keeper import ModelKeeper
 from retrain_service.model_training import Decide
 from retrain_service.onlookers import Onlookers
 from retrain_service.open_problems import OpenProblems
 from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
+from retrain_service.signing_once import sign_signals_of_before
 from retrain_service.status_line import status_line
 from retrain_service.stream_reader import StreamReader
 from shared.atomic_file import storage_errors
@@ -100,8 +102,7 @@ class RetrainLoop:
             for name, model in settings.models.items()
         }
         with storage_errors(settings.home):
-            for directory in (settings.models_dir, settings.requests_dir, settings.work_dir):
-                directory.mkdir(parents=True, exist_ok=True)
+            make_home(settings)
         # Whoever holds the lock is the only one: what lies there belongs to runs that are over.
         for left_over in settings.work_dir.iterdir():
             if left_over.name != PINNED_FOLDER:
@@ -115,12 +116,14 @@ class RetrainLoop:
             ),
         ):
             remove_left_temporaries(directory)
-        self._key = key = SigningKey.read_or_create(settings.keys_dir)
+        self._key = key = signing_key(settings)
         ensure_api_keys(settings.keys_dir)
         ensure_console_secret(settings.keys_dir)
-        store = ModelStore(settings.models_dir)
+        store = ModelStore(settings.models_dir, signing=key)
+        store.clear_staged()
         slots = self._slots = JobSlots(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
+        sign_signals_of_before(store, self._run_log)
         self._onlookers = Onlookers(settings, self._run_log)
         for name, workload in workloads.items():
             if self._only not in (None, name):

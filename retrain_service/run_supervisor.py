@@ -307,7 +307,14 @@ class RunSupervisor:
         for following in (VersionState.VALIDATED, VersionState.PROMOTED):
             state = transition(state, following, version=spec.version, generation=generation)
         try:
-            publish.promote(self._store, Path(spec.staged), manifest, result.reason, now)
+            publish.promote(
+                self._store,
+                Path(spec.staged),
+                manifest,
+                result.manifest_sha256,
+                result.reason,
+                now,
+            )
         except StateConflict as error:
             # Neither a failure nor a verdict on the model: the count stays and a new run follows.
             self._end(now, RunStatus.ABANDONED, str(error), result=result)

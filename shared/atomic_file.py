@@ -10,6 +10,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -50,30 +52,41 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageUnavailable(f"{path}: cannot be written: {reason}.") from error
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, is_synced: bool = True) -> None:
     """Replace `path` by `content` so that a reader sees the old file or the new one, whole.
+
+    is_synced : else a power cut may lose it.
 
     Raises:
         StorageUnavailable: the disk is full or not writable; the old file stands.
     """
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directories(path.parent)
         try:
-            write_synced(beside, content, mode=mode)
+            write_new(beside, content, mode=mode, is_synced=is_synced)
             replace(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        sync_directory(path.parent)
+        if is_synced:
+            sync_directory(path.parent)
 
 
-def write_synced(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Create a new file and leave it only when its bytes are on the disk."""
+def make_directories(path: Path, mode: int = 0o755) -> None:
+    """Make a directory with all above it. Nobody else may write there, whatever the umask is."""
+    if not path.parent.exists():
+        make_directories(path.parent)
+    path.mkdir(mode=mode, exist_ok=True)
+
+
+def write_new(path: Path, content: bytes, *, mode: int = 0o644, is_synced: bool = True) -> None:
+    """Create a new file; unless not wanted, leave it only when its bytes are on the disk."""
     with open_new(path, mode=mode) as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if is_synced:
+            os.fsync(file.fileno())
 
 
 def open_new(path: Path, *, mode: int = 0o644) -> BinaryIO:
@@ -111,7 +124,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def commit_directory(staged: Path, final: Path) -> None:
-    """Give a staged directory its final name. It must be in the same file system.
+    """Give a staged directory its final name; in another file system, a copy of it.
 
     The caller has synced every file; after this returns the directory survives a power cut.
     """
@@ -120,8 +133,29 @@ def commit_directory(staged: Path, final: Path) -> None:
             {path.parent for path in staged.rglob("*")} | {staged}, reverse=True
         ):
             sync_directory(directory)
-        os.rename(staged, final)  # noqa: PTH104 - the call that crash tests watch
+        try:
+            os.rename(staged, final)  # noqa: PTH104 - the call that crash tests watch
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _rename_across(staged, final)
         sync_directory(final.parent)
+
+
+def _rename_across(staged: Path, final: Path) -> None:
+    """Through a private directory beside `final`, which is in another file system."""
+    beside = Path(tempfile.mkdtemp(prefix=".staged-", dir=final.parent))
+    for path in sorted(staged.rglob("*")):
+        target = beside / path.relative_to(staged)
+        if path.is_dir():
+            target.mkdir(mode=0o755)
+        else:
+            write_new(target, path.read_bytes())
+    for directory in sorted({path.parent for path in beside.rglob("*")}, reverse=True):
+        sync_directory(directory)
+    beside.chmod(staged.stat().st_mode)
+    beside.rename(final)
+    shutil.rmtree(staged, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

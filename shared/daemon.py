@@ -40,6 +40,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def close_new_files() -> None:
+    """Let no file of this process, or of one that it starts, be writable for other users."""
+    os.umask(os.umask(0o077) | 0o022)
+
+
 def stop_on_signals(*stop: threading.Event) -> None:
     """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
     # A handler interrupts the main thread anywhere, also while that holds an event's own lock:

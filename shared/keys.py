@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.atomic_file import write_atomic
+from shared.atomic_file import make_directories, storage_errors, write_atomic
 from shared.errors import KeyUnusable
 
 SIGNING_KEY_NAME = "signing.key"
@@ -104,15 +104,31 @@ class SigningKey:
         """Read `signing.key`, made at the first start, and keep `signing.pub` beside it.
 
         Raises:
-            KeyUnusable: the file is there but is not a key; it is never overwritten.
+            KeyUnusable: the file is there but is not a key, or it is gone while `signing.pub` is
+                there; it is never made anew without being asked.
             StorageUnavailable: it cannot be written.
         """
-        if not (keys_dir / SIGNING_KEY_NAME).exists():
-            cls(Ed25519PrivateKey.generate()).restore(keys_dir)
+        path, public_path = keys_dir / SIGNING_KEY_NAME, keys_dir / PUBLIC_KEY_NAME
+        if not path.exists():
+            if public_path.exists():
+                raise KeyUnusable(signing_key_gone(path))
+            return cls.create(keys_dir)
         key = cls.read(keys_dir)
-        public_path = keys_dir / PUBLIC_KEY_NAME
         if public_path.exists() and public_path.read_bytes() != key._public_pem():
             write_atomic(public_path, key._public_pem())
+        key.restore(keys_dir)
+        return key
+
+    @classmethod
+    def create(cls, keys_dir: Path) -> SigningKey:
+        """Make a new `signing.key` with its `signing.pub`, in the place of any that is there.
+
+        Raises:
+            StorageUnavailable: it cannot be written.
+        """
+        key = cls(Ed25519PrivateKey.generate())
+        for name in (SIGNING_KEY_NAME, PUBLIC_KEY_NAME):
+            (keys_dir / name).unlink(missing_ok=True)
         key.restore(keys_dir)
         return key
 
@@ -127,6 +143,8 @@ class SigningKey:
         """
         written = []
         path, public_path = keys_dir / SIGNING_KEY_NAME, keys_dir / PUBLIC_KEY_NAME
+        with storage_errors(keys_dir):
+            make_directories(keys_dir, 0o700)
         if not path.exists():
             pem = self._key.private_bytes(
                 serialization.Encoding.PEM,
@@ -144,6 +162,15 @@ class SigningKey:
         return self._key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
+
+
+def signing_key_gone(path: Path) -> str:
+    """What to say where a new key would make every version there is unusable."""
+    return (
+        f"{path}: the key is gone with which the versions that are there were signed. Put it back"
+        " from a backup; or `python -m retrain_service keys new-signing-key` makes another one:"
+        " then no version there is can be served any more until its model is trained again."
+    )
 
 
 def ensure_api_keys(keys_dir: Path) -> list[Path]:

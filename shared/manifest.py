@@ -5,7 +5,6 @@ Knows how to sign, read and check a manifest and the files it names; never opens
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
 
 from shared.bounded_json import decode_bounded
 from shared.errors import (
     DigestMismatch,
     ManifestInvalid,
-    SignatureInvalid,
     StorageUnavailable,
 )
 from shared.keys import SigningKey, VerifyKey
 from shared.plain_file import FileRefused, read_plain
+from shared.signature import Signature, check_signature, signature_of
 from shared.version_files import COMPILED_NAME as COMPILED_NAME
 from shared.version_files import FileEntry as FileEntry
 from shared.version_files import VersionFiles
@@ -96,11 +94,6 @@ class Promotion(msgspec.Struct, frozen=True):
     anchor: str | None = None
 
 
-class Signature(msgspec.Struct, frozen=True):
-    key_id: str
-    ed25519: str
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """See the module docstring. Times are UTC; errors of a regressor are in `metric_unit`.
 
@@ -128,20 +121,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
 
 
-def _signed_bytes(fields: Mapping[str, Any]) -> bytes:
-    """What a signature is over: the JSON as it is on disk, whatever this code knows of it.
-
-    Fields that a later release adds, or that it no longer reads, leave older signatures valid.
-    """
-    unsigned = {name: value for name, value in fields.items() if name != "signature"}
-    return msgspec.json.encode(unsigned, order="deterministic")
-
-
 def sign(manifest: Manifest, key: SigningKey) -> Manifest:
     """The same manifest with a signature over all the rest of it."""
     fields = msgspec.json.decode(msgspec.json.encode(manifest))
-    signature = base64.b64encode(key.sign(_signed_bytes(fields))).decode()
-    return msgspec.structs.replace(manifest, signature=Signature(key.key_id, signature))
+    return msgspec.structs.replace(manifest, signature=signature_of(fields, key))
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -249,15 +232,7 @@ def read_signed(
             f"manifest of {version}: expected SHA-256 {manifest_sha256[:12]}… as the signal says,"
             f" found {digest[:12]}…"
         )
-    if manifest.signature is None:
-        raise SignatureInvalid(f"manifest of {version}: not signed")
-    try:
-        key.verify(base64.b64decode(manifest.signature.ed25519), _signed_bytes(fields))
-    except (InvalidSignature, ValueError):
-        raise SignatureInvalid(
-            f"manifest of {version}: the signature is not by the trusted key {key.key_id}"
-            f" (it names key {manifest.signature.key_id})"
-        ) from None
+    check_signature(fields, manifest.signature, key, f"manifest of {version}")
     if (manifest.model, manifest.version) != (model, version):
         raise ManifestInvalid(
             f"manifest of {version}: expected {model} {version},"

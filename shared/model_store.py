@@ -1,32 +1,49 @@
 """The directory of versions: stage, publish, list, point at. Knows paths, opens no model.
 
-Only the retrain daemon calls `stage`, `commit`, `point_at` and `discard_staged`;
-anybody may read.
+Only the retrain daemon calls `clear_staged`, `stage`, `commit` and `point_at`; anybody may read.
+Versions are staged outside the directory of models, where nobody but the daemon can write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from shared.atomic_file import commit_directory, storage_errors
-from shared.errors import NotFound
+from shared.atomic_file import commit_directory, make_directories, storage_errors, write_atomic
+from shared.errors import NotFound, StorageUnavailable
+from shared.keys import SigningKey, VerifyKey
 from shared.manifest import MANIFEST_NAME, Manifest, read_manifest
 from shared.model_version import ModelVersion
-from shared.signals import SIGNAL_NAME, ReloadSignal, read_struct, write_struct
+from shared.plain_file import Stamp, stamp_of
+from shared.signal_store import SignalStore
+from shared.signals import ReloadSignal
 
 VERSIONS = "versions"
+STAGING = "staging"
 BELL_NAME = ".changed"
 STAGED_PREFIX = ".staged-"
 DISCARDED_PREFIX = ".discarded-"
+_NEVER: Stamp = (0, 0, 0, 0)
 
 
 class ModelStore:
-    """Versions of every model below one directory."""
+    """Versions of every model below one directory.
 
-    def __init__(self, models_dir: Path) -> None:
+    signals : what is wanted of each. read_key, signing : as `SignalStore` takes them.
+    """
+
+    def __init__(
+        self,
+        models_dir: Path,
+        read_key: Callable[[], VerifyKey] | None = None,
+        signing: SigningKey | None = None,
+    ) -> None:
         self.models_dir = models_dir
+        self.signals = SignalStore(models_dir, read_key, signing)
+        self._staging_dir = models_dir.parent / STAGING
+        self._looked_at: dict[str, Stamp | None] = {}
 
     def model_names(self) -> list[str]:
         """Models with a signal or a version, `<model>` or `<model>/<entity>`, sorted."""
@@ -38,7 +55,7 @@ class ModelStore:
         )
 
     def signal_path(self, model: str) -> Path:
-        return self.models_dir / model / SIGNAL_NAME
+        return self.signals.path(model)
 
     def version_dir(self, model: str, version: str) -> Path:
         return self.models_dir / model / VERSIONS / version
@@ -72,40 +89,68 @@ class ModelStore:
         """What is wanted now; None before the first promotion.
 
         Raises:
-            SignalUnreadable: the file exists but is not a signal.
+            SignalUnreadable: what lies there is not a signal that can be believed.
         """
-        return read_struct(self.signal_path(model), ReloadSignal)
+        return self.signals.read(model)
 
     # -- the retrain daemon's half ---------------------------------------------------------------
 
     def stage(self, model: str, run_id: str) -> Path:
-        """An empty directory in the versions' own file system for one run to fill."""
+        """An empty private directory for one run to fill."""
         path = self.staged_dir(model, run_id)
         with storage_errors(path):
             shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True)
+            make_directories(self._staging_dir, 0o700)
+            make_directories(path, 0o700)
         return path
 
     def staged_dir(self, model: str, run_id: str) -> Path:
-        """Where a run stages its version."""
-        return self.models_dir / model / VERSIONS / f"{STAGED_PREFIX}{run_id}"
+        """Where a run stages its version; no name of a model has a dot."""
+        return self._staging_dir / model.replace("/", ".") / run_id
+
+    def clear_staged(self) -> None:
+        """Remove what runs left behind that are over; while none is under way."""
+        shutil.rmtree(self._staging_dir, ignore_errors=True)
 
     def left_over(self, model: str) -> list[Path]:
-        """Directories that a run left behind: staged, or half removed."""
+        """Directories beside the versions that a run left behind: half there, or half removed."""
         versions = self.models_dir / model / VERSIONS
         return sorted([*versions.glob(f"{STAGED_PREFIX}*"), *versions.glob(f"{DISCARDED_PREFIX}*")])
 
     def commit(self, model: str, staged: Path, version: str) -> Path:
         """Give a staged version its name. Afterwards it is there, whole, also after a power cut."""
         final = self.version_dir(model, version)
+        with storage_errors(final):
+            make_directories(final.parent)
+            # As open as the directory that it goes to, but never for writing.
+            staged.chmod(final.parent.stat().st_mode & 0o755)
         commit_directory(staged, final)
         return final
+
+    def restore_signal(self, model: str) -> str | None:
+        """Put what is wanted back where something else lies in the signal's place.
+
+        Cheap while the file is the one of the last look.
+
+        Returns:
+            What was found there, when it was replaced.
+
+        Raises:
+            StorageUnavailable: it cannot be written now.
+        """
+        stamp = stamp_of(self.signal_path(model))
+        if stamp == self._looked_at.get(model, _NEVER):
+            return None
+        found = self.signals.restore(model, self.versions(model))
+        self._looked_at[model] = stamp  # of before: what came since is looked at next
+        return found
 
     def point_at(self, model: str, signal: ReloadSignal) -> None:
         """State the wanted version. The rename inside is the commit of a promotion.
 
         Raises:
             ValueError: the generation does not grow; a defect of the caller.
+            StorageUnavailable: the disk refused; the signal before stands.
         """
         current = self.signal(model)
         if current is not None and signal.generation <= current.generation:
@@ -117,7 +162,7 @@ class ModelStore:
 
     def write_signal(self, model: str, signal: ReloadSignal) -> None:
         """Write a signal whatever is there; for one that is damaged. Others use `point_at`."""
-        write_struct(self.signal_path(model), signal)
+        self.signals.write(model, signal, self.versions(model))
         # Who watches thousands of models watches this file instead; lost, it costs seconds.
-        with contextlib.suppress(OSError):
-            (self.models_dir / BELL_NAME).write_text(model)
+        with contextlib.suppress(OSError, StorageUnavailable):
+            write_atomic(self.models_dir / BELL_NAME, model.encode(), is_synced=False)

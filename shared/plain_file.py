@@ -25,9 +25,16 @@ _FLAGS = (
 )
 _BLOCK_BYTES = 1 << 20
 
+Stamp = tuple[int, int, int, int]
+"""Differs when a file was written or replaced: times in ns, inode, size."""
+
 
 class FileRefused(OSError):
-    """Something is there that is not the file that was expected; the sentence says what."""
+    """Something is there that is not the file that was expected; `reason` says what."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.name} {reason}")
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +75,11 @@ class KnownFile:
 
     def _check_size(self, found: int) -> None:
         if found != self.size_bytes:
-            raise FileRefused(f"{self.path.name} has {found} bytes, expected {self.size_bytes}")
+            raise FileRefused(self.path, f"has {found} bytes, expected {self.size_bytes}")
 
     def _check_digest(self, found: str) -> None:
         if found != self.sha256:
-            raise FileRefused(
-                f"{self.path.name} has SHA-256 {found[:12]}…, expected {self.sha256[:12]}…"
-            )
+            raise FileRefused(self.path, f"has SHA-256 {found[:12]}…, expected {self.sha256[:12]}…")
 
 
 def open_plain(path: Path) -> io.BufferedReader:
@@ -85,7 +90,7 @@ def open_plain(path: Path) -> io.BufferedReader:
         FileRefused: it is a link, a pipe or a device.
         OSError: as the system says, of a directory too.
     """
-    refused = FileRefused(f"{path.name} is not a regular file")
+    refused = FileRefused(path, "is not a regular file")
     if IS_WINDOWS and _is_link(path):
         raise refused
     try:
@@ -115,8 +120,17 @@ def read_plain(path: Path, most_bytes: int) -> bytes:
         if len(content) <= most_bytes:
             content += file.read(most_bytes + 1 - len(content))
     if len(content) > most_bytes:
-        raise FileRefused(f"{path.name} is larger than {most_bytes:,} bytes")
+        raise FileRefused(path, f"is larger than {most_bytes:,} bytes")
     return content
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """Without following a link; None where there is nothing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _size_of(file: io.BufferedReader) -> int:

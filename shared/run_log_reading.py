@@ -105,6 +105,11 @@ class RunLogReader:
         )
         return [run_of(row) for row in rows]
 
+    def promoted_versions(self, model: str) -> set[str]:
+        """Versions of a model that a run published."""
+        rows = self._rows("SELECT version FROM runs WHERE model=? AND promoted=1", (model,))
+        return {row[0] for row in rows}
+
     def last_version_number(self, model: str) -> int:
         """The highest version number ever given to a run of this model; 0 before the first."""
         rows = self._rows("SELECT max(version_number) FROM runs WHERE model=?", (model,))

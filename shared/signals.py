@@ -18,7 +18,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from shared.atomic_file import replace, storage_errors, write_atomic
+from shared.atomic_file import write_atomic
+from shared.plain_file import FileRefused, read_plain
+from shared.signature import Signature
 
 SIGNAL_NAME = "reload_signal.json"
 RETRAIN_REPORT_NAME = "retrain.json"
@@ -27,6 +29,7 @@ EVENT_PREFIX = "event-"
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]")
 _PROCESS = uuid.uuid4().hex[:12]
 _told: dict[str, int] = {}
+_MOST_BYTES = 64_000_000
 _recording = threading.Lock()  # one process is one writer, however many threads it has
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -37,7 +40,10 @@ class SignalUnreadable(Exception):
 
 
 class ReloadSignal(msgspec.Struct, frozen=True, kw_only=True):
-    """The wanted version of one model. `generation` only grows; written by the retrain daemon."""
+    """The wanted version of one model. `generation` only grows; written by the retrain daemon.
+
+    signature : over all the rest and the model's name; None as releases before wrote it.
+    """
 
     generation: int
     version: str
@@ -46,6 +52,7 @@ class ReloadSignal(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     hold: bool = False
     promoted_at: datetime
+    signature: Signature | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,10 +272,7 @@ def write_struct(path: Path, value: msgspec.Struct) -> None:
 
 def write_hastily(path: Path, value: msgspec.Struct) -> None:
     """As `write_struct`, but a power cut may lose it: for what is written many times a second."""
-    beside = path.with_name(f".{path.name}.hasty.tmp")
-    with storage_errors(path):
-        beside.write_bytes(msgspec.json.encode(value))
-        replace(beside, path)
+    write_atomic(path, msgspec.json.encode(value), is_synced=False)
 
 
 def read_struct(path: Path, kind: type[S]) -> S | None:
@@ -278,10 +282,12 @@ def read_struct(path: Path, kind: type[S]) -> S | None:
         SignalUnreadable: it exists but cannot be read as `kind`.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_plain(path, _MOST_BYTES), type=kind)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+    except FileRefused as refused:
+        raise SignalUnreadable(f"{path.parent}: {refused}") from None
+    except (OSError, msgspec.DecodeError, RecursionError) as error:
         raise SignalUnreadable(f"{path}: not a {kind.__name__}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from shared.atomic_file import open_new, storage_errors, sync_directory
+from shared.atomic_file import open_new, storage_errors
 from shared.version_files import FileEntry, VersionFiles
 
 
@@ -81,9 +81,3 @@ class StagedFiles:
         shutil.rmtree(self.directory / folder, ignore_errors=True)
         for name in [name for name in self.entries if name.startswith(f"{folder}/")]:
             del self.entries[name]
-
-    def sync(self) -> None:
-        """Force the names of all files to the disk."""
-        folders = {(self.directory / name).parent for name in self.entries}
-        for folder in sorted({self.directory, *folders}, reverse=True):
-            sync_directory(folder)

@@ -80,7 +80,7 @@ class VersionFiles:
         except FileNotFoundError:
             raise DigestMismatch(f"{self.version}: {name} is missing") from None
         except FileRefused as refused:
-            raise DigestMismatch(f"{self.version}: {name}: {refused}") from None
+            raise DigestMismatch(f"{self.version}: {name} {refused.reason}") from None
         except OSError as error:
             raise StorageUnavailable(
                 f"{self.version}: {name} cannot be read: {error.strerror}."

@@ -43,7 +43,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "elastic_transport": ("retrain_service/sources/elasticsearch",),
     "httpx": ("retrain_service/sources/http_",),
     "psycopg": ("retrain_service/sources/sql.py", "retrain_service/sources/sql_"),
-    "cryptography": ("shared/keys.py", "shared/manifest.py"),
+    "cryptography": ("shared/keys.py", "shared/signature.py"),
     "filelock": (
         "shared/daemon.py",
         "retrain_service/buffer",

@@ -7,7 +7,8 @@ import click
 from retrain_service.commands.frame import framed
 from retrain_service.commands.output import Output
 from shared.api_keys import add_key, list_keys, revoke_key, rotate_keys
-from shared.keys import Role
+from shared.daemon import only_instance
+from shared.keys import Role, SigningKey
 from shared.settings import Settings
 
 _ROLE = click.argument("role", type=click.Choice([role.value for role in Role]))
@@ -56,6 +57,21 @@ def revoke(settings: Settings, out: Output, key_id: str) -> None:
     key = revoke_key(settings.keys_dir, key_id)
     out.say(f"{key.role} key {key.key_id} is no longer valid.")
     out.document({"role": key.role, "id": key.key_id, "revoked": True})
+
+
+@keys.command("new-signing-key")
+@click.confirmation_option(prompt="Every version there is can then be served no more. Go on?")
+@framed
+def new_signing_key(settings: Settings, out: Output) -> None:
+    """Sign versions with a new key from now on, where the old one is lost or was seen.
+
+    While the retrain daemon stands. No version that is there can be opened any more; each model is
+    trained again at its start.
+    """
+    with only_instance(settings.pids_dir, "retrain_service"):
+        key = SigningKey.create(settings.keys_dir)
+    out.say(f"signing key {key.key_id} made; start the retrain daemon.")
+    out.document({"id": key.key_id})
 
 
 def _made(out: Output, role: Role, secret: str, how: str) -> None:

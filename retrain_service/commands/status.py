@@ -14,6 +14,7 @@ import msgspec
 from retrain_service.commands.at_work import DaemonState, look_at_daemon
 from retrain_service.commands.frame import framed
 from retrain_service.commands.output import Output
+from retrain_service.home import read_store
 from shared.daemon import utc_now
 from shared.errors import NotFound
 from shared.liveness import still_runs
@@ -37,7 +38,7 @@ from shared.signals import (
 def status(settings: Settings, out: Output) -> None:
     """Whether the daemon runs, what each model serves, how its training stands."""
     daemon = look_at_daemon(settings)
-    store = ModelStore(settings.models_dir)
+    store = read_store(settings)
     workers = [report for report in read_worker_reports(settings.reports_dir) if _lives(report)]
     names = _names(settings, store, daemon)
     models = [_model(settings, store, name, daemon, workers) for name in names]

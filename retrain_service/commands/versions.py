@@ -10,10 +10,10 @@ import click
 from retrain_service.commands.at_work import do_or_ask, new_request
 from retrain_service.commands.frame import framed, meant, with_model
 from retrain_service.commands.output import Output
+from retrain_service.home import read_store, signing_key
 from retrain_service.pointing import point
 from shared.daemon import utc_now
 from shared.errors import ManifestInvalid, NotFound, StateConflict, StorageUnavailable
-from shared.keys import SigningKey
 from shared.manifest import Manifest
 from shared.model_store import ModelStore
 from shared.run_log import RunLog
@@ -26,7 +26,7 @@ from shared.signals import ReloadSignal, WorkerReport, read_worker_reports
 @framed
 def versions(settings: Settings, out: Output, model: str, entity: str) -> None:
     """The versions that are kept, newest first, and what each is."""
-    store = ModelStore(settings.models_dir)
+    store = read_store(settings)
     names = (
         [meant(settings, model, entity)]
         if model or entity or not store.model_names()
@@ -122,7 +122,8 @@ def rollback(
 ) -> None:
     """Serve an older version again and hold it: nothing is promoted until release."""
     name = meant(settings, model, entity)
-    signal = ModelStore(settings.models_dir).signal(name)
+    # Named, a version is gone back to whatever lies in the place of the signal.
+    signal = None if version else read_store(settings).signal(name)
     if not version and (signal is None or signal.previous is None):
         raise NotFound(f"{name} has no previous version; --to names another one.")
     target = version or (signal.previous if signal is not None else None)
@@ -151,18 +152,18 @@ def _point(
     settings: Settings, out: Output, kind: str, name: str, version: str | None, reason: str
 ) -> None:
     request = new_request(kind, name, utc_now(), version=version, reason=reason)
-    store = ModelStore(settings.models_dir)
 
     def do(run_log: RunLog) -> str:
-        key = SigningKey.read_or_create(settings.keys_dir).verify_key
-        said, sentence = point(store, request, key, utc_now())
+        key = signing_key(settings)
+        store = ModelStore(settings.models_dir, signing=key)
+        said, sentence = point(store, request, key.verify_key, utc_now())
         run_log.add_event(utc_now(), name, said, sentence, details={"request_id": request.id})
         if said == "refusal":
             raise StateConflict(sentence)
         return sentence
 
     sentence = do_or_ask(settings, request, do, lambda event: event.sentence)
-    signal = store.signal(name)
+    signal = read_store(settings).signal(name)
     out.say(f"{name}: {sentence}")
     out.document(
         {

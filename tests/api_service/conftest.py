@@ -29,12 +29,13 @@ class Serving:
 
     def __init__(self, home: ServingHome, config: ServingConfig) -> None:
         self.home = home
+        self.store = home.reading() if home.is_signed else home.store
         self.config = config
         self.table = ServingTable(lambda slot: self.manager.open_cold(slot.name, NOW))
         self.ring = KeyRing(config.keys_dir)
         self.n_published = 0
         self.manager = ReloadManager(
-            home.store,
+            self.store,
             self.table,
             partial(VerifyKey.read, config.public_key_path),
             drain_timeout_s=config.drain_timeout_s,
@@ -58,7 +59,7 @@ class Serving:
         return self.manager.reports[model]
 
     def client(self) -> FlaskClient:
-        app = create_app(Context(self.config, self.table, self.home.store, self.ring, lambda: NOW))
+        app = create_app(Context(self.config, self.table, self.store, self.ring, lambda: NOW))
         return app.test_client()
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import shared.workloads
@@ -18,13 +19,23 @@ from retrain_service.promotion import Promote, Verdict, anchor_after, decide
 from retrain_service.trainer import library_versions
 from retrain_service.training_job import JobSpec
 from shared.keys import SigningKey
-from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
+from shared.manifest import (
+    MANIFEST_NAME,
+    Holdout,
+    Manifest,
+    Promotion,
+    ServingForm,
+    Watermark,
+    encode,
+    sign,
+)
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
 from shared.records import Table, to_epoch_us
 from shared.settings_per_model import GateSettings
 from shared.workloads import open_workload
 from tests.support.daemons import MeanHome, daemon
+from tests.support.versions import described
 from tests.support.waiting import wait_until
 
 FIRST_AT = datetime(2026, 11, 1, 8, tzinfo=UTC)
@@ -64,8 +75,8 @@ class Keeper:
             staged = self.store.stage("m", f"run{self.number}")
             anchor = anchor_after(contest.evaluation, self.policy)
             manifest = _manifest(spec, Promotion(spec.base_generation, "a test", anchor), now)
-            publish.stage(staged, workload, estimator, rows, manifest, self.key)
-            publish.promote(self.store, staged, manifest, "a test", now)
+            digest = publish.stage(staged, workload, estimator, rows, manifest, self.key)
+            publish.promote(self.store, staged, manifest, digest, "a test", now)
         return version, verdict, contest.evaluation
 
     def anchor(self) -> str | None:
@@ -185,14 +196,18 @@ def test_an_anchor_that_is_gone_is_skipped_and_the_champion_takes_its_place(
 
 @pytest.mark.parametrize("content", [b"no pickle", b"cos\nnot_there\n."])
 def test_a_champion_that_does_not_unpickle_does_not_block_its_successor(
-    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, content: bytes
 ) -> None:
     """After an upgrade of a library the old estimator may not open; the new one is the cure."""
     keeper = Keeper(tmp_path, POLICY)
     first, _, _ = keeper.offer(0.0)
-    (keeper.store.version_dir("m", first) / "model.joblib").write_bytes(content)
+    directory = keeper.store.version_dir("m", first)
+    (directory / "model.joblib").write_bytes(content)
     # Signed and intact, but not to be opened: what matters here is what unpickling raises.
-    monkeypatch.setattr("shared.manifest._verify_file", lambda *_: None)
+    manifest = msgspec.structs.replace(
+        keeper.store.manifest("m", first), files=described(directory), signature=None
+    )
+    (directory / MANIFEST_NAME).write_bytes(encode(sign(manifest, keeper.key)))
 
     _, verdict, evaluation = keeper.offer(0.0)
 

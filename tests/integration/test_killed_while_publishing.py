@@ -22,17 +22,19 @@ pytestmark = [
 
 # What a publish does to the disk, in this order; each is killed before and after.
 PUBLISH = [
-    "fsync m/versions/STAGED/holdout.json",
-    "fsync m/versions/STAGED/model.joblib",
-    "fsync m/versions/STAGED/state.json",
-    "fsync m/versions/STAGED/golden.json",
-    "fsync m/versions/STAGED/manifest.json",
-    "fsync m/versions/STAGED",
-    "rename m/versions/VERSION",
-    "fsync m/versions",
-    "fsync m/TEMPORARY_reload_signal",
-    "replace m/reload_signal.json",
-    "fsync m",
+    "fsync STAGED/holdout.json",
+    "fsync STAGED/model.joblib",
+    "fsync STAGED/state.json",
+    "fsync STAGED/golden.json",
+    "fsync STAGED/manifest.json",
+    "fsync STAGED",
+    "rename models/m/versions/VERSION",
+    "fsync models/m/versions",
+    "fsync models/m/TEMPORARY_reload_signal",
+    "replace models/m/reload_signal.json",
+    "fsync models/m",
+    "fsync state/signals/TEMPORARY_m",
+    "replace state/signals/m.json",
 ]
 
 
@@ -69,7 +71,7 @@ def test_a_daemon_killed_at_any_step_of_a_publish_leaves_what_verifies_and_goes_
             output=tmp_path / "daemon.log",
             environment={
                 "KILL_AT": step,
-                "KILL_MODELS_DIR": str(place.home / "models"),
+                "KILL_HOME": str(place.home),
                 "KILL_REACHED": str(reached),
             },
         ) as running:
@@ -81,10 +83,13 @@ def test_a_daemon_killed_at_any_step_of_a_publish_leaves_what_verifies_and_goes_
     with daemon(
         "retrain_service", "run", config=place.config, output=tmp_path / "daemon.log"
     ) as running:
+        n_before = len(place.runs())
         place.add_rows(10)
         wait_until(
             lambda: (
-                (place.runs()[0].status, place.runs()[0].promoted) == (RunStatus.SUCCEEDED, True)
+                len(place.runs()) > n_before
+                and (place.runs()[0].status, place.runs()[0].promoted)
+                == (RunStatus.SUCCEEDED, True)
             ),
             30,
             "a run after all the kills",
@@ -93,6 +98,7 @@ def test_a_daemon_killed_at_any_step_of_a_publish_leaves_what_verifies_and_goes_
     versions = place.home / "models" / "m" / "versions"
     assert [path.name for path in versions.iterdir() if path.name.startswith(".")] == []
     assert not list((place.home / "work").iterdir())
+    assert not list((place.home / "staging").glob("*/*"))
     assert {run.status for run in place.runs()} <= {RunStatus.SUCCEEDED, RunStatus.ABANDONED}
     numbers = [run.version_number for run in place.runs()]
     assert len(numbers) == len(set(numbers))
@@ -126,7 +132,7 @@ def test_a_daemon_killed_at_any_step_of_a_run_neither_loses_nor_doubles_it(tmp_p
             output=output,
             environment={
                 "KILL_AT": step,
-                "KILL_MODELS_DIR": str(place.home / "models"),
+                "KILL_HOME": str(place.home),
                 "KILL_REACHED": str(reached),
             },
         ) as killed:

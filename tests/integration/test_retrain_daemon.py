@@ -16,6 +16,7 @@ from shared.daemon import utc_now
 from shared.model_store import ModelStore
 from shared.runs import RunStatus
 from shared.signals import Request, write_struct
+from tests.support.commands import command
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
 
@@ -104,12 +105,20 @@ def test_a_second_daemon_on_the_same_home_is_refused(place: MeanHome) -> None:
         assert any(line.startswith("retrain_service: already running (pid ") for line in output)
 
 
-def test_a_lost_signing_key_leads_to_a_new_version_at_once(place: MeanHome) -> None:
+def test_a_lost_signing_key_is_replaced_when_asked_and_a_version_follows(
+    place: MeanHome,
+) -> None:
     """No version of the old key can be served: waiting for ten new records would be an outage."""
     with retrain_daemon(place) as running:
         wait_for_promotions(place, 1)
         running.stop()
     (place.home / "keys" / "signing.key").unlink()
+    with retrain_daemon(place) as refused:
+        assert refused.process.wait(60) == 2
+    assert "keys new-signing-key" in refused.output()
+    assert not (place.home / "keys" / "signing.key").exists()  # nobody asked for another one
+    made = command(place, "keys", "new-signing-key", "--yes")
+    assert made.returncode == 0, made.stderr
 
     with retrain_daemon(place) as running:
         wait_for_promotions(place, 2)

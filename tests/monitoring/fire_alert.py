@@ -22,6 +22,7 @@ from typing import Any
 
 from api_service.worker_reports import live_reports
 from scripts.network import free_port
+from shared.keys import SigningKey
 from shared.model_store import ModelStore
 from shared.model_version import ModelVersion
 from shared.signals import ReloadSignal
@@ -43,9 +44,15 @@ class Scene:
         api = f"[api]\nport = {self.port}\nworkers = 2\n"
         self.place = MeanHome(folder, settings=api)
         self.place.add_rows(100)
-        self.store = ModelStore(self.place.home / "models")
         self.webhook: Receiver = stack.enter_context(receiver())
         self.retrain, self.api = self.start("retrain_service", "run"), self.start("api_service")
+
+    @property
+    def store(self) -> ModelStore:
+        """To write signals as the daemon does, with its key."""
+        return ModelStore(
+            self.place.home / "models", signing=SigningKey.read(self.place.home / "keys")
+        )
 
     def start(self, *arguments: str) -> Daemon:
         output = self._folder / f"{arguments[0]}.log"

@@ -100,8 +100,8 @@ class Flats:
                 files={},
             )
             staged = self.store.stage("flats", spec.run_id)
-            publish.stage(staged, workload, estimator, rows, manifest, self.key)
-            publish.promote(self.store, staged, manifest, "a test", now)
+            digest = publish.stage(staged, workload, estimator, rows, manifest, self.key)
+            publish.promote(self.store, staged, manifest, digest, "a test", now)
         return verdict
 
 

@@ -156,12 +156,23 @@ def publish(store: ModelStore, key: SigningKey, model: str, number: int, **estim
 
 
 class ServingHome:
-    """A home directory with keys and a store of tiny versions."""
+    """A home directory with keys and a store of tiny versions.
 
-    def __init__(self, directory: Path) -> None:
+    is_signed : signals are signed, as the training daemon does; else as releases before did.
+    """
+
+    def __init__(self, directory: Path, *, is_signed: bool = False) -> None:
         self.path = directory / "home"
+        self.is_signed = is_signed
         self.key = SigningKey.read_or_create(self.path / "keys")
         self.store = ModelStore(self.path / "models")
+        if is_signed:
+            self.store = ModelStore(self.path / "models", signing=self.key)
+            self.store.signals.sign_found({})
+
+    def reading(self) -> ModelStore:
+        """The store of a process that starts now and only reads, as the API does."""
+        return ModelStore(self.path / "models", lambda: self.key.verify_key)
 
     def publish(self, model: str, number: int, **estimator: Any) -> str:
         return publish(self.store, self.key, model, number, **estimator)

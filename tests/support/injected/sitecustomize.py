@@ -1,10 +1,10 @@
 """What a daemon under test is started with on its PYTHONPATH; it knows nothing of this itself.
 
 Makes `MeanWorkload` known in every process of the daemon and, where KILL_AT names a step of a
-publish ("before fsync m/versions/STAGED/model.joblib"), kills the daemon with SIGKILL when any
-of its processes comes to that step. Steps are every fsync, rename and replace below the models
-directory; names that differ from run to run are replaced by what they stand for. The steps of
-a run's life ("after log.start_run", "before job.start") are known under their own names.
+publish ("before fsync STAGED/model.joblib"), kills the daemon with SIGKILL when any of its
+processes comes to that step. Steps are every fsync, rename and replace below the home; names
+that differ from run to run are replaced by what they stand for. The steps of a run's life
+("after log.start_run", "before job.start") are known under their own names.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ def _know_the_test_workload() -> None:
 
 
 def _normal(path: str) -> str:
-    path = re.sub(r"\.staged-\w+", "STAGED", path)
+    path = re.sub(r"^staging/m/\w+", "STAGED", path)
     path = re.sub(r"v\d{6}-\w+", "VERSION", path)
     return re.sub(r"\.(\w+)\.json\.\w+\.tmp", r"TEMPORARY_\1", path)
 
 
-def _kill_at(wanted: str, models_dir: str, reached: Path, daemon_pid: int) -> None:
+def _kill_at(wanted: str, home: str, reached: Path, daemon_pid: int) -> None:
     def kill_if(step: str) -> None:
         if step == wanted and not reached.exists():
             reached.touch()
             os.kill(daemon_pid, signal.SIGKILL)
 
     def step(name: str, path: str) -> None:
-        if path.startswith(models_dir):
-            kill_if(f"{name} {_normal(os.path.relpath(path, models_dir))}")
+        if path.startswith(home):
+            kill_if(f"{name} {_normal(os.path.relpath(path, home))}")
 
     def around(name: str, call: Callable[..., Any], path_of: Callable[..., str]) -> Any:
         def wrapped(*arguments: Any) -> Any:
@@ -119,7 +119,7 @@ else:
         os.environ.setdefault("KILL_DAEMON_PID", str(os.getpid()))
         _kill_at(
             os.environ["KILL_AT"],
-            os.environ["KILL_MODELS_DIR"],
+            os.environ["KILL_HOME"],
             Path(os.environ["KILL_REACHED"]),
             int(os.environ["KILL_DAEMON_PID"]),
         )
