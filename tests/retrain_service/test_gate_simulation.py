@@ -10,6 +10,7 @@ from benchmarks.gate import (
     World,
     bound_errors,
     decision_rates,
+    first_versions,
     lower_error,
     slow_decay,
 )
@@ -48,6 +49,28 @@ def test_a_good_model_that_has_to_wait_waits_and_is_not_called_bad() -> None:
     rates = decision_rates(World(7), 0.0, N, seed=4)
 
     assert rates.insufficient > 10 * rates.rejected
+
+
+def test_the_end_of_patience_lets_no_worse_model_through() -> None:
+    """Asked anew each day: what passes in one of seven tries has passed within a week or two."""
+    worse = decision_rates(World(7), 0.20, N, seed=6, champion_age_days=31)
+    equal = decision_rates(World(7), 0.0, N, seed=7, champion_age_days=31)
+    few = decision_rates(World(3), 0.0, N, seed=8, champion_age_days=31)
+
+    assert worse.promoted <= 0.07
+    assert worse.plain >= 0.08
+    assert equal.promoted >= 0.80
+    assert few.promoted == 0
+
+
+def test_a_first_version_that_is_as_good_as_the_baseline_is_refused_no_oftener_than_said() -> None:
+    """By its mean on three days every second one would be, and the model never begins."""
+    ours, plain = first_versions(World(3), 0.0, N, seed=9)
+    broken, _ = first_versions(World(7), 1.0, N, seed=10)
+
+    assert ours >= 0.90
+    assert plain <= 0.65
+    assert broken == 0
 
 
 def test_few_days_need_the_correction() -> None:
