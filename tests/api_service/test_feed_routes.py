@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sqlite3
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -187,6 +189,21 @@ def test_an_entity_s_route_takes_only_its_own_records(client: FlaskClient) -> No
     assert "belongs to 'b', not to 'web-1'" in other["reasons"][0]["reason"]
     assert get(client, "/models/metrics/web-1/records")["total"] == 1
     assert get(client, "/models/metrics/records")["total"] == 2
+
+
+def test_a_feed_of_a_later_release_takes_nothing_and_says_why(serving: Serving) -> None:
+    """After a step back the API must serve; a record answered 200 must be one that is read."""
+    path = serving.config.feed.path
+    assert path is not None
+    open_to_write(path).close()
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version=2001")
+
+    answer = serving.client().post("/models/m/records", json={"id": "a"}, headers=key(serving))
+
+    assert answer.status_code == 503
+    assert answer.json is not None
+    assert "written by a later release" in answer.json["detail"]
 
 
 def test_other_requests_are_answered_while_one_waits_for_the_disk(serving: Serving) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,3 +100,17 @@ def test_a_deletion_reaches_the_reader_as_a_tombstone_in_its_place(tmp_path: Pat
     assert [(record.id, record.is_deleted) for record in records] == [("b", False), ("a", True)]
     assert source.inspect().n_records == 1
     assert source.count_by_day([NOW.date()]).by_day == {NOW.date(): 1}
+
+
+def test_a_feed_of_a_later_release_is_a_matter_for_a_person(tmp_path: Path) -> None:
+    """Waiting does not help, and training on what is misread would do harm."""
+    path = tmp_path / "feed.sqlite"
+    Feed(path, lambda: NOW).close()
+    with closing(sqlite3.connect(path)) as later:
+        later.execute("PRAGMA user_version=2001")
+    source = open_source(
+        SourceSettings(kind="feed", url=str(path)), StreamSettings(), clock=lambda: NOW
+    )
+
+    with pytest.raises(SourceMisconfigured, match="written by a later release"):
+        source.read_after(None, 9)
