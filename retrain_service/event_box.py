@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 
 from shared.atomic_file import replace, storage_errors
+from shared.errors import StorageUnavailable
 from shared.run_log import RunLog
 from shared.signals import EVENT_PREFIX, EventBurst, SignalUnreadable, read_struct
 
@@ -53,6 +54,8 @@ def _read(taken: Path) -> EventBurst | None:
     try:
         return read_struct(taken, EventBurst)
     except SignalUnreadable as error:
+        if isinstance(error.__cause__, OSError):
+            raise StorageUnavailable(str(error)) from error  # for now: the file waits
         log.warning("event_unreadable", sentence=f"{error}; set aside.")
         taken.replace(taken.with_name(f"{taken.name}.unreadable"))
         return None

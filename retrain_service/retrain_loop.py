@@ -288,7 +288,10 @@ class RetrainLoop:
             for keeper in self._keepers.values()
             for name, report in keeper.report().items()
         }
-        is_fresh = self._reported_at is not None and now - self._reported_at < REPORT_PERIOD
+        age = now - self._reported_at if self._reported_at is not None else REPORT_PERIOD
+        is_fresh = (
+            timedelta(0) <= age < REPORT_PERIOD
+        )  # a clock that was set back makes it negative
         if is_fresh and models == self._reported:
             return
         report = RetrainReport(

@@ -19,7 +19,7 @@ from shared.pending_events import PendingEvents
 from shared.run_log import RunLog
 from shared.runs import Run, RunStatus
 from shared.settings_per_model import TriggerSettings
-from shared.signals import EventBurst, read_struct, record_event
+from shared.signals import EventBurst, SignalUnreadable, read_struct, record_event
 from tests.support.simulated_daemon import MODEL, SimulatedDaemon, World
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -237,3 +237,24 @@ def test_a_storm_of_ten_thousand_events_in_a_minute(
     is_braked = asked.max_runs_per_day > 0  # then what no run has seen still waits
     assert (daemon.log.pending_events(MODEL) is not None) == is_braked
     daemon.stop(NOW)
+
+
+def test_an_event_that_cannot_be_read_now_is_kept_as_soon_as_it_can(
+    box: Path, log: RunLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EMFILE passes; an event that was set aside for it would never have come."""
+    record_event(box, MODEL, NOW)
+
+    def refuse(_path: Path, _kind: object) -> None:
+        raise SignalUnreadable("event: not an EventBurst") from OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(event_box, "read_struct", refuse)
+        with pytest.raises(StorageUnavailable):
+            collect_events(box, log, {MODEL: [MODEL]}, NOW)
+    assert log.pending_events(MODEL) is None
+
+    collect_events(box, log, {MODEL: [MODEL]}, NOW)
+
+    assert log.pending_events(MODEL) == PendingEvents(NOW, NOW, 1)
+    assert list(box.iterdir()) == []

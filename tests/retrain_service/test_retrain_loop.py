@@ -6,7 +6,7 @@ import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,14 @@ def test_directories_that_cannot_be_listed_now_end_nothing(
         assert "Too many open files" in (report.error or "")
 
     assert loop.tick().error is None
+
+
+def test_a_clock_that_is_set_back_does_not_silence_the_report(loop: HandTickedLoop) -> None:
+    """Health would call a daemon dead that works, for as many hours as the clock went back."""
+    loop.tick()
+    loop.now -= timedelta(hours=5)
+
+    assert loop.tick().updated_at == loop.now
 
 
 def test_a_run_of_a_model_that_is_no_longer_configured_gets_an_end(home: ServingHome) -> None:
