@@ -6,7 +6,7 @@ Training process only. Knows neither how a form was made nor how it is stored.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,12 +121,27 @@ def compare(form: Any, reference: Reference, tolerance: Tolerance, one_by_one: i
 
 
 def _compare_refusals(form: Any, reference: Reference) -> None:
+    """Alone and behind a row that is taken, for one row takes another way than several."""
+    rows, taken = reference.rows.rows, np.flatnonzero(~reference.is_refused)[:1]
+    operations = [form.predict]
+    if reference.probabilities is not None:
+        operations.append(form.predict_proba)
     for place in np.flatnonzero(reference.is_refused):
-        try:
-            form.predict(reference.rows.rows[place : place + 1].copy())
-        except RowRefused:
-            continue
-        kind = reference.rows.kind[place]
+        for matrix in (rows[[place]], rows[[*taken, place]]):
+            for operation in operations:
+                _must_refuse_last(operation, matrix, reference.rows.kind[place])
+
+
+def _must_refuse_last(operation: Callable[[Floats], Any], matrix: Floats, kind: str) -> None:
+    last = len(matrix) - 1
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            operation(matrix.copy())
+    except RowRefused as refused:
+        if refused.row != last:
+            raise NotEqual(f"row {refused.row} is refused in place of row {last}") from None
+    else:
         raise NotEqual(f"a {kind} row is answered that scikit-learn refuses")
 
 
