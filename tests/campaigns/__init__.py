@@ -1,0 +1,1 @@
+"""Campaigns that try to break Hotfit, and count: `python -m tests.campaigns [--long]`."""

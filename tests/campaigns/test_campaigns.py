@@ -1,0 +1,58 @@
+"""The campaigns in short, and that what checks a home sees what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.campaigns.__main__ import SEED, plan, run
+from tests.campaigns.faults import KINDS, why_not
+from tests.campaigns.invariants import Facts, facts_of, violations
+from tests.support.versions import ServingHome
+
+pytestmark = pytest.mark.slow
+
+POINTS = 5
+
+
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_a_sample_of_the_campaigns_breaks_nothing(tmp_path: Path) -> None:
+    """Wherever a call fails or a process is killed, every invariant holds after the next start."""
+    tally = run(tmp_path, POINTS)
+
+    print(tally.table())
+    assert tally.n("broken") == 0, tally.told
+    # A daemon whose pid file cannot be written says so and ends; its service manager starts it.
+    assert [told for told in tally.told if " /pids" not in told] == []
+
+
+def test_a_plan_meets_rare_operations_as_often_as_common_ones() -> None:
+    operations = ["write /a.1"] * 500 + ["rename /b"] + [f"open /{i:08x}.tmp" for i in range(90)]
+
+    assert sorted({at > 500 for at, _ in plan(operations, 3, SEED)}) == [False, True]
+    assert 501 in [at for at, _ in plan(operations, 3, SEED)]
+    assert len(plan(operations, None, SEED)) == len(operations) * len(KINDS)
+
+
+def test_the_check_of_a_home_names_each_thing_that_is_wrong(tmp_path: Path) -> None:
+    """Else a campaign would count as survived what was not."""
+    home = ServingHome(tmp_path)
+    version = home.publish("m", 1)
+    (home.path / "work" / "run").mkdir(parents=True)
+    (home.path / "models" / "m" / "versions" / ".staged-1").mkdir()
+    before = Facts({**facts_of(home.path).generations, "gone": 1}, ["lost"])
+    before.generations["m"] += 1
+    (home.store.version_dir("m", version) / "model.joblib").write_bytes(b"another")
+
+    found = " ".join(violations(home.path, before))
+
+    for part in (
+        "gone: its directory is gone",
+        "generation 1 after 2: it went back",
+        "m: what is served does not verify",
+        "run lost is lost",
+        ".staged-1 was left over",
+        "work/run was left over",
+    ):
+        assert part in found
