@@ -28,6 +28,9 @@ from api_service.body_deadline import Body, BodyDeadline
 from shared.background import run_in_background
 
 LOOK_EVERY_S = 0.003
+_LOOK_OFTEN_S = 0.0005
+"""While many bodies come slowly: each keeps the others waiting for one or two of these."""
+
 _MOST_WAITING = 96
 """The others of the server's threads are for bodies that come slowly, and for health."""
 
@@ -266,6 +269,8 @@ class Lane:
         looked_s = 0.0
         while not self._closed.is_set():
             timeout_s = LOOK_EVERY_S
+            if self._deadline.n_slow > _SLOW_BODIES:
+                timeout_s = _LOOK_OFTEN_S
             if n_quiet >= _QUIET_LOOKS:
                 # Set before looking once more: a reader looks at it after it has begun.
                 self._is_watcher_asleep = True

@@ -70,6 +70,7 @@ def call_in_one_lane(
     on_ready: Callable[[ServerCallback], None] = lambda _callback: None,
     on_answer: Callable[[], None] = lambda: None,
     limits: Limits = _DEFAULT_LIMITS,
+    on_refusal: Callable[[int], None] = lambda _status: None,
 ) -> bool:
     """Make the server of this process call its application our way; before it starts.
 
@@ -77,6 +78,7 @@ def call_in_one_lane(
         server_module: `granian.server.mp`.
         on_ready: called with the callback when the server is about to serve.
         on_answer: called after each answer.
+        on_refusal: called with the status of an answer that the application was not asked for.
 
     Returns:
         False where the server has no such place any more: then nothing was changed.
@@ -87,7 +89,7 @@ def call_in_one_lane(
     def wrap(
         application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
     ) -> ServerCallback:
-        callback = callback_of(application, scope_options, on_answer, limits)
+        callback = callback_of(application, scope_options, on_answer, limits, on_refusal)
         on_ready(callback)
         return callback
 
@@ -100,14 +102,20 @@ def callback_of(
     scope_options: dict[str, Any],
     on_answer: Callable[[], None] = lambda: None,
     limits: Limits = _DEFAULT_LIMITS,
+    on_refusal: Callable[[int], None] = lambda _status: None,
 ) -> ServerCallback:
     """The server's callback for an application; `on_answer` is called after each answer."""
     refusals = Refusals("requests_refused")
+
+    def note(status: int, reason: str) -> None:
+        refusals.add(reason)
+        on_refusal(status)
+
     deadline = BodyDeadline(
-        limits.body_timeout_s, limits.most_slow_bodies, partial(refusals.add, _NO_BODY)
+        limits.body_timeout_s, limits.most_slow_bodies, partial(note, 408, _NO_BODY)
     )
     prefix = scope_options.get("url_path_prefix") or ""
-    calls = _Calls(application, prefix, on_answer, deadline, refusals)
+    calls = _Calls(application, prefix, on_answer, deadline, note)
     lane = Lane(
         calls.answer,
         refuse=calls.refuse,
@@ -153,13 +161,13 @@ class _Calls:
         prefix: str,
         on_answer: Callable[[], None],
         deadline: BodyDeadline,
-        refusals: Refusals,
+        note_refusal: Callable[[int, str], None],
     ) -> None:
         self._application = application
         self._on_answer = on_answer
         self._prefix = prefix
         self._deadline = deadline
-        self._refusals = refusals
+        self._note_refusal = note_refusal
         self.always: dict[str, Any] = {
             "SCRIPT_NAME": prefix,
             "SERVER_SOFTWARE": "Granian",
@@ -213,7 +221,7 @@ class _Calls:
             self._refuse(request, _NO_TURN, [])
 
     def _refuse(self, request: Any, reason: str, headers: list[tuple[str, str]]) -> None:
-        self._refusals.add(reason)
+        self._note_refusal(503, reason)
         content = problem_of("overloaded", "overloaded", 503, f"{reason}; try again later.")
         headers = [("Content-Type", "application/problem+json"), _RETRY_AFTER, *headers]
         request.response_bytes(503, headers, content)

@@ -6,6 +6,7 @@ without what the main process needs.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def build_application(
     """
     import granian.server.mp  # here since the server started this process
 
+    from api_service.metrics.requests import count_refused
     from api_service.server_calls import Limits, call_in_one_lane
     from api_service.taking_turns import take_turns
     from api_service.turnstile import Turnstile
@@ -48,6 +50,7 @@ def build_application(
         worker.show_liveness,
         worker.note_answer,
         Limits(config.body_timeout_s, config.max_wait_s),
+        partial(count_refused, worker.metrics.recorder),
     ):
         return application
     worker.show_liveness(None)

@@ -26,6 +26,14 @@ _CREDIT = "hotfit.credit"
 NO_ROUTE = "none"
 """Route of requests that no rule takes: what clients make up must not become series."""
 
+REFUSED = "refused"
+"""Route of requests that the application was not asked: too many, or without their bodies."""
+
+
+def count_refused(recorder: Recorder, status: int) -> None:
+    """Count one request that was answered before any route; any thread may call."""
+    recorder.count(NO_MODEL, NO_VERSION, REFUSED, status, 0.0)
+
 
 def credit(live: LoadedModel, rows: int) -> None:
     """Say which version answers the current request, and how many predictions it gives.

@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from api_service.access import is_for_sessions, open_to_all, signed_in_or_key
 from api_service.context import Context
+from api_service.turnstile import opened
 from shared.errors import AnswerClient, TryLater
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ def blueprint(context: Context) -> Blueprint:
 
     def pages() -> Pages:
         if not made:
-            from api_service.console.pages import Pages  # templates: only who looks pays
+            with opened(request.environ):  # half a second, in which others are answered
+                from api_service.console.pages import Pages  # templates: only who looks pays
 
             made.append(Pages(context))
         return made[0]

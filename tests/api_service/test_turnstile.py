@@ -126,7 +126,7 @@ def test_whoever_waited_longest_comes_next() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-def test_accepted_connections_notice_that_their_peer_is_gone() -> None:
+def test_accepted_connections_notice_that_their_peer_is_gone_or_does_not_read() -> None:
     """A client whose network died in mid-request must not hold a thread for ever."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -139,3 +139,6 @@ def test_accepted_connections_notice_that_their_peer_is_gone() -> None:
             accepted, _ = listener.accept()
             with accepted:
                 assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: it does not read its answer
+                    option = socket.TCP_USER_TIMEOUT
+                    assert accepted.getsockopt(socket.IPPROTO_TCP, option) == 30_000

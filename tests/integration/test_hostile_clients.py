@@ -7,6 +7,7 @@ import json
 import socket
 import sys
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,19 @@ def statuses(connections: list[socket.socket]) -> Counter[bytes]:
     return Counter(received(connection)[9:12] for connection in connections)
 
 
+def n_refused(home: ApiHome, status: int) -> float:
+    """As the metrics count them."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{home.port}/metrics", timeout=60) as answer:
+        page = answer.read().decode()
+    return sum(
+        float(line.rpartition(" ")[2])
+        for line in page.splitlines()
+        if line.startswith("hotfit_requests_total{")
+        and 'route="refused"' in line
+        and f'status="{status}"' in line
+    )
+
+
 def others_are_served(home: ApiHome) -> bool:
     return [
         home.get("/livez")[0],
@@ -85,6 +99,7 @@ def test_half_sent_bodies_and_headers_hold_up_nobody_and_end(home: ApiHome) -> N
         assert statuses(headers) == {b"": 40}  # nobody has asked anything yet
 
     assert others_are_served(home)
+    assert n_refused(home, 408) == 80
     log = home.log.read_text(encoding="utf-8")
     assert "Traceback" not in log
 
