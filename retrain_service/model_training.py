@@ -20,7 +20,6 @@ from retrain_service.job_slots import JobSlots
 from retrain_service.open_problems import OpenProblems
 from retrain_service.pointing import point
 from retrain_service.run_supervisor import RunSupervisor
-from retrain_service.signal_recovery import rebuild_signal
 from retrain_service.snapshot import SnapshotInfo
 from retrain_service.steady_times import SteadyTimes
 from retrain_service.stream_reader import Round
@@ -85,7 +84,6 @@ class ModelTraining:
         self._counted = EntityCount()
         self._history: History | None = None
         self._signal: ReloadSignal | None = None
-        self._recorded: ReloadSignal | None = None
         self._problems = OpenProblems()
         self.problem: str | None = None
         self._times = SteadyTimes()
@@ -143,36 +141,19 @@ class ModelTraining:
         return state
 
     def _read_signal(self, now: datetime) -> ReloadSignal | None:
-        """This model's signal, copied into the run log; rebuilt from there where it is damaged."""
-        damage: SignalUnreadable | None = None
+        """This model's signal; written again as it was where something else lies in its place."""
+        if (found := self._store.restore_signal(self.name)) is not None:
+            sentence = f"the reload signal is written again as it was: {found}."
+            self.runs.say(now, "error", sentence)
         try:
-            if (found := self._store.restore_signal(self.name)) is not None:
-                self.runs.say(
-                    now, "error", f"the reload signal is written again as it was: {found}."
-                )
-            signal = self._store.signal(self.name)
+            return self._store.signal(self.name)
         except SignalUnreadable as error:
             if isinstance(error.__cause__, OSError):
                 raise  # the disk refuses for now; nothing is known of the file
-            signal, damage = None, error
-        if signal is None:
-            signal = rebuild_signal(self.name, self._store, self._run_log, self._key.verify_key)
-            if signal is not None:
-                sentence = (
-                    f"the reload signal was {'damaged' if damage else 'gone'} and is written again"
-                    f" as it was: {signal.version}, generation {signal.generation}."
-                )
-                self.runs.say(now, "error", sentence)
-            elif damage is not None:
-                raise SignalUnreadable(
-                    f"{damage}. It cannot be rebuilt: the run log has no copy of it, or the version"
-                    " that the copy names does not hold. What is served goes on being served."
-                ) from damage
-        if signal is not None and signal != self._recorded:
-            if signal != self._run_log.recorded_signal(self.name):
-                self._run_log.record_signal(self.name, signal)
-            self._recorded = signal
-        return signal
+            raise SignalUnreadable(
+                f"{error}. It is not known any more what was wanted: put the file back from a"
+                " backup. What is served goes on being served; nothing is promoted meanwhile."
+            ) from error
 
     def _publish_held_back(self, signal: ReloadSignal, now: datetime) -> bool:
         run, key = self.runs.history.last_judged, self._key.verify_key

@@ -158,10 +158,6 @@ class ModelStore:
                 f"generation must grow: {model} is at {current.generation},"
                 f" asked for {signal.generation}"
             )
-        self.write_signal(model, signal)
-
-    def write_signal(self, model: str, signal: ReloadSignal) -> None:
-        """Write a signal whatever is there; for one that is damaged. Others use `point_at`."""
         self.signals.write(model, signal, self.versions(model))
         # Who watches thousands of models watches this file instead; lost, it costs seconds.
         with contextlib.suppress(OSError, StorageUnavailable):

@@ -24,7 +24,6 @@ from shared.run_log_pruning import OldEntries
 from shared.run_log_reading import RunLogReader
 from shared.run_log_schema import RUN_LOG
 from shared.runs import FINISHED, UNFINISHED, Run, RunStatus
-from shared.signals import ReloadSignal
 
 # Nobody else writes while a daemon runs: whoever holds the lock for longer is no part of Hotfit,
 # and the daemon must not stand still for it.
@@ -269,14 +268,6 @@ class RunLog(RunLogReader):
         """
         with self._transaction() as connection:
             pending_events.add(connection, model, first_at, last_at, n, writer, total)
-
-    def record_signal(self, model: str, signal: ReloadSignal) -> None:
-        """Keep a copy of a model's reload signal."""
-        with self._transaction() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO signals VALUES (?,?,?)",
-                (model, signal.generation, msgspec.json.encode(signal).decode()),
-            )
 
     def forget(self, old: OldEntries) -> None:
         """Remove what `old_entries` found, all or nothing."""

@@ -20,7 +20,6 @@ from shared.run_history import History, read_history
 from shared.run_log_pruning import OldEntries
 from shared.run_log_schema import RUN_LOG
 from shared.runs import UNFINISHED, Run, RunStatus, run_of
-from shared.signals import ReloadSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +118,6 @@ class RunLogReader:
         """The run that made a version; None when the log does not know it (any more)."""
         rows = self._rows("SELECT * FROM runs WHERE model=? AND version=?", (model, version))
         return run_of(rows[0]) if rows else None
-
-    def recorded_signal(self, model: str) -> ReloadSignal | None:
-        """The copy of a model's reload signal; None when none was kept yet."""
-        rows = self._rows("SELECT content FROM signals WHERE model=?", (model,))
-        return msgspec.json.decode(rows[0][0], type=ReloadSignal) if rows else None
 
     def history(self, model: str) -> History:
         """The past of one model, in the order in which its runs got their numbers."""

@@ -65,13 +65,4 @@ CREATE UNIQUE INDEX one_open_run_of_a_model ON runs (model)
 WHERE status IN ('queued', 'running');
 """
 
-# A copy of each model's reload signal, from which a damaged one is rebuilt.
-_SIGNALS = """
-CREATE TABLE signals (
-    model      TEXT PRIMARY KEY,
-    generation INTEGER NOT NULL,
-    content    TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-
-RUN_LOG = Schema("run log", (_FIRST, _ONE_OPEN_RUN, _SIGNALS))
+RUN_LOG = Schema("run log", (_FIRST, _ONE_OPEN_RUN))
