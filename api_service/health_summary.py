@@ -112,7 +112,10 @@ def _problems(
     for sentence in dict.fromkeys([*known.problems, *of_workers]):
         yield Problem(ProblemCode.WORKER_TROUBLE, sentence)
     missing = known.expected_workers - len(known.workers)
-    if missing > 0:
+    if not known.workers:  # but one runs: it says this
+        sentence = "no worker's report is found; they are written again within seconds."
+        yield Problem(ProblemCode.WORKERS_MISSING, sentence)
+    elif missing > 0:
         yield Problem(
             ProblemCode.WORKERS_MISSING,
             f"{missing} of {known.expected_workers} workers are not running; they are started"

@@ -78,7 +78,7 @@ def _answer(estimator: Any, header: Header, content: bytes) -> tuple[Header, byt
         found = _plain(getattr(estimator, header.method)(as_array(header, content)))
         answer = np.ascontiguousarray(found)
         return Header("", answer.dtype.str, answer.shape, answer.nbytes), answer.tobytes()
-    except Exception as error:  # noqa: BLE001 - an estimator may raise whatever it likes
+    except BaseException as error:  # noqa: BLE001 - an estimator may raise whatever it likes
         said = str(error) if isinstance(error, ValueError) else repr(error)
         return Header(error=said, is_row_refused=isinstance(error, ValueError)), b""
 
@@ -89,7 +89,7 @@ def main(model: str, sha256: str, size_bytes: str, part: str) -> int:
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     try:
         estimator = _opened(KnownFile(Path(model), sha256, int(size_bytes)), part)
-    except Exception as error:  # noqa: BLE001 - unpickling raises whatever it likes
+    except BaseException as error:  # noqa: BLE001 - unpickling raises whatever it likes
         send(answers, Hello(repr(error)))
         return 1
     if not _introduce(estimator, answers):

@@ -195,7 +195,7 @@ def test_health_counts_the_workers_that_report(home: ServingHome, serving: Servi
         path.unlink()
     body = serving.client().get("/health").json
     assert body is not None
-    assert "1 of 1 workers are not running" in body["sentence"]
+    assert "no worker's report is found" in body["sentence"]
 
 
 def test_health_tells_a_deaf_watcher(home: ServingHome, serving: Serving) -> None:

@@ -46,7 +46,7 @@ class Life:
             ("kill -9 of a worker: replaced, nothing restarted", self.kill_worker),
             ("kill -9 of the retrain daemon: comes back", self.kill_retrain),
             ("frozen daemons (SIGSTOP) are restarted by the watchdog", self.freeze),
-            ("a frozen worker is found by the watchdog", self.freeze_worker),
+            ("a frozen worker is replaced, nothing restarted", self.freeze_worker),
             ("reboot: both come back by themselves", self.reboot),
             *self.upgrades.claims(),
             ("timer instead of the daemon: trains and publishes", self.timer),
@@ -165,14 +165,20 @@ class Life:
         return "up again after " + ", ".join(took)
 
     def freeze_worker(self) -> str:
-        pid, worker = self.machine.main_pid(API), self.site.workers()[0]
-        # One that has reported; a worker that never has is given time to open its models.
+        main, workers = self.machine.main_pid(API), self.site.workers()
+        # One that has answered; a worker that never has is given time to open its models.
         self._wait_for_a_feed()
         began = time.monotonic()
-        self.machine.run("kill", "-STOP", str(worker))
-        self.site.wait_until_restarted(API, pid, 180)
-        assert "lives and does not report" in self.site.log_of(API)
-        return f"up again after {time.monotonic() - began:.0f} s"
+        self.machine.run("kill", "-STOP", str(workers[0]))
+
+        def replaced() -> bool:
+            now = self.site.workers()
+            return len(now) == len(workers) and workers[0] not in now
+
+        wait_until(replaced, 180, "another worker in the place of the frozen one")
+        assert self.machine.main_pid(API) == main
+        assert "its process is stopped" in self.site.log_of(API)
+        return f"replaced after {time.monotonic() - began:.0f} s, nothing restarted"
 
     def reboot(self) -> str:
         version = self.site.wait_until_served()
