@@ -1,9 +1,13 @@
-"""What is going wrong now, by name: logged once at its begin, told for as long as it lasts."""
+"""What is going wrong now, by name: logged once at its begin, told for as long as it lasts.
+
+The loop's own problems, and those of the daemon's background threads.
+"""
 
 from __future__ import annotations
 
 import structlog
 
+from shared.background import background_problems
 from shared.errors import HotfitError
 from shared.signals import SignalUnreadable
 
@@ -16,7 +20,7 @@ class OpenProblems:
     def __init__(self) -> None:
         self._sentences: dict[str, str] = {}
 
-    def set(self, name: str, error: Exception) -> str:
+    def set(self, name: str, error: BaseException) -> str:
         """Something was raised under this name; returns its sentence."""
         is_expected = isinstance(error, HotfitError | SignalUnreadable | OSError)
         sentence = f"{error}" if is_expected else f"internal error: {type(error).__name__}: {error}"
@@ -35,5 +39,5 @@ class OpenProblems:
 
     def sentence(self, *, without: str | None = None) -> str | None:
         """All of them in one line; None when there are none."""
-        told = (f"{name}: {text}" for name, text in self._sentences.items() if name != without)
-        return "; ".join(told) or None
+        told = [f"{name}: {text}" for name, text in self._sentences.items() if name != without]
+        return "; ".join([*told, *background_problems()]) or None

@@ -166,7 +166,9 @@ class RetrainLoop:
     def _guarded(self, name: str, step: Callable[[datetime], None], now: datetime) -> None:
         try:
             step(now)
-        except Exception as error:  # noqa: BLE001 - the loop outlives whatever is raised in it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the loop outlives it, a sys.exit() too
             self._problems.set(name, error)
         else:
             self._problems.clear(name)

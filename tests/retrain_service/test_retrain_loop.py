@@ -107,14 +107,15 @@ def test_a_damaged_signal_of_which_nothing_is_remembered_is_left_to_a_person(
     assert "reload_signal.json" not in (report.models["b"].error or "")
 
 
+@pytest.mark.parametrize("raised", [ZeroDivisionError, SystemExit])
 def test_a_model_whose_tick_raises_does_not_keep_the_others_from_theirs(
-    loop: HandTickedLoop, monkeypatch: pytest.MonkeyPatch
+    loop: HandTickedLoop, monkeypatch: pytest.MonkeyPatch, raised: type[BaseException]
 ) -> None:
     """A defect of ours in one model is a sentence in health, and the others train on."""
     ticked: list[datetime] = []
 
     def raise_it(_now: datetime) -> None:
-        raise ZeroDivisionError("one workload divides by nothing")
+        raise raised("one workload divides by nothing")
 
     monkeypatch.setattr(loop.loop.keeper("a"), "tick", raise_it)
     monkeypatch.setattr(loop.loop.keeper("b"), "tick", ticked.append)
@@ -122,7 +123,9 @@ def test_a_model_whose_tick_raises_does_not_keep_the_others_from_theirs(
     report = loop.tick()
 
     assert ticked == [loop.now]
-    assert report.error == "a: internal error: ZeroDivisionError: one workload divides by nothing"
+    assert report.error == (
+        f"a: internal error: {raised.__name__}: one workload divides by nothing"
+    )
 
 
 def test_each_request_is_done_although_one_before_it_raises(
