@@ -8,8 +8,10 @@ acknowledged, as {"collection": [ids]}. Prints every violation; exit code 1 when
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -17,8 +19,10 @@ from pathlib import Path
 
 import msgspec
 
+from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
 from shared.errors import HotfitError, NotFound
 from shared.keys import PUBLIC_KEY_NAME, VerifyKey
+from shared.left_temporaries import LEFT_AFTER_S
 from shared.manifest import verify
 from shared.model_store import ModelStore
 from shared.run_log_reading import reading
@@ -114,14 +118,29 @@ def _of_runs(before: Facts, runs: Sequence[Run]) -> Iterator[str]:
 
 
 def _of_left_over(home: Path) -> Iterator[str]:
-    """Nothing half-written lies about."""
+    """Nothing half-written lies about; a temporary file for so long as its writer may live."""
     for path in sorted(home.rglob("*")):
         name, place = path.name, path.relative_to(home).as_posix()
-        if name.startswith((".staged-", ".discarded-")) or name.endswith(".tmp"):
+        is_temporary = name.endswith(".tmp") and _age_s(path) > LEFT_AFTER_S
+        if name.startswith((".staged-", ".discarded-")) or is_temporary:
             yield f"{place} was left over"
     work = home / "work"
     for path in sorted(work.iterdir()) if work.is_dir() else ():
-        yield f"work/{path.name} was left over"
+        # The rows of a run that failed, for its next try, stay until that has ended.
+        if path.name != PINNED_FOLDER or any(path.iterdir()):
+            yield f"work/{path.name} was left over"
+
+
+def make_temporaries_old(home: Path) -> None:
+    """As if an hour had passed: the next start has to remove them. Reports are the API's matter."""
+    for path in home.rglob("*.tmp"):
+        if "reports" not in path.relative_to(home).parts:
+            at = time.time() - 3600
+            os.utime(path, (at, at))
+
+
+def _age_s(path: Path) -> float:
+    return time.time() - path.stat().st_mtime
 
 
 def _of_records(home: Path, acknowledged: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from shared.model_store import ModelStore
 from tests.campaigns.faults import KILLS, FileFaults
-from tests.campaigns.invariants import facts_of, violations
+from tests.campaigns.invariants import facts_of, make_temporaries_old, violations
 from tests.campaigns.tally import Tally
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
@@ -51,6 +51,7 @@ class TrainingWrites:
     def attempt(self, at: int, kind: str, times: int = 1) -> None:
         """One fault at the operation number `at`."""
         before = facts_of(self.place.home)
+        make_temporaries_old(self.place.home)  # of the attempt before
         self._add(N_NEW)
         faults = self._faults(at, kind, times)
         outcome, why = "survived", ""
