@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from flask import Flask, request
 
 from api_service.access import register_access
 from api_service.context import Context
@@ -11,6 +15,27 @@ from api_service.metrics.requests import CountRequests
 from api_service.problems import register_problems
 from api_service.routes import BLUEPRINTS
 from api_service.trusted_proxies import TrustedProxies
+from api_service.turnstile import opened
+
+IN_TURN = frozenset(
+    {
+        *("predict.predict", "predict.predict_of_entity", "predict.predict_default"),
+        *("health.livez", "health.readyz", "inference_v2.live", "inference_v2.ready"),
+    }
+)
+"""Views that hold the worker's turn: they compute, or answer at once. All others of ours may wait
+for the disk, the run log or another process, and let other requests through meanwhile."""
+
+
+def out_of_turn(view: Callable[..., Any]) -> Callable[..., Any]:
+    """The view, run while other requests go through; what it asks of a model is in turn."""
+
+    @wraps(view)
+    def run(*arguments: Any, **named: Any) -> Any:
+        with opened(request.environ):
+            return view(*arguments, **named)
+
+    return run
 
 
 def create_app(context: Context) -> Flask:
@@ -27,6 +52,9 @@ def create_app(context: Context) -> Flask:
     register_access(app, context.config, context.ring)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint(context))
+    for endpoint, view in app.view_functions.items():
+        if endpoint not in IN_TURN:
+            app.view_functions[endpoint] = out_of_turn(view)
     counted = CountRequests(app.wsgi_app, context.recorder, context.table)
     proxied = TrustedProxies(counted, context.config.trusted_proxies)
     app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's own way to wrap itself

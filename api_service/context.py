@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from flask import has_request_context
+from flask import request as flask_request
+
 from api_service.metrics.recorder import Recorder
 from api_service.metrics.requests import credit, rows_in
+from api_service.turnstile import held
 from shared.daemon import utc_now
 from shared.errors import AnswerClient, NotReady
 
@@ -60,16 +65,22 @@ def ask(
         NotReady: no version serves.
         RequestInvalid, NotFound: as the workload says.
     """
-    try:
-        live = slot.require()  # once: features, answer and names come from this object
-        credit(live, rows=0)  # also when it fails
-        answer = live.answerer.answer(question, request, now)
-    except AnswerClient as error:
-        if error.status >= 500 and not isinstance(error, NotReady):
+    with computing():
+        try:
+            live = slot.require()  # once: features, answer and names come from this object
+            credit(live, rows=0)  # also when it fails
+            answer = live.answerer.answer(question, request, now)
+        except AnswerClient as error:
+            if error.status >= 500 and not isinstance(error, NotReady):
+                slot.n_failed += 1
+            raise
+        except Exception:
             slot.n_failed += 1
-        raise
-    except Exception:
-        slot.n_failed += 1
-        raise
-    credit(live, rows_in(answer))
-    return {**answer, **identity(live)}
+            raise
+        credit(live, rows_in(answer))
+        return {**answer, **identity(live)}
+
+
+def computing() -> AbstractContextManager[None]:
+    """Held while a model is asked: one thread of a worker at a time."""
+    return held(flask_request.environ) if has_request_context() else nullcontext()

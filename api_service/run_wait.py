@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,32 +24,22 @@ _places = threading.BoundedSemaphore(_MOST_AT_A_TIME)
 T = TypeVar("T")
 
 
-def wait_for_run(
-    path: Path, run_id: str, timeout_s: float, others_pass: AbstractContextManager[None] | None
-) -> dict[str, Any] | None:
-    """The run once it has ended; None when it has not within `timeout_s`, or no place is free.
-
-    others_pass : held while waiting, so that the worker answers others; None without a turnstile.
-    """
-    return wait_for(partial(_ended, path, run_id), timeout_s, others_pass)
+def wait_for_run(path: Path, run_id: str, timeout_s: float) -> dict[str, Any] | None:
+    """The run once it has ended; None when it has not within `timeout_s`, or no place is free."""
+    return wait_for(partial(_ended, path, run_id), timeout_s)
 
 
-def wait_for(
-    look: Callable[[], T | None],
-    timeout_s: float,
-    others_pass: AbstractContextManager[None] | None,
-) -> T | None:
+def wait_for(look: Callable[[], T | None], timeout_s: float) -> T | None:
     """What `look` finds; None when it finds nothing within `timeout_s`, or no place is free."""
     if not _places.acquire(blocking=False):
         return None
     deadline = time.monotonic() + timeout_s
     try:
-        with others_pass or nullcontext():
-            while time.monotonic() < deadline:
-                found = look()
-                if found is not None:
-                    return found
-                time.sleep(_LOOK_EVERY_S)
+        while time.monotonic() < deadline:
+            found = look()
+            if found is not None:
+                return found
+            time.sleep(_LOOK_EVERY_S)
         return None
     finally:
         _places.release()

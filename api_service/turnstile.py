@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 _PASSAGE = "hotfit.passage"
+_LET_GO = "hotfit.let_go"
 
 
 class FairLock:
@@ -80,10 +81,6 @@ class FairLock:
         return bell
 
 
-LET_OTHERS_THROUGH = "hotfit.others_pass"
-"""Environ key of a context manager: while it is held, other requests go through."""
-
-
 class Passage(Protocol):
     """What one request at a time holds: a FairLock, or a lane."""
 
@@ -96,7 +93,7 @@ class Passage(Protocol):
 
 def opens_for_others(passage: Passage) -> dict[str, Any]:
     """What the environment of every request has, so that it can let others through."""
-    return {LET_OTHERS_THROUGH: _Open(passage), _PASSAGE: passage}
+    return {_PASSAGE: passage}
 
 
 class Turnstile:
@@ -118,31 +115,45 @@ class Turnstile:
 
 @contextmanager
 def opened(environ: WSGIEnvironment) -> Iterator[None]:
-    """Let others through while this request waits for the disk; it must not compute in here."""
+    """Let others through while this request waits for the disk; it must not ask a model in here.
+
+    May be entered again inside; only the outermost lets go.
+    """
     passage: Passage | None = environ.get(_PASSAGE)
-    if passage is None:  # nothing to hold: a test, or another server
+    if passage is None:  # nothing to hold: opened already, a test, or another server
         yield
         return
-    with _Open(passage):
+    passage.release()
+    _change(environ, None, passage)
+    try:
         yield
+    finally:
+        passage.acquire()
+        _change(environ, passage, None)
 
 
-class _Open:
-    """Others go through inside the block. Holds nothing, so that one serves every request."""
+@contextmanager
+def held(environ: WSGIEnvironment) -> Iterator[None]:
+    """Run alone inside of `opened`: models are asked by one thread at a time."""
+    passage: Passage | None = environ.get(_LET_GO)
+    if passage is None:  # held already
+        yield
+        return
+    passage.acquire()
+    _change(environ, passage, None)
+    try:
+        yield
+    finally:
+        passage.release()
+        _change(environ, None, passage)
 
-    def __init__(self, passage: Passage) -> None:
-        self._passage = passage
 
-    def __enter__(self) -> None:
-        self._passage.release()
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self._passage.acquire()
+def _change(environ: WSGIEnvironment, holds: Passage | None, let_go: Passage | None) -> None:
+    """Note what the request holds, and what it has let go of."""
+    environ[_PASSAGE], environ[_LET_GO] = holds, let_go
+    body = environ.get("wsgi.input")
+    if isinstance(body, OpenWhileReading):
+        body.is_let_go = let_go is not None
 
 
 class BodyIncomplete(ClientDisconnected):
@@ -155,7 +166,7 @@ class OpenWhileReading(Body):
     Never passes less than the whole body off as one: reading raises BodyIncomplete instead.
     """
 
-    __slots__ = ("_body", "_n_left", "_passage")
+    __slots__ = ("_body", "_n_left", "_passage", "is_let_go")
 
     def __init__(
         self, body: Any, passage: Passage, request: Any = None, length: str | None = None
@@ -164,25 +175,35 @@ class OpenWhileReading(Body):
         self.began_s = time.monotonic()
         self.is_overdue = False
         self.has_ended = None
+        self.is_let_go = False
         self._body = body
         self._passage = passage
         self._n_left = int(length) if length and length.isdecimal() else 0
 
     def read(self, *size: int) -> Any:
-        content = self._passage.read(self._body.read, size, self)
+        content = self._take(self._body.read, size)
         self._n_left -= len(content)
         if self.is_overdue or (self._n_left > 0 and not (size and len(content) == size[0])):
             raise BodyIncomplete
         return content
 
     def readline(self, *size: int) -> Any:
-        return self._whole(self._passage.read(self._body.readline, size, self))
+        return self._whole(self._take(self._body.readline, size))
 
     def readlines(self, *hint: int) -> Any:
-        return self._whole(self._passage.read(self._body.readlines, hint, self))
+        return self._whole(self._take(self._body.readlines, hint))
 
     def __iter__(self) -> Any:
         return iter(self.readlines())
+
+    def _take(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if not self.is_let_go:
+            return self._passage.read(call, arguments, self)
+        self._passage.acquire()  # it is let go of at once, and the deadline counts
+        try:
+            return self._passage.read(call, arguments, self)
+        finally:
+            self._passage.release()
 
     def _whole(self, content: Any) -> Any:
         if self.is_overdue:

@@ -5,8 +5,6 @@ Reads the signal, the store and the reports; asks nothing of anybody.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from api_service.context import Context
 from api_service.worker_reports import live_reports
 from shared.errors import KeyUnusable, StateConflict, VersionUnusable
@@ -38,21 +36,15 @@ def wanted(context: Context, model: str) -> ReloadSignal:
     return signal
 
 
-def must_verify(
-    context: Context, model: str, version: str, others_pass: AbstractContextManager[None]
-) -> None:
+def must_verify(context: Context, model: str, version: str) -> None:
     """Refuse a version whose files are not what was signed; the retrain daemon would, too.
-
-    Args:
-        others_pass: held while the version's files are read, so that the worker answers others.
 
     Raises:
         StateConflict: what is wrong with it. StorageUnavailable: it cannot be read now.
     """
     try:
-        with others_pass:
-            key = VerifyKey.read(context.config.public_key_path)
-            verify(context.store.version_dir(model, version), key, model=model, version=version)
+        key = VerifyKey.read(context.config.public_key_path)
+        verify(context.store.version_dir(model, version), key, model=model, version=version)
     except KeyUnusable:
         return  # nothing can be judged here; the retrain daemon has a key of its own
     except VersionUnusable as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from api_service.request_box import Kind, put_request
@@ -24,12 +23,8 @@ def ask_for(
     form: Mapping[str, str],
     model: str,
     who: str,
-    others_pass: AbstractContextManager[None],
 ) -> str:
     """Write the request of a form; the sentence that says what will happen.
-
-    Args:
-        others_pass: held while a version's files are read, so that the worker answers others.
 
     Raises:
         RequestInvalid, StateConflict, NotFound: it cannot be asked for. StorageUnavailable: it
@@ -46,7 +41,7 @@ def ask_for(
         signal = wanted(context, model)
         if kind == "rollback":
             version = _target(context, form, model, signal)
-            must_verify(context, model, version, others_pass)
+            must_verify(context, model, version)
         will = _of_versions(kind, signal.version, version)
     answer = put_request(
         context.config.requests_dir,

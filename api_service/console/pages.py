@@ -191,7 +191,7 @@ class Pages:
         model = request.form.get("model", "")
         self._context.table.slot(model)
         who = f"console, key {visitor.key_id}, from {request.remote_addr}"
-        said = ask_for(self._context, request.form, model, who, opened(request.environ))
+        said = ask_for(self._context, request.form, model, who)
         response = redirect(home_page.model_url(model), 303)
         self._door.leave_note(response, request, said, self._context.clock())
         return self._finished(response)

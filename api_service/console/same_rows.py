@@ -17,6 +17,7 @@ from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import against
 from api_service.console.words import figure, percent, short_version
 from api_service.console.workload_views.base import Table
+from api_service.context import computing
 from shared.holdout_sample import HoldoutSample
 from shared.manifest import Manifest
 from shared.model_loader import LoadedModel
@@ -241,7 +242,8 @@ def _ask(live: LoadedModel, sample: HoldoutSample, manifest: Manifest) -> Answer
     if matrix is None:
         return None
     try:
-        outputs = live.answerer.predict_rows(matrix)
+        with computing():
+            outputs = live.answerer.predict_rows(matrix)
     except RowRefused:
         return None
     values = np.asarray(next(iter(outputs.values())))

@@ -31,7 +31,6 @@ from api_service.routes.training import ask_for_training, must_be_trained_here, 
 from api_service.run_wait import wait_for_run
 from api_service.runs import list_records, show_run_or_refusal, totals
 from api_service.training_options import read_options
-from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, RequestInvalid
 from shared.keys import Role
 from shared.signals import TrainingReport, record_event
@@ -90,7 +89,7 @@ def _train(
     run_id = asked["request_id"]
     if wait_s and asked["retrain_daemon"] == "running":  # else nobody would end it
         path = context.config.run_log_path
-        run = wait_for_run(path, run_id, wait_s, request.environ.get(LET_OTHERS_THROUGH))
+        run = wait_for_run(path, run_id, wait_s)
         if run is not None:
             message = run["verdict"] or run["error"] or f"{model} was trained."
             count = {"products_count": _products_count(context, model, run)}

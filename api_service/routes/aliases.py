@@ -43,7 +43,6 @@ from api_service.routes.recommendations import answer_about_products
 from api_service.routes.training import who_asks
 from api_service.routes.training_export import export_all_streams
 from api_service.run_wait import wait_for
-from api_service.turnstile import LET_OTHERS_THROUGH, opened
 from api_service.wanted_version import must_verify, wanted
 from shared.errors import RequestInvalid
 from shared.keys import Role
@@ -125,7 +124,7 @@ def reload_model(context: Context) -> ResponseReturnValue:
         version = signal.version
     if version not in stored:
         raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
-    must_verify(context, model, version, opened(request.environ))
+    must_verify(context, model, version)
     before = slot.opened()
     began = context.clock()
     asked = put_request(
@@ -146,8 +145,7 @@ def reload_model(context: Context) -> ResponseReturnValue:
 
     found = None
     if asked["retrain_daemon"] == "running":
-        others_pass = request.environ.get(LET_OTHERS_THROUGH)
-        found = wait_for(swapped, _LONGEST_RELOAD_S, others_pass)
+        found = wait_for(swapped, _LONGEST_RELOAD_S)
     answer = {
         "success": found is not None,
         "previous_model": before.version if before else None,

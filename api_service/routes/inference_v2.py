@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from api_service.access import open_to_all
-from api_service.context import Context
+from api_service.context import Context, computing
 from api_service.health_summary import not_ready_reason
 from api_service.json_io import json_response, read_body
 from api_service.metrics.recorder import Cell, Key
@@ -56,7 +56,9 @@ def blueprint(context: Context) -> Blueprint:
 
     @v2_route(routes, "GET", "")
     def model_metadata(model: str, version: str | None = None) -> ResponseReturnValue:
-        return json_response(metadata(_meant(context, model, version)[1]))
+        found = _meant(context, model, version)[1]
+        with computing():
+            return json_response(metadata(found))
 
     @v2_route(routes, "GET", "/ready")
     def model_ready(model: str, version: str | None = None) -> ResponseReturnValue:
@@ -75,14 +77,15 @@ def blueprint(context: Context) -> Blueprint:
             context.config.max_request_bytes,
         )
         # After the body came: while a slow client sent it, another version may have come.
-        slot, found = _meant(context, model, version)
-        credit(found, rows=0)  # also when it fails
-        try:
-            return _infer(context, found, content)
-        except Exception as error:
-            if not isinstance(error, AnswerClient) or error.status >= 500:
-                slot.n_failed += 1
-            raise
+        with computing():
+            slot, found = _meant(context, model, version)
+            credit(found, rows=0)  # also when it fails
+            try:
+                return _infer(context, found, content)
+            except Exception as error:
+                if not isinstance(error, AnswerClient) or error.status >= 500:
+                    slot.n_failed += 1
+                raise
 
     @routes.get("/v2/models/stats")
     def all_statistics() -> ResponseReturnValue:

@@ -18,7 +18,6 @@ from api_service.request_box import Kind, put_request
 from api_service.routes.naming import model_route
 from api_service.runs import rejected_versions
 from api_service.serving_slot import ServingSlot
-from api_service.turnstile import opened
 from api_service.version_list import version_lines
 from api_service.wanted_version import (
     must_not_be_quarantined,
@@ -117,7 +116,7 @@ def blueprint(context: Context) -> Blueprint:
     def reload(model: str) -> ResponseReturnValue:
         named, reason = _version_and_reason(context, model)
         version = named or wanted(context, model).version
-        must_verify(context, model, version, opened(request.environ))
+        must_verify(context, model, version)
         will = f"every worker opens {version} again under a new generation and swaps to it."
         return ask_for("reload", model, will, reason, version)
 
@@ -136,7 +135,7 @@ def blueprint(context: Context) -> Blueprint:
         if version not in context.store.versions(model):
             raise NotFound(f"the previous version {version} of {model} is not stored any more.")
         must_not_be_quarantined(context, model, version)
-        must_verify(context, model, version, opened(request.environ))
+        must_verify(context, model, version)
         will = (
             f"every worker goes from {signal.version} to {version}, which is held there:"
             f" nothing is promoted until POST /models/{model}/release."

@@ -20,7 +20,6 @@ from api_service.routes.training import who_asks
 from api_service.run_wait import wait_for
 from api_service.runs import rejected_versions
 from api_service.serving_slot import ServingSlot
-from api_service.turnstile import LET_OTHERS_THROUGH
 from api_service.version_list import version_lines
 from api_service.wanted_version import signal_of, wanted
 from api_service.worker_reports import live_reports
@@ -140,8 +139,7 @@ def _load(context: Context, slot: ServingSlot) -> None:
 
     loaded = None
     if asked["retrain_daemon"] == "running":
-        others_pass = request.environ.get(LET_OTHERS_THROUGH)
-        loaded = wait_for(serves, _LONGEST_LOAD_S, others_pass)
+        loaded = wait_for(serves, _LONGEST_LOAD_S)
     if loaded is None:
         live = slot.live
         why = f"{live.version} serves." if live is not None else slot.why_empty

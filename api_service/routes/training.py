@@ -28,7 +28,6 @@ from api_service.runs import (
     totals,
 )
 from api_service.training_options import read_options
-from api_service.turnstile import LET_OTHERS_THROUGH
 from shared.errors import NotFound, StateConflict
 from shared.keys import Role
 from shared.model_names import full_name, split_name
@@ -52,8 +51,7 @@ def blueprint(context: Context) -> Blueprint:
         url = public_path(f"/runs/{run_id}")
         ended = None
         if wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
-            others_pass = request.environ.get(LET_OTHERS_THROUGH)
-            ended = wait_for_run(config.run_log_path, run_id, wait_s, others_pass)
+            ended = wait_for_run(config.run_log_path, run_id, wait_s)
         if ended is not None:
             return json_response({"url": url, **ended}, is_for_people=True)
         response = json_response({"run_id": run_id, "status": "queued", "url": url, **answer}, 202)

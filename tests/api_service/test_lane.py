@@ -11,6 +11,7 @@ import pytest
 from api_service import body_deadline
 from api_service.lane import Lane
 from api_service.server_calls import Limits, call_in_one_lane, callback_of
+from api_service.turnstile import opened
 from tests.support.waiting import wait_until
 
 
@@ -164,7 +165,7 @@ def test_a_request_that_waits_lets_others_through_and_goes_on_in_its_turn() -> N
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/wait":
-            with environ["hotfit.others_pass"]:
+            with opened(environ):
                 waits.set()
                 assert ended.wait(10)
         order.append(environ["PATH_INFO"])

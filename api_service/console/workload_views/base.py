@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from api_service.console.charts.drawing import Picture
+from api_service.context import computing
 from shared.holdout_sample import HoldoutSample, read_sample
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Asked:
     query: Mapping[str, str]
 
     def answer(self, question: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        return self.live.answerer.answer(question, request, self.context.clock())
+        with computing():
+            return self.live.answerer.answer(question, request, self.context.clock())
 
     def one_of(self, name: str, options: Sequence[str]) -> str:
         """What was chosen, or the first there is."""
