@@ -78,12 +78,16 @@ def _prepare(preset: Preset, settings: Settings) -> None:
         say(sentence)
 
 
+def _needs_key(settings: Settings) -> bool:
+    """Whether also a request from this machine needs a key."""
+    return settings.api.host not in _LOOPBACK or settings.api.require_keys == "always"
+
+
 def _wait_for_keys(settings: Settings, started: Sequence[processes.Started]) -> None:
     """Where every request needs a key the retrain daemon must make them first."""
-    is_local = settings.api.host in _LOOPBACK and settings.api.require_keys == "auto"
     deadline = time.monotonic() + 30.0
     while (
-        not is_local
+        _needs_key(settings)
         and not (settings.keys_dir / f"{Role.ADMIN}.key").exists()
         and all(each.child.poll() is None for each in started)
         and time.monotonic() < deadline
@@ -183,7 +187,7 @@ def questions(settings: Settings, preset: Preset | None, now: datetime) -> list[
 def what_to_try(settings: Settings, asked: Sequence[Question]) -> list[str]:
     """Lines for a shell of this system that work as they stand."""
     curl = ["curl", "-s"]
-    if settings.api.host not in _LOOPBACK and not _IS_WINDOWS:
+    if _needs_key(settings) and not _IS_WINDOWS:
         key_path = shlex.quote(str(settings.keys_dir / f"{Role.PREDICT}.key"))
         curl += ["-H", f'"X-API-Key: $(head -n 1 {key_path})"']
     url = health.base_url(settings)
