@@ -213,7 +213,7 @@ def test_a_champion_that_does_not_unpickle_does_not_block_its_successor(
 
     assert isinstance(verdict, Promote)
     assert evaluation.champion is not None
-    assert "opening the model failed" in (evaluation.champion.missing or "")
+    assert "opening the model failed" in (evaluation.champion.note or "")
 
 
 @pytest.mark.slow
