@@ -6,15 +6,20 @@ or exchange it between two looks. Knows no version and no signal.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
 import os
 import stat
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from shared.atomic_file import IS_WINDOWS
+from shared.atomic_file import IS_WINDOWS, open_new
+from shared.errors import StorageUnavailable
 
 _FLAGS = (
     os.O_RDONLY
@@ -61,12 +66,35 @@ class KnownFile:
 
     def check(self) -> None:
         """As `read`, without keeping its bytes."""
+        self._hash(None)
+
+    @contextlib.contextmanager
+    def private_copy(self) -> Iterator[Path]:
+        """For libraries that read files: a copy in a folder that nobody else can enter.
+
+        Its pages are the system's to give back, where bytes would be this process's own.
+
+        Raises: as `read`; StorageUnavailable when there is no room for it.
+        """
+        try:
+            made = tempfile.TemporaryDirectory(prefix="hotfit-")
+        except OSError as error:
+            raise StorageUnavailable(f"no copy of {self.path.name} can be made: {error}.") from None
+        with made as folder:
+            path = Path(folder) / self.path.name
+            with open_new(path, mode=0o600) as copy:
+                self._hash(copy)
+            yield path
+
+    def _hash(self, copy: BinaryIO | None) -> None:
         digest, size = hashlib.sha256(), 0
         block = memoryview(bytearray(_BLOCK_BYTES))
         with open_plain(self.path) as file:
             self._check_size(_size_of(file))
             while n := file.readinto(block):
                 digest.update(block[:n])
+                if copy is not None:
+                    copy.write(block[:n])
                 size += n
                 if size > self.size_bytes:
                     break

@@ -63,6 +63,15 @@ class VersionFiles:
         """The bytes of a file of the compiled form; raises as `read`."""
         return self.read(f"{COMPILED_NAME}/{name}")
 
+    @contextlib.contextmanager
+    def compiled_copy(self, name: str) -> Iterator[Path]:
+        """A file of the compiled form as `KnownFile.private_copy`; raises as `read`."""
+        name = f"{COMPILED_NAME}/{name}"
+        with contextlib.ExitStack() as stack:
+            with self._refusals(name):
+                path = stack.enter_context(self.known(name).private_copy())
+            yield path
+
     def check(self, but: Collection[str] = ()) -> None:
         """Prove every file, without keeping its bytes, but those that `read` is about to prove.
 

@@ -50,11 +50,7 @@ def _loaded() -> ctypes.CDLL:
                 raise LoadFailed(f"treelite: {path.name} cannot be used: {error}") from None
             pointer = ctypes.c_void_p
             library.TreeliteGetLastError.restype = ctypes.c_char_p
-            library.TreeliteDeserializeModelFromBytes.argtypes = [
-                ctypes.c_char_p,
-                ctypes.c_size_t,
-                pointer,
-            ]
+            library.TreeliteDeserializeModelFromFile.argtypes = [ctypes.c_char_p, pointer]
             library.TreeliteFreeModel.argtypes = [pointer]
             library.TreeliteGTILParseConfig.argtypes = [ctypes.c_char_p, pointer]
             library.TreeliteGTILDeleteConfig.argtypes = [pointer]
@@ -90,7 +86,7 @@ class _Buffers(threading.local):
 class Forest:
     """A forest that treelite wrote, open. Any thread may ask; freed when it is forgotten."""
 
-    def __init__(self, stored: bytes, n_columns: int, kind: str) -> None:
+    def __init__(self, stored: Path | bytes, n_columns: int, kind: str) -> None:
         """stored : as treelite serialized it; not needed any more afterwards.
 
         kind : RAW sums of leaves, or DEFAULT with what the forest does to them.
@@ -104,7 +100,13 @@ class Forest:
         self._call("TreeliteGTILParseConfig", wish, ctypes.byref(config))
         self._config = config
         weakref.finalize(self, self._library.TreeliteGTILDeleteConfig, config)
-        self._call("TreeliteDeserializeModelFromBytes", stored, len(stored), ctypes.byref(model))
+        if isinstance(stored, bytes):
+            size = ctypes.c_size_t(len(stored))
+            self._call("TreeliteDeserializeModelFromBytes", stored, size, ctypes.byref(model))
+        else:
+            # As bytes: the library opens the path itself.
+            path = str(stored).encode()
+            self._call("TreeliteDeserializeModelFromFile", path, ctypes.byref(model))
         self._model = model
         weakref.finalize(self, self._library.TreeliteFreeModel, model)
         shape, n_dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from shared.compiled.admission import A_NUMBER, Admission
 from shared.compiled.plan import Plan
 from shared.compiled.treelite_library import Forest
+from shared.errors import StorageUnavailable
 from shared.version_files import VersionFiles
 from shared.workloads.base import RowRefused
 
@@ -48,7 +49,7 @@ class OpenTrees:
         # An isolation forest takes infinity; what is too large is infinite to it.
         self._refuses_too_large = self._is_single and bool(stored.admission.infinite.any())
         width = stored.plan.n_outputs
-        self._forests = [Forest(files.compiled(name), width, stored.kind) for name in stored.files]
+        self._forests = [_forest(files, name, width, stored.kind) for name in stored.files]
         self._ask_one = self._forests[0].ask_one
         self._source_of = stored.plan.source_of
 
@@ -77,3 +78,13 @@ class OpenTrees:
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+
+
+def _forest(files: VersionFiles, name: str, width: int, kind: str) -> Forest:
+    try:
+        with files.compiled_copy(name) as path:
+            return Forest(path, width, kind)
+    except (
+        StorageUnavailable
+    ):  # no room for a copy: from memory, where it takes three times its size
+        return Forest(files.compiled(name), width, kind)

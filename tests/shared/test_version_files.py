@@ -37,6 +37,23 @@ def test_a_file_that_is_exchanged_after_it_was_verified_is_not_read(home: Servin
         files.read("model.joblib")
 
 
+def test_the_copy_that_a_library_reads_is_nobody_elses(home: ServingHome) -> None:
+    """Treelite opens a path itself: that of a copy that was hashed while it was made."""
+    files = _signed(home, home.make("m", 1))
+    path = files.directory / "compiled" / "form.json"
+    before = path.read_bytes()
+
+    with files.compiled_copy("form.json") as copy:
+        path.write_bytes(bytes(len(before)))
+
+        assert copy.read_bytes() == before
+        if os.name != "nt":
+            assert copy.parent.stat().st_mode & 0o077 == 0
+    assert not copy.exists()
+    with pytest.raises(DigestMismatch), files.compiled_copy("form.json"):
+        pass
+
+
 def _link(path: Path) -> None:
     path.rename(path.with_name("elsewhere"))
     path.symlink_to("elsewhere")
