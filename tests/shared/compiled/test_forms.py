@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -43,8 +44,12 @@ from sklearn.preprocessing import (
 from sklearn.svm import LinearSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from shared.compiled import compile_estimator
 from shared.compiled.lowering_models import Model, lower_model
 from shared.compiled.lowering_trees import thresholds
+from shared.compiled.opening import open_compiled
+from shared.manifest import MODEL_NAME
+from shared.staged_files import StagedFiles
 from shared.workloads.base import UNKNOWN_CATEGORY, RowRefused
 from tests.shared.compiled.models import (
     NUMBERS,
@@ -335,3 +340,20 @@ def test_what_has_no_plan_behind_a_plan_goes_to_onnx_runtime(tmp_path: Path) -> 
     np.testing.assert_allclose(
         opened.predict(fresh), quietly(estimator.predict, fresh), rtol=1e-5, atol=1e-4
     )
+
+
+def test_a_forest_opens_where_there_is_no_room_for_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full or missing folder for temporary files must not stop a model from being served."""
+    rows = np.random.default_rng(0).normal(size=(60, 5))
+    forest = RandomForestRegressor(5, random_state=0).fit(rows, rows[:, 0])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "not there"))
+    staged = StagedFiles(tmp_path)
+    with staged.writing(MODEL_NAME) as file:
+        joblib.dump(forest, file)
+
+    form = compile_estimator(forest, rows, contract=None, staged=staged)
+
+    assert form.form == "treelite", form.refused
+    np.testing.assert_allclose(open_compiled(staged.files).predict(rows), forest.predict(rows))
