@@ -84,7 +84,6 @@ def _forest(files: VersionFiles, name: str, width: int, kind: str) -> Forest:
     try:
         with files.compiled_copy(name) as path:
             return Forest(path, width, kind)
-    except (
-        StorageUnavailable
-    ):  # no room for a copy: from memory, where it takes three times its size
+    except StorageUnavailable:
+        # No room for a copy: from memory, where it takes three times its size.
         return Forest(files.compiled(name), width, kind)
