@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from api_service import lean_start  # noqa: F401 - before all others
-from api_service.address import Address
-from api_service.aside import Aside
-from api_service.forking import Template, is_possible
-from api_service.handed_over import from_service_manager
-from api_service.server import prepare, serve, wait_for_port
-from api_service.serving_config import ServingConfig
-from shared.daemon import close_new_files, only_instance, start_logging
+from api_service.config.listen_address import Address
+from api_service.config.serving import ServingConfig
+from api_service.supervisor import import_environment  # noqa: F401 - before all others
+from api_service.supervisor.fork_server import Template, is_possible
+from api_service.supervisor.socket_activation import from_service_manager
+from api_service.supervisor.subprocess_call import Aside
+from api_service.supervisor.supervisor import prepare, serve, wait_for_port
+from shared.daemon.loop import close_new_files, only_instance, start_logging
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
 
 DAEMON = "api_service"
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _plan() -> tuple[ServingConfig, Path]:
     """What the configuration asks for: to serve, and where process ids go."""
     # Here, since the settings library is large and needed only for a moment.
-    from shared.settings import load_settings
-    from shared.settings_environment import warn_of_unread_variables
+    from shared.settings.environment import warn_of_unread_variables
+    from shared.settings.root import load_settings
 
     settings = load_settings()
     start_logging(settings.log_format, DAEMON)
@@ -61,7 +61,7 @@ def _plan() -> tuple[ServingConfig, Path]:
 
 
 def _address() -> Address:
-    from shared.settings import load_settings
+    from shared.settings.root import load_settings
 
     settings = load_settings()
     return Address.resolve(settings.api.host, settings.api.port)

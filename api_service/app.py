@@ -8,14 +8,14 @@ from typing import Any
 
 from flask import Flask, request
 
-from api_service.access import register_access
 from api_service.context import Context
 from api_service.fast_path import FastPath
-from api_service.metrics.requests import CountRequests
-from api_service.problems import register_problems
+from api_service.metrics.request_counter import CountRequests
 from api_service.routes import BLUEPRINTS
-from api_service.trusted_proxies import TrustedProxies
-from api_service.turnstile import opened
+from api_service.web.auth import register_access
+from api_service.web.errors import register_problems
+from api_service.web.trusted_proxies import TrustedProxies
+from api_service.web.yield_lock import opened
 
 IN_TURN = frozenset(
     {

@@ -11,19 +11,19 @@ from flask import has_request_context
 from flask import request as flask_request
 
 from api_service.metrics.recorder import Recorder
-from api_service.metrics.requests import credit, rows_in
-from api_service.turnstile import held
-from shared.daemon import utc_now
+from api_service.metrics.request_counter import credit, rows_in
+from api_service.web.yield_lock import held
+from shared.daemon.loop import utc_now
 from shared.errors import AnswerClient, NotReady
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from api_service.access import KeyRing
-    from api_service.serving_config import ServingConfig
+    from api_service.config.serving import ServingConfig
     from api_service.serving_slot import ServingSlot, ServingTable
-    from shared.model_loader import LoadedModel
-    from shared.model_store import ModelStore
+    from api_service.web.auth import KeyRing
+    from shared.loading.open_version import LoadedModel
+    from shared.versions.model_store import ModelStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from api_service.access import may_call
 from api_service.context import Context
-from api_service.flask_setup import FlaskSetup
-from api_service.plain_predict import TRIED, PlainPredict
-from api_service.request_origin import Origin, RequestOrigins
+from api_service.predict.row_predictor import TRIED, PlainPredict
 from api_service.routes.predict import BLUEPRINT
 from api_service.serving_slot import ServingSlot
+from api_service.web.auth import may_call
+from api_service.web.flask_hooks import FlaskSetup
+from api_service.web.request_origin import Origin, RequestOrigins
 from shared.errors import NotFound
-from shared.keys import Role
+from shared.keys.signing import Role
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

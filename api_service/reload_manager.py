@@ -14,20 +14,20 @@ from datetime import datetime
 
 import structlog
 
-from api_service.draining import Draining
-from api_service.followed_model import FollowedModel, key_of
-from api_service.memory import trim
-from api_service.memory_budget import OpenModel, size_bytes, to_close
-from api_service.reconciler import Outcome, Reconciler
-from api_service.reload_policy import VersionKey
-from api_service.retirement import retire_ended
+from api_service.reload.draining import Draining
+from api_service.reload.eviction import OpenModel, size_bytes, to_close
+from api_service.reload.model_state import FollowedModel, key_of
+from api_service.reload.policy import VersionKey
+from api_service.reload.reconciler import Outcome, Reconciler
+from api_service.reload.retirement import retire_ended
+from api_service.reload.signal_scan import NO_SIGNAL, SignalSweep, Stamp
+from api_service.reload.switch.channel import Alone, Line
 from api_service.serving_slot import ServingTable
-from api_service.signal_sweep import NO_SIGNAL, SignalSweep, Stamp
-from api_service.switch.line import Alone, Line
-from shared.keys import VerifyKey
-from shared.model_loader import LoadedModel
-from shared.model_store import ModelStore
-from shared.signals import ServingReport
+from shared.daemon.memory import trim
+from shared.exchange.json_files import ServingReport
+from shared.keys.signing import VerifyKey
+from shared.loading.open_version import LoadedModel
+from shared.versions.model_store import ModelStore
 
 log = structlog.get_logger()
 

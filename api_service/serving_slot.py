@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from shared.errors import NotFound, NotReady
-from shared.model_loader import LoadedModel
+from shared.loading.open_version import LoadedModel
 
 _NAMED_IN_ERRORS = 20
 _NO_CELLS = memoryview(bytes(8)).cast("Q")

@@ -26,8 +26,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from shared.model_store import BELL_NAME
-from shared.signals import SIGNAL_NAME, WatcherReport
+from shared.exchange.json_files import SIGNAL_NAME, WatcherReport
+from shared.versions.model_store import BELL_NAME
 
 log = structlog.get_logger()
 

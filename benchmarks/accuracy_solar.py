@@ -46,8 +46,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shared.records import Table
-from shared.workloads.base import Answerer, TrainingSet
-from shared.workloads.solar_power.power_features import COLUMN
+from shared.workloads.contract import Answerer, TrainingSet
+from shared.workloads.solar_power.rows import COLUMN
 from shared.workloads.solar_power.workload import SolarPower
 
 BAR_W = 120.0

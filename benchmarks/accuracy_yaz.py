@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.base import Answerer, TrainingSet
+from shared.workloads.contract import Answerer, TrainingSet
 from shared.workloads.spare_parts.workload import SpareParts
 
 ONE_DAY_BAR = 4.88

@@ -26,14 +26,14 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.serving.hotfit import ROOT, Home, hotfit_environment, train
 from benchmarks.serving.measure import pss_mb, running, wait_until_right
 from benchmarks.wrk import Measured, run
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     import psutil
 
-    from api_service.serving_config import ServingConfig
+    from api_service.config.serving import ServingConfig
 
 RAW, FLASK, ORDINARY, FAST = "granian", "Flask view", "ordinary view", "fast path"
 TURNS, TWO = "granian, threads in turn", ", two workers"
@@ -51,7 +51,7 @@ _ANSWER = (
 
 def constant_in_turns() -> WSGIApplication:
     """The same with threads that do not interrupt each other, as ours."""
-    from api_service.taking_turns import take_turns
+    from api_service.worker.batch_scheduling import take_turns
 
     take_turns()
     return constant()
@@ -87,9 +87,9 @@ def ours(config: ServingConfig, kind: str) -> WSGIApplication:
     """A worker; for the ordinary view with a hook that does nothing, which Flask has to call."""
     import granian.server.mp
 
-    from api_service.server_calls import call_in_one_lane
-    from api_service.taking_turns import take_turns
-    from api_service.worker import Worker
+    from api_service.web.granian_adapter import call_in_one_lane
+    from api_service.worker.batch_scheduling import take_turns
+    from api_service.worker.worker import Worker
 
     if config.take_turns:
         take_turns()
@@ -110,8 +110,8 @@ def serve(kind: str, port: int) -> None:
     from granian.constants import Interfaces
     from granian.server.mp import MPServer
 
-    from api_service.server import READING_THREADS, prepare
-    from shared.settings import load_settings
+    from api_service.supervisor.supervisor import READING_THREADS, prepare
+    from shared.settings.root import load_settings
 
     multiprocessing.set_start_method("spawn", force=True)
     # One thread is granian's best for applications that never wait.

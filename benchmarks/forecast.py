@@ -23,9 +23,9 @@ from benchmarks.serving.hotfit import ROOT, environment, start_command
 from benchmarks.serving.measure import running, wait_until_right
 from benchmarks.serving.systems import APPS, PEERS, Setup, gunicorn
 from benchmarks.wrk import Measured, run
-from scripts.network import free_port
-from shared.workloads.spare_parts.daily_demand import DemandHistory
-from shared.workloads.spare_parts.restock_forecast import read_knowledge
+from scripts.daemons.network import free_port
+from shared.workloads.spare_parts.rows import DemandHistory
+from shared.workloads.spare_parts.serving import read_knowledge
 
 _CONNECTIONS = 8
 _DAYS = 7
@@ -54,7 +54,7 @@ def train(directory: Path) -> Path:
     configuration = directory / "hotfit.toml"
     configuration.write_text(_CONFIGURATION.format(directory=directory.as_posix()))
     named = ["--config", str(configuration)]
-    fill = ["scripts.demo_data", "fill", "--database", str(directory / "demo.db")]
+    fill = ["scripts.demo.seed", "fill", "--database", str(directory / "demo.db")]
     for command in (fill, ["retrain_service", *named, "once"]):
         subprocess.run(
             [sys.executable, "-m", *command],

@@ -34,12 +34,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVR
 
-from shared.compiled import compile_estimator
-from shared.compiled.opening import open_compiled
-from shared.manifest import MODEL_NAME
-from shared.staged_files import StagedFiles
-from shared.workloads.base import FeatureSpec, RowContract
-from shared.workloads.tabular.estimator import TabularEstimator
+from retrain_service.compiling.compile import compile_estimator
+from shared.forms.open_form import open_compiled
+from shared.versions.manifest import MODEL_NAME
+from shared.versions.staged_files import StagedFiles
+from shared.workloads.contract import FeatureSpec, RowContract
+from shared.workloads.tabular.model import TabularEstimator
 
 Floats = NDArray[np.float64]
 

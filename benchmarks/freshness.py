@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmarks.serving.hotfit import ROOT, configure, environment, start_command, write_table
 from benchmarks.serving.pipelines import MODELS, columns_of, make_rows
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 N_ROWS = 8_000
 _LIMIT_S = 180.0

@@ -19,12 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.bootstrap import N_RESAMPLES, compare, losses_by_day
-from retrain_service.evaluation import Evaluation, Rival
-from retrain_service.promotion import InsufficientData, Promote, anchor_after, decide
-from retrain_service.tolerance import LATE_CONFIDENCE
-from shared.settings_per_model import GateSettings
-from shared.workloads.base import Score
+from retrain_service.evaluation.paired_bootstrap import N_RESAMPLES, compare, losses_by_day
+from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.promotion.decide import InsufficientData, Promote, anchor_after, decide
+from retrain_service.promotion.noninferiority import LATE_CONFIDENCE
+from shared.settings.per_model import GateSettings
+from shared.workloads.contract import Score
 
 DOCS = Path(__file__).parent.parent / "docs" / "promotion.md"
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"

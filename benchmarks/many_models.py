@@ -21,16 +21,16 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from api_service.worker_reports import live_reports
+from api_service.worker.report import live_reports
 from benchmarks.serving.hotfit import ROOT, environment
 from benchmarks.serving.measure import pss_mb, running, wait_until_right
 from benchmarks.swap_versions import Trained, train
 from benchmarks.wrk import Measured, run
-from scripts.network import free_port
-from shared.keys import SigningKey
-from shared.manifest import MANIFEST_NAME, encode, read_manifest, sign
-from shared.model_store import ModelStore
-from shared.signals import ReloadSignal
+from scripts.daemons.network import free_port
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import SigningKey
+from shared.versions.manifest import MANIFEST_NAME, encode, read_manifest, sign
+from shared.versions.model_store import ModelStore
 
 _CONNECTIONS = 8
 _ASKED_TIMES = 10

@@ -23,7 +23,7 @@ import numpy as np
 
 from shared.records import Table, to_epoch_us
 from shared.workloads import open_workload
-from shared.workloads.base import Answerer, Workload
+from shared.workloads.contract import Answerer, Workload
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 N_WORDS, N_CATEGORIES, N_CUSTOMERS, N_EVENTS = 8_000, 40, 20_000, 200_000

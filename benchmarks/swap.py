@@ -28,7 +28,7 @@ from benchmarks.serving.measure import pss_mb, running, wait_until_right
 from benchmarks.serving.systems import PEERS
 from benchmarks.swap_versions import SIZES, Trained, point_at_the_other, train, trained_before
 from benchmarks.wrk import Measured, run
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 _CACHE = Path.home() / ".cache" / "hotfit-benchmarks"
 _CONNECTIONS = 8

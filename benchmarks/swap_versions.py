@@ -15,11 +15,11 @@ import msgspec
 
 from benchmarks.serving.hotfit import N_ROWS, ROOT, configure, environment, write_table
 from benchmarks.serving.pipelines import columns_of, make_rows
-from shared.keys import SigningKey
-from shared.manifest import MANIFEST_NAME, encode, read_manifest, sign
-from shared.model_store import ModelStore
-from shared.model_version import ModelVersion
-from shared.signals import ReloadSignal
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import SigningKey
+from shared.versions.manifest import MANIFEST_NAME, encode, read_manifest, sign
+from shared.versions.model_store import ModelStore
+from shared.versions.model_version import ModelVersion
 
 _PIPELINE = "pipeline.joblib"
 

@@ -76,7 +76,9 @@ def main() -> None:
 
 def _warm() -> None:
     """What is installed has been imported before: its bytecode lies there."""
-    imported = "import pandas, sklearn.compose, sklearn.ensemble, retrain_service.training_process"
+    imported = (
+        "import pandas, sklearn.compose, sklearn.ensemble, retrain_service.training_job.process"
+    )
     subprocess.run([sys.executable, "-c", imported], cwd=ROOT, env=_environment(), check=True)
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from shared.atomic_file import IS_WINDOWS, make_directories
 from shared.errors import KeyUnusable
-from shared.keys import (
+from shared.keys.signing import (
     PUBLIC_KEY_NAME,
     SIGNING_KEY_NAME,
     SigningKey,
     VerifyKey,
     signing_key_gone,
 )
-from shared.model_store import ModelStore
-from shared.settings import Settings
+from shared.settings.root import Settings
+from shared.versions.model_store import ModelStore
 
 _WRITABLE_BY_OTHERS = 0o022
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import structlog
 
-from shared.background import background_problems
+from shared.daemon.background import background_problems
 from shared.errors import HotfitError
-from shared.signals import SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
 
 log = structlog.get_logger()
 

@@ -18,27 +18,20 @@ from pathlib import Path
 
 import structlog
 
-from retrain_service import triggers
-from retrain_service.event_box import collect_events
+from retrain_service.buffer.stream_reader import StreamReader
 from retrain_service.home import make_home, signing_key
-from retrain_service.job_slots import JobSlots
-from retrain_service.model_keeper import ModelKeeper
-from retrain_service.model_training import Decide
-from retrain_service.onlookers import Onlookers
+from retrain_service.model_controller import ModelKeeper
+from retrain_service.observers.observers import Onlookers
+from retrain_service.observers.status_line import status_line
 from retrain_service.open_problems import OpenProblems
-from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
-from retrain_service.signing_once import sign_signals_of_before
-from retrain_service.status_line import status_line
-from retrain_service.stream_reader import StreamReader
+from retrain_service.publish.signing_once import sign_signals_of_before
+from retrain_service.training_controller import Decide
+from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
+from retrain_service.triggers import decide as triggers
+from retrain_service.triggers.event_inbox import collect_events
 from shared.atomic_file import storage_errors
-from shared.keys import SigningKey, ensure_api_keys, ensure_console_secret
-from shared.left_temporaries import remove_left_temporaries
-from shared.model_names import split_name
-from shared.model_store import ModelStore
-from shared.run_log import RunLog
-from shared.runs import RunStatus
-from shared.settings import Settings
-from shared.signals import (
+from shared.exchange.json_files import (
     EVENT_PREFIX,
     RETRAIN_REPORT_NAME,
     Request,
@@ -48,6 +41,13 @@ from shared.signals import (
     read_struct,
     write_struct,
 )
+from shared.keys.signing import SigningKey, ensure_api_keys, ensure_console_secret
+from shared.left_temporaries import remove_left_temporaries
+from shared.run_log.run import RunStatus
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
+from shared.versions.model_names import split_name
+from shared.versions.model_store import ModelStore
 from shared.workloads import open_workload
 
 log = structlog.get_logger()

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     _, for_pytest = parser.parse_known_args(arguments)
     codes = {name: run(name, command) for name, command in CHECKS}
-    codes["data"] = run("data", ("scripts.fetch_test_data",))
+    codes["data"] = run("data", ("scripts.setup.test_data",))
     codes["tests"] = run("tests", ("pytest", *in_parallel(), *for_pytest))
     failed = [name for name, code in codes.items() if code != 0]
     print(f"Failed: {', '.join(failed)}." if failed else "All checks are fine.", flush=True)

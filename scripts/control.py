@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from scripts import preset
-from scripts.preset import Preset
+from scripts.daemons import preset
+from scripts.daemons.preset import Preset
 
 if TYPE_CHECKING:
-    from shared.settings import Settings
+    from shared.settings.root import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,7 +38,7 @@ class Place:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     wanted = _parser().parse_args(arguments)
-    from scripts.terminal import complain, prepare
+    from scripts.daemons.terminal import complain, prepare
 
     prepare()
     from shared.errors import HotfitError, SettingsInvalid
@@ -71,7 +71,7 @@ def find_place(asked: str | None = None) -> Place:
         SettingsInvalid: it cannot be used as it is, or two are named.
     """
     from shared.errors import SettingsInvalid
-    from shared.settings import load_settings
+    from shared.settings.root import load_settings
 
     named = os.environ.get("HOTFIT_CONFIG")
     if named and asked:
@@ -94,19 +94,19 @@ def find_place(asked: str | None = None) -> Place:
 def _run(wanted: argparse.Namespace) -> int:
     place = find_place(wanted.preset)
     if wanted.command == "start":
-        from scripts.start_daemons import start
+        from scripts.daemons.start import start
 
         return start(place.settings, preset=place.preset, wait_s=wanted.wait)
     if wanted.command == "stop":
-        from scripts.stop_daemons import stop
+        from scripts.daemons.stop import stop
 
         return stop(place.settings)
     if wanted.command == "home":
-        from scripts.terminal import say
+        from scripts.daemons.terminal import say
 
         say(str(place.settings.home.absolute()))
         return 0
-    from scripts.show_status import show
+    from scripts.daemons.status import show
 
     return show(place.settings)
 

@@ -7,5 +7,5 @@ venv=${HOTFIT_VENV:-"$(dirname -- "$here")/.venv"}
 case "${1:-}" in
     -h | --help) exec "$python" "$here/control.py" start --help ;;
 esac
-"$python" "$here/setup_env.py"
+"$python" "$here/setup/environment.py"
 exec "$venv/bin/python" "$here/control.py" start "$@"

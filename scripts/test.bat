@@ -6,7 +6,7 @@ if errorlevel 1 exit /b 1
 if defined HOTFIT_VENV (set "venv=%HOTFIT_VENV%") else (set "venv=%~dp0..\.venv")
 if "%~1"=="-h" goto :help
 if "%~1"=="--help" goto :help
-%python% "%~dp0setup_env.py" --dev
+%python% "%~dp0setup\environment.py" --dev
 if errorlevel 1 exit /b %errorlevel%
 "%venv%\Scripts\python.exe" "%~dp0check.py" %*
 exit /b %errorlevel%

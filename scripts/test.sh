@@ -7,5 +7,5 @@ venv=${HOTFIT_VENV:-"$(dirname -- "$here")/.venv"}
 case "${1:-}" in
     -h | --help) exec "$python" "$here/check.py" --help ;;
 esac
-"$python" "$here/setup_env.py" --dev
+"$python" "$here/setup/environment.py" --dev
 exec "$venv/bin/python" "$here/check.py" "$@"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.firestore_server import FirestoreServer
 from tests.support import elasticsearch, mongodb
 from tests.support.export_server import ExportServer
+from tests.support.firestore_server import FirestoreServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
 
 

@@ -1,7 +1,7 @@
 """The documentation says what the code does: names, states, routes, sentences and examples.
 
 Both ways: what is in the code is documented, and what is documented is in the code. The curl
-examples are run against real daemons by tests/scripts/test_start_to_stop.py.
+examples are run against real daemons by tests/scripts/daemons/test_start_to_stop.py.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ import pytest
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
-from api_service.access import KeyRing, needed_role
 from api_service.app import create_app
 from api_service.context import Context
-from api_service.overview import WAITING
-from api_service.routes.naming import without_entity
 from api_service.serving_slot import ServingTable
-from api_service.version_list import PREVIOUS
-from retrain_service import cli, intake
+from api_service.status.models import WAITING
+from api_service.status.versions import PREVIOUS
+from api_service.web.auth import KeyRing, needed_role
+from api_service.web.model_urls import without_entity
+from retrain_service import cli
+from retrain_service.buffer import ingest
 from retrain_service.sources import REGISTRY as SOURCES
-from scripts import settings_reference
-from shared.keys import Role
-from shared.model_store import ModelStore
-from shared.model_version import NEXT_STATES, VersionState
-from shared.runs import RunStatus
-from shared.settings import Settings
+from scripts.setup import settings_reference
+from shared.keys.signing import Role
+from shared.run_log.run import RunStatus
+from shared.settings.root import Settings
+from shared.versions.model_store import ModelStore
+from shared.versions.model_version import NEXT_STATES, VersionState
 from shared.workloads import REGISTRY as WORKLOADS
 from shared.workloads import workload_class
-from shared.workloads.spare_parts import appointments, parts_ledger
+from shared.workloads.spare_parts import daily_totals, records
 from tests.api_service.conftest import serving_config
 from tests.support.pages import (
     PAGES,
@@ -70,7 +71,7 @@ def test_every_setting_is_in_the_settings_page_as_the_code_has_it() -> None:
     page = text_of(ROOT / "docs" / "settings.md")
     is_current = settings_reference.with_tables(page) == page
 
-    assert is_current, "run .venv/bin/python scripts/settings_reference.py"
+    assert is_current, "run .venv/bin/python scripts/setup/settings_reference.py"
     for name in settings_reference.marked(page):
         assert f"[{name}]" in page or name == "top" or name.startswith("workload: ")
 
@@ -107,7 +108,7 @@ def test_every_setting_that_a_page_names_exists(path: Path) -> None:
     [
         (README, "## States of a version", set(VersionState)),
         (OPERATIONS, "### Runs", set(RunStatus)),
-        (OPERATIONS, "### Streams", set(get_args(intake.State))),
+        (OPERATIONS, "### Streams", set(get_args(ingest.State))),
         (SHAPES, "## What is refused", None),
     ],
     ids=["versions", "runs", "streams", "refused"],
@@ -117,8 +118,8 @@ def test_every_state_is_explained_and_no_other(
 ) -> None:
     """A word in an answer that no page explains is a riddle."""
     if names is None:
-        words = {name for name in vars(appointments) if re.match(r"(NOT|NO|BAD)_", name)}
-        names = {getattr(appointments, name) for name in words} | {parts_ledger.DATED_LATER}
+        words = {name for name in vars(records) if re.match(r"(NOT|NO|BAD)_", name)}
+        names = {getattr(records, name) for name in words} | {daily_totals.DATED_LATER}
 
     assert first_column(path, heading) == {str(name) for name in names}
 

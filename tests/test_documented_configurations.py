@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import load_settings
+from shared.settings.root import load_settings
 from shared.workloads import open_workload
-from tests.firestore_server import FirestoreServer
+from tests.support.firestore_server import FirestoreServer
 from tests.support.pages import PAGES, ROOT, page_name, text_of
 
 README, SHAPES = ROOT / "README.md", ROOT / "docs" / "data-shapes.md"

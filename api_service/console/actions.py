@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from api_service.request_box import Kind, put_request
+from api_service.control.desired_version import must_not_be_quarantined, must_verify, wanted
+from api_service.control.requests import Kind, put_request
 from api_service.routes.training import must_be_trained_here
-from api_service.wanted_version import must_not_be_quarantined, must_verify, wanted
 from shared.errors import RequestInvalid, StateConflict
-from shared.signals import ReloadSignal
+from shared.exchange.json_files import ReloadSignal
 
 if TYPE_CHECKING:
     from api_service.context import Context

@@ -14,30 +14,28 @@ from flask import g, redirect, request
 from werkzeug import Response
 from werkzeug.exceptions import NotFound as NoSuchFile
 
-from api_service.access import is_local
-from api_service.console import comparison, home_page, model_page, runs_page, workload_views
+from api_service.console import workload_views
 from api_service.console.actions import ask_for
-from api_service.console.attempts import Attempts
-from api_service.console.door import Door, Visitor, check_same_site
-from api_service.console.known import (
-    manifest_of,
-    read_model,
-    read_past,
-    read_reports,
-    read_runs,
-)
-from api_service.console.pulse import digest_of
+from api_service.console.change_token import digest_of
+from api_service.console.compare import page as comparison
+from api_service.console.data import manifest_of, read_model, read_past, read_reports, read_runs
+from api_service.console.login_limit import Attempts
 from api_service.console.rendering import STATIC, finish, page, static_file
+from api_service.console.session import Door, Visitor, check_same_site
+from api_service.console.views import home as home_page
+from api_service.console.views import model as model_page
+from api_service.console.views import runs as runs_page
 from api_service.context import Context
-from api_service.json_io import json_response
-from api_service.paging import member
-from api_service.public_path import public_path
-from api_service.turnstile import opened
-from api_service.wanted_version import signal_of
+from api_service.control.desired_version import signal_of
+from api_service.web.auth import is_local
+from api_service.web.json_body import json_response
+from api_service.web.public_path import public_path
+from api_service.web.query import member
+from api_service.web.yield_lock import opened
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
-from shared.keys import Role
-from shared.run_log_reading import reading
-from shared.runs import RunStatus
+from shared.keys.signing import Role
+from shared.run_log.reader import reading
+from shared.run_log.run import RunStatus
 
 _LONGEST_KEY = 500
 

@@ -17,9 +17,9 @@ from flask import Response as Page
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from werkzeug import Response
 
-from api_service.console import words
-from api_service.console.home_page import model_url
-from api_service.public_path import public_path
+from api_service.console import formatting
+from api_service.console.views.home import model_url
+from api_service.web.public_path import public_path
 
 _FOLDER = Path(__file__).parent
 STATIC = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -49,14 +49,14 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        name: getattr(words, name)
+        name: getattr(formatting, name)
         for name in (
             *("figure", "size", "percent", "moment", "when", "ago", "duration"),
             *("short_version", "short_run", "main_metric"),
         )
     }
     environment.globals |= {
-        "change": words.change,
+        "change": formatting.change,
         "model_url": model_url,
         "public_path": public_path,
         "quote": quote,

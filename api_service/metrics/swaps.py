@@ -23,9 +23,9 @@ from api_service.metrics.worker_file import (
     filled,
 )
 from api_service.serving_slot import ServingTable
-from shared.metrics import Distribution
-from shared.model_version import VersionState
-from shared.signals import Receipt, ServingReport
+from shared.exchange.json_files import Receipt, ServingReport
+from shared.exchange.training_metrics import Distribution
+from shared.versions.model_version import VersionState
 
 WINDOW_S = 10.0
 SNAPSHOT_EVERY_S = 1.0

@@ -11,24 +11,21 @@ from api_service.routes import (
     aliases,
     console,
     feed,
-    fleet,
-    forecast,
     health,
-    inference_v2,
     metrics,
     models,
     openapi,
     predict,
-    recommendations,
-    repository_v2,
     training,
 )
+from api_service.routes.v2 import inference, repository
+from api_service.routes.workloads import fleet, forecast, recommendations
 
 BLUEPRINTS: tuple[Callable[[Context], Blueprint], ...] = (
     health.blueprint,
     predict.blueprint,
-    inference_v2.blueprint,
-    repository_v2.blueprint,
+    inference.blueprint,
+    repository.blueprint,
     metrics.blueprint,
     models.blueprint,
     training.blueprint,

@@ -14,9 +14,12 @@ from typing import NamedTuple, cast
 from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
-from api_service import alias_answers
-from api_service.access import needs
-from api_service.alias_models import (
+from api_service.context import Context
+from api_service.control.desired_version import must_verify, wanted
+from api_service.control.requests import put_request
+from api_service.control.wait import wait_for
+from api_service.routes.legacy import answers
+from api_service.routes.legacy.models import (
     RECOMMENDER,
     SERVERS,
     SIMILARITY,
@@ -24,11 +27,7 @@ from api_service.alias_models import (
     device_meant,
     model_meant,
 )
-from api_service.context import Context
-from api_service.json_io import json_response, only_fields, read_object
-from api_service.paging import Page
-from api_service.request_box import put_request
-from api_service.routes.alias_training import (
+from api_service.routes.legacy.training import (
     cancel_training,
     device_run,
     device_runs,
@@ -39,13 +38,14 @@ from api_service.routes.alias_training import (
     training_stats,
     training_status,
 )
-from api_service.routes.recommendations import answer_about_products
+from api_service.routes.legacy.training_export import export_all_streams
 from api_service.routes.training import who_asks
-from api_service.routes.training_export import export_all_streams
-from api_service.run_wait import wait_for
-from api_service.wanted_version import must_verify, wanted
+from api_service.routes.workloads.recommendations import answer_about_products
+from api_service.web.auth import needs
+from api_service.web.json_body import json_response, only_fields, read_object
+from api_service.web.query import Page
 from shared.errors import RequestInvalid
-from shared.keys import Role
+from shared.keys.signing import Role
 
 _LONGEST_RELOAD_S = 20
 
@@ -106,7 +106,7 @@ def server_models(context: Context) -> ResponseReturnValue:
     shown = [
         (name, context.store.manifest(model, name).trained_at) for name in page.of_items(names)
     ]
-    entries = alias_answers.stored_versions(model, shown, live.version if live else None)
+    entries = answers.stored_versions(model, shown, live.version if live else None)
     return json_response(page.answer("models", entries, len(names)), is_for_people=True)
 
 

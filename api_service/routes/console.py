@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
-from api_service.access import is_for_sessions, open_to_all, signed_in_or_key
 from api_service.context import Context
-from api_service.turnstile import opened
+from api_service.web.auth import is_for_sessions, open_to_all, signed_in_or_key
+from api_service.web.yield_lock import opened
 from shared.errors import AnswerClient, TryLater
 
 if TYPE_CHECKING:

@@ -12,11 +12,14 @@ import msgspec
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from api_service.access import needs, presented_key
 from api_service.context import Context
-from api_service.feed_desk import FedTo, FeedDesk
-from api_service.json_io import json_response, read_value
-from api_service.paging import (
+from api_service.recording.ingest import FedTo, FeedDesk
+from api_service.web.auth import needs, presented_key
+from api_service.web.errors import problem
+from api_service.web.json_body import json_response, read_value
+from api_service.web.model_urls import model_route
+from api_service.web.public_path import public_path
+from api_service.web.query import (
     LARGEST,
     as_whole_number,
     choice,
@@ -24,13 +27,10 @@ from api_service.paging import (
     time_utc,
     whole_number,
 )
-from api_service.problems import problem
-from api_service.public_path import public_path
-from api_service.routes.naming import model_route
-from api_service.turnstile import opened
-from shared import feed_file, feed_reading
+from api_service.web.yield_lock import opened
 from shared.errors import NotReady, RequestInvalid
-from shared.keys import Role
+from shared.feed import database, reader
+from shared.keys.signing import Role
 from shared.records import to_epoch_us
 
 _DEFAULT_DAYS, _MOST_DAYS = 90, 3650
@@ -75,13 +75,13 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.FEED, on_loopback=False)
     def stats() -> ResponseReturnValue:
         with opened(request.environ):  # it looks at every record
-            found = feed_reading.statistics(_path(context))
+            found = reader.statistics(_path(context))
         answer = {
             "collections": [
                 {"collection": name, **msgspec.to_builtins(one)} for name, one in found.items()
             ],
             "total": len(found),
-            "size_bytes": feed_file.size_bytes(_path(context)),
+            "size_bytes": database.size_bytes(_path(context)),
             "retention_days": config.retention_days,
         }
         return json_response(answer, is_for_people=True)
@@ -160,7 +160,7 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
     limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
     days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
     since = time_utc(query, "since") or context.clock() - timedelta(days=days)
-    found, total = feed_reading.records_since(
+    found, total = reader.records_since(
         _path(context),
         to.kept_in.collection,
         since,
@@ -188,7 +188,7 @@ def _export(context: Context, to: FedTo) -> dict[str, Any]:
     return answer
 
 
-def exported(kept: feed_reading.KeptRecord) -> dict[str, Any]:
+def exported(kept: reader.KeptRecord) -> dict[str, Any]:
     """A record as it is sent out."""
     # Ours win: by them a reader pages on and tells a change from a repetition.
     return {**kept.fields, "id": kept.id, "received_at": kept.stamp}

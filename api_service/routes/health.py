@@ -5,12 +5,12 @@ from __future__ import annotations
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
-from api_service.access import open_to_all
 from api_service.context import Context
-from api_service.health_summary import Known, not_ready_reason, summarize
-from api_service.json_io import json_response
-from api_service.retrain_daemon import look_at_retrain_daemon
-from api_service.worker_reports import live_reports
+from api_service.status.health import Known, not_ready_reason, summarize
+from api_service.status.retrain_daemon import look_at_retrain_daemon
+from api_service.web.auth import open_to_all
+from api_service.web.json_body import json_response
+from api_service.worker.report import live_reports
 from shared.errors import NotReady
 
 

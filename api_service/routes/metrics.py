@@ -7,9 +7,9 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.metrics.worker_file import read_sum
-from api_service.retrain_daemon import look_at_retrain_daemon
-from api_service.turnstile import opened
-from shared.metrics import metrics_dir, read_training_metrics
+from api_service.status.retrain_daemon import look_at_retrain_daemon
+from api_service.web.yield_lock import opened
+from shared.exchange.training_metrics import metrics_dir, read_training_metrics
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -19,8 +19,8 @@ def blueprint(context: Context) -> Blueprint:
     @routes.get("/metrics")
     def metrics() -> ResponseReturnValue:
         # Not at the start of a worker: the exposition library costs it 40 ms and 3 MB.
-        from api_service.metrics.page import Families, Scrape, add_serving, exposed
-        from api_service.metrics.training import add_training
+        from api_service.metrics.exposition import Families, Scrape, add_serving, exposed
+        from api_service.metrics.training_families import add_training
 
         # First of all: what this worker says now it must not take back should it die next.
         context.flush_metrics()

@@ -9,23 +9,23 @@ import msgspec
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from api_service.access import needs
 from api_service.context import Context
-from api_service.json_io import json_response, only_fields, read_object, text_field
-from api_service.overview import model_entry
-from api_service.paging import Page
-from api_service.request_box import Kind, put_request
-from api_service.routes.naming import model_route
-from api_service.runs import rejected_versions
-from api_service.serving_slot import ServingSlot
-from api_service.version_list import version_lines
-from api_service.wanted_version import (
+from api_service.control.desired_version import (
     must_not_be_quarantined,
     must_verify,
     signal_of,
     wanted,
 )
-from api_service.worker_reports import live_reports
+from api_service.control.requests import Kind, put_request
+from api_service.serving_slot import ServingSlot
+from api_service.status.models import model_entry
+from api_service.status.runs import rejected_versions
+from api_service.status.versions import version_lines
+from api_service.web.auth import needs
+from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.web.model_urls import model_route
+from api_service.web.query import Page
+from api_service.worker.report import live_reports
 from shared.errors import (
     HotfitError,
     ManifestInvalid,
@@ -34,8 +34,8 @@ from shared.errors import (
     StateConflict,
     StorageUnavailable,
 )
-from shared.keys import Role
-from shared.signals import ReloadSignal
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import Role
 
 _NAMED_IN_ERRORS = 10
 

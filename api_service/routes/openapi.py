@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, request
 from flask.typing import ResponseReturnValue
 
-from api_service.access import is_local
+from api_service.config.release import RELEASE
 from api_service.context import Context
-from api_service.release import RELEASE
+from api_service.web.auth import is_local
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -16,7 +16,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/openapi.json")
     def openapi() -> ResponseReturnValue:
-        from api_service.openapi.document import openapi_document  # only who asks pays
+        from api_service.schemas.openapi_document import openapi_document  # only who asks pays
 
         whose, prefix = is_local(), request.script_root
         document = None if prefix else made.get(whose)

@@ -6,11 +6,11 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
-from api_service.json_io import json_response, object_of, read_body, value_of
-from api_service.metrics.requests import credit
-from api_service.plain_predict import TRIED, PlainPredict
-from api_service.routes.naming import model_route
+from api_service.metrics.request_counter import credit
+from api_service.predict.row_predictor import TRIED, PlainPredict
 from api_service.serving_slot import ServingSlot
+from api_service.web.json_body import json_response, object_of, read_body, value_of
+from api_service.web.model_urls import model_route
 
 BLUEPRINT = "predict"
 

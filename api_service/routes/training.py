@@ -10,16 +10,12 @@ import msgspec
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
-from api_service.access import needs
 from api_service.context import Context
-from api_service.json_io import json_response, only_fields, read_object, text_field
-from api_service.paging import Page, member, whole_number
-from api_service.public_path import public_path
-from api_service.request_box import put_request, waiting_run
-from api_service.retrain_daemon import look_at_retrain_daemon
-from api_service.routes.naming import model_route
-from api_service.run_wait import wait_for_run
-from api_service.runs import (
+from api_service.control.requests import put_request, waiting_run
+from api_service.control.training_options import read_options
+from api_service.control.wait import wait_for_run
+from api_service.status.retrain_daemon import look_at_retrain_daemon
+from api_service.status.runs import (
     list_events,
     list_runs,
     must_not_be_needed,
@@ -27,12 +23,16 @@ from api_service.runs import (
     show_run_or_refusal,
     totals,
 )
-from api_service.training_options import read_options
+from api_service.web.auth import needs
+from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.web.model_urls import model_route
+from api_service.web.public_path import public_path
+from api_service.web.query import Page, member, whole_number
 from shared.errors import NotFound, StateConflict
-from shared.keys import Role
-from shared.model_names import full_name, split_name
-from shared.runs import UNFINISHED, RunStatus
-from shared.signals import record_event
+from shared.exchange.json_files import record_event
+from shared.keys.signing import Role
+from shared.run_log.run import UNFINISHED, RunStatus
+from shared.versions.model_names import full_name, split_name
 from shared.workloads import PER_ENTITY
 
 _NAMED_IN_ERRORS = 10

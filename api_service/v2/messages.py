@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api_service.paging import as_whole_number
 from api_service.v2.tensors import (
     Tensor,
     datatype_of,
@@ -22,6 +21,7 @@ from api_service.v2.tensors import (
     encode_binary,
     encode_json,
 )
+from api_service.web.query import as_whole_number
 from shared.errors import RequestInvalid
 
 HEADER_LENGTH = "Inference-Header-Content-Length"

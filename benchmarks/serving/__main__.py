@@ -39,7 +39,7 @@ from benchmarks.serving.systems import (
     instances,
     predictions,
 )
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 TOLERANCE = 1e-6
 CELLS = tuple(Cell(rows, connections) for rows in (1, 100) for connections in (1, 8, 64))

@@ -9,19 +9,19 @@ from typing import Any
 
 import click
 
-from retrain_service.commands.at_work import look_at_daemon
-from retrain_service.commands.frame import EXIT_FAILED, framed
+from retrain_service.commands.daemon_client import look_at_daemon
+from retrain_service.commands.options import EXIT_FAILED, framed
 from retrain_service.commands.output import Output
-from retrain_service.notify import open_addresses
+from retrain_service.observers.notifications import open_addresses
 from retrain_service.sources import open_source
 from shared.errors import HotfitError, NotFound
-from shared.model_names import split_name
-from shared.run_log_reading import reading
-from shared.runs import Run
-from shared.settings import Settings
-from shared.settings_environment import unread_variables
+from shared.run_log.reader import reading
+from shared.run_log.run import Run
+from shared.settings.environment import unread_variables
+from shared.settings.root import Settings
+from shared.versions.model_names import split_name
 from shared.workloads import open_workload
-from shared.workloads.base import Workload
+from shared.workloads.contract import Workload
 
 N_SAMPLE = 20
 

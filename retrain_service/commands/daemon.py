@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
-from retrain_service.commands.frame import exit_code
+from retrain_service.commands.options import exit_code
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon import (
+from shared.daemon.loop import (
     Feeder,
     notify,
     only_instance,
@@ -21,8 +21,8 @@ from shared.daemon import (
     utc_now,
 )
 from shared.errors import HotfitError
-from shared.settings import load_settings
-from shared.settings_environment import warn_of_unread_variables
+from shared.settings.environment import warn_of_unread_variables
+from shared.settings.root import load_settings
 
 
 @click.command()

@@ -6,15 +6,15 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from retrain_service.commands.at_work import instead_of_daemon, look_at_daemon
-from retrain_service.commands.frame import EXIT_NOT_PROMOTED
+from retrain_service.commands.daemon_client import instead_of_daemon, look_at_daemon
+from retrain_service.commands.options import EXIT_NOT_PROMOTED
 from retrain_service.commands.output import Output
 from retrain_service.commands.through_daemon import names_of
-from retrain_service.rehearsal import Rehearsal, rehearse
-from shared.daemon import utc_now
+from retrain_service.dry_run import Rehearsal, rehearse
+from shared.daemon.loop import utc_now
 from shared.errors import AlreadyRunning
-from shared.settings import Settings
-from shared.signals import RetrainReport
+from shared.exchange.json_files import RetrainReport
+from shared.settings.root import Settings
 
 
 def say_what_would_happen(

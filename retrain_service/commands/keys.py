@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from retrain_service.commands.frame import framed
+from retrain_service.commands.options import framed
 from retrain_service.commands.output import Output
-from shared.api_keys import add_key, list_keys, revoke_key, rotate_keys
-from shared.daemon import only_instance
-from shared.keys import Role, SigningKey
-from shared.settings import Settings
+from shared.daemon.loop import only_instance
+from shared.keys.api_keys import add_key, list_keys, revoke_key, rotate_keys
+from shared.keys.signing import Role, SigningKey
+from shared.settings.root import Settings
 
 _ROLE = click.argument("role", type=click.Choice([role.value for role in Role]))
 
@@ -75,7 +75,7 @@ def new_signing_key(settings: Settings, out: Output) -> None:
 
 
 def _made(out: Output, role: Role, secret: str, how: str) -> None:
-    from shared.api_keys import key_id
+    from shared.keys.api_keys import key_id
 
     out.say(secret)
     out.complain(f"retrain_service: a new {role} key {key_id(secret)}, valid {how}.")

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import click
 
-from retrain_service.commands.at_work import look_at_daemon, new_request
+from retrain_service.commands.daemon_client import look_at_daemon, new_request
 from retrain_service.commands.dry_run import say_what_would_happen
-from retrain_service.commands.frame import (
+from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
     fail,
@@ -23,12 +23,12 @@ from retrain_service.commands.frame import (
 from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.through_daemon import names_of, train_through_daemon
-from retrain_service.one_run import OneRun, outcome_sentence, train_once
-from shared.daemon import only_instance, stop_on_signals, utc_now
+from retrain_service.run_once import OneRun, outcome_sentence, train_once
+from shared.daemon.loop import only_instance, stop_on_signals, utc_now
 from shared.errors import AlreadyRunning, AnswerClient, SourceUnavailable
-from shared.run_record import run_record
-from shared.runs import FINISHED, Run
-from shared.settings import Settings
+from shared.run_log.run import FINISHED, Run
+from shared.run_log.view import run_record
+from shared.settings.root import Settings
 
 PROMOTED, NOT_PROMOTED, FAILED = "promoted", "not_promoted", "failed"
 _CODES = {PROMOTED: 0, NOT_PROMOTED: EXIT_NOT_PROMOTED, FAILED: EXIT_FAILED}

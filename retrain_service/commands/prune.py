@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from retrain_service import retention
-from retrain_service.commands.at_work import do_or_ask, new_request
-from retrain_service.commands.frame import framed
+from retrain_service.commands.daemon_client import do_or_ask, new_request
+from retrain_service.commands.options import framed
 from retrain_service.commands.output import Output
-from shared.daemon import utc_now
+from retrain_service.maintenance import retention
+from shared.daemon.loop import utc_now
 from shared.errors import NotFound
-from shared.run_log import RunLog
-from shared.run_log_reading import reading
-from shared.settings import Settings
+from shared.run_log.reader import reading
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
 
 PRUNE_TIMEOUT_S = 120.0
 

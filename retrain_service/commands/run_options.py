@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from retrain_service.commands.frame import Command
+from retrain_service.commands.options import Command
 from shared.errors import FixConfiguration
 
 MOST_DAYS = 3660  # as the API has it

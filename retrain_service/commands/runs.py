@@ -9,15 +9,15 @@ from typing import Any
 
 import click
 
-from retrain_service.commands.at_work import look_at_daemon
-from retrain_service.commands.frame import framed, meant, with_model
+from retrain_service.commands.daemon_client import look_at_daemon
+from retrain_service.commands.options import framed, meant, with_model
 from retrain_service.commands.output import Output
 from shared.errors import FixConfiguration, NotFound
-from shared.run_log_reading import Event, RunLogReader, reading
-from shared.run_record import run_line, run_record
-from shared.runs import Run, RunStatus
-from shared.settings import Settings
-from shared.signals import TrainingReport
+from shared.exchange.json_files import TrainingReport
+from shared.run_log.reader import Event, RunLogReader, reading
+from shared.run_log.run import Run, RunStatus
+from shared.run_log.view import run_line, run_record
+from shared.settings.root import Settings
 
 TRIGGERS = ("manual", "first", "new_records", "event", "cron", "every", "environment")
 FOLLOW_PERIOD_S = 0.5

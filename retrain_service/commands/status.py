@@ -11,26 +11,26 @@ from typing import Any
 import click
 import msgspec
 
-from retrain_service.commands.at_work import DaemonState, look_at_daemon
-from retrain_service.commands.frame import framed
+from retrain_service.commands.daemon_client import DaemonState, look_at_daemon
+from retrain_service.commands.options import framed
 from retrain_service.commands.output import Output
 from retrain_service.home import read_store
-from shared.daemon import utc_now
+from shared.daemon.liveness import still_runs
+from shared.daemon.loop import utc_now
 from shared.errors import NotFound
-from shared.liveness import still_runs
-from shared.model_names import split_name
-from shared.model_store import ModelStore
-from shared.run_log_reading import reading
-from shared.run_record import run_line
-from shared.runs import Run
-from shared.settings import Settings
-from shared.signals import (
+from shared.exchange.json_files import (
     ReloadSignal,
     SignalUnreadable,
     TrainingReport,
     WorkerReport,
     read_worker_reports,
 )
+from shared.run_log.reader import reading
+from shared.run_log.run import Run
+from shared.run_log.view import run_line
+from shared.settings.root import Settings
+from shared.versions.model_names import split_name
+from shared.versions.model_store import ModelStore
 
 
 @click.command()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from retrain_service.commands.at_work import (
+from retrain_service.commands.daemon_client import (
     LOOK_EVERY_S,
     NotInTime,
     answer_to,
@@ -15,13 +15,13 @@ from retrain_service.commands.at_work import (
     new_request,
     put,
 )
-from shared.daemon import utc_now
+from shared.daemon.loop import utc_now
 from shared.errors import NotFound, StateConflict
-from shared.model_names import full_name, split_name
-from shared.run_log_reading import reading
-from shared.runs import UNFINISHED, Run
-from shared.settings import Settings
-from shared.signals import Request, RetrainReport
+from shared.exchange.json_files import Request, RetrainReport
+from shared.run_log.reader import reading
+from shared.run_log.run import UNFINISHED, Run
+from shared.settings.root import Settings
+from shared.versions.model_names import full_name, split_name
 
 Show = Callable[[str, float | None], None]
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import click
 
-from retrain_service.commands.at_work import ask, look_at_daemon, new_request
-from retrain_service.commands.frame import (
+from retrain_service.commands.daemon_client import ask, look_at_daemon, new_request
+from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
     framed,
@@ -20,13 +20,13 @@ from retrain_service.commands.frame import (
 from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.through_daemon import ask_to_train, follow, run_or_none
-from retrain_service.one_run import outcome_sentence
-from shared.daemon import stop_on_signals, utc_now
+from retrain_service.run_once import outcome_sentence
+from shared.daemon.loop import stop_on_signals, utc_now
 from shared.errors import NotFound, StateConflict
-from shared.run_log_reading import reading
-from shared.run_record import run_record
-from shared.runs import FINISHED, Run
-from shared.settings import Settings
+from shared.run_log.reader import reading
+from shared.run_log.run import FINISHED, Run
+from shared.run_log.view import run_record
+from shared.settings.root import Settings
 
 
 @click.command()

@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from retrain_service.commands.at_work import do_or_ask, new_request
-from retrain_service.commands.frame import framed, meant, with_model
+from retrain_service.commands.daemon_client import do_or_ask, new_request
+from retrain_service.commands.options import framed, meant, with_model
 from retrain_service.commands.output import Output
 from retrain_service.home import read_store, signing_key
-from retrain_service.pointing import point
-from shared.daemon import utc_now
+from retrain_service.publish.serving_pointer import point
+from shared.daemon.loop import utc_now
 from shared.errors import ManifestInvalid, NotFound, StateConflict, StorageUnavailable
-from shared.manifest import Manifest
-from shared.model_store import ModelStore
-from shared.run_log import RunLog
-from shared.settings import Settings
-from shared.signals import ReloadSignal, WorkerReport, read_worker_reports
+from shared.exchange.json_files import ReloadSignal, WorkerReport, read_worker_reports
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
+from shared.versions.manifest import Manifest
+from shared.versions.model_store import ModelStore
 
 
 @click.command()

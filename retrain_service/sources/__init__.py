@@ -8,18 +8,18 @@ from importlib import import_module
 
 from retrain_service.sources.base import Source, how_to_install
 from shared.errors import SourceMisconfigured
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 
 Clock = Callable[[], datetime]
 
 REGISTRY: dict[str, str] = {
-    "elasticsearch": "retrain_service.sources.elasticsearch:ElasticsearchSource",
+    "elasticsearch": "retrain_service.sources.elasticsearch.source:ElasticsearchSource",
     "feed": "retrain_service.sources.feed:FeedSource",
-    "firestore": "retrain_service.sources.firestore:FirestoreSource",
-    "http_export": "retrain_service.sources.http_export:HttpExportSource",
-    "mongodb": "retrain_service.sources.mongodb:MongodbSource",
-    "sql": "retrain_service.sources.sql:SqlSource",
+    "firestore": "retrain_service.sources.firestore.source:FirestoreSource",
+    "http_export": "retrain_service.sources.http_export.source:HttpExportSource",
+    "mongodb": "retrain_service.sources.mongodb.source:MongodbSource",
+    "sql": "retrain_service.sources.sql.source:SqlSource",
 }
 
 EXTRAS: dict[str, str] = {

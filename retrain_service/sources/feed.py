@@ -22,10 +22,10 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
-from shared.feed_reading import SELECT, KeptRecord, kept_record, reading
+from shared.feed.reader import SELECT, KeptRecord, kept_record, reading
 from shared.records import Batch, Cursor, Record, to_epoch_us
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 
 _IDS_A_QUERY = 500
 _DAY_US = 86_400 * 1_000_000

@@ -126,7 +126,7 @@ if [ ! -d "$release" ]; then
     run mv -T "$prefix/releases/.new" "$release"
     is_new_release=yes
 fi
-run env HOTFIT_VENV="$venv" "$python" "$release/scripts/setup_env.py"
+run env HOTFIT_VENV="$venv" "$python" "$release/scripts/setup/environment.py"
 if [ ! -e "$venv/hotfit-compiled" ]; then
     # The services may not write there, so what they import is compiled now.
     run "$venv/bin/python" -m compileall -q -j 0 "$venv/lib" || true
@@ -134,7 +134,7 @@ if [ ! -e "$venv/hotfit-compiled" ]; then
 fi
 # Before compileall, which would complain of the same with fewer words.
 if [ -n "$dry$is_new_release" ] &&
-    ! run timeout 120 "$venv/bin/python" "$release/scripts/self_check.py"; then
+    ! run timeout 120 "$venv/bin/python" "$release/scripts/setup/self_check.py"; then
     complain "the code of $root cannot start. $nothing"
     exit 1
 fi

@@ -90,7 +90,9 @@ def install(*, is_dry: bool) -> None:
             f"expected a configuration at {place.config}; copy {example} there first."
         )
     _need_administrator()
-    if subprocess.run([sys.executable, str(ROOT / "scripts" / "setup_env.py")]).returncode:
+    if subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "setup" / "environment.py")]
+    ).returncode:
         raise nssm.Refused("the packages could not be installed; see above.")
     place = find_place()
     program = nssm.find(place.venv) or nssm.load(place.venv)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from shared.errors import SettingsInvalid
-from shared.workloads.base import Workload
+from shared.workloads.contract import Workload
 
 REGISTRY: Mapping[str, str] = {
     "product_recommender": "shared.workloads.product_recommender.workload:ProductRecommender",

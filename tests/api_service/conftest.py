@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from api_service.access import KeyRing
-from api_service.address import Address
 from api_service.app import create_app
+from api_service.config.listen_address import Address
+from api_service.config.serving import ServingConfig
 from api_service.context import Context
 from api_service.reload_manager import ReloadManager
-from api_service.serving_config import ServingConfig
 from api_service.serving_slot import ServingTable
-from shared.keys import Role, VerifyKey, ensure_api_keys
-from shared.signals import ServingReport
+from api_service.web.auth import KeyRing
+from shared.exchange.json_files import ServingReport
+from shared.keys.signing import Role, VerifyKey, ensure_api_keys
 from tests.support.versions import ServingHome, tiny_workload_known
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

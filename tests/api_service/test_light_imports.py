@@ -22,9 +22,9 @@ print(sorted(heavy & set(sys.modules)))
     [
         # The worker reads no settings; the main process serves nothing and opens no model, and has
         # the settings read elsewhere.
-        ("api_service.worker", ["pydantic", "granian"]),
+        ("api_service.worker.worker", ["pydantic", "granian"]),
         ("api_service.__main__", ["flask", "numpy", "pydantic", "rich"]),
-        ("api_service.spawn", ["flask", "numpy", "pydantic"]),
+        ("api_service.worker.entry", ["flask", "numpy", "pydantic"]),
     ],
 )
 def test_importing_the_api_brings_nothing_heavy(module: str, also: list[str]) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from api_service import reload_manager
-from shared.keys import SigningKey
-from shared.manifest import MANIFEST_NAME, MODEL_NAME
-from shared.model_loader import LoadedModel
-from shared.signals import write_struct
-from shared.workloads.base import FeatureSpec
+from shared.exchange.json_files import write_struct
+from shared.keys.signing import SigningKey
+from shared.loading.open_version import LoadedModel
+from shared.versions.manifest import MANIFEST_NAME, MODEL_NAME
+from shared.workloads.contract import FeatureSpec
 from tests.api_service.conftest import Serving
 from tests.support.versions import ServingHome, make_version, point_at, publish, version_name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from api_service.serving_slot import ServingSlot
-from shared.model_loader import LoadedModel
+from shared.loading.open_version import LoadedModel
 
 
 class WatchedSlot(ServingSlot):

@@ -16,13 +16,13 @@ from werkzeug.test import Client
 
 from api_service.app import IN_TURN, create_app
 from api_service.context import Context
-from api_service.turnstile import FairLock, Turnstile, held, opened
-from shared.keys import Role
-from shared.run_log import RunLog
-from shared.runs import RunStatus
+from api_service.web.yield_lock import FairLock, Turnstile, held, opened
+from shared.keys.signing import Role
+from shared.run_log.run import RunStatus
+from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving
-from tests.api_service.test_aliases import key, log, serving_of
-from tests.api_service.test_model_routes import run
+from tests.api_service.routes.test_aliases import key, log, serving_of
+from tests.api_service.routes.test_models import run
 from tests.support.versions import ServingHome
 
 _watches: list[DiskWatch] = []

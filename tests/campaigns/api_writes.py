@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.network import free_port
-from shared.keys import ensure_api_keys
+from scripts.daemons.network import free_port
+from shared.keys.signing import ensure_api_keys
 from tests.campaigns.faults import KILLS, FileFaults
 from tests.campaigns.invariants import Facts, violations
 from tests.campaigns.tally import Tally

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import msgspec
 
-from retrain_service.pinned_snapshot import FOLDER as PINNED_FOLDER
+from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
 from shared.errors import HotfitError, NotFound
-from shared.keys import PUBLIC_KEY_NAME, VerifyKey
+from shared.exchange.json_files import SignalUnreadable
+from shared.keys.signing import PUBLIC_KEY_NAME, VerifyKey
 from shared.left_temporaries import LEFT_AFTER_S
-from shared.manifest import verify
-from shared.model_store import ModelStore
-from shared.run_log_reading import reading
-from shared.runs import UNFINISHED, Run
-from shared.signals import SignalUnreadable
+from shared.run_log.reader import reading
+from shared.run_log.run import UNFINISHED, Run
+from shared.versions.manifest import verify
+from shared.versions.model_store import ModelStore
 
 
 class Facts(msgspec.Struct):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from shared.model_store import ModelStore
+from shared.versions.model_store import ModelStore
 from tests.campaigns.faults import KILLS, FileFaults
 from tests.campaigns.invariants import facts_of, make_temporaries_old, violations
 from tests.campaigns.tally import Tally

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from shared.feed import FedRecord, Feed
+from shared.feed.writer import FedRecord, Feed
 from tests.contracts.places import Place, away
 
 

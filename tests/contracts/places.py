@@ -21,9 +21,9 @@ import psycopg
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
-from tests.firestore_server import FirestoreServer
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
+from tests.support.firestore_server import FirestoreServer
 from tests.support.postgres import PostgresServer
 
 

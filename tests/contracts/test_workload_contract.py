@@ -1,4 +1,4 @@
-"""One suite over all workloads: what `shared/workloads/base.py` says a workload must do."""
+"""One suite over all workloads: what `shared/workloads/contract.py` says a workload must do."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.compiled import compile_estimator
-from shared.compiled.opening import open_compiled
+from retrain_service.compiling.compile import compile_estimator
+from shared.forms.open_form import open_compiled
 from shared.records import Table
-from shared.staged_files import StagedFiles
+from shared.versions.staged_files import StagedFiles
 from shared.workloads import PER_ENTITY, REGISTRY, open_workload
 from shared.workloads.check import check_workload
-from tests.shared.workloads import garage, roof, shop, test_server_metrics
+from tests.shared.workloads import garage, roof, shop
+from tests.shared.workloads.server_metrics import test_workload
 from tests.shared.workloads.tabular import flats
 from tests.support.mean_workload import MeanWorkload
 
@@ -48,9 +49,7 @@ def product_recommender() -> Records:
 
 
 def server_metrics() -> Records:
-    minutes = test_server_metrics.series(
-        cpu=test_server_metrics.returning, memory=test_server_metrics.shifting
-    )
+    minutes = test_workload.series(cpu=test_workload.returning, memory=test_workload.shifting)
     return {"metrics": ["cpu", "memory"]}, {minutes.stream: minutes}
 
 

@@ -12,14 +12,16 @@ import msgspec
 import pytest
 
 import shared.workloads
-from retrain_service import publish
-from retrain_service.contest import hold_contest
-from retrain_service.evaluation import Evaluation
-from retrain_service.promotion import Promote, Verdict, anchor_after, decide
-from retrain_service.trainer import library_versions
-from retrain_service.training_job import JobSpec
-from shared.keys import SigningKey
-from shared.manifest import (
+from retrain_service.evaluation.champion_challenger import hold_contest
+from retrain_service.evaluation.scores import Evaluation
+from retrain_service.promotion.decide import Promote, Verdict, anchor_after, decide
+from retrain_service.publish import stage
+from retrain_service.trainer.fit import library_versions
+from retrain_service.training_job.job import JobSpec
+from shared.keys.signing import SigningKey
+from shared.records import Table, to_epoch_us
+from shared.settings.per_model import GateSettings
+from shared.versions.manifest import (
     MANIFEST_NAME,
     Holdout,
     Manifest,
@@ -29,10 +31,8 @@ from shared.manifest import (
     encode,
     sign,
 )
-from shared.model_store import ModelStore
-from shared.model_version import ModelVersion
-from shared.records import Table, to_epoch_us
-from shared.settings_per_model import GateSettings
+from shared.versions.model_store import ModelStore
+from shared.versions.model_version import ModelVersion
 from shared.workloads import open_workload
 from tests.support.daemons import MeanHome, daemon
 from tests.support.versions import described
@@ -75,8 +75,8 @@ class Keeper:
             staged = self.store.stage("m", f"run{self.number}")
             anchor = anchor_after(contest.evaluation, self.policy)
             manifest = _manifest(spec, Promotion(spec.base_generation, "a test", anchor), now)
-            digest = publish.stage(staged, workload, estimator, rows, manifest, self.key)
-            publish.promote(self.store, staged, manifest, digest, "a test", now)
+            digest = stage.stage(staged, workload, estimator, rows, manifest, self.key)
+            stage.promote(self.store, staged, manifest, digest, "a test", now)
         return version, verdict, contest.evaluation
 
     def anchor(self) -> str | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.manifest import MODEL_NAME
-from shared.signals import read_worker_reports
+from shared.exchange.json_files import read_worker_reports
+from shared.versions.manifest import MODEL_NAME
 from tests.support.api_process import ApiHome, steady_load
 from tests.support.daemons import Daemon
 from tests.support.waiting import wait_until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 from tests.support.asking import ask
 from tests.support.commands import answer
 from tests.support.daemons import Daemon, MeanHome, daemon

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from scripts.network import free_port
-from shared.keys import Role, ensure_api_keys, ensure_console_secret
+from scripts.daemons.network import free_port
+from shared.keys.signing import Role, ensure_api_keys, ensure_console_secret
 from tests.support import proxies
 from tests.support.api_process import ApiHome
 from tests.support.asking import ask

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.daemon import only_instance, utc_now
-from shared.model_store import ModelStore
-from shared.run_log import RunLog
-from shared.runs import RunStatus
+from shared.daemon.loop import only_instance, utc_now
+from shared.run_log.run import RunStatus
+from shared.run_log.writer import RunLog
+from shared.versions.model_store import ModelStore
 from tests.support.commands import answer, command, command_environment
 from tests.support.daemons import ROOT, Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until

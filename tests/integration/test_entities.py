@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.network import free_port
-from shared.model_store import ModelStore
-from shared.runs import RunStatus
+from scripts.daemons.network import free_port
+from shared.run_log.run import RunStatus
+from shared.versions.model_store import ModelStore
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.daemon import utc_now
-from shared.runs import Run
-from shared.signals import record_event
+from shared.daemon.loop import utc_now
+from shared.exchange.json_files import record_event
+from shared.run_log.run import Run
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from google.cloud import firestore
 
-from shared.daemon import utc_now
-from tests.firestore_server import FirestoreServer
+from shared.daemon.loop import utc_now
 from tests.support.daemons import Daemon, MeanHome, daemon
+from tests.support.firestore_server import FirestoreServer
 from tests.support.waiting import wait_until
 
 POLL_INTERVAL_S = 0.5

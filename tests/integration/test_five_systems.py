@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from api_service.worker_reports import live_reports
-from scripts import demo_data, demo_servers, demo_shop, demo_solar, demo_solar_park
-from scripts.network import free_port
-from shared.runs import Run
-from shared.settings import load_settings
+from api_service.worker.report import live_reports
+from scripts.daemons.network import free_port
+from scripts.demo import seed, servers, shop, solar, solar_park
+from shared.run_log.run import Run
+from shared.settings.root import load_settings
 from tests.support.asking import ask
 from tests.support.daemons import daemon, runs_in
 from tests.support.waiting import wait_until
@@ -136,11 +136,11 @@ max_regression = 0.5
 
     def fill(self, now: datetime) -> None:
         """Small synthetic data for all of them."""
-        demo_data.fill(self.database("workshop"), until=now.date() - timedelta(days=1), now=now)
-        day_before = demo_solar.yesterday(now) - timedelta(days=1)  # room for later readings
-        demo_solar.fill(self.database("plant"), until=day_before, now=now)
-        demo_shop.fill(self.database("shop"), now=now)
-        demo_servers.prepare(load_settings(self.config), now)
+        seed.fill(self.database("workshop"), until=now.date() - timedelta(days=1), now=now)
+        day_before = solar.yesterday(now) - timedelta(days=1)  # room for later readings
+        solar.fill(self.database("plant"), until=day_before, now=now)
+        shop.fill(self.database("shop"), now=now)
+        servers.prepare(load_settings(self.config), now)
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -150,8 +150,7 @@ max_regression = 0.5
     def questions(self) -> dict[str, tuple[str, str, Any]]:
         """Model -> what its clients ask."""
         readings = {
-            device: demo_solar.newest_by_day(self.database("plant"), device, 2)
-            for device in DEVICES
+            device: solar.newest_by_day(self.database("plant"), device, 2) for device in DEVICES
         }
         return {
             "product_recommender": ("GET", "/api/recommendations/user/u003?n=5", None),
@@ -180,7 +179,7 @@ max_regression = 0.5
         at = datetime.now(UTC).isoformat()
         rows = [
             {"server": one.name, "timestamp": at, "cpu": one.cpu, "memory": one.memory, "disk": 50}
-            for one in demo_servers.SERVERS
+            for one in servers.SERVERS
         ]
         status, answer = self.ask("POST", "/feed/data", rows, self.feed_key())
         assert status == 200, answer
@@ -189,19 +188,19 @@ max_regression = 0.5
         """Model -> what its application does after its first version serves."""
 
         def add_readings() -> None:
-            assert demo_solar.add(self.database("plant"), 12, now=datetime.now(UTC))
+            assert solar.add(self.database("plant"), 12, now=datetime.now(UTC))
 
         def add_products() -> None:
-            demo_shop.add_products(self.database("shop"), 3, now=datetime.now(UTC))
+            shop.add_products(self.database("shop"), 3, now=datetime.now(UTC))
             for _ in range(5):  # a burst
                 status, answer = self.ask("POST", "/train", None, self.feed_key())
                 assert status == 202, answer
 
         def add_visits() -> None:
-            demo_shop.add_visits(self.database("shop"), 20, now=datetime.now(UTC))
+            shop.add_visits(self.database("shop"), 20, now=datetime.now(UTC))
 
         def add_appointments() -> None:
-            demo_data.add(self.database("workshop"), 12, now=datetime.now(UTC))
+            seed.add(self.database("workshop"), 12, now=datetime.now(UTC))
 
         return {
             "product_recommender": add_visits,
@@ -278,9 +277,9 @@ def light_load(systems: FiveSystems) -> Iterator[Load]:
 
 @pytest.fixture
 def systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FiveSystems:
-    own = tuple(device for device in demo_solar_park.DEVICES if device.id in DEVICES)
-    monkeypatch.setattr(demo_solar, "DEVICES", own)
-    monkeypatch.setattr(demo_servers, "SERVERS", demo_servers.SERVERS[:2])
+    own = tuple(device for device in solar_park.DEVICES if device.id in DEVICES)
+    monkeypatch.setattr(solar, "DEVICES", own)
+    monkeypatch.setattr(servers, "SERVERS", servers.SERVERS[:2])
     found = FiveSystems(tmp_path)
     found.fill(datetime.now(UTC))
     return found

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from shared.errors import HotfitError
-from shared.keys import VerifyKey
-from shared.manifest import verify
-from shared.model_store import ModelStore
-from shared.runs import RunStatus
+from shared.keys.signing import VerifyKey
+from shared.run_log.run import RunStatus
+from shared.versions.manifest import verify
+from shared.versions.model_store import ModelStore
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until
 

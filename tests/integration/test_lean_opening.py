@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from retrain_service.publish import stage
-from shared.keys import SigningKey
-from shared.manifest import (
+from retrain_service.publish.stage import stage
+from shared.keys.signing import SigningKey
+from shared.versions.manifest import (
     COMPILED_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
@@ -27,7 +27,7 @@ from shared.manifest import (
     sign,
 )
 from shared.workloads import open_workload
-from shared.workloads.base import FeatureSpec, TrainingSet
+from shared.workloads.contract import FeatureSpec, TrainingSet
 from tests.contracts.test_workload_contract import RECORDS
 from tests.support.daemons import ROOT
 from tests.support.stored_paths import STORED_TYPES, modules_named_in
@@ -45,10 +45,10 @@ FORMS = {
 PROGRAM = """
 import sys
 from pathlib import Path
-import api_service.worker
-from shared.keys import VerifyKey
-from shared.model_loader import open_version, read_goldens
-from shared.version_files import VersionFiles
+import api_service.worker.worker
+from shared.keys.signing import VerifyKey
+from shared.loading.open_version import open_version, read_goldens
+from shared.versions.version_files import VersionFiles
 directory, key, name = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 loaded = open_version(directory, VerifyKey.read(key), model=name, version=directory.name)
 for line in read_goldens(VersionFiles(directory, name, loaded.manifest.files)):

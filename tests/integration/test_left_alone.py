@@ -6,9 +6,9 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from shared.model_store import ModelStore
-from shared.runs import RunStatus
-from shared.signals import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.run_log.run import RunStatus
+from shared.versions.model_store import ModelStore
 from tests.support.daemons import MeanHome, daemon, runs_in
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.manifest import MODEL_NAME
+from shared.versions.manifest import MODEL_NAME
 from tests.support.api_process import ApiHome
 from tests.support.waiting import wait_until
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from scripts.network import free_port
-from shared.runs import Run
+from scripts.daemons.network import free_port
+from shared.run_log.run import Run
 from tests.shared.workloads.tabular.flats import flats
 from tests.support.asking import ask
 from tests.support.daemons import INJECTED, ROOT, Daemon, daemon, runs_in

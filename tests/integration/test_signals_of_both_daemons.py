@@ -14,9 +14,9 @@ import joblib
 import msgspec
 import pytest
 
-from scripts.network import free_port
-from shared.model_store import ModelStore
-from shared.signals import ReloadSignal, SignalUnreadable
+from scripts.daemons.network import free_port
+from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.versions.model_store import ModelStore
 from tests.support.asking import ask
 from tests.support.commands import command
 from tests.support.daemons import MeanHome, daemon

@@ -14,7 +14,7 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 from tests.shared.workloads.roof import days_of_sun
 from tests.support.daemons import ROOT, daemon
 from tests.support.mongodb import MongoServer

@@ -15,18 +15,18 @@ from typing import Any
 
 import pytest
 
-from shared.keys import PUBLIC_KEY_NAME, VerifyKey
-from shared.manifest import read_signed
-from shared.model_loader import (
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import PUBLIC_KEY_NAME, VerifyKey
+from shared.loading.open_version import (
     check_goldens,
     load_estimator,
     open_version,
     read_goldens,
     read_state,
 )
-from shared.model_store import ModelStore
-from shared.runs import RunStatus
-from shared.signals import ReloadSignal
+from shared.run_log.run import RunStatus
+from shared.versions.manifest import read_signed
+from shared.versions.model_store import ModelStore
 from shared.workloads import open_workload
 from tests.integration.stored_versions.stored_home import Question, StoredHome
 from tests.support.stored_paths import STORED_TYPES, modules_named_in

@@ -9,10 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.daemon import utc_now
-from shared.model_store import ModelStore
-from shared.runs import RunStatus
-from shared.signals import Request, write_struct
+from shared.daemon.loop import utc_now
+from shared.exchange.json_files import Request, write_struct
+from shared.run_log.run import RunStatus
+from shared.versions.model_store import ModelStore
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
 

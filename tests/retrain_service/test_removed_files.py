@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon import utc_now
-from shared.keys import SigningKey
-from shared.run_log_reading import reading
-from shared.settings import Settings
+from shared.daemon.loop import utc_now
+from shared.keys.signing import SigningKey
+from shared.run_log.reader import reading
+from shared.settings.root import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed")
 

@@ -10,10 +10,10 @@ import pytest
 
 from retrain_service import retrain_loop
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon import utc_now
+from shared.daemon.loop import utc_now
 from shared.errors import StorageUnavailable
-from shared.settings import Settings
-from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.exchange.json_files import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.settings.root import Settings
 
 
 def test_a_report_that_could_not_be_written_is_forgotten_when_it_can_be(

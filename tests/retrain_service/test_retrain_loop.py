@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from shared.daemon import utc_now
-from shared.model_store import ModelStore
+from shared.daemon.loop import utc_now
+from shared.exchange.json_files import SignalUnreadable
 from shared.plain_file import read_plain
-from shared.run_log import RunLog
-from shared.run_log_reading import reading
-from shared.runs import Run, RunStatus
-from shared.signals import SignalUnreadable
+from shared.run_log.reader import reading
+from shared.run_log.run import Run, RunStatus
+from shared.run_log.writer import RunLog
+from shared.versions.model_store import ModelStore
 from tests.support.hand_ticked_loop import HandTickedLoop
 from tests.support.versions import ServingHome, version_name
 
@@ -164,7 +164,7 @@ def test_a_request_file_that_cannot_be_read_now_is_not_set_aside(
         return read_plain(file, most_bytes)
 
     with monkeypatch.context() as patch:
-        patch.setattr("shared.signals.read_plain", refused)
+        patch.setattr("shared.exchange.json_files.read_plain", refused)
         loop.tick()
         assert path.exists()
 

@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from retrain_service.triggers import Wait
-from shared.settings_per_model import TriggerSettings
+from retrain_service.triggers.decide import Wait
+from shared.settings.per_model import TriggerSettings
 from tests.support.simulated_daemon import MODEL, Killed, KillPoint, Outcome, SimulatedDaemon, World
 
 BERLIN = ZoneInfo("Europe/Berlin")

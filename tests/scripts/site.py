@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("api_service", "retrain_service", "shared", "scripts", "docs", "requirements.txt")

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from retrain_service.cli import main
-from scripts.processes import DAEMONS
-from shared.keys import KEY_VARIABLE
-from shared.settings import Settings, load_settings
-from shared.signals import RETRAIN_REPORT_NAME
+from scripts.daemons.processes import DAEMONS
+from shared.exchange.json_files import RETRAIN_REPORT_NAME
+from shared.keys.signing import KEY_VARIABLE
+from shared.settings.root import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTAINERS = ROOT / "scripts" / "containers"

@@ -12,15 +12,15 @@ import pytest
 from pydantic import BaseModel
 
 from retrain_service.sources import REGISTRY as SOURCES
-from shared.settings import Settings, load_settings
-from shared.settings_per_model import (
+from shared.settings.per_model import (
     GateSettings,
     ModelSettings,
     StreamSettings,
     TrainingSettings,
     TriggerSettings,
 )
-from shared.settings_sections import (
+from shared.settings.root import Settings, load_settings
+from shared.settings.sections import (
     ApiSettings,
     FeedSettings,
     MirrorSettings,
@@ -29,7 +29,7 @@ from shared.settings_sections import (
     RetrainSettings,
     SourceSettings,
 )
-from shared.settings_values import parse_duration
+from shared.settings.values import parse_duration
 from shared.workloads import open_workload
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs" / "hotfit.example.toml"

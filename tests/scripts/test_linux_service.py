@@ -1,6 +1,6 @@
 """The units, the timer, and what install.sh and uninstall.sh say they would do.
 
-Whether all of it works is shown on a booted machine: `python -m tests.services.linux`.
+Whether all of it works is shown on a booted machine: `python -m tests.scripts.services.linux`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_the_services_may_do_little(unit: Path, units: Path) -> None:
 
 def test_the_units_run_what_the_scripts_run() -> None:
     """One way to start a daemon, whoever starts it."""
-    from scripts.processes import DAEMONS
+    from scripts.daemons.processes import DAEMONS
 
     commands = {
         line.split(" -m ", 1)[1]

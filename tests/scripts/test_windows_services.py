@@ -1,5 +1,5 @@
 """What install.bat and uninstall.bat do, as far as it goes without Windows; the rest runs in wine:
-`python -m tests.services.windows`.
+`python -m tests.scripts.services.windows`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 from scripts.services import windows_services
 from scripts.services.windows_services import DATABASES, FOLDERS, SERVICES, Place, settings
-from shared.settings import Settings
+from shared.settings.root import Settings
 
 HERE = Path(windows_services.__file__)
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 from shared import stored_types
-from shared.compiled import data_tree
-from shared.compiled.plan import Numbers, Plan, Step
 from shared.errors import LoadFailed
+from shared.forms import data_tree
+from shared.forms.preprocessing_plan import Numbers, Plan, Step
 from shared.stored_types import OLD_PATHS, TAGS, class_of, old_names, rebuild, tag_of
-from shared.workloads.base import FeatureSpec, RowContract
+from shared.workloads.contract import FeatureSpec, RowContract
 from shared.workloads.product_catalogue.catalogue import Catalogue
-from shared.workloads.product_recommender.blend import Blend
+from shared.workloads.product_recommender.model import Blend
 from tests.integration.test_stored_versions import stored
 from tests.support.stored_paths import modules_named_in
 
@@ -74,11 +74,11 @@ def test_format_two_names_tags_and_comes_back_equal() -> None:
 def test_format_one_opens_by_the_table_alone() -> None:
     """What is not in it is not imported, though it is a module of ours."""
     fields = {"content": 0.5, "collaborative": 0.25, "popularity": 0.25, "n_learnt_from": 4}
-    path = "shared.workloads.product_recommender.blend:Blend"
+    path = "shared.workloads.product_recommender.model:Blend"
     tree = json.dumps({"format": 1, "root": {"class": path, "fields": fields}}).encode()
     assert data_tree.decode(tree, NOTHING) == Blend(0.5, 0.25, 0.25, 4)
 
-    foreign = "shared.estimator_process:Hello"
+    foreign = "shared.forms.process.client:Hello"
     tree = json.dumps({"format": 1, "root": {"class": foreign, "fields": {}}}).encode()
     with pytest.raises(LoadFailed, match=foreign):
         data_tree.decode(tree, NOTHING)
@@ -88,7 +88,7 @@ def test_format_one_opens_by_the_table_alone() -> None:
     "root",
     [
         {"type": "door/1", "fields": {}},
-        {"type": "shared.compiled.plan:Plan", "fields": {}},
+        {"type": "shared.forms.preprocessing_plan:Plan", "fields": {}},
         {"type": 3, "fields": {}},
         {"fields": {}},
     ],
@@ -161,7 +161,7 @@ def test_a_class_may_leave_a_module_that_stays(monkeypatch: pytest.MonkeyPatch) 
 
     with old_names():
         found = joblib.load(io.BytesIO(old_pickle(module, "Blend")))
-        from shared.workloads.product_recommender.blend import every_blend
+        from shared.workloads.product_recommender.model import every_blend
 
         assert next(every_blend())
     assert found == MovedBlend(0.5, 0.25, 0.25, 4, 30.0)

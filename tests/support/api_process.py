@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api_service.worker_reports import live_reports
-from scripts.network import free_port
-from shared.model_version import ModelVersion
-from shared.signals import WorkerReport
+from api_service.worker.report import live_reports
+from scripts.daemons.network import free_port
+from shared.exchange.json_files import WorkerReport
+from shared.versions.model_version import ModelVersion
 from tests.support.asking import ask
 from tests.support.daemons import Daemon, daemon
 from tests.support.versions import ServingHome

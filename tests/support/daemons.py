@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from retrain_service.buffer import Buffer, buffer_path, read_snapshot
-from shared.daemon import utc_now
+from retrain_service.buffer.store import Buffer, buffer_path, read_snapshot
+from shared.daemon.loop import utc_now
 from shared.errors import NotFound
-from shared.run_log_reading import reading
-from shared.runs import Run
-from shared.signals import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.exchange.json_files import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.run_log.reader import reading
+from shared.run_log.run import Run
 
 ROOT = Path(__file__).parent.parent.parent
 INJECTED = Path(__file__).parent / "injected"

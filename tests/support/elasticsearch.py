@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 from tests.support.waiting import wait_until
 
 

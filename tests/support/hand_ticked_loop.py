@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon import utc_now
-from shared.settings import Settings
-from shared.signals import RETRAIN_REPORT_NAME, Request, RetrainReport, read_struct, write_struct
+from shared.daemon.loop import utc_now
+from shared.exchange.json_files import (
+    RETRAIN_REPORT_NAME,
+    Request,
+    RetrainReport,
+    read_struct,
+    write_struct,
+)
+from shared.settings.root import Settings
 
 
 class HandTickedLoop:

@@ -16,7 +16,7 @@ def import_kserve_client() -> tuple[Any, Any]:
     """
     if "kserve" not in sys.modules:
         spec = importlib.util.find_spec("kserve")
-        assert spec is not None, "kserve is not installed; run scripts/setup_env.py --dev"
+        assert spec is not None, "kserve is not installed; run scripts/setup/environment.py --dev"
         package = types.ModuleType("kserve")
         package.__path__ = list(spec.submodule_search_locations or ())
         sys.modules["kserve"] = package

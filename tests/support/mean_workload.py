@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.errors import RequestInvalid
 from shared.records import Table
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     FeatureSpec,
     GoldenRequest,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import RequestInvalid
-from shared.workloads.base import Answerer, FeatureSpec, RowContract, refuse_not_finite
+from shared.workloads.contract import Answerer, FeatureSpec, RowContract, refuse_not_finite
 from tests.support.tiny_workload import TinyWorkload
 
 FEATURES = (

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 
 WHY_NOT = "briskdb is not installed (it has no build for this machine)"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from retrain_service.publish import stage
-from shared.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
+from retrain_service.publish.stage import stage
+from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads import open_workload
-from shared.workloads.base import TrainingSet
+from shared.workloads.contract import TrainingSet
 from tests.support.versions import FIRST_AT, ServingHome, point_at, version_name
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.network import free_port
+from scripts.daemons.network import free_port
 from tests.support.waiting import wait_until
 
 SHIPPED = Path(__file__).resolve().parents[2] / "scripts" / "monitoring"

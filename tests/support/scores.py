@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.evaluation import Evaluation, Rival
-from shared.workloads.base import Score
+from retrain_service.evaluation.scores import Evaluation, Rival
+from shared.workloads.contract import Score
 
 FIRST_DAY = np.datetime64("2026-01-01", "D")
 

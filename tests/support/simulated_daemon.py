@@ -13,18 +13,18 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from retrain_service.steady_times import SteadyTimes
-from retrain_service.training_state import (
+from retrain_service.triggers.decide import Decision, Replace, Train, Wait, decide
+from retrain_service.triggers.steady_times import SteadyTimes
+from retrain_service.triggers.training_state import (
     RunUnderWay,
     TrainingState,
     rows_read_until,
     training_state,
 )
-from retrain_service.triggers import Decision, Replace, Train, Wait, decide
-from shared.model_version import ModelVersion
-from shared.run_log import RunLog
-from shared.runs import Run, RunStatus
-from shared.settings_per_model import TriggerSettings
+from shared.run_log.run import Run, RunStatus
+from shared.run_log.writer import RunLog
+from shared.settings.per_model import TriggerSettings
+from shared.versions.model_version import ModelVersion
 
 Outcome = Literal["ok", "fail", "rejected"]
 KillPoint = Literal["decided", "written", "started", "published", "ended"]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from shared.errors import NotFound, RequestInvalid
 from shared.records import Table
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     FeatureSpec,
     GoldenRequest,

@@ -13,10 +13,12 @@ import msgspec
 import pytest
 
 import shared.workloads
+from retrain_service.compiling.compile import compile_estimator
 from shared.atomic_file import sha256_of
-from shared.compiled import compile_estimator
-from shared.keys import SigningKey
-from shared.manifest import (
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import SigningKey
+from shared.loading.open_version import GoldenAnswer
+from shared.versions.manifest import (
     GOLDEN_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
@@ -29,12 +31,10 @@ from shared.manifest import (
     read_manifest,
     sign,
 )
-from shared.model_loader import GoldenAnswer
-from shared.model_store import ModelStore
-from shared.model_version import ModelVersion
-from shared.signals import ReloadSignal
-from shared.staged_files import StagedFiles
-from shared.workloads.base import FeatureSpec, GoldenRequest
+from shared.versions.model_store import ModelStore
+from shared.versions.model_version import ModelVersion
+from shared.versions.staged_files import StagedFiles
+from shared.workloads.contract import FeatureSpec, GoldenRequest
 from tests.support.tiny_workload import FEATURES, GOLDEN_NOW
 
 FIRST_AT = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from shared.keys import Role, ensure_api_keys
-from shared.run_log import RunLog
-from shared.runs import UNFINISHED, Run, RunStatus
+from shared.keys.signing import Role, ensure_api_keys
+from shared.run_log.run import UNFINISHED, Run, RunStatus
+from shared.run_log.writer import RunLog
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.shared.workloads.garage import demand
 from tests.shared.workloads.garage import rows_of as spare_parts_rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api_service.console.charts.drawing import WIDTH, Frame, Picture, Sheet
 from api_service.console.charts.scale import Scale, extent, factor_ticks, nice_ticks, time_ticks
-from api_service.console.words import figure
+from api_service.console.formatting import figure
 
 Point = tuple[float, float]
 

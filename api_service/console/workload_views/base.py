@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from api_service.console.charts.drawing import Picture
 from api_service.context import computing
-from shared.holdout_sample import HoldoutSample, read_sample
+from shared.versions.holdout_sample import HoldoutSample, read_sample
 
 if TYPE_CHECKING:
     from api_service.context import Context
-    from shared.model_loader import LoadedModel
+    from shared.loading.open_version import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)

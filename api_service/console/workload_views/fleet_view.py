@@ -8,11 +8,11 @@ from typing import Any
 
 from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Band, Bar, Series, bars, over_time
-from api_service.console.words import figure, moment, several
+from api_service.console.formatting import figure, moment, several
 from api_service.console.workload_views.base import Asked, Choice, Table, WorkView
-from api_service.feed_desk import FeedDesk
-from shared import feed_reading
+from api_service.recording.ingest import FeedDesk
 from shared.errors import NotReady
+from shared.feed import reader
 
 _KIND = {"healthy": "s3", "degraded": "s1", "warning": "s2", "critical": "s4"}
 _MOST = 40
@@ -25,7 +25,7 @@ def view(asked: Asked) -> WorkView:
         raise NotReady("no server has sent rows yet: POST /feed/data takes them.")
     desk = FeedDesk(context.config.feed, context.clock)
     to = desk.windowed(asked.live.manifest.model)
-    windows = feed_reading.windows(path, to.kept_in.collection)
+    windows = reader.windows(path, to.kept_in.collection)
     answer = asked.answer("fleet", {"windows": windows})
     servers = answer["servers"]
     if not servers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from api_service.console.charts.plots import Bar, Series, bars, over_time
-from api_service.console.words import figure
+from api_service.console.formatting import figure
 from api_service.console.workload_views.base import Asked, Choice, WorkView
 
 _DAYS = 14

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from api_service.console.words import figure
+from api_service.console.formatting import figure
 from api_service.console.workload_views.base import Asked, Choice, Table, WorkView
 from shared.errors import AnswerClient
 

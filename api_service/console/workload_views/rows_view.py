@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from api_service.console.charts.plots import Bar, against, bars
-from api_service.console.words import figure, percent
+from api_service.console.formatting import figure, percent
 from api_service.console.workload_views.base import Asked, Table, WorkView
-from shared.holdout_sample import HoldoutSample
+from shared.versions.holdout_sample import HoldoutSample
 
 _SHOWN = 40
 _MOST_LABELS = 12

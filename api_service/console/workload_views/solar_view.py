@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from api_service.console.charts.plots import Series, against, over_time
-from api_service.console.words import figure
+from api_service.console.formatting import figure
 from api_service.console.workload_views.base import Asked, Choice, WorkView
-from shared.holdout_sample import HoldoutSample
+from shared.versions.holdout_sample import HoldoutSample
 
 _SHOWN = 60
 

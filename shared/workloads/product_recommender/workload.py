@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     AskedLists,
     FeatureSpec,
@@ -32,16 +32,17 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
-from shared.workloads.product_catalogue import product_documents
-from shared.workloads.product_catalogue.asked import asked_lists
-from shared.workloads.product_catalogue.likeness import Likeness, Share
-from shared.workloads.product_catalogue.stock import read_stock
-from shared.workloads.product_recommender import interactions, ranking_test, recommendations
-from shared.workloads.product_recommender.blend import ONLY_POPULAR, Blend
-from shared.workloads.product_recommender.memory import knowledge_of
-from shared.workloads.product_recommender.recommendations import Recommendations
-from shared.workloads.product_recommender.taste import Taste, taste_of
-from shared.workloads.product_recommender.visits import Visits, read_visits
+from shared.workloads.product_catalogue import records
+from shared.workloads.product_catalogue.comparison_questions import asked_lists
+from shared.workloads.product_catalogue.similarity import Likeness, Share
+from shared.workloads.product_catalogue.training_catalogue import read_stock
+from shared.workloads.product_recommender import evaluation, serving
+from shared.workloads.product_recommender import records as interactions
+from shared.workloads.product_recommender.features import Taste, taste_of
+from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
+from shared.workloads.product_recommender.rows import Visits, read_visits
+from shared.workloads.product_recommender.serving import Recommendations
+from shared.workloads.product_recommender.serving_state import knowledge_of
 
 FEATURES = (FeatureSpec("user_id", "category", "none"),)
 _HELD_OUT = 0.2
@@ -100,7 +101,7 @@ class ProductRecommender(Workload):
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         if stream == "products":
-            return product_documents.reject_reason(fields)
+            return records.reject_reason(fields)
         return interactions.reject_reason(fields)
 
     # -- training half: retrain_service only -----------------------------------------------------
@@ -142,18 +143,18 @@ class ProductRecommender(Workload):
         progress(0.4, "weights")
         blend = self._default
         if self.parameters.learn_weights:
-            inner, user, item = ranking_test.held_back(taste, visits)
+            inner, user, item = evaluation.held_back(taste, visits)
             if len(user):
-                blend = ranking_test.learn(blend, self._taste(inner), inner, user, item)
+                blend = evaluation.learn(blend, self._taste(inner), inner, user, item)
         progress(1.0, "weights")
         return blend
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         visits: Visits = holdout.context
         user, item = holdout.features[:, 0].astype(np.int64), holdout.target.astype(np.int64)
-        found = ranking_test.rank(estimator, self._taste(visits), visits, user, item)
+        found = evaluation.rank(estimator, self._taste(visits), visits, user, item)
         loss = 1.0 - found.is_hit.astype(np.float64)
-        return Score(loss, holdout.day, holdout.slices, found.metrics(), ranking_test.UNIT)
+        return Score(loss, holdout.day, holdout.slices, found.metrics(), evaluation.UNIT)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: everybody gets what is popular."""
@@ -170,7 +171,7 @@ class ProductRecommender(Workload):
             max_users=own.max_users,
             max_history=own.max_history,
         )
-        return recommendations.save(known)
+        return serving.save(known)
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Each question; customers with a long and a short history, and one who is not known."""
@@ -194,7 +195,7 @@ class ProductRecommender(Workload):
     def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
         """What some customers would be shown."""
         visits: Visits = rows.context
-        n, catalogue = ranking_test.N_SHOWN, visits.stock.catalogue
+        n, catalogue = evaluation.N_SHOWN, visits.stock.catalogue
         return asked_lists("customers", "user_id", visits.users, catalogue, n)
 
     def _taste(self, visits: Visits) -> Taste:
@@ -208,7 +209,7 @@ class ProductRecommender(Workload):
         return FEATURES
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return Recommendations(estimator, recommendations.read(state))
+        return Recommendations(estimator, serving.read(state))
 
 
 def hold_out(

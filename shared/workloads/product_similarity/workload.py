@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from shared.records import Table, from_epoch_us
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     AskedLists,
     FeatureSpec,
@@ -31,13 +31,13 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
-from shared.workloads.product_catalogue import product_documents, state_files
-from shared.workloads.product_catalogue.asked import asked_lists
+from shared.workloads.product_catalogue import records, state_files
 from shared.workloads.product_catalogue.catalogue import Floats
-from shared.workloads.product_catalogue.likeness import Likeness, Share
-from shared.workloads.product_catalogue.stock import Stock, read_stock
-from shared.workloads.product_similarity import judging
-from shared.workloads.product_similarity.similar_products import SimilarProducts
+from shared.workloads.product_catalogue.comparison_questions import asked_lists
+from shared.workloads.product_catalogue.similarity import Likeness, Share
+from shared.workloads.product_catalogue.training_catalogue import Stock, read_stock
+from shared.workloads.product_similarity import evaluation
+from shared.workloads.product_similarity.serving import SimilarProducts
 
 MAX_JUDGED = 1000
 """Products that ask when a version is judged; more would tell the same within a percent."""
@@ -77,7 +77,7 @@ class ProductSimilarity(Workload):
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """A product that is not approved is usable: it says what must not be shown."""
         del stream
-        return product_documents.reject_reason(fields)
+        return records.reject_reason(fields)
 
     # -- training half: retrain_service only -----------------------------------------------------
 
@@ -101,7 +101,7 @@ class ProductSimilarity(Workload):
         categories = np.array(stock.catalogue.categories, dtype=np.str_)
         return TrainingSet(
             features=oldest_first[:, None].astype(np.float64),
-            target=judging.labels(stock)[oldest_first],
+            target=evaluation.labels(stock)[oldest_first],
             day=np.datetime64(newest, "D") - days_before[oldest_first].astype("timedelta64[D]"),
             slices=categories[oldest_first],
             context=stock,
@@ -125,11 +125,11 @@ class ProductSimilarity(Workload):
         return self._likeness
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        return _score(judging.losses(holdout.context, estimator, _asking(holdout)), holdout)
+        return _score(evaluation.losses(holdout.context, estimator, _asking(holdout)), holdout)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: the products nearest in price."""
-        return _score(judging.naive_losses(holdout.context, _asking(holdout)), holdout)
+        return _score(evaluation.naive_losses(holdout.context, _asking(holdout)), holdout)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         stock: Stock = rows.context
@@ -149,7 +149,7 @@ class ProductSimilarity(Workload):
     def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
         """What is most like some products."""
         catalogue = rows.context.catalogue
-        return asked_lists("products", "product_id", catalogue.ids, catalogue, judging.N_JUDGED)
+        return asked_lists("products", "product_id", catalogue.ids, catalogue, evaluation.N_JUDGED)
 
     # -- serving half: both daemons ----------------------------------------------------------------
 
@@ -162,7 +162,7 @@ class ProductSimilarity(Workload):
         return SimilarProducts.read(state)
 
 
-def _asking(holdout: TrainingSet) -> judging.Places:
+def _asking(holdout: TrainingSet) -> evaluation.Places:
     return holdout.features[:, 0].astype(np.int64)
 
 
@@ -173,4 +173,4 @@ def _score(loss: Floats, holdout: TrainingSet) -> Score:
         metrics["category_precision_10"] = 1.0 - float(loss[is_labelled].mean())
     if not is_labelled.all():
         metrics["known_item_hit_rate_10"] = 1.0 - float(loss[~is_labelled].mean())
-    return Score(loss, holdout.day, holdout.slices, metrics, judging.UNIT)
+    return Score(loss, holdout.day, holdout.slices, metrics, evaluation.UNIT)

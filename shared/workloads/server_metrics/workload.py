@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 
 from shared.errors import LoadFailed, SettingsInvalid
-from shared.feed_window import WindowSpec
+from shared.feed.window import WindowSpec
 from shared.records import Table
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Admitted,
     Answerer,
     FeatureSpec,
@@ -27,21 +27,21 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
-from shared.workloads.server_metrics.fleet import FleetAnswerer
-from shared.workloads.server_metrics.forecaster import (
+from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
+from shared.workloads.server_metrics.model import (
     FleetForecaster,
     add_to_metric,
     fit_metric,
     forecast,
 )
-from shared.workloads.server_metrics.history import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
-from shared.workloads.server_metrics.samples import read_sample
-from shared.workloads.server_metrics.training_rows import (
+from shared.workloads.server_metrics.records import read_sample
+from shared.workloads.server_metrics.rows import (
     CLOCK_SLACK,
     IN_THE_FUTURE,
     RowContext,
     training_rows,
 )
+from shared.workloads.server_metrics.serving import FleetAnswerer
 
 STREAM = "metrics"
 UNIT = "of persistence's error"

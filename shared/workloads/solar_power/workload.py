@@ -17,7 +17,7 @@ import numpy as np
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     FeatureSpec,
     GoldenRequest,
@@ -27,10 +27,11 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
-from shared.workloads.regression import score_regressor
-from shared.workloads.solar_power import readings as documents
-from shared.workloads.solar_power.estimators import make_estimator
-from shared.workloads.solar_power.power_features import (
+from shared.workloads.losses import score_regressor
+from shared.workloads.solar_power import records as documents
+from shared.workloads.solar_power.model import make_estimator
+from shared.workloads.solar_power.records import DAY_US, RawReading, Readings
+from shared.workloads.solar_power.rows import (
     COLUMN,
     FEATURES,
     WINDOW,
@@ -39,7 +40,7 @@ from shared.workloads.solar_power.power_features import (
     local_day,
     target_index,
 )
-from shared.workloads.solar_power.power_forecast import (
+from shared.workloads.solar_power.serving import (
     UNIT,
     Knowledge,
     PowerAnswerer,
@@ -49,7 +50,6 @@ from shared.workloads.solar_power.power_forecast import (
     save_knowledge,
     silent_columns,
 )
-from shared.workloads.solar_power.readings import DAY_US, RawReading, Readings
 
 _N_GOLDEN_ROWS = 24
 

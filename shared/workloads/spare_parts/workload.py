@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
-from shared.workloads.base import (
+from shared.workloads.contract import (
     Answerer,
     FeatureSpec,
     GoldenRequest,
@@ -28,11 +28,12 @@ from shared.workloads.base import (
     TrainingSet,
     Workload,
 )
-from shared.workloads.regression import score_regressor
-from shared.workloads.spare_parts import appointments, daily_demand
-from shared.workloads.spare_parts.daily_demand import COLUMN, WARM_UP_DAYS, DemandHistory
-from shared.workloads.spare_parts.parts_ledger import PartsLedger, read_catalogue, unusable
-from shared.workloads.spare_parts.restock_forecast import (
+from shared.workloads.losses import score_regressor
+from shared.workloads.spare_parts import records
+from shared.workloads.spare_parts import rows as daily_demand
+from shared.workloads.spare_parts.daily_totals import PartsLedger, read_catalogue, unusable
+from shared.workloads.spare_parts.rows import COLUMN, WARM_UP_DAYS, DemandHistory
+from shared.workloads.spare_parts.serving import (
     STATE_DAYS,
     UNIT,
     Knowledge,
@@ -89,11 +90,11 @@ class SpareParts(Workload):
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         if stream == "spare_parts":
-            return None if appointments.catalogue_entry(fields) else appointments.NO_NAME
+            return None if records.catalogue_entry(fields) else records.NO_NAME
         return unusable(fields, self._day(fields))
 
     def _day(self, fields: Mapping[str, Any]) -> date | None:
-        return appointments.appointment_day(fields, self._time_zone, self.parameters.day_first)
+        return records.appointment_day(fields, self._time_zone, self.parameters.day_first)
 
     # -- training half: retrain_service only -----------------------------------------------------
 

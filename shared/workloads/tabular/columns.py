@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
-from shared.workloads.base import UNKNOWN_CATEGORY, FeatureSpec, RowContract
-from shared.workloads.tabular.cells import (
+from shared.workloads.contract import UNKNOWN_CATEGORY, FeatureSpec, RowContract
+from shared.workloads.tabular.model import UNKNOWN_TEXT
+from shared.workloads.tabular.parameters import WHERE, ColumnSettings
+from shared.workloads.tabular.records import (
     looks_like_date,
     looks_like_number,
     read_number,
     read_text,
 )
-from shared.workloads.tabular.estimator import UNKNOWN_TEXT
-from shared.workloads.tabular.parameters import WHERE, ColumnSettings
 
 Dtype = Literal["float64", "int64", "bool", "category"]
 _PLAIN = {int, float, bool, type(None)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from shared.errors import SettingsInvalid
 from shared.workloads.tabular.columns import Column
-from shared.workloads.tabular.own_code import make_own
+from shared.workloads.tabular.estimator_factory import make_own
 from shared.workloads.tabular.parameters import WHERE, TabularParameters
 
 Maker = Callable[..., Any]

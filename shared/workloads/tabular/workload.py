@@ -13,7 +13,7 @@ import numpy as np
 
 from shared.errors import SettingsInvalid
 from shared.records import Table
-from shared.workloads.base import (
+from shared.workloads.contract import (
     UNKNOWN_CATEGORY,
     Answerer,
     FeatureSpec,
@@ -25,26 +25,20 @@ from shared.workloads.base import (
     Workload,
     check_features,
 )
-from shared.workloads.regression import score_regressor
-from shared.workloads.tabular import judging
-from shared.workloads.tabular.answers import (
+from shared.workloads.losses import score_regressor
+from shared.workloads.tabular import evaluation
+from shared.workloads.tabular.columns import Column, contract_of
+from shared.workloads.tabular.estimator_factory import own_version
+from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
+from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recoded
+from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
+from shared.workloads.tabular.records import read_text, read_time_us
+from shared.workloads.tabular.rows import NO_TIME, Learnt, read_rows, unusable_cell, unusable_target
+from shared.workloads.tabular.serving import (
     Knowledge,
     TabularAnswerer,
     read_knowledge,
     save_knowledge,
-)
-from shared.workloads.tabular.cells import read_text, read_time_us
-from shared.workloads.tabular.columns import Column, contract_of
-from shared.workloads.tabular.estimator import UNKNOWN_TEXT, CodedForm, TabularEstimator, recoded
-from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
-from shared.workloads.tabular.own_code import own_version
-from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
-from shared.workloads.tabular.training_rows import (
-    NO_TIME,
-    Learnt,
-    read_rows,
-    unusable_cell,
-    unusable_target,
 )
 
 _N_GOLDEN_ROWS = 20
@@ -181,22 +175,24 @@ class Tabular(Workload):
         if self._given.task == "regression":
             predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
             return score_regressor(predicted, holdout, self._unit)
-        probabilities = judging.probabilities_of(estimator, matrix, learnt.labels)
+        probabilities = evaluation.probabilities_of(estimator, matrix, learnt.labels)
         places = {read_text(label): i for i, label in enumerate(learnt.labels)}
         answered = [
             places.get(read_text(label), len(places))
             for label in np.asarray(estimator.predict(matrix)).tolist()
         ]
-        return judging.score_classifier(probabilities, np.array(answered, dtype=np.int64), holdout)
+        return evaluation.score_classifier(
+            probabilities, np.array(answered, dtype=np.int64), holdout
+        )
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: the median of all older rows, or how often each label was right."""
         if self._given.task == "regression":
-            usual = np.full(holdout.n_rows, judging.median_before(holdout))
+            usual = np.full(holdout.n_rows, evaluation.median_before(holdout))
             return score_regressor(usual, holdout, self._unit)
-        shares = judging.frequencies_before(holdout)
+        shares = evaluation.frequencies_before(holdout)
         probabilities = np.tile(shares, (holdout.n_rows, 1))
-        return judging.score_classifier(probabilities, probabilities.argmax(axis=1), holdout)
+        return evaluation.score_classifier(probabilities, probabilities.argmax(axis=1), holdout)
 
     @property
     def _unit(self) -> str:

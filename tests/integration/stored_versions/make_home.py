@@ -17,16 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest import mock
 
-from scripts import (
-    demo_data,
-    demo_servers,
-    demo_shop,
-    demo_solar,
-    demo_solar_park,
-    demo_tabular,
-    demo_workshop,
-)
-from shared.settings import load_settings
+from scripts.demo import seed, servers, shop, solar, solar_park, tabular, workshop
+from shared.settings.root import load_settings
 from tests.integration.stored_versions.stored_home import Question, StoredHome
 from tests.support.daemons import ROOT
 
@@ -56,24 +48,24 @@ def fill(home: StoredHome, now: datetime) -> None:
     """Little data: what a training of each model needs at least."""
     yesterday = now.date() - timedelta(days=1)
     with (
-        mock.patch.object(demo_data, "N_DAYS", 150),
-        mock.patch.object(demo_workshop, "PIECES_A_DAY", 12.0),
-        mock.patch.object(demo_solar, "N_DAYS", 14),
-        mock.patch.object(demo_solar, "DEVICES", demo_solar_park.DEVICES[:2]),
-        mock.patch.multiple(demo_solar_park, EVERY_MIN=15, _SLOTS_A_DAY=24 * 4),
-        mock.patch.object(demo_servers, "SERVERS", demo_servers.SERVERS[:1]),
-        mock.patch.multiple(demo_shop, N_PRODUCTS=60, N_USERS=40, N_DAYS=30),
+        mock.patch.object(seed, "N_DAYS", 150),
+        mock.patch.object(workshop, "PIECES_A_DAY", 12.0),
+        mock.patch.object(solar, "N_DAYS", 14),
+        mock.patch.object(solar, "DEVICES", solar_park.DEVICES[:2]),
+        mock.patch.multiple(solar_park, EVERY_MIN=15, _SLOTS_A_DAY=24 * 4),
+        mock.patch.object(servers, "SERVERS", servers.SERVERS[:1]),
+        mock.patch.multiple(shop, N_PRODUCTS=60, N_USERS=40, N_DAYS=30),
     ):
-        demo_data.fill(home.folder / "workshop.db", until=yesterday, now=now)
-        demo_solar.fill(home.folder / "plant.db", until=demo_solar.yesterday(now), now=now)
-        demo_shop.fill(home.folder / "shop.db", now=now)
-        demo_tabular.fill(home.folder / "clinic.db", now=now)
-        demo_servers.prepare(load_settings(home.config), now)
+        seed.fill(home.folder / "workshop.db", until=yesterday, now=now)
+        solar.fill(home.folder / "plant.db", until=solar.yesterday(now), now=now)
+        shop.fill(home.folder / "shop.db", now=now)
+        tabular.fill(home.folder / "clinic.db", now=now)
+        servers.prepare(load_settings(home.config), now)
 
 
 def questions_of(home: StoredHome) -> dict[str, Question]:
     """Model -> a question whose answer does not depend on the clock, as (method, path, body)."""
-    patient = dict(zip(demo_tabular.FEATURES, (50, "A", 26.0, 90.0), strict=False))
+    patient = dict(zip(tabular.FEATURES, (50, "A", 26.0, 90.0), strict=False))
     patient |= {"glucose": 90.0, "hdl": 45.0}
     features = tomllib.loads(home.config.read_text())["models"]
     questions = {
@@ -85,8 +77,8 @@ def questions_of(home: StoredHome) -> dict[str, Question]:
         for name, model in features.items()
         if model["workload"] == "tabular"
     }
-    for device in demo_solar_park.DEVICES[:2]:
-        readings = demo_solar.newest_by_day(home.folder / "plant.db", device.id, 2)
+    for device in solar_park.DEVICES[:2]:
+        readings = solar.newest_by_day(home.folder / "plant.db", device.id, 2)
         name = f"solar_power/{device.id}"
         questions[name] = Question("POST", f"/models/{name}/predict", {"readings": readings})
     questions["spare_parts"] = Question(

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api_service.worker_reports import live_reports
-from scripts.network import free_port
-from shared.runs import UNFINISHED, Run
+from api_service.worker.report import live_reports
+from scripts.daemons.network import free_port
+from shared.run_log.run import UNFINISHED, Run
 from tests.support.asking import ask
 from tests.support.daemons import Daemon, daemon, runs_in
 from tests.support.waiting import wait_until

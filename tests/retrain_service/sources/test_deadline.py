@@ -12,17 +12,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from retrain_service.buffer import Buffer
-from retrain_service.intake import Intake
+from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.store import Buffer
 from retrain_service.retrain_loop import RetrainLoop
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.deadline import MOST_GIVEN_UP, DeadlineSource
-from shared.daemon import utc_now
+from shared.daemon.loop import utc_now
 from shared.errors import SourceUnavailable
 from shared.records import Batch, Cursor
-from shared.settings import Settings
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.root import Settings
+from shared.settings.sections import SourceSettings
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import wait_until
 

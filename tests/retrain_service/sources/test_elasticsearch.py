@@ -15,11 +15,11 @@ from elasticsearch.helpers import bulk
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from retrain_service.sources.elasticsearch_errors import told_apart
+from retrain_service.sources.elasticsearch.errors import told_apart
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Cursor
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 from tests.contracts.document_places import ElasticsearchPlace
 from tests.support.elasticsearch import ElasticsearchServer
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from api_service.feed_config import FeedConfig
+from api_service.config.feed import FeedConfig
 from retrain_service.sources import open_source
 from shared.errors import SettingsInvalid, SourceMisconfigured, SourceUnavailable
-from shared.feed import FedRecord, Feed
-from shared.settings import load_settings
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.feed.writer import FedRecord, Feed
+from shared.settings.per_model import StreamSettings
+from shared.settings.root import load_settings
+from shared.settings.sections import SourceSettings
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 CONFIG = """

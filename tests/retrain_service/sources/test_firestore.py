@@ -13,11 +13,11 @@ from google.cloud.firestore_v1.vector import Vector
 
 from retrain_service.sources import Clock, open_source, utc_now
 from retrain_service.sources.base import ReadInterrupted, Source
-from retrain_service.sources.firestore_clock import ServerClock
+from retrain_service.sources.firestore.server_clock import ServerClock
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
-from tests.firestore_server import FirestoreServer
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
+from tests.support.firestore_server import FirestoreServer
 
 AT = datetime(2025, 11, 26, 10, tzinfo=UTC)
 

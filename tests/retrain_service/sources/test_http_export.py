@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from retrain_service.buffer import Buffer
-from retrain_service.intake import Intake
+from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.store import Buffer
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from retrain_service.sources.http_reading import DAY_US, Moment
-from retrain_service.sources.http_rows import parse_time
+from retrain_service.sources.http_export.export_diff import DAY_US, Moment
+from retrain_service.sources.http_export.rows import parse_time
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Cursor
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 from tests.support.export_server import ExportServer
 from tests.support.waiting import wait_until
 

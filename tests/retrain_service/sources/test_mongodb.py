@@ -24,12 +24,12 @@ from pymongo.errors import (
 )
 
 from retrain_service.sources import open_source
-from retrain_service.sources.mongodb_errors import told_apart
-from retrain_service.sources.mongodb_values import id_text, pack_id, possible_ids, unpack_id
-from scripts.network import free_port
+from retrain_service.sources.mongodb.bson_values import id_text, pack_id, possible_ids, unpack_id
+from retrain_service.sources.mongodb.errors import told_apart
+from scripts.daemons.network import free_port
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 from tests.contracts.document_places import MongodbPlace
 from tests.support.mongodb import MongoServer
 

@@ -10,8 +10,8 @@ import pytest
 
 from retrain_service.sources import EXTRAS, open_source
 from shared.errors import SourceMisconfigured
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 
 ROOT = Path(__file__).parents[3]
 URLS = {

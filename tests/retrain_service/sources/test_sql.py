@@ -17,11 +17,12 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from retrain_service.sources import open_source, sql
+from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
+from retrain_service.sources.sql import source as sql
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.settings_per_model import StreamSettings
-from shared.settings_sections import SourceSettings
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
 from tests.support.postgres import PostgresServer
 
 AT = datetime(2025, 11, 26, 10, 0, 0, 123456, tzinfo=UTC)

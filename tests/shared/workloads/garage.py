@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.base import Answerer, TrainingSet
+from shared.workloads.contract import Answerer, TrainingSet
 from shared.workloads.spare_parts.workload import SpareParts
 
 FIRST_DAY = date(2025, 1, 6)  # a Monday

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.base import TrainingSet
+from shared.workloads.contract import TrainingSet
 from shared.workloads.solar_power.workload import SolarPower
 
 START = datetime(2026, 11, 9, 18, 30, tzinfo=UTC)  # midnight in Colombo

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.base import Answerer, TrainingSet, Workload
+from shared.workloads.contract import Answerer, TrainingSet, Workload
 from shared.workloads.product_recommender.workload import ProductRecommender
 from shared.workloads.product_similarity.workload import ProductSimilarity
 

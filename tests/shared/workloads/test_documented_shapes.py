@@ -10,33 +10,33 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.workloads.spare_parts import appointments
+from shared.workloads.spare_parts import records
 from tests.support.pages import ROOT, quoted, table_rows, text_of
 
 SHAPES = ROOT / "docs" / "data-shapes.md"
 
 
 def day(value: Any) -> str:
-    found = appointments.read_day(value, ZoneInfo("Europe/Berlin"))
+    found = records.read_day(value, ZoneInfo("Europe/Berlin"))
     return found.isoformat() if found else "none"
 
 
 def pieces(quantity: Any) -> str:
-    (line,) = appointments.part_lines({"spareParts": [{"name": "x", "quantity": quantity}]})
-    return f"{line.pieces:g}" if isinstance(line, appointments.PartLine) else "refused"
+    (line,) = records.part_lines({"spareParts": [{"name": "x", "quantity": quantity}]})
+    return f"{line.pieces:g}" if isinstance(line, records.PartLine) else "refused"
 
 
 def parts(value: Any) -> str:
     lines = [
         f"{line.pieces:g} {line.name}"
-        for line in appointments.part_lines({"spareParts": value})
-        if isinstance(line, appointments.PartLine)
+        for line in records.part_lines({"spareParts": value})
+        if isinstance(line, records.PartLine)
     ]
     return ", ".join(lines) or "nothing"
 
 
 SHAPE_TABLES: Mapping[str, Callable[[Any], str]] = {
-    "status": lambda value: "yes" if appointments.says_complete(value) else "no",
+    "status": lambda value: "yes" if records.says_complete(value) else "no",
     "value": day,
     "spareParts": parts,
     "quantity": pieces,

@@ -71,8 +71,8 @@ def _kill_at(wanted: str, home: str, reached: Path, daemon_pid: int) -> None:
         setattr(owner, method, staticmethod(wrapped) if is_bound else wrapped)
 
     if " log." in wanted or " job." in wanted:
-        from retrain_service.training_job import TrainingJob
-        from shared.run_log import RunLog
+        from retrain_service.training_job.job import TrainingJob
+        from shared.run_log.writer import RunLog
 
         for method in ("add_run", "start_run", "finish_run"):
             around_life(RunLog, method, f"log.{method}")
@@ -84,7 +84,7 @@ def _kill_at(wanted: str, home: str, reached: Path, daemon_pid: int) -> None:
 
 def _end_thread(name: str, fault: Path) -> None:
     """While the file `fault` is there, the background thread of that name ends unasked."""
-    from shared.background import BackgroundThread
+    from shared.daemon.background import BackgroundThread
 
     run: Any = BackgroundThread._run
 

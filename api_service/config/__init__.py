@@ -1,0 +1,1 @@
+"""What a worker is told, cut out of the settings."""

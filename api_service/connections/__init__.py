@@ -1,0 +1,1 @@
+"""Connections of a worker: their number, deadlines, and how they end."""

@@ -1,0 +1,46 @@
+"""Keep what was counted: one main process adds dead workers to the past, and remembers when.
+
+A thread of the main process, which reads and writes files and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from pathlib import Path
+
+from api_service.metrics.traffic_history import TrafficKeeper
+from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
+from shared.daemon.background import run_in_background
+from shared.daemon.loop import only_instance
+from shared.errors import AlreadyRunning
+from shared.left_temporaries import remove_left_temporaries
+
+LOOK_EVERY_S = 5.0
+_LOCK = "past"
+
+
+def keep_past(directory: Path, stop: threading.Event) -> None:
+    """Start a thread that looks every few seconds until `stop`."""
+    traffic = TrafficKeeper(directory)
+
+    def look() -> None:
+        look_once(directory, traffic)
+        for place in (directory, directory.parent):  # metrics, and the reports around them
+            remove_left_temporaries(place)
+        stop.wait(LOOK_EVERY_S)
+
+    run_in_background("metrics", look, stop)
+
+
+def look_once(directory: Path, traffic: TrafficKeeper) -> None:
+    """One look.
+
+    Raises:
+        StorageUnavailable, OSError: the disk is full or not writable.
+    """
+    # While the daemon is restarted two main processes may run; one of them is enough.
+    with contextlib.suppress(AlreadyRunning), only_instance(directory, _LOCK):
+        absorb_dead(directory)
+        traffic.look()
+        forget_other_hosts(directory)

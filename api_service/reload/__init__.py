@@ -1,0 +1,1 @@
+"""From a reload signal to a warm version in the slot."""

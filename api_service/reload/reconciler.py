@@ -1,0 +1,237 @@
+"""One model, one look: wanted against serving, and the action that follows.
+
+Opens versions and hands them to `switching`; knows no route, no other model and no directory
+events. Called under the model's lock, by the reload thread or by one that opens on demand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum, auto
+
+from api_service.predict.row_predictor import PlainPredict
+from api_service.reload.model_state import Before, FollowedModel
+from api_service.reload.policy import (
+    FALLBACK_GENERATION,
+    FallBack,
+    Keep,
+    Open,
+    Situation,
+    VersionKey,
+    decide,
+    fallback_order,
+)
+from api_service.reload.switch.channel import Line
+from api_service.reload.switch.participant import Switching
+from api_service.status.problem_codes import ProblemCode
+from shared.daemon.memory import rss_bytes
+from shared.errors import HotfitError, VersionUnusable
+from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.keys.signing import VerifyKey
+from shared.loading.open_version import open_version
+from shared.versions.model_store import ModelStore
+from shared.versions.model_version import VersionState
+
+
+class Outcome(Enum):
+    """SETTLED: nothing more to do until the signal changes. AGAIN: look again at once."""
+
+    SETTLED = auto()
+    AGAIN = auto()
+    LOOK_LATER = auto()
+
+
+class Reconciler:
+    """See the module docstring. `busy_with`: what is being opened; None when nothing is."""
+
+    def __init__(
+        self,
+        store: ModelStore,
+        line: Line,
+        read_key: Callable[[], VerifyKey],
+        switch_timeout_s: float,
+        publish: Callable[[FollowedModel], None],
+        is_anything_served: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._line = line
+        self._read_key = read_key
+        self._publish = publish
+        self._is_anything_served = is_anything_served
+        self._switching = Switching(line, switch_timeout_s, publish)
+        self._started = time.time()
+        self.busy_with: str | None = None
+
+    def reconcile(self, model: FollowedModel, now: datetime) -> Outcome:
+        """Wanted against serving -> at most one action."""
+        fault: str | None = None
+        signal: ReloadSignal | None = None
+        try:
+            signal = self._store.signal(model.name)
+        except (SignalUnreadable, OSError) as error:
+            fault = str(error)
+        if model.prepared is not None:
+            self._switching.settle(model, now)
+            if model.prepared is not None:
+                self._switching.tell_wish(model, signal)
+                return Outcome.LOOK_LATER
+        action = decide(
+            Situation(
+                signal=signal,
+                signal_fault=fault,
+                serving=model.serving,
+                followed=model.highest,
+                quarantined=model.quarantined,
+            )
+        )
+        is_waiting = model.not_before > time.monotonic()
+        match action:
+            case Keep(degraded, code):
+                model.set_degraded(degraded, code)
+                if degraded is None:
+                    model.error = None
+                return Outcome.SETTLED if fault is None else Outcome.LOOK_LATER
+            case Open(wanted) if not (is_waiting and model.highest == _key(wanted)):
+                is_worth_another_look = self._open_wanted(model, wanted, now)
+                return Outcome.AGAIN if is_worth_another_look else Outcome.LOOK_LATER
+            case FallBack(reason, code) if not is_waiting:
+                if not self._open_what_others_serve(model, now):
+                    self._fall_back(model, signal, reason, code, now)
+        return Outcome.LOOK_LATER
+
+    def _open_wanted(self, model: FollowedModel, wanted: ReloadSignal, now: datetime) -> bool:
+        """Open what the signal names; True when there may be something better to do now."""
+        key = _key(wanted)
+        model.follow(key)
+        if model.serving is None and self._open_what_others_serve(model, now):
+            # A worker that starts in the middle of a switch begins where the others are, and
+            # takes requests before it opens what may harm it.
+            return False
+        refusal = self._line.refused(model.name, key[1])
+        if refusal is not None:
+            model.begin(key)
+            self._switching.quarantine(model, key, refusal)
+            return True
+        is_serving = self._try(model, *key, wanted.manifest_sha256, now)
+        if is_serving or model.serving or model.prepared:
+            return False
+        if key in model.quarantined:
+            return True
+        # It may be opened later; until then an older version is better than none.
+        code = ProblemCode.OTHER_VERSION_SERVED
+        self._fall_back(model, wanted, model.degraded or "", code, now)
+        return False
+
+    def _open_what_others_serve(self, model: FollowedModel, now: datetime) -> bool:
+        """Nothing serves here; what do the other workers answer with? True when it serves."""
+        theirs = self._line.join(model.name)
+        if theirs is None or theirs in model.quarantined:
+            return False
+        return self._try(model, *theirs, None, now)
+
+    def _fall_back(
+        self,
+        model: FollowedModel,
+        signal: ReloadSignal | None,
+        reason: str,
+        code: ProblemCode,
+        now: datetime,
+    ) -> None:
+        """Cold start with a broken wanted version: the best one that verifies and loads."""
+        versions = self._store.versions(model.name)
+        last = signal
+        if (remembered := self._store.signals.remembered(model.name)) is not None:
+            # What was never promoted lies there by an accident, or was put there.
+            versions = [version for version in versions if version in remembered.promoted]
+            last = signal or remembered.signal
+        is_told = signal is not None
+        for version in fallback_order(versions, last, model.quarantined, is_told=is_told):
+            if signal is not None and version == signal.version:
+                continue  # it was tried as what it is
+            if self._try(model, version, FALLBACK_GENERATION, None, now):
+                model.set_degraded(f"{reason} Serving {version} instead.", code)
+                return
+            if (version, FALLBACK_GENERATION) not in model.quarantined:
+                return  # not this version's fault; the next would meet the same
+        # Those who died of it may have been killed from outside, and there is nothing to lose.
+        if (
+            signal is not None
+            and self._is_last_resort(model)
+            and self._try(model, signal.version, FALLBACK_GENERATION, None, now)
+        ):
+            why = f"{reason} Serving it all the same: there is nothing else."
+            model.set_degraded(why, code)
+            return
+        model.set_degraded(f"{reason} No other version can be opened.", code)
+
+    def _is_last_resort(self, model: FollowedModel) -> bool:
+        """Whether to try, once, what earlier workers died of; it may end this one too."""
+        due_s = model.last_resort_s
+        if due_s is None or time.monotonic() < due_s or self._is_anything_served():
+            return False
+        model.last_resort_s = None
+        return True
+
+    def _try(
+        self,
+        model: FollowedModel,
+        version: str,
+        generation: int,
+        manifest_sha256: str | None,
+        now: datetime,
+    ) -> bool:
+        """Open one version and switch to it; True when it serves."""
+        key = (version, generation)
+        before = Before(rss_bytes(), model.slot.n_failed, self._detect_ms(model.name))
+        model.begin(key)
+        self._publish(model)
+        self._line.opening(model.name, key)
+        self.busy_with = f"{model.name} {version}"
+        try:
+            loaded = open_version(
+                self._store.version_dir(model.name, version),
+                self._read_key(),
+                model=model.name,
+                version=version,
+                generation=generation,
+                manifest_sha256=manifest_sha256,
+                on_warming=lambda: self._warming(model, key),
+            )
+            PlainPredict.of(loaded)  # here and not at the first request
+        except VersionUnusable as error:
+            self.quarantine(model, key, str(error))
+            return False
+        except (HotfitError, OSError) as error:
+            self._switching.try_later(model, key, str(error))
+            return False
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - code of a model ran: it may even exit
+            self.quarantine(model, key, f"{version}: opening it failed: {error!r}")
+            return False
+        finally:
+            self.busy_with = None
+        return self._switching.arrive(model, loaded, before, now)
+
+    def _warming(self, model: FollowedModel, key: VersionKey) -> None:
+        model.go(key, VersionState.WARMING)
+        self._publish(model)
+
+    def quarantine(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+        """It can never be opened here at this generation, so nobody shall switch to it."""
+        self._switching.quarantine(model, key, reason)
+        self._line.failed(model.name, key, reason)
+
+    def _detect_ms(self, name: str) -> float:
+        """How long ago the signal was written; 0 when that was before this worker started."""
+        try:
+            written = self._store.signal_path(name).stat().st_mtime
+        except OSError:
+            return 0.0
+        return max(0.0, (time.time() - written) * 1e3) if written > self._started else 0.0
+
+
+def _key(signal: ReloadSignal) -> VersionKey:
+    return signal.version, signal.generation

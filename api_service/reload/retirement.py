@@ -1,0 +1,50 @@
+"""The end of a swap: no request holds the old version, its memory goes back, the receipt is whole.
+
+Looks and tells; never ends a request. Only the reload thread calls.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import structlog
+
+from api_service.reload.model_state import FollowedModel
+from shared.daemon.memory import rss_bytes, trim
+from shared.exchange.json_files import Receipt
+from shared.versions.model_version import VersionState
+
+log = structlog.get_logger()
+
+
+def retire_ended(model: FollowedModel, drain_timeout_s: float) -> None:
+    """Retire every version of a model that no request uses any more; waits for nobody."""
+    for leaving in list(model.leaving):
+        draining = leaving.draining
+        if not draining.is_over:
+            if draining.lasted_ms > drain_timeout_s * 1e3 and not draining.is_overdue:
+                draining.is_overdue = True
+                log.warning(
+                    "still draining: a request holds the old version",
+                    model=model.name,
+                    version=draining.version,
+                    after_s=drain_timeout_s,
+                )
+            continue
+        trim()
+        rss_after_bytes = rss_bytes()  # before anything changes: it needs a descriptor
+        model.leaving.remove(leaving)
+        model.go((draining.version, draining.generation), VersionState.RETIRED)
+        receipt = msgspec.structs.replace(
+            leaving.receipt,
+            drain_ms=draining.lasted_ms,
+            rss_after_bytes=rss_after_bytes,
+            requests_failed=model.slot.n_failed - leaving.failed_before,
+        )
+        if model.receipt is leaving.receipt:
+            model.receipt = receipt
+        log_swap(model.name, receipt)
+
+
+def log_swap(name: str, receipt: Receipt) -> None:
+    """One line a finished swap, with all of its receipt."""
+    log.info("swapped", model=name, **msgspec.to_builtins(receipt))

@@ -1,0 +1,183 @@
+"""From warm to serving: arm the slot, wait until every worker can, swap, let the old one go.
+
+Knows states, receipts and the line to the other workers; opens nothing, reads no signal. Called
+under the model's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from api_service.reload.draining import Draining
+from api_service.reload.model_state import Before, FollowedModel, Leaving, Prepared, key_of
+from api_service.reload.policy import FALLBACK_GENERATION, VersionKey
+from api_service.reload.retirement import log_swap
+from api_service.reload.switch.channel import Line
+from shared.daemon.memory import rss_bytes
+from shared.exchange.json_files import Receipt, ReloadSignal
+from shared.loading.open_version import LoadedModel
+from shared.versions.model_version import VersionState
+
+log = structlog.get_logger()
+
+_FIRST_PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 30.0
+# Nothing serves yet and the others decide within milliseconds; after this the next look finds it.
+_COLD_WAIT_S = 5.0
+_NEWS_WAIT_S = 0.05
+
+
+class Switching:
+    """See the module docstring.
+
+    Args:
+        patience_s: a version that waits longer than this for other workers is said to.
+        publish: called after every change that a report should show.
+    """
+
+    def __init__(
+        self, line: Line, patience_s: float, publish: Callable[[FollowedModel], None]
+    ) -> None:
+        self._line = line
+        self._patience_s = patience_s
+        self._publish = publish
+
+    def arrive(
+        self, model: FollowedModel, loaded: LoadedModel, before: Before, now: datetime
+    ) -> bool:
+        """A version is warm; True when it serves already."""
+        key = key_of(loaded)
+        cell = self._line.cell(model.name)
+        if cell is None or loaded.generation == FALLBACK_GENERATION:
+            # Alone, or a way out that no signal named: there is nothing to switch together.
+            self._line.ready(model.name, key)
+            self._swap(model, loaded, before, 0.0, now)
+            return True
+        model.prepared = Prepared(loaded, before, time.monotonic())
+        model.slot.arm(loaded, *cell)
+        del loaded
+        self._line.ready(model.name, key)  # after arming: the cell may flip at any moment now
+        self._publish(model)
+        is_cold = model.slot.live is None
+        deadline = time.monotonic() + _COLD_WAIT_S
+        while True:
+            n_heard = self._line.n_heard  # before looking: what comes meanwhile is news
+            if self.settle(model, now):
+                return True
+            if model.prepared is None or not is_cold or time.monotonic() > deadline:
+                return False
+            self._line.wait_for_news(n_heard, _NEWS_WAIT_S)
+
+    def settle(self, model: FollowedModel, now: datetime) -> bool:
+        """Carry out what was decided on the version that waits; True when it serves."""
+        prepared = model.prepared
+        if prepared is None:
+            return False
+        key = key_of(prepared.loaded)
+        waited_s = time.monotonic() - prepared.since_s
+        if model.slot.is_switched:
+            model.prepared = None
+            self._swap(model, prepared.loaded, prepared.before, waited_s * 1e3, now)
+            return True
+        refusal = self._line.refused(model.name, key[1])
+        if refusal is not None:
+            model.prepared = None
+            model.slot.disarm()
+            self.quarantine(model, key, refusal)
+        elif self._line.is_superseded(model.name, key[1]):
+            model.prepared = None
+            model.slot.disarm()
+            model.forget(key)
+            log.info("overtaken", model=model.name, version=key[0], generation=key[1])
+            self._publish(model)
+        elif waited_s > self._patience_s:
+            model.set_degraded(
+                f"{key[0]} is ready here for {waited_s:.0f} s and waits for another worker."
+                f" {_still(model)}"
+            )
+            self._publish(model)
+        return False
+
+    def tell_wish(self, model: FollowedModel, signal: ReloadSignal | None) -> None:
+        """Something newer than what waits is wanted: say so, and keep what waits until heard."""
+        prepared = model.prepared
+        if prepared is None or signal is None or signal.generation <= prepared.loaded.generation:
+            return
+        wanted = (signal.version, signal.generation)
+        if model.highest != wanted:
+            model.follow(wanted)
+            self._line.opening(model.name, wanted)
+
+    def quarantine(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+        """It is never tried again at this generation; the old one goes on."""
+        model.quarantine(key, reason)
+        log.error(
+            "version quarantined",
+            model=model.name,
+            version=key[0],
+            generation=key[1],
+            reason=reason,
+            now=_still(model),
+        )
+        self._publish(model)
+
+    def try_later(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+        """Nothing is known to be wrong with the version; back off and look again."""
+        model.pause_s = min(max(model.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
+        model.not_before = time.monotonic() + model.pause_s
+        model.error = reason
+        model.set_degraded(
+            f"{key[0]} cannot be opened yet and is tried again: {reason} {_still(model)}"
+        )
+        self._line.later(model.name, key, reason)
+        self._publish(model)
+
+    def _swap(
+        self,
+        model: FollowedModel,
+        loaded: LoadedModel,
+        before: Before,
+        wait_ms: float,
+        now: datetime,
+    ) -> None:
+        """The new one was ready before the old one leaves."""
+        started = time.perf_counter()
+        old = model.slot.swap(loaded)
+        switch_ms = (time.perf_counter() - started) * 1e3
+        model.go(key_of(loaded), VersionState.SERVING)
+        model.receipt = Receipt(
+            version=loaded.version,
+            generation=loaded.generation,
+            previous=old.version if old else None,
+            detect_ms=before.detect_ms,
+            verify_ms=loaded.timings.verify_ms,
+            load_ms=loaded.timings.load_ms,
+            golden_ms=loaded.timings.golden_ms,
+            warm_ms=loaded.timings.warm_ms,
+            wait_ms=wait_ms,
+            switch_ms=switch_ms,
+            drain_ms=None,
+            rss_before_bytes=before.rss_bytes,
+            rss_after_bytes=None if old else rss_bytes(),
+            requests_failed=model.slot.n_failed - before.n_failed,
+            swapped_at=now,
+        )
+        model.error = None
+        model.set_degraded(None)
+        model.end_backoff()
+        if old is None:
+            log_swap(model.name, model.receipt)
+        else:
+            model.go(key_of(old), VersionState.DRAINING)
+            model.leaving.append(Leaving(Draining(old), model.receipt, before.n_failed))
+        del old  # ours must not be the reference that keeps it alive
+        self._publish(model)
+
+
+def _still(model: FollowedModel) -> str:
+    live = model.slot.live
+    return f"Still serving {live.version}." if live else "Nothing serves."

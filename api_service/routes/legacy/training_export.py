@@ -1,0 +1,81 @@
+"""Everything that a model was fed, all streams in one answer: `{products, interactions, metadata}`.
+
+Not a blueprint of its own; feed.py exports stream by stream.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from flask import request
+from flask.typing import ResponseReturnValue
+
+from api_service.context import Context
+from api_service.recording.ingest import FeedDesk
+from api_service.routes.feed import exported, place_argument
+from api_service.web.json_body import json_response
+from api_service.web.public_path import public_path
+from api_service.web.query import choice, only_parameters, time_utc, whole_number
+from shared.errors import NotReady
+from shared.feed import reader
+from shared.records import to_epoch_us
+from shared.workloads import open_workload
+
+_DEFAULT_DAYS, _MOST_DAYS = 90, 3650
+_DEFAULT_LIMIT, _MOST_LIMIT = 5000, 10_000
+
+
+def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
+    """A page of each stream; `next` leads on while one of them has more.
+
+    The ETag is of the records, not of the moment: what has not changed is answered with 304.
+
+    Raises:
+        StateConflict: the model is not fed through the API. NotReady: nothing was fed yet.
+    """
+    path = context.config.feed.path
+    if path is None:
+        raise NotReady("no feed is configured.")
+    fed = context.config.feed.models[model]
+    names = [stream.name for stream in open_workload(fed.workload, fed.parameters).streams]
+    query = request.args
+    places = [f"after_{name}" for name in names]
+    only_parameters(query, "days", "format", "since", "limit", "model", *places)
+    choice(query, "format", ("json",))
+    limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
+    days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
+    since = time_utc(query, "since") or context.clock() - timedelta(days=days)
+    desk = FeedDesk(context.config.feed, context.clock)
+    answer: dict[str, Any] = {}
+    counts: dict[str, int] = {}
+    # `since` and not `days`: the pages of one export have one beginning.
+    following: dict[str, Any] = {"model": model, "since": since.isoformat(), "limit": limit}
+    has_more = False
+    for name in names:
+        place, kept_in = place_argument(f"after_{name}"), desk.destination(model, name).kept_in
+        found, counts[name] = reader.records_since(
+            path, kept_in.collection, since, after=place, limit=limit
+        )
+        answer[name] = [exported(kept) for kept in found]
+        if found:
+            place = (to_epoch_us(found[-1].stamp), found[-1].id)
+        if place is not None:
+            following[f"after_{name}"] = f"{place[0]}:{place[1]}"
+        has_more = has_more or len(found) == limit
+    if has_more:
+        answer["next"] = public_path(f"{request.path}?{urlencode(following)}")
+    etag = hashlib.sha256(msgspec.json.encode({n: answer[n] for n in names})).hexdigest()[:32]
+    answer["metadata"] = {
+        "model": model,
+        "days": days,
+        "since": since,
+        "total": counts,
+        "exported_at": context.clock(),
+    }
+    response = json_response(answer)
+    response.set_etag(etag)
+    return response.make_conditional(request)

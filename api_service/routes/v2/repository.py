@@ -1,0 +1,146 @@
+"""The repository extension of the Open Inference Protocol: what is stored, and opening it again.
+
+What serves is what the reload signal says; nothing here changes it but through the retrain
+daemon, as the routes of models.py do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.context import Context
+from api_service.control.desired_version import signal_of, wanted
+from api_service.control.requests import put_request
+from api_service.control.wait import wait_for
+from api_service.routes.training import who_asks
+from api_service.serving_slot import ServingSlot
+from api_service.status.runs import rejected_versions
+from api_service.status.versions import version_lines
+from api_service.web.auth import needs
+from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.worker.report import live_reports
+from shared.errors import NotReady, RequestInvalid, StateConflict
+from shared.keys.signing import Role
+
+_LONGEST_LOAD_S = 20
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("repository_v2", __name__)
+
+    @routes.post("/v2/repository/index")
+    def index() -> ResponseReturnValue:
+        body = read_object(request, may_be_empty=True)
+        text_field(body, "repository_name", "the name of a repository")  # there is only one
+        return json_response(list(_index(context, _flag(body, "ready"))))
+
+    @routes.post("/v2/repository/models/<model>/load")
+    @routes.post("/v2/repository/models/<model>/<entity>/load")
+    @needs(Role.ADMIN)
+    def load(model: str, entity: str | None = None) -> ResponseReturnValue:
+        _load(context, _slot(context, model, entity))
+        return json_response({})
+
+    @routes.post("/v2/repository/models/<model>/unload")
+    @routes.post("/v2/repository/models/<model>/<entity>/unload")
+    @needs(Role.ADMIN)
+    def unload(model: str, entity: str | None = None) -> ResponseReturnValue:
+        slot = _slot(context, model, entity)
+        raise StateConflict(
+            f"{slot.name} is not unloaded: what serves is what its reload signal wants, on every"
+            " worker, and the next look would open it again. Take the model out of the"
+            " configuration and the store to end it."
+        )
+
+    return routes
+
+
+def _slot(context: Context, model: str, entity: str | None) -> ServingSlot:
+    slot = context.table.slot(model if entity is None else f"{model}/{entity}")
+    body = read_object(request, may_be_empty=True)
+    only_fields(body, "parameters")
+    parameters = body.get("parameters")
+    if parameters is not None:
+        if not isinstance(parameters, dict):
+            raise RequestInvalid("an object", parameters, "parameters")
+        # The only one that changes nothing here: no model of ours has dependents.
+        only_fields(parameters, "unload_dependents")
+        _flag(parameters, "unload_dependents")
+    return slot
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is None or isinstance(value, bool):
+        return value or False
+    raise RequestInvalid("true or false", value, name)
+
+
+def _index(context: Context, is_ready_only: bool) -> Iterator[dict[str, Any]]:
+    """Every version of every model, or only those that serve or are opened when asked for."""
+    workers = live_reports(context.config.reports_dir)
+    for slot in context.table:
+        live = slot.live
+        if is_ready_only and live is None and not slot.is_idle:
+            continue
+        signal = signal_of(context, slot.name)
+        ready = live.version if live else signal.version if slot.is_idle and signal else None
+        if ready is not None:
+            yield {"name": slot.name, "version": ready, "state": "READY", "reason": ""}
+        if is_ready_only:
+            continue
+        stored = context.store.versions(slot.name)
+        rejected = rejected_versions(context.config.run_log_path, slot.name)
+        for line in version_lines(slot.name, stored, rejected, signal, workers):
+            if line.version in stored and line.version != ready:
+                yield {
+                    "name": slot.name,
+                    "version": line.version,
+                    "state": "UNAVAILABLE",
+                    "reason": f"{line.state}: {line.reason}",
+                }
+        if ready is None and not stored:
+            yield {
+                "name": slot.name,
+                "version": "",
+                "state": "UNAVAILABLE",
+                "reason": slot.why_empty,
+            }
+
+
+def _load(context: Context, slot: ServingSlot) -> None:
+    """Return when this worker serves the wanted version; at once when it does already.
+
+    Raises:
+        StateConflict: no version was promoted yet. NotReady: it does not serve after a while.
+    """
+    signal = wanted(context, slot.name)
+    before = slot.opened()
+    if before is not None and before.version == signal.version:
+        return
+    asked = put_request(
+        context.config.requests_dir,
+        context.config.reports_dir,
+        context.clock(),
+        kind="reload",
+        model=slot.name,
+        requested_by=who_asks(),
+        will=f"every worker opens {signal.version} again under a new generation.",
+        version=signal.version,
+    )
+
+    def serves() -> bool | None:
+        live = slot.live
+        return True if live is not None and live.version == signal.version else None
+
+    loaded = None
+    if asked["retrain_daemon"] == "running":
+        loaded = wait_for(serves, _LONGEST_LOAD_S)
+    if loaded is None:
+        live = slot.live
+        why = f"{live.version} serves." if live is not None else slot.why_empty
+        raise NotReady(f"{slot.name} {signal.version}: {asked['sentence']} Until then: {why}")

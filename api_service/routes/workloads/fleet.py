@@ -1,0 +1,57 @@
+"""Server metrics: the forecast of each server, and what needs somebody's attention now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from api_service.context import Context, ask
+from api_service.recording.ingest import FeedDesk
+from api_service.web.json_body import json_response
+from api_service.web.query import Page, choice, only_parameters
+from shared.errors import NotFound
+from shared.feed import reader
+
+_LEVELS = ("critical", "warning", "degraded")
+
+
+def blueprint(context: Context) -> Blueprint:
+    routes = Blueprint("fleet", __name__)
+    desk = FeedDesk(context.config.feed, context.clock)
+
+    def fleet() -> dict[str, Any]:
+        """One answer for all servers, by one version, from the windows as they are now."""
+        to = desk.windowed(request.args.get("model"))
+        path = context.config.feed.path
+        windows: dict[str, Any] = {}
+        if path is not None and path.exists():
+            windows = reader.windows(path, to.kept_in.collection)
+        slot = context.table.slot(to.model)
+        return ask(slot, "fleet", {"windows": windows}, context.clock())
+
+    @routes.get("/predictions/current")
+    def predictions() -> ResponseReturnValue:
+        only_parameters(request.args, "model", "server")
+        answer = fleet()
+        named = request.args.get("server")
+        if named is not None:
+            answer["servers"] = [one for one in answer["servers"] if one["server"] == named]
+            if not answer["servers"]:
+                raise NotFound(f"no rows of a server {named!r} in the last day.")
+        return json_response({**answer, "total": len(answer["servers"])})
+
+    @routes.get("/alerts/active")
+    def alerts() -> ResponseReturnValue:
+        page = Page.of(request, "model", "level")
+        level = choice(page.rest, "level", _LEVELS)
+        answer = fleet()
+        found = [
+            {name: one[name] for name in one if name != "forecast"}
+            for one in answer.pop("servers")
+            if one["alert_level"] != "healthy" and level in (None, one["alert_level"])
+        ]
+        return json_response({**answer, **page.answer("alerts", page.of_items(found), len(found))})
+
+    return routes

@@ -1,0 +1,62 @@
+"""Values that several routes take or give."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from api_service.schemas.operation import Body, Query, Time
+
+Whole = Annotated[int, Meta(ge=0)]
+
+
+class Problem(msgspec.Struct):
+    """What went wrong (RFC 9457); expected, found and where say it of a request that is not
+    valid."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    expected: str | UnsetType = UNSET
+    found: str | UnsetType = UNSET
+    where: str | UnsetType = UNSET
+
+
+class ProtocolError(msgspec.Struct):
+    """What went wrong, as the Open Inference Protocol says it."""
+
+    error: str
+
+
+class Identity(msgspec.Struct, kw_only=True):
+    """Which version answered, and what data it knows."""
+
+    model: str
+    version: str
+    generation: int
+    trained_at: Time
+    watermark: Time | None
+
+
+class Reason(msgspec.Struct, forbid_unknown_fields=True):
+    reason: str | UnsetType | None = UNSET
+
+
+class Asked(msgspec.Struct, kw_only=True):
+    """What the retrain daemon was asked to do; it looks at it within a second or two."""
+
+    request_id: str
+    model: str
+    sentence: str
+    retrain_daemon: str
+
+
+REASON = Body(Reason, is_optional=True)
+LIMIT = Query("limit", Annotated[int, Meta(ge=1, le=500)], "how many at most; 50 by default")
+OFFSET = Query("offset", Annotated[int, Meta(ge=0, le=2**31)], "how many to pass over")
+PAGE = (LIMIT, OFFSET)
+MODEL = Query("model", str, "name of a model, where more than one could be meant")
+Fields = dict[str, Any]

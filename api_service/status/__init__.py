@@ -1,0 +1,1 @@
+"""Read-only views of models, versions, runs and workers."""

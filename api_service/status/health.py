@@ -1,0 +1,198 @@
+"""Everything that is known -> ok, degraded or not_ready, with one sentence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from api_service.serving_slot import ServingSlot
+from api_service.status.models import in_words, model_entry, seconds_since
+from api_service.status.problem_codes import Problem, ProblemCode
+from api_service.status.retrain_daemon import RetrainDaemon
+from api_service.worker.report import STALE_AFTER_S
+from shared.exchange.json_files import TrainingReport, WatcherReport, WorkerReport
+
+MOST_SHOWN = 100
+"""With more models than this, health tells only of those that are not well."""
+
+_TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget"})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What health is judged by.
+
+    slots : this worker's. workers : reports of workers that run, of this and other processes.
+    problems : of this worker, now; its report may be older, or could not be written.
+    """
+
+    now: datetime
+    slots: Sequence[ServingSlot]
+    workers: Sequence[WorkerReport]
+    expected_workers: int
+    retrain: RetrainDaemon
+    problems: Sequence[str] = ()
+
+
+def summarize(known: Known) -> dict[str, Any]:
+    """The body of `GET /health`."""
+    shown = _shown(known)
+    entries = [model_entry(slot, known.workers, known.now) for slot in shown]
+    trainings = known.retrain.report.models if known.retrain.report else {}
+    for entry in entries:
+        entry["training"] = _training_line(trainings.get(entry["name"]))
+    problems = list(_problems(known, shown, entries, trainings))
+    is_ready = not_ready_reason(known.slots) is None
+    status = ("degraded" if problems else "ok") if is_ready else "not_ready"
+    return {
+        "status": status,
+        "sentence": _sentence(problems, entries, known),
+        "problems": [problem.sentence for problem in problems],
+        "problem_codes": [problem.code for problem in problems],
+        "models": entries,
+        "models_total": len(known.slots),
+        "models_idle": sum(slot.is_idle for slot in known.slots),
+        "workers": {"expected": known.expected_workers, "running": len(known.workers)},
+        "retrain": {
+            "state": known.retrain.state,
+            "sentence": known.retrain.sentence,
+            "last_heard_s": seconds_since(
+                known.retrain.report.updated_at if known.retrain.report else None, known.now
+            ),
+        },
+        "time": known.now,
+    }
+
+
+def not_ready_reason(slots: Sequence[ServingSlot]) -> str | None:
+    """Why no request can be answered; None when at least one model serves."""
+    if any(slot.live is not None or slot.is_idle for slot in slots):
+        return None
+    if not slots:
+        return "no model is configured and none was ever published; add [models.NAME] to the file."
+    return " ".join(f"{slot.name}: {slot.why_empty}" for slot in slots[:3])
+
+
+def _shown(known: Known) -> list[ServingSlot]:
+    """The slots that health tells of, in their order: all, or of many those that are not well."""
+    if len(known.slots) <= MOST_SHOWN:
+        return list(known.slots)
+    degraded = {
+        name
+        for report in known.workers
+        for name, line in report.models.items()
+        if line.degraded or line.error
+    }
+    unwell = [
+        slot
+        for slot in known.slots
+        if slot.name in degraded or (slot.live is None and not slot.is_idle)
+    ]
+    return unwell[:MOST_SHOWN]
+
+
+def _problems(
+    known: Known,
+    shown: Sequence[ServingSlot],
+    entries: Sequence[dict[str, Any]],
+    trainings: dict[str, TrainingReport],
+) -> Iterator[Problem]:
+    """The most pressing first."""
+    for slot, entry in zip(shown, entries, strict=True):
+        name = slot.name
+        if slot.live is None and not slot.is_idle:
+            training = trainings.get(name)
+            sentence = f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
+            yield Problem(ProblemCode.NO_VERSION_SERVED, sentence)
+        elif entry["degraded"]:
+            yield Problem(entry["degraded_code"], f"{name}: {entry['degraded']}")
+    of_workers = (problem for report in known.workers for problem in report.problems)
+    for sentence in dict.fromkeys([*known.problems, *of_workers]):
+        yield Problem(ProblemCode.WORKER_TROUBLE, sentence)
+    missing = known.expected_workers - len(known.workers)
+    if not known.workers:  # but one runs: it says this
+        sentence = "no worker's report is found; they are written again within seconds."
+        yield Problem(ProblemCode.WORKERS_MISSING, sentence)
+    elif missing > 0:
+        yield Problem(
+            ProblemCode.WORKERS_MISSING,
+            f"{missing} of {known.expected_workers} workers are not running; they are started"
+            " again, the log says why they ended.",
+        )
+    for report in known.workers:
+        age_s = seconds_since(report.updated_at, known.now) or 0
+        if age_s > STALE_AFTER_S:
+            sentence = f"worker {report.pid} has not reported for {in_words(age_s)}."
+            yield Problem(ProblemCode.WORKER_SILENT, sentence)
+    watchers = [report.watcher for report in known.workers if not report.watcher.is_well]
+    yield from sorted({Problem(_watcher_code(watcher), watcher.sentence) for watcher in watchers})
+    if not known.retrain.is_running:
+        yield Problem(f"retrain_{known.retrain.state}", known.retrain.sentence)
+        return
+    if known.retrain.report and known.retrain.report.error:
+        yield Problem(ProblemCode.RETRAIN_ERROR, f"retrain daemon: {known.retrain.report.error}")
+    for name, training in trainings.items():
+        for source in training.sources:
+            if source.state in _TROUBLED_SOURCE:
+                stream = f"{source.source}.{source.stream}"
+                sentence = f"{name}: {stream} is {source.state}: {source.sentence}"
+                yield Problem(f"source_{source.state}", sentence)
+        if training.error:
+            yield Problem(ProblemCode.TRAINING_ERROR, f"training of {name}: {training.error}")
+
+
+def _watcher_code(watcher: WatcherReport) -> ProblemCode:
+    return ProblemCode.RELOAD_LOOP_STUCK if watcher.is_stuck else ProblemCode.NO_DIRECTORY_EVENTS
+
+
+def _what_comes(training: TrainingReport | None) -> str:
+    if training is None:
+        return ""
+    if training.running_run_id:
+        stage = f", {training.stage}" if training.stage else ""
+        return f" Training runs now ({training.running_run_id}{stage})."
+    return f" Next training: {training.next_due}." if training.next_due else ""
+
+
+def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:
+    if training is None:
+        return None
+    return {
+        "next_due": training.next_due,
+        "new_records": training.new_records,
+        "running": training.running_run_id,
+        "hold": training.hold,
+        "error": training.error,
+        "sources": [
+            {
+                "stream": f"{source.source}.{source.stream}",
+                "state": source.state,
+                "sentence": source.sentence,
+            }
+            for source in training.sources
+        ],
+    }
+
+
+def _sentence(problems: Sequence[Problem], entries: Sequence[dict[str, Any]], known: Known) -> str:
+    if problems:
+        more = f" (and {len(problems) - 1} more, see problems)" if len(problems) > 1 else ""
+        return problems[0].sentence + more
+    workers = f"{len(known.workers)} worker{'' if len(known.workers) == 1 else 's'}"
+    if len(known.slots) != 1:
+        n_idle = sum(slot.is_idle for slot in known.slots)
+        idle = f", {n_idle} of them closed until somebody asks for them" if n_idle else ""
+        return f"All is well: {len(known.slots)} models are served by {workers}{idle}."
+    if known.slots[0].is_idle:
+        return f"All is well: {entries[0]['name']} is opened by {workers} on its first request."
+    entry = entries[0]
+    trained = in_words(seconds_since(entry["trained_at"], known.now))
+    knows = f", its newest record is {entry['watermark_age']} old" if entry["watermark"] else ""
+    switching = [line for line in entry["workers"] if line["version"] != entry["version"]]
+    also = f" {len(switching)} of them on another version for the moment;" if switching else ""
+    return (
+        f"All is well: {entry['name']} {entry['version']} is served by {workers};{also}"
+        f" trained {trained} ago{knows}."
+    )

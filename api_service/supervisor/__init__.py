@@ -1,0 +1,1 @@
+"""The main process: binds the port, starts workers, replaces the dead."""

@@ -1,0 +1,158 @@
+"""The template: a process that has imported what a worker needs, and forks workers from itself.
+
+A fork starts in a few milliseconds and shares the memory of all that was imported. So that no
+worker inherits anything in a state that somebody left it in, the template has one thread, no lock
+of ours, no log and no socket of the service, and hands what it is asked for unread to the worker
+that it forks. Linux only. Knows no configuration and no model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import os
+import pickle
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+MOST_DESCRIPTORS = 100
+"""That come with one request; the system would take 253."""
+
+_MODULES = (
+    "api_service.worker.worker",
+    "api_service.web.granian_adapter",
+    "api_service.supervisor.granian_log",
+    # What a worker would otherwise import with its first model, at its first request.
+    "encodings.idna",
+    "granian.server.mp",
+    "multiprocessing.sharedctypes",
+    "shared.forms.stored_form",
+    "shared.forms.linear",
+    "shared.forms.trees",
+    "shared.workloads.tabular.workload",
+    "zoneinfo",
+)
+_STANDARD_ERROR = 2
+_OF_SYSTEMD = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+_received: list[int] = []
+
+
+class Descriptor:
+    """A descriptor that travels with what is pickled: its place among those of the request."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def detach(self) -> int:
+        """In the worker: the descriptor, which belongs to the caller from now on."""
+        return _received[self._place]
+
+
+def run(line: socket.socket) -> NoReturn:
+    """Fork a worker for each request that comes over `line`, until the main process closes it.
+
+    Main thread only. In each worker it raises SystemExit, when the worker's work is done.
+    """
+    # The collector writes to all it looks at, and each page that is written to is copied: what was
+    # imported is never looked at, here or in a worker.
+    gc.disable()
+    from_outside = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in from_outside}
+    _name_process("hotfit-template")
+    _let_go_of_all_but(line.fileno())
+    for name in _OF_SYSTEMD:
+        os.environ.pop(name, None)
+    for module in _MODULES:
+        importlib.import_module(module)
+    gc.freeze()
+    if not _is_worker(line):
+        os._exit(0)
+    _name_process("hotfit-worker")
+    for number, handler in former.items():
+        signal.signal(number, handler)
+    gc.enable()
+    sys.exit(_work())
+
+
+def _is_worker(line: socket.socket) -> bool:
+    """Return True in each worker; False in the template, at its end."""
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(
+            line, 1, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        )
+        if not request:
+            return False
+        try:
+            between = os.fork()
+        except OSError as error:
+            _tell(line, -(error.errno or 1))
+        else:
+            if between == 0 and _is_worker_of_between(line):
+                line.close()
+                _received[:] = descriptors
+                return True
+            os.waitpid(between, 0)
+        for descriptor in descriptors:  # the worker's: with its end they must be closed
+            os.close(descriptor)
+
+
+def _is_worker_of_between(line: socket.socket) -> bool:
+    """Fork the worker and end: the worker is then a child of the main process, and stays one.
+
+    Whatever happens to the template, and as if the main process had started it itself.
+    """
+    try:
+        worker = os.fork()
+        if worker == 0:
+            return True
+        # Until the process that started it is gone, nobody else can be given its number.
+        _tell(line, worker, os.pidfd_open(worker))
+    except OSError as error:
+        _tell(line, -(error.errno or 1))
+    os._exit(0)
+
+
+def _tell(line: socket.socket, number: int, *descriptors: int) -> None:
+    with contextlib.suppress(OSError):  # the main process is gone
+        socket.send_fds(line, [b"%d" % number], descriptors)
+
+
+def _work() -> int:
+    """In a worker: do what the main process asked for. The exit code."""
+    try:
+        with os.fdopen(_received[0], "rb") as request:
+            call: Any = pickle.load(request)  # noqa: S301 - from our own main process
+        call()
+    except Exception:  # noqa: BLE001 - as an interpreter of its own would end
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _let_go_of_all_but(kept: int) -> None:
+    """What the main process had open, systemd's socket above all."""
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number > _STANDARD_ERROR and number != kept:
+            with contextlib.suppress(OSError):  # the one by which the directory was read
+                os.close(number)
+
+
+def _name_process(name: str) -> None:
+    """As `ps -o comm` and `top` show it."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+if __name__ == "__main__":
+    from api_service.supervisor import import_environment  # noqa: F401 - before all that is imported later
+
+    # By its name, under which what is unpickled knows this module: as __main__ it is another one.
+    importlib.import_module("api_service.supervisor.fork_server_process").run(
+        socket.socket(fileno=int(sys.argv[1]))
+    )

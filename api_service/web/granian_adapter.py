@@ -1,0 +1,272 @@
+"""How the server's threads call the application: WSGI, by one thread at a time.
+
+Granian calls a callback with a request and takes the answer whenever, and from whichever thread,
+it comes. Its own callback answers in the thread that was called; ours lets the thread that
+computes answer for the others (see lane.py), joins an answer that is all there into one piece,
+and leaves our environment variables out of the requests' environments.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from api_service.connections.body_deadline import BodyDeadline, problem_of
+from api_service.connections.refusals import Refusals
+from api_service.web.request_lock import Lane
+from api_service.web.yield_lock import BodyIncomplete, OpenWhileReading, opens_for_others
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+log = structlog.get_logger()
+
+ServerCallback = Callable[[Any, dict[str, Any]], None]
+
+URGENT_PATHS = frozenset(
+    {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
+
+_NO_BODY = "the body has not come in time"
+_NO_THREAD = "too many requests wait for their bodies"
+_NO_TURN = "more requests wait than can be answered in time"
+_CLOSE = ("Connection", "close")
+_RETRY_AFTER = ("Retry-After", "1")
+_MOST_JOINED_BYTES = 1 << 20
+_FAILED_HEADERS = [("Content-Type", "application/problem+json")]
+_FAILED = (
+    b'{"type": "about:blank", "title": "Internal Server Error", "status": 500,'
+    b' "detail": "Internal error. The server log has the details."}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What clients may ask of one worker.
+
+    body_timeout_s: a body that has not come by then is answered with 408.
+    max_wait_s: while a request has waited longer than this for its turn, others get 503.
+    most_slow_bodies: threads that may wait for bodies; the server's others are for health and
+        short requests.
+    """
+
+    body_timeout_s: float = 10.0
+    max_wait_s: float = 2.0
+    most_slow_bodies: int = 128
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+def call_in_one_lane(
+    server_module: Any,
+    on_ready: Callable[[ServerCallback], None] = lambda _callback: None,
+    on_answer: Callable[[], None] = lambda: None,
+    limits: Limits = _DEFAULT_LIMITS,
+    on_refusal: Callable[[int], None] = lambda _status: None,
+) -> bool:
+    """Make the server of this process call its application our way; before it starts.
+
+    Args:
+        server_module: `granian.server.mp`.
+        on_ready: called with the callback when the server is about to serve.
+        on_answer: called after each answer.
+        on_refusal: called with the status of an answer that the application was not asked for.
+
+    Returns:
+        False where the server has no such place any more: then nothing was changed.
+    """
+    if not hasattr(server_module, "_wsgi_call_wrap"):
+        return False
+
+    def wrap(
+        application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
+    ) -> ServerCallback:
+        callback = callback_of(application, scope_options, on_answer, limits, on_refusal)
+        on_ready(callback)
+        return callback
+
+    server_module._wsgi_call_wrap = wrap
+    return True
+
+
+def callback_of(
+    application: WSGIApplication,
+    scope_options: dict[str, Any],
+    on_answer: Callable[[], None] = lambda: None,
+    limits: Limits = _DEFAULT_LIMITS,
+    on_refusal: Callable[[int], None] = lambda _status: None,
+) -> ServerCallback:
+    """The server's callback for an application; `on_answer` is called after each answer."""
+    refusals = Refusals("requests_refused")
+
+    def note(status: int, reason: str) -> None:
+        refusals.add(reason)
+        on_refusal(status)
+
+    deadline = BodyDeadline(
+        limits.body_timeout_s, limits.most_slow_bodies, partial(note, 408, _NO_BODY)
+    )
+    prefix = scope_options.get("url_path_prefix") or ""
+    calls = _Calls(application, prefix, on_answer, deadline, note)
+    lane = Lane(
+        calls.answer,
+        refuse=calls.refuse,
+        is_urgent=calls.is_urgent,
+        deadline=deadline,
+        max_wait_s=limits.max_wait_s,
+    )
+    calls.lane = lane
+    calls.always.update(opens_for_others(lane))
+    atexit.register(lane.close)
+    return lane.run
+
+
+class _Started:
+    """The application's `start_response`, and what it was called with."""
+
+    __slots__ = ("headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: list[tuple[str, str]] = []
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], _exc_info: object = None
+    ) -> Callable[[bytes], object]:
+        self.status = int(status[:3])
+        self.headers = headers
+        return _no_write
+
+
+def _no_write(_content: bytes) -> object:
+    raise NotImplementedError("return the answer's body instead of calling write().")
+
+
+class _Calls:
+    """Answers one request after the other."""
+
+    lane: Lane
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        prefix: str,
+        on_answer: Callable[[], None],
+        deadline: BodyDeadline,
+        note_refusal: Callable[[int, str], None],
+    ) -> None:
+        self._application = application
+        self._on_answer = on_answer
+        self._prefix = prefix
+        self._deadline = deadline
+        self._note_refusal = note_refusal
+        self.always: dict[str, Any] = {
+            "SCRIPT_NAME": prefix,
+            "SERVER_SOFTWARE": "Granian",
+            "wsgi.errors": sys.stderr,
+            # The server ends the input where the body ends, whether its length was said or not.
+            "wsgi.input_terminated": True,
+            "wsgi.multiprocess": True,
+            "wsgi.multithread": True,
+            "wsgi.run_once": False,
+            "wsgi.version": (1, 0),
+        }
+
+    def answer(self, request: Any, scope: dict[str, Any]) -> None:
+        """Never raises; whatever happens, the client hears something and the lane goes on."""
+        started = _Started()
+        try:
+            scope.update(self.always)
+            if self._deadline.is_full and _has_body(scope):
+                self._refuse(request, _NO_THREAD, [_CLOSE])
+                return
+            scope["wsgi.input"] = OpenWhileReading(
+                scope["wsgi.input"], self.lane, request, scope.get("CONTENT_LENGTH")
+            )
+            if self._prefix:
+                scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
+            parts = self._application(scope, started)
+            if type(parts) is list and len(parts) == 1:
+                request.response_bytes(started.status, started.headers, parts[0])
+            elif type(parts) is list or _is_all_there(started.headers):
+                request.response_bytes(started.status, started.headers, _joined(parts))
+            else:
+                self._stream(request, started, parts)
+        except BodyIncomplete:
+            with contextlib.suppress(BaseException):
+                request.response_bytes(400, [_CLOSE], b"")
+        except BaseException:  # also SystemExit, and the panic of a library written in Rust
+            # Neither may leave: the thread would end with the lane in its hands.
+            with contextlib.suppress(BaseException):
+                log.exception("a request failed outside of the application's own error table")
+            with contextlib.suppress(BaseException):  # answered in part already
+                request.response_bytes(500, _FAILED_HEADERS, _FAILED)
+        self._on_answer()
+
+    def is_urgent(self, scope: dict[str, Any]) -> bool:
+        """Whether a request goes before all others and is never refused."""
+        return scope["PATH_INFO"].removeprefix(self._prefix) in URGENT_PATHS
+
+    def refuse(self, request: Any, _scope: dict[str, Any]) -> None:
+        """Answer a request that cannot be answered in time. Never raises."""
+        with contextlib.suppress(BaseException):
+            self._refuse(request, _NO_TURN, [])
+
+    def _refuse(self, request: Any, reason: str, headers: list[tuple[str, str]]) -> None:
+        self._note_refusal(503, reason)
+        content = problem_of("overloaded", "overloaded", 503, f"{reason}; try again later.")
+        headers = [("Content-Type", "application/problem+json"), _RETRY_AFTER, *headers]
+        request.response_bytes(503, headers, content)
+
+    def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
+        """An answer in parts: the client decides how long that takes, and others go on."""
+        self.lane.release()
+        try:
+            request.response_iter(started.status, started.headers, _Parts(parts))
+        finally:
+            self.lane.acquire()
+
+
+def _has_body(scope: dict[str, Any]) -> bool:
+    return scope.get("CONTENT_LENGTH", "0") != "0" or "HTTP_TRANSFER_ENCODING" in scope
+
+
+class _Parts:
+    """An answer's parts, as the server takes them."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts = parts
+        self._next = iter(parts).__next__
+
+    def __next__(self) -> bytes:
+        return self._next()
+
+    def close(self) -> None:
+        close = getattr(self._parts, "close", None)
+        if close is not None:
+            close()
+
+
+def _is_all_there(headers: list[tuple[str, str]]) -> bool:
+    """Whether the answer's length is known and small, so that it is no stream."""
+    for name, value in headers:
+        if name.lower() == "content-length":
+            return value.isdecimal() and int(value) <= _MOST_JOINED_BYTES
+    return False
+
+
+def _joined(parts: Iterable[bytes]) -> bytes:
+    try:
+        return b"".join(parts)
+    finally:
+        close = getattr(parts, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,341 @@
+"""One lane: of the server's threads one computes at a time, and nobody waits for a slow client.
+
+Threads that run Python at once fight over the interpreter lock: the slowest answers become many
+times slower, and all of them half as fast. A single thread would stand still while one client
+sends its body slowly. So there are many threads, of which one, the leader, answers the requests
+of all. A thread that meets a leader leaves its request to it and sleeps. A thread of the lane's
+own looks every few milliseconds whether the leader is still busy with the same body, and gives
+the lead to another when it is. The reader computes in its turn once its body has come.
+
+While requests are cheap, a thread whose request was answered goes on sleeping, in reserve: it would
+only interrupt the leader. Once a request costs more than a switch between threads, it goes back
+to the server at once, so that every request that has come is known here: whatever is urgent is
+answered next, and what cannot be answered in time is refused.
+
+Knows neither HTTP nor WSGI: a request is a pair of arguments for `answer`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from api_service.connections.body_deadline import Body, BodyDeadline
+from shared.daemon.background import run_in_background
+
+LOOK_EVERY_S = 0.003
+_LOOK_OFTEN_S = 0.0005
+"""While many bodies come slowly: each keeps the others waiting for one or two of these."""
+
+_MOST_WAITING = 96
+"""The others of the server's threads are for bodies that come slowly, and for health."""
+
+_MOST_REFUSED_LATE = 32
+_REFUSED_AFTER_S = 0.1
+_LONG_QUEUE_S = 0.1
+_COSTLY_S = 0.00075
+_WEIGHT_OF_THE_NEWEST = 1 / 64
+_MOST_COUNTED_S = 0.02
+_SLOW_BODIES = 8
+_LOOK_AT_DEADLINES_EVERY_S = 0.1
+_QUIET_LOOKS = 300
+_LONGEST_CLOSE_S = 1.0
+
+Answer = Callable[[Any, Any], None]
+
+
+class Lane:
+    """Who computes now.
+
+    Args:
+        answer: answers one request; must not raise. Called by one thread at a time.
+        refuse: answers a request that cannot be answered in time; must not raise, and may be
+            called while another request is answered.
+        is_urgent: whether a request, by its second argument, goes before all others and is never
+            refused.
+        deadline: of the bodies that are read.
+        max_wait_s: while a request has waited longer than this for its turn, others are refused.
+
+    Any thread of the server may call `run`; what runs inside `answer` may call the other methods,
+    in the thread that runs it.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        *,
+        refuse: Answer | None = None,
+        is_urgent: Callable[[Any], bool] = lambda _scope: False,
+        deadline: BodyDeadline | None = None,
+        max_wait_s: float = 2.0,
+    ) -> None:
+        self._answer = answer
+        self._refuse = refuse
+        self._is_urgent = is_urgent
+        self._deadline = deadline or BodyDeadline()
+        self._max_wait_s = max_wait_s
+        self._lead = threading.Lock()  # held by whoever computes
+        # Urgent requests, and threads that wait for their turn to go on with theirs.
+        self._first: deque[_Waiter] = deque()
+        # Requests that nobody has begun to answer.
+        self._waiting: deque[_Waiter] = deque()
+        self._refusing = threading.Semaphore(_MOST_REFUSED_LATE)
+        # Threads whose request was answered, asleep until somebody has to fetch requests.
+        self._reserve: deque[_Waiter] = deque()
+        self._asleep: set[_Waiter] = set()
+        # Seconds that the leader needs for one request, without the time in which others led.
+        self._mean_s = 0.0
+        self._n_given_away = 0
+        # Token of the newest body that was read: its item is the body while the reader still has
+        # the lead. Whoever pops the item has the lead.
+        self._reading: list[Body | None] = []
+        self._alarm = threading.Lock()
+        self._alarm.acquire()
+        self._is_watcher_asleep = False
+        self._closed = threading.Event()
+        run_in_background("lane", self._watch, self._closed)
+
+    def run(self, request: Any, scope: Any) -> None:
+        """Answer a request, or leave it to the leader and sleep."""
+        if self._lead.acquire(False):
+            self._answer_timed(request, scope)
+            self._finish()
+            return
+        waiter = _Waiter(request, scope)
+        if self._is_urgent(scope):
+            waiter.is_urgent = True
+            self._first.append(waiter)
+        elif self._refuse is not None and self._is_overloaded():
+            self._refuse_late(request, scope)
+            return
+        else:
+            self._waiting.append(waiter)
+        if self._lead.acquire(False):  # the leader went in between and may not have seen it
+            self._finish(waiter)
+        # The server lets the body of a request go when its call returns: not before it was read.
+        self._asleep.add(waiter)
+        while not waiter.may_go and not self._closed.is_set():
+            waiter.sleep()
+            if waiter.leads:
+                waiter.leads = False
+                if not waiter.is_answered:
+                    self._answer_timed(request, scope)
+                    waiter.is_answered = True
+                waiter.may_go = True
+                self._finish()
+        self._asleep.discard(waiter)
+
+    def read(
+        self, call: Callable[..., Any], arguments: tuple[Any, ...], body: Body | None = None
+    ) -> Any:
+        """Read from a client; another gets the lead when that takes long."""
+        reading: list[Body | None] = [body]
+        self._reading = reading
+        if self._is_watcher_asleep:
+            self._is_watcher_asleep = False
+            self._ring()
+        try:
+            return call(*arguments)
+        finally:
+            try:
+                reading.pop()
+            except IndexError:  # another leads by now
+                if body is not None:
+                    self._deadline.stop(body)
+                self.acquire()
+
+    def release(self) -> None:
+        """Give the lead away: this thread is going to wait for something else than a body."""
+        self._hand_over()
+
+    def acquire(self) -> None:
+        """Take the lead again, before requests that nobody has begun to answer."""
+        if self._lead.acquire(False):
+            return
+        waiter = _Waiter(None, None, is_answered=True)
+        self._first.append(waiter)
+        if self._lead.acquire(False):
+            self._first.remove(waiter)  # only the leader takes from the line
+        else:
+            waiter.sleep()
+
+    def close(self) -> None:
+        """Before the interpreter ends: a thread that wakes up after that would take it down."""
+        self._closed.set()
+        self._ring()
+        deadline = time.monotonic() + _LONGEST_CLOSE_S
+        while self._asleep and time.monotonic() < deadline:
+            for waiter in list(self._asleep):
+                waiter.wake()
+            time.sleep(0.001)
+        time.sleep(0.01)  # the last one is on its way back to the server
+
+    # -- the leader --------------------------------------------------------------------------------
+
+    def _finish(self, own: _Waiter | None = None) -> None:
+        """As the leader: answer what others left, then give the lead away.
+
+        Args:
+            own: what this thread itself has left.
+        """
+        while True:
+            while (next_one := self._next()) is not None:
+                # Of many slow bodies each must cost one thread and not two.
+                if next_one is not own and (
+                    next_one.is_answered or self._deadline.n_slow > _SLOW_BODIES
+                ):
+                    self._wake_to_lead(next_one)
+                    return
+                self._answer_timed(next_one.request, next_one.scope)
+                next_one.is_answered = True
+                if next_one is own or next_one.is_urgent or self._mean_s > _COSTLY_S:
+                    next_one.may_go = True
+                    next_one.wake()
+                else:
+                    self._reserve.append(next_one)
+            self._lead.release()
+            # What was left after the look and before the release would wait for nobody.
+            if not (self._first or self._waiting) or not self._lead.acquire(False):
+                return
+
+    def _next(self) -> _Waiter | None:
+        if self._first:
+            return self._first.popleft()
+        return self._waiting.popleft() if self._waiting else None
+
+    def _answer_timed(self, request: Any, scope: Any) -> None:
+        started_s, n_given_away = time.perf_counter(), self._n_given_away
+        self._answer(request, scope)
+        if self._n_given_away == n_given_away:
+            took_s = min(time.perf_counter() - started_s, _MOST_COUNTED_S)
+            self._mean_s += (took_s - self._mean_s) * _WEIGHT_OF_THE_NEWEST
+            if self._reserve and self._mean_s > _COSTLY_S:
+                while self._fetch_from_reserve():
+                    pass
+
+    def _hand_over(self) -> None:
+        """Let the next one lead; without any, let somebody fetch requests from the server."""
+        self._n_given_away += 1
+        while True:
+            if (next_one := self._next()) is not None:
+                self._wake_to_lead(next_one)
+                return
+            self._lead.release()
+            if not (self._first or self._waiting) or not self._lead.acquire(False):
+                self._fetch_from_reserve()
+                return
+
+    @staticmethod
+    def _wake_to_lead(waiter: _Waiter) -> None:
+        waiter.leads = True
+        waiter.wake()
+
+    def _fetch_from_reserve(self) -> bool:
+        """Send one thread back to the server; False when all are there or busy."""
+        try:
+            waiter = self._reserve.popleft()
+        except IndexError:
+            return False
+        waiter.may_go = True
+        waiter.wake()
+        return True
+
+    def _refuse_late(self, request: Any, scope: Any) -> None:
+        """After a moment: a client that asks again at once would keep the leader from its work."""
+        assert self._refuse is not None
+        if self._refusing.acquire(False):
+            time.sleep(_REFUSED_AFTER_S)
+            self._refusing.release()
+        self._refuse(request, scope)
+
+    def _is_overloaded(self) -> bool:
+        n_waiting = len(self._waiting)
+        if n_waiting > _MOST_WAITING and n_waiting * self._mean_s > _LONG_QUEUE_S:
+            return True
+        try:
+            return time.monotonic() - self._waiting[0].since_s > self._max_wait_s
+        except IndexError:
+            return False
+
+    # -- the watcher -------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Give the lead of whoever reads for long to another; end what is overdue."""
+        n_quiet, seen = 0, self._reading
+        looked_s = 0.0
+        while not self._closed.is_set():
+            timeout_s = LOOK_EVERY_S
+            if self._deadline.n_slow > _SLOW_BODIES:
+                timeout_s = _LOOK_OFTEN_S
+            if n_quiet >= _QUIET_LOOKS:
+                # Set before looking once more: a reader looks at it after it has begun.
+                self._is_watcher_asleep = True
+                if self._reading is seen and not seen:
+                    timeout_s = _LOOK_AT_DEADLINES_EVERY_S if self._deadline.n_slow else -1
+            self._alarm.acquire(timeout=timeout_s)
+            self._is_watcher_asleep = False
+            reading = self._reading
+            if reading is not seen:
+                n_quiet, seen = 0, reading
+            elif not reading:
+                n_quiet += 1
+            else:
+                self._take_over(reading)
+            now_s = time.monotonic()
+            if self._deadline.n_slow and now_s > looked_s + _LOOK_AT_DEADLINES_EVERY_S:
+                looked_s = now_s
+                self._deadline.look(now_s)
+
+    def _take_over(self, reading: list[Body | None]) -> None:
+        try:
+            body = reading.pop()
+        except IndexError:
+            return
+        if body is not None:
+            self._deadline.start(body)
+        # So long did everybody wait for it: many of them make a queue as costly requests do.
+        self._mean_s += (2 * LOOK_EVERY_S - self._mean_s) * _WEIGHT_OF_THE_NEWEST
+        self._hand_over()
+
+    def _ring(self) -> None:
+        with contextlib.suppress(RuntimeError):  # rung already
+            self._alarm.release()
+
+
+class _Waiter:
+    """A thread that sleeps here: its request is not answered yet, or it waits for the lead.
+
+    may_go: the request was answered and the thread goes back to the server.
+    leads: it was given the lead.
+    """
+
+    __slots__ = (
+        "_lock",
+        "is_answered",
+        "is_urgent",
+        "leads",
+        "may_go",
+        "request",
+        "scope",
+        "since_s",
+    )
+
+    def __init__(self, request: Any, scope: Any, *, is_answered: bool = False) -> None:
+        self.request = request
+        self.scope = scope
+        self.is_answered = is_answered
+        self.is_urgent = self.leads = self.may_go = False
+        self.since_s = time.monotonic()
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # woken already
+            self._lock.release()
+
+    def sleep(self) -> None:
+        self._lock.acquire()

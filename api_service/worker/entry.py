@@ -1,0 +1,57 @@
+"""The door from the main process to a worker: importable by both, heavy in neither.
+
+The main process names this function without importing what it starts; the worker imports it
+without what the main process needs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from wsgiref.types import WSGIApplication
+
+    from api_service.config.serving import ServingConfig
+    from api_service.reload.switch.channel import SwitchLine
+    from api_service.status.worker_liveness import WorkerLiveness
+    from api_service.worker.shutdown import EndRequest
+
+
+def build_application(
+    config: ServingConfig,
+    line: SwitchLine | None = None,
+    end_request: EndRequest | None = None,
+    lifeline: Connection | None = None,
+    liveness: WorkerLiveness | None = None,
+) -> WSGIApplication:
+    """Start this worker and return its WSGI application; the server calls it in a new process.
+
+    Args:
+        line: to the main process, when there are other workers.
+        end_request: how the main process asks this worker to end, where no signal does.
+        lifeline: its other end closes with the main process, where that did not start this one.
+        liveness: where the main process sees that this worker answers.
+    """
+    import granian.server.mp  # here since the server started this process
+
+    from api_service.metrics.request_counter import count_refused
+    from api_service.web.granian_adapter import Limits, call_in_one_lane
+    from api_service.web.yield_lock import Turnstile
+    from api_service.worker.batch_scheduling import take_turns
+    from api_service.worker.worker import start_worker
+
+    if config.take_turns:
+        take_turns()  # before any thread is started, which inherits it
+    application, worker = start_worker(config, line, end_request, lifeline, liveness)
+    if call_in_one_lane(
+        granian.server.mp,
+        worker.show_liveness,
+        worker.note_answer,
+        Limits(config.body_timeout_s, config.max_wait_s),
+        partial(count_refused, worker.metrics.recorder),
+    ):
+        return application
+    worker.show_liveness(None)
+    return Turnstile(application)

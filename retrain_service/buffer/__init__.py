@@ -1,0 +1,1 @@
+"""Keep the local copy of a model's streams right."""

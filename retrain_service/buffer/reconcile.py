@@ -1,0 +1,206 @@
+"""The daily chores of a stream: count records without a time, read the last hours again for late
+commits, compare counts per day for deletions, forget what is too old.
+
+Each chore has its own state and back-off, and none is a reason to call the stream unwell: reading
+goes on whether or not a count comes in time. Each is a generator step, so that the loop stays
+responsive. Never deletes on a guess: an id goes only when the source, asked for that id, says that
+it is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+
+from retrain_service.backoff import Pause, pause_s
+from retrain_service.buffer.store import Applied, Buffer, RejectReason
+from retrain_service.buffer.upsert import EntityOf
+from retrain_service.sources.base import ReadInterrupted, Source
+from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
+from shared.settings.sections import SourceSettings
+
+PERIOD = timedelta(days=1)
+FIRST_PAUSE = timedelta(minutes=10)
+"""After a chore that failed; doubled each time, up to a day."""
+
+
+@dataclass(slots=True)
+class _Chore:
+    """One thing to do daily.
+
+    done_at : in this process; what is kept over restarts is in the buffer.
+    pause : before the next try; None: it has not failed.
+    """
+
+    name: str
+    steps: Callable[[datetime], Iterator[Applied]]
+    done_at: datetime | None = None
+    n_failures: int = 0
+    pause: Pause | None = None
+
+
+class Upkeep:
+    """The upkeep of one stream; when it was last done is in the buffer, not here."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        source_name: str,
+        stream: str,
+        settings: SourceSettings,
+        oldest_kept: Callable[[datetime], datetime | None],
+        buffer: Buffer,
+        reject_reason: RejectReason,
+        entity_of: EntityOf,
+    ) -> None:
+        self._source, self._source_name = source, source_name
+        self._stream, self._settings = stream, settings
+        self._oldest_kept = oldest_kept
+        self._buffer, self._reject_reason = buffer, reject_reason
+        self._entity_of = entity_of
+        self._inspection = _Chore("the count of records without a time", self._inspect)
+        self._second_look = (
+            _Chore("the second look for late commits", self._read_overlap),
+            _Chore("the comparison of days", self._reconcile),
+            _Chore("forgetting old records", self._prune),
+        )
+        self._news: list[str] = []
+
+    def is_due(self, now: datetime) -> bool:
+        return bool(self._due(now))
+
+    def take_news(self) -> tuple[str, ...]:
+        """What a person may want to know: which chore failed, and that it works again."""
+        news, self._news = self._news, []
+        return tuple(news)
+
+    def steps(self, now: datetime) -> Iterator[Applied]:
+        """Everything that is due at `now`; each step asks the source a bounded question.
+
+        A chore that fails is tried again after a pause of its own; the others go on.
+        """
+        for chore in self._due(now):
+            try:
+                yield from chore.steps(now)
+                self._enter_done(chore, now)
+            except (SourceUnavailable, SourceMisconfigured, StorageUnavailable) as error:
+                self._enter_failure(chore, error, now)
+
+    # -- what is due -----------------------------------------------------------------------------
+
+    def _due(self, now: datetime) -> list[_Chore]:
+        state = self._buffer.state(self._stream)
+        due = [self._inspection] if _is_over(state.inspected_at, now, PERIOD) else []
+        # Not right after the first load, which has just read everything.
+        last = state.chores_at or state.caught_up_at
+        if last is not None and _is_over(last, now, PERIOD):
+            due += [each for each in self._second_look if _is_over(each.done_at, now, PERIOD)]
+        return [each for each in due if each.pause is None or each.pause.is_over(now)]
+
+    def _enter_done(self, chore: _Chore, now: datetime) -> None:
+        if chore.n_failures:
+            self._news.append(f"{chore.name} works again.")
+        chore.done_at, chore.n_failures, chore.pause = now, 0, None
+        state = self._buffer.state(self._stream)
+        if chore is self._inspection:
+            self._buffer.set_state(self._stream, replace(state, inspected_at=now))
+        elif not any(_is_over(each.done_at, now, PERIOD) for each in self._second_look):
+            self._buffer.set_state(self._stream, replace(state, chores_at=now))
+
+    def _enter_failure(self, chore: _Chore, error: Exception, now: datetime) -> None:
+        chore.n_failures += 1
+        first_s, longest_s = FIRST_PAUSE.total_seconds(), PERIOD.total_seconds()
+        pause = timedelta(seconds=pause_s(chore.n_failures, first_s, longest_s))
+        chore.pause = Pause(now, pause)
+        if chore.n_failures == 1:  # one line for an outage, however long
+            self._news.append(
+                f"{chore.name} failed: {error} Reading goes on; tried again in"
+                f" {pause.total_seconds() / 60:.0f} min, then less and less often."
+            )
+        if isinstance(error, ReadInterrupted):
+            self._add_reads(error.billed_reads, now)
+
+    # -- the chores ------------------------------------------------------------------------------
+
+    def _inspect(self, now: datetime) -> Iterator[Applied]:
+        found = self._source.inspect()
+        self._add_reads(found.billed_reads, now)
+        state = self._buffer.state(self._stream)
+        without = found.n_without_cursor_field
+        self._buffer.set_state(self._stream, replace(state, n_without_cursor_field=without))
+        yield Applied()
+
+    def _prune(self, now: datetime) -> Iterator[Applied]:
+        oldest = self._oldest_kept(now)
+        if oldest is not None:
+            self._buffer.prune(self._stream, oldest)
+        yield Applied()
+
+    def _read_overlap(self, now: datetime) -> Iterator[Applied]:
+        newest = self._buffer.newest(self._stream)
+        if newest is not None:
+            yield from self._read_again(newest - self._settings.overlap, newest, now)
+
+    def _read_again(self, begin: datetime, end: datetime, now: datetime) -> Iterator[Applied]:
+        """Read from `begin` to `end`, both included, without moving the stream's cursor."""
+        oldest = self._oldest_kept(now)
+        cursor = self._source.cursor_at(begin if oldest is None else max(begin, oldest))
+        while True:
+            batch = self._source.read_after(cursor, self._settings.page_size)
+            yield self._buffer.apply(
+                self._stream,
+                batch,
+                source=self._source_name,
+                now=now,
+                reject_reason=self._reject_reason,
+                entity_of=self._entity_of,
+                moves_cursor=False,
+            )
+            if batch.is_last or (batch.records and batch.records[-1].updated_at > end):
+                return
+            cursor = batch.cursor
+
+    def _reconcile(self, now: datetime) -> Iterator[Applied]:
+        """Compare whole UTC days with the source; today is still being written."""
+        days = self._days(now)
+        if not days:
+            return
+        theirs = self._source.count_by_day(days)
+        self._add_reads(theirs.billed_reads, now)
+        yield Applied()
+        ours = self._buffer.count_by_day(self._stream, days)
+        for day in days:
+            if ours[day] != theirs.by_day[day]:
+                yield from self._reconcile_day(day, theirs.by_day[day], now)
+
+    def _reconcile_day(self, day: date, n_expected: int, now: datetime) -> Iterator[Applied]:
+        found = self._source.ids_of_day(day)
+        self._add_reads(found.billed_reads, now)
+        yield Applied()
+        if len(found.ids) != n_expected:
+            return  # it changed meanwhile, or the answer broke off: tomorrow again
+        ours = self._buffer.ids_of_day(self._stream, day)
+        suspects = ours - found.ids
+        if suspects:
+            # A record that was changed since has only moved to another day.
+            gone = self._source.missing(suspects)
+            self._add_reads(gone.billed_reads, now)
+            yield Applied(n_deleted=self._buffer.delete_ids(self._stream, sorted(gone.ids)))
+        if found.ids - ours:
+            begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            yield from self._read_again(begin, begin + PERIOD, now)
+
+    def _days(self, now: datetime) -> list[date]:
+        today = now.astimezone(UTC).date()
+        days = [today - timedelta(days=n) for n in range(1, self._settings.reconcile_days + 1)]
+        oldest = self._oldest_kept(now)
+        return [day for day in days if oldest is None or day > oldest.astimezone(UTC).date()]
+
+    def _add_reads(self, billed_reads: int, now: datetime) -> None:
+        self._buffer.add_reads(self._source_name, self._stream, now, billed_reads)
+
+
+def _is_over(since: datetime | None, now: datetime, span: timedelta) -> bool:
+    return since is None or Pause(since, span).is_over(now)

@@ -1,0 +1,401 @@
+"""The local copy of a model's streams: what training reads instead of the database.
+
+Rows, the cursor that brought them and what they cost are one transaction: after a crash the
+buffer is as if the last read had never been, and that read is repeated. Knows no source, no
+workload and no clock; one process, one thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from retrain_service.buffer.database_file import BufferFile, buffer_path
+from retrain_service.buffer.snapshot import SnapshotInfo, read_snapshot, write_snapshot
+from retrain_service.buffer.upsert import Applied, EntityOf, RejectReason, to_arrow, upsert
+from shared.records import Batch, Cursor, from_epoch_us, to_epoch_us
+
+__all__ = [
+    "Applied",
+    "Buffer",
+    "EntityCount",
+    "RejectReason",
+    "SnapshotInfo",
+    "StreamState",
+    "StreamStatistics",
+    "buffer_path",
+    "read_snapshot",
+]
+
+_DAY_US = 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """How far the upkeep of a stream is; survives restarts. Times are UTC, None: never yet."""
+
+    caught_up_at: datetime | None = None
+    chores_at: datetime | None = None
+    inspected_at: datetime | None = None
+    n_without_cursor_field: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """One stream at a glance.
+
+    n_usable : records without a reject reason; n_deleted : tombstones kept.
+    oldest, newest : of `updated_at`, UTC, over the records that are not deleted.
+    rejected : reason -> number of records. body_bytes : JSON text of all bodies.
+    """
+
+    n_records: int = 0
+    n_usable: int = 0
+    n_deleted: int = 0
+    oldest: datetime | None = None
+    newest: datetime | None = None
+    body_bytes: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityCount:
+    """Usable records of one entity, and how many of them are new since its watermark."""
+
+    n_usable: int = 0
+    n_new: int = 0
+
+
+class Buffer:
+    """One model's buffer. `now` names a file that has to be moved aside, and nothing else."""
+
+    def __init__(self, path: Path, now: datetime) -> None:
+        """Open or create the file.
+
+        Raises:
+            AlreadyRunning: another process has it open.
+            StorageUnavailable: the disk is full or not writable.
+            SchemaTooNew: a later release wrote it.
+        """
+        self.path = path
+        self._file = BufferFile(path, now)
+        self._notices = [self._file.notice] if self._file.notice else []
+        found = self._file.one("SELECT value FROM meta WHERE key = 'high_seq'")
+        self._high_seq = int(found[0])
+        # Both go through every row; a look that brought nothing must not.
+        self._statistics: dict[str, StreamStatistics] | None = None
+        self._counts: tuple[Mapping[str, int], dict[str, EntityCount]] | None = None
+
+    def close(self) -> None:
+        self._file.close()
+
+    def take_notice(self) -> str | None:
+        """What a person should know: the file was rebuilt, a stream has moved. Given once."""
+        notices, self._notices = self._notices, []
+        return " ".join(notices) or None
+
+    # -- streams -------------------------------------------------------------------------------
+
+    def open_stream(self, stream: str, origin: str, is_counted: bool) -> bool:
+        """Make `stream` ready; True when it held records of another origin, now forgotten."""
+        known = self._file.all("SELECT origin FROM streams WHERE stream = ?", [stream])
+        is_moved = bool(known) and known[0][0] != origin
+        self._count_again()
+        with self._file.transaction():
+            if is_moved:
+                self._file.one("DELETE FROM rows WHERE stream = ?", [stream])
+                self._file.one("DELETE FROM streams WHERE stream = ?", [stream])
+            if is_moved or not known:
+                self._file.one(
+                    "INSERT INTO streams (stream, origin, is_counted, cursor)"
+                    " VALUES (?, ?, ?, 'null')",
+                    [stream, origin, is_counted],
+                )
+            self._file.one(
+                "UPDATE streams SET is_counted = ? WHERE stream = ?", [is_counted, stream]
+            )
+        if is_moved:
+            self._notices.append(
+                f"{stream} is now read from {origin}; the records of its former place were"
+                " dropped from the buffer."
+            )
+        return is_moved
+
+    def cursor(self, stream: str) -> Cursor:
+        """Where the next read of `stream` begins."""
+        found = self._file.all("SELECT cursor FROM streams WHERE stream = ?", [stream])
+        return json.loads(found[0][0]) if found else None
+
+    def state(self, stream: str) -> StreamState:
+        found = self._file.all(
+            "SELECT caught_up_us, chores_us, inspected_us, n_without_cursor_field"
+            " FROM streams WHERE stream = ?",
+            [stream],
+        )
+        if not found:
+            return StreamState()
+        caught_up_us, chores_us, inspected_us, n_without = found[0]
+        return StreamState(_time(caught_up_us), _time(chores_us), _time(inspected_us), n_without)
+
+    def set_state(self, stream: str, state: StreamState) -> None:
+        times = (state.caught_up_at, state.chores_at, state.inspected_at)
+        with self._file.transaction():
+            self._file.one(
+                "UPDATE streams SET caught_up_us = ?, chores_us = ?, inspected_us = ?,"
+                " n_without_cursor_field = ? WHERE stream = ?",
+                [
+                    *(None if at is None else to_epoch_us(at) for at in times),
+                    state.n_without_cursor_field,
+                    stream,
+                ],
+            )
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def apply(
+        self,
+        stream: str,
+        batch: Batch,
+        *,
+        source: str,
+        now: datetime,
+        reject_reason: RejectReason,
+        entity_of: EntityOf = lambda _fields: "",
+        moves_cursor: bool = True,
+    ) -> Applied:
+        """Take a batch in: rows, cursor and billed reads together or not at all.
+
+        A record read again with the same time and body changes nothing; a new or changed one
+        gets the next sequence number. A tombstone stays as a row, so that counts by day agree
+        with the source's, but is in no snapshot.
+
+        Args:
+            now: decides on which UTC day the reads are billed.
+            moves_cursor: False for a second look at a stretch that was read before.
+
+        Raises:
+            StorageUnavailable: nothing of the batch was kept.
+        """
+        incoming = to_arrow(batch.records, reject_reason, entity_of)
+        has_moved = moves_cursor and batch.cursor != self.cursor(stream)
+        applied, high_seq = Applied(), self._high_seq
+        if not (incoming.num_rows or has_moved or batch.billed_reads):
+            return applied
+        with self._file.transaction():
+            if incoming.num_rows:
+                applied, high_seq = upsert(self._file, stream, incoming, high_seq)
+            if has_moved:
+                self._file.one(
+                    "UPDATE streams SET cursor = ? WHERE stream = ?",
+                    [json.dumps(batch.cursor), stream],
+                )
+            self._add_reads(source, stream, now, batch.billed_reads)
+        if high_seq != self._high_seq:
+            self._count_again()
+        self._high_seq = high_seq
+        return applied
+
+    def delete_ids(self, stream: str, ids: Sequence[str]) -> int:
+        """Forget records that are gone from the source; how many there were."""
+        if not ids:
+            return 0
+        self._count_again()
+        with self._file.transaction():
+            return int(
+                self._file.one(
+                    "DELETE FROM rows WHERE stream = ? AND id IN (SELECT unnest(?::VARCHAR[]))",
+                    [stream, list(ids)],
+                )[0]
+            )
+
+    def prune(self, stream: str, before: datetime) -> int:
+        """Retention: forget records last changed before `before`; how many there were."""
+        self._count_again()
+        with self._file.transaction():
+            return int(
+                self._file.one(
+                    "DELETE FROM rows WHERE stream = ? AND updated_us < ?",
+                    [stream, to_epoch_us(before)],
+                )[0]
+            )
+
+    def _count_again(self) -> None:
+        self._statistics = self._counts = None
+
+    # -- the read ledger -----------------------------------------------------------------------
+
+    def add_reads(self, source: str, stream: str, now: datetime, billed_reads: int) -> None:
+        """Enter reads that brought no rows: counts, inspections, calls that broke."""
+        if billed_reads:
+            with self._file.transaction():
+                self._add_reads(source, stream, now, billed_reads)
+
+    def _add_reads(self, source: str, stream: str, now: datetime, billed_reads: int) -> None:
+        if not billed_reads:
+            return
+        key = [source, now.astimezone(UTC).date(), stream]
+        updated = self._file.one(
+            "UPDATE reads SET billed = billed + ? WHERE source = ? AND day = ? AND stream = ?",
+            [billed_reads, *key],
+        )
+        if not updated[0]:
+            self._file.one("INSERT INTO reads VALUES (?, ?, ?, ?)", [*key, billed_reads])
+
+    def billed_reads(self, source: str, day: date) -> int:
+        """What this model read from `source` on that UTC day."""
+        return int(
+            self._file.one(
+                "SELECT coalesce(sum(billed), 0) FROM reads WHERE source = ? AND day = ?",
+                [source, day],
+            )[0]
+        )
+
+    def ledger(self, since: date) -> list[tuple[str, date, str, int]]:
+        """(source, UTC day, stream, billed reads), oldest day first."""
+        return self._file.all(
+            "SELECT source, day, stream, billed FROM reads WHERE day >= ? ORDER BY day, source,"
+            " stream",
+            [since],
+        )
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def high_seq(self) -> int:
+        """The last sequence number given out; it only grows, also when the file is rebuilt."""
+        return self._high_seq
+
+    def count_by_entity(self, watermarks: Mapping[str, int]) -> dict[str, EntityCount]:
+        """Usable records of the counted streams by entity ("" where there are none).
+
+        watermarks : entity -> the sequence number after which its records are new; 0 if absent.
+        """
+        if self._counts is None or self._counts[0] != watermarks:
+            self._counts = dict(watermarks), self._count_by_entity(watermarks)
+        return self._counts[1]
+
+    def _count_by_entity(self, watermarks: Mapping[str, int]) -> dict[str, EntityCount]:
+        seqs = pa.table(
+            [
+                pa.array(list(watermarks), pa.string()),
+                pa.array(list(watermarks.values()), pa.int64()),
+            ],
+            names=["entity", "seq"],
+        )
+        self._file.database.register("watermarks", seqs)
+        try:
+            rows = self._file.all(
+                "SELECT r.entity, count(*), count(*) FILTER (r.seq > coalesce(w.seq, 0))"
+                " FROM rows r JOIN streams s ON s.stream = r.stream"
+                " LEFT JOIN watermarks w ON w.entity = r.entity"
+                " WHERE r.is_counted AND s.is_counted AND NOT r.is_deleted"
+                " GROUP BY r.entity ORDER BY r.entity"
+            )
+        finally:
+            self._file.database.unregister("watermarks")
+        return {entity: EntityCount(n_usable, n_new) for entity, n_usable, n_new in rows}
+
+    def statistics(self) -> dict[str, StreamStatistics]:
+        """Every stream that was opened, also an empty one."""
+        if self._statistics is None:
+            self._statistics = self._statistics_now()
+        return self._statistics
+
+    def _statistics_now(self) -> dict[str, StreamStatistics]:
+        found = {
+            name: StreamStatistics() for (name,) in self._file.all("SELECT stream FROM streams")
+        }
+        rejected: dict[str, dict[str, int]] = {name: {} for name in found}
+        for stream, reason, n in self._file.all(
+            "SELECT stream, reject_reason, count(*) FROM rows"
+            " WHERE NOT is_deleted AND reject_reason IS NOT NULL"
+            " GROUP BY ALL ORDER BY count(*) DESC, reject_reason"
+        ):
+            rejected.setdefault(stream, {})[reason] = n
+        for stream, n, n_usable, n_deleted, oldest_us, newest_us, n_bytes in self._file.all(
+            "SELECT stream, count(*) FILTER (NOT is_deleted),"
+            " count(*) FILTER (NOT is_deleted AND reject_reason IS NULL),"
+            " count(*) FILTER (is_deleted),"
+            " min(updated_us) FILTER (NOT is_deleted), max(updated_us) FILTER (NOT is_deleted),"
+            " sum(strlen(body))::BIGINT FROM rows GROUP BY stream"
+        ):
+            found[stream] = StreamStatistics(
+                n,
+                n_usable,
+                n_deleted,
+                _time(oldest_us),
+                _time(newest_us),
+                n_bytes,
+                rejected[stream],
+            )
+        return found
+
+    def newest(self, stream: str) -> datetime | None:
+        """Greatest `updated_at` of a stream, tombstones included: how far the reading got."""
+        return _time(
+            self._file.one("SELECT max(updated_us) FROM rows WHERE stream = ?", [stream])[0]
+        )
+
+    def count_by_day(self, stream: str, days: Sequence[date]) -> dict[date, int]:
+        """Records and tombstones by the UTC day of `updated_at`; every day asked for."""
+        counts = dict.fromkeys(days, 0)
+        for day, n in self._file.all(
+            "SELECT updated_us // ?, count(*) FROM rows WHERE stream = ? GROUP BY ALL",
+            [_DAY_US, stream],
+        ):
+            at = from_epoch_us(day * _DAY_US).date()
+            if at in counts:
+                counts[at] = n
+        return counts
+
+    def ids_of_day(self, stream: str, day: date) -> frozenset[str]:
+        """Ids of records and tombstones whose `updated_at` falls on that UTC day."""
+        begin_us = to_epoch_us(datetime(day.year, day.month, day.day, tzinfo=UTC))
+        rows = self._file.all(
+            "SELECT id FROM rows WHERE stream = ? AND updated_us >= ? AND updated_us < ?",
+            [stream, begin_us, begin_us + _DAY_US],
+        )
+        return frozenset(id_ for (id_,) in rows)
+
+    def ids(self, stream: str) -> frozenset[str]:
+        """Ids of all records that are not deleted."""
+        rows = self._file.all("SELECT id FROM rows WHERE stream = ? AND NOT is_deleted", [stream])
+        return frozenset(id_ for (id_,) in rows)
+
+    def size_bytes(self) -> int:
+        """On disk, write-ahead log included."""
+        files = (self.path, self.path.with_name(self.path.name + ".wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
+    def snapshot(
+        self, path: Path, streams: Sequence[str], now: datetime, entity: str = ""
+    ) -> SnapshotInfo:
+        """Freeze `streams` into a parquet file, ordered by (stream, updated_at, id).
+
+        entity : only its records and those of no entity; "" for all records.
+
+        Raises:
+            StorageUnavailable: the disk is full or not writable; nothing is left at `path`.
+        """
+        try:
+            rows = self._file.database.sql(
+                "SELECT stream, id, updated_us, body FROM rows"
+                " WHERE NOT is_deleted AND stream IN (SELECT unnest(?::VARCHAR[]))"
+                " AND (? = '' OR entity IN (?, ''))"
+                " ORDER BY stream, updated_us, id",
+                params=[list(streams), entity, entity],
+            )
+            # Closed whatever happens: an open result keeps every later statement from running.
+            with rows.to_arrow_reader(50_000) as reader:
+                return write_snapshot(reader, path, streams, self._high_seq, now)
+        except duckdb.Error as error:
+            raise self._file.translated(error) from error
+
+
+def _time(at_us: int | None) -> datetime | None:
+    return None if at_us is None else from_epoch_us(at_us)

@@ -1,0 +1,211 @@
+"""The streams of one model on one thread: poll what is due, count what is new, freeze a snapshot.
+
+Everything but `is_due`, `look_now` and `stop` runs on the keeper's reader thread, one call at a
+time. Decides nothing about training.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from retrain_service.buffer.ingest import Intake, StreamHealth
+from retrain_service.buffer.store import (
+    Buffer,
+    EntityCount,
+    SnapshotInfo,
+    StreamStatistics,
+    buffer_path,
+)
+from shared.errors import StorageUnavailable
+from shared.exchange.json_files import BufferReport
+from shared.settings.per_model import ModelSettings
+from shared.settings.root import Settings
+from shared.versions.model_names import entity_name
+from shared.workloads.contract import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one look at all streams came to.
+
+    watermarks : entity -> the number after which its records were counted as new.
+    by_entity : entity ("" where there are none) -> its usable and its new records.
+    read_until : what was committed before this has been read from every stream; None: not yet.
+    changes : streams whose state changed in this round; to be written down once.
+    news : of the daily chores, each with the name of its stream.
+    billed_today : source -> billed reads of this UTC day by this model.
+    """
+
+    watermarks: Mapping[str, int]
+    by_entity: Mapping[str, EntityCount]
+    n_records: Mapping[str, int]
+    is_caught_up: bool
+    read_until: datetime | None
+    health: tuple[StreamHealth, ...]
+    changes: tuple[StreamHealth, ...]
+    news: tuple[str, ...]
+    billed_today: Mapping[str, int]
+    buffer: BufferReport
+    notice: str | None
+
+
+class StreamReader:
+    """Owns the buffer and the intakes of one model; both are opened on the reader thread."""
+
+    def __init__(
+        self,
+        model_name: str,
+        settings: Settings,
+        workload: Workload,
+        *,
+        n_sharing: int,
+        spent_elsewhere: Callable[[str, date], int],
+    ) -> None:
+        self._model_name = model_name
+        self._settings = settings
+        self._model: ModelSettings = settings.models[model_name]
+        self._workload = workload
+        self._n_sharing = n_sharing
+        self._spent_elsewhere = spent_elsewhere
+        self._buffer: Buffer | None = None
+        self._intakes: list[Intake] = []
+        self._must_look = True
+        self._has_more = False
+        self._stopping = threading.Event()
+
+    @property
+    def per_entity(self) -> bool:
+        return self._workload.per_entity
+
+    # -- any thread ------------------------------------------------------------------------------
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether `read` would do something now."""
+        if self._must_look or self._has_more:
+            return True
+        return any(intake.is_due(now) for intake in self._intakes)
+
+    def look_now(self) -> None:
+        """Make the next `read` due at once, without polling a source before its time."""
+        self._must_look = True
+
+    def stop(self) -> None:
+        """End the wait for an answer that a call of the reader thread may be in, for good."""
+        self._stopping.set()
+
+    # -- the reader thread -------------------------------------------------------------------------
+
+    def read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
+        """Poll every stream that is due, at most a few pages each, and count.
+
+        Raises:
+            StorageUnavailable: the buffer cannot be opened or written.
+        """
+        with self._opened_anew_after_trouble():
+            return self._read(now, watermarks)
+
+    def _read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
+        buffer = self._open(now)
+        self._must_look = False
+        results = [intake.poll(now) for intake in self._intakes]
+        self._has_more = any(result.has_more for result in results)
+        statistics = buffer.statistics()
+        source = self._model.source
+        names = [stream.name for stream in self._workload.streams]
+        return Round(
+            watermarks=watermarks,
+            by_entity=buffer.count_by_entity(watermarks),
+            n_records={name: found.n_records for name, found in statistics.items()},
+            is_caught_up=all(intake.is_caught_up for intake in self._intakes),
+            read_until=self._read_until(),
+            health=tuple(intake.health for intake in self._intakes),
+            changes=tuple(result.change for result in results if result.change is not None),
+            news=tuple(
+                f"{source}/{name}: {sentence}"
+                for name, result in zip(names, results, strict=True)
+                for sentence in result.news
+            ),
+            billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
+            buffer=_buffer_report(buffer, statistics),
+            notice=buffer.take_notice(),
+        )
+
+    def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:
+        """Freeze all streams, or one entity's part of them, into a parquet file."""
+        names = [stream.name for stream in self._workload.streams]
+        with self._opened_anew_after_trouble():
+            return self._open(now).snapshot(path, names, now, entity)
+
+    @contextmanager
+    def _opened_anew_after_trouble(self) -> Iterator[None]:
+        """A connection that met a full disk may refuse everything from then on; a new one not."""
+        try:
+            yield
+        except StorageUnavailable:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Leave no connection and no lock on the buffer behind."""
+        for intake in self._intakes:
+            intake.close()
+        self._intakes = []
+        if self._buffer is not None:
+            self._buffer.close()
+            self._buffer = None
+
+    def _read_until(self) -> datetime | None:
+        times = [intake.health.last_read_at for intake in self._intakes]
+        read = [at for at in times if at is not None]
+        lag = timedelta(seconds=self._settings.sources[self._model.source].lag_s)
+        return min(read) - lag if read and len(read) == len(times) else None
+
+    def _entity_of(self, stream: str, fields: Mapping[str, Any]) -> str:
+        raw = self._workload.entity_of(stream, fields)
+        return entity_name(raw) if raw is not None else ""
+
+    def _open(self, now: datetime) -> Buffer:
+        if self._buffer is None:
+            path = buffer_path(self._settings.buffer_dir, self._model_name)
+            self._buffer = Buffer(path, now)
+            self._intakes = [
+                Intake(
+                    stream=stream.name,
+                    source_name=self._model.source,
+                    settings=self._settings.sources[self._model.source],
+                    stream_settings=self._model.stream(stream.name),
+                    buffer=self._buffer,
+                    reject_reason=partial(self._workload.reject_reason, stream.name),
+                    entity_of=partial(self._entity_of, stream.name),
+                    is_counted=stream.is_counted,
+                    n_sharing=self._n_sharing,
+                    spent_elsewhere=partial(self._spent_elsewhere, self._model.source),
+                    stopping=self._stopping,
+                )
+                for stream in self._workload.streams
+            ]
+        return self._buffer
+
+
+def _buffer_report(buffer: Buffer, statistics: Mapping[str, StreamStatistics]) -> BufferReport:
+    oldest = [found.oldest for found in statistics.values() if found.oldest is not None]
+    newest = [found.newest for found in statistics.values() if found.newest is not None]
+    rejected: Counter[str] = Counter()
+    for found in statistics.values():
+        rejected.update(found.rejected)
+    return BufferReport(
+        n_records=sum(found.n_records for found in statistics.values()),
+        n_files=1,
+        oldest=min(oldest, default=None),
+        newest=max(newest, default=None),
+        size_bytes=buffer.size_bytes(),
+        rejected=dict(rejected),
+    )

@@ -1,0 +1,183 @@
+"""Whether the daemon runs, asking it, and doing the same at once when it does not.
+
+A change is made by whoever holds the retrain lock. The daemon does what a request file asks and
+writes down what became of it; the command waits for that line of the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from shared.daemon.liveness import still_runs
+from shared.daemon.loop import only_instance, utc_now
+from shared.errors import AlreadyRunning, NotFound, StateConflict, TryLater
+from shared.exchange.json_files import (
+    RETRAIN_REPORT_NAME,
+    Request,
+    RetrainReport,
+    SignalUnreadable,
+    read_struct,
+    write_struct,
+)
+from shared.run_log.reader import Event, reading
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
+
+T = TypeVar("T")
+LOCK = "retrain_service"
+LOOK_EVERY_S = 0.1
+ANSWER_TIMEOUT_S = 30.0
+_A_PAGE = 1000
+
+
+class NotInTime(TryLater):
+    """The daemon did not do it in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonState:
+    """`state`: running, or not_running."""
+
+    state: Literal["running", "not_running"]
+    sentence: str
+    report: RetrainReport | None
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == "running"
+
+
+def look_at_daemon(settings: Settings) -> DaemonState:
+    """By its report and its process; of another machine, by its report alone."""
+    try:
+        report = read_struct(settings.reports_dir / RETRAIN_REPORT_NAME, RetrainReport)
+    except SignalUnreadable as error:
+        return DaemonState("not_running", f"the retrain daemon's report: {error}", None)
+    if report is None:
+        return DaemonState("not_running", "the retrain daemon does not run.", None)
+    now = utc_now()
+    if not still_runs(
+        report.host,
+        report.pid,
+        started_at=report.started_at,
+        updated_at=report.updated_at,
+        now=now,
+    ):
+        return DaemonState("not_running", "the retrain daemon died; start it again.", None)
+    age_s = (now - report.updated_at).total_seconds()
+    silent = f", silent for {age_s:.0f} s" if age_s > 30 else ""
+    return DaemonState("running", f"the retrain daemon runs (pid {report.pid}){silent}.", report)
+
+
+@contextlib.contextmanager
+def instead_of_daemon(settings: Settings) -> Iterator[RunLog]:
+    """Hold the lock and the run log.
+
+    Raises:
+        AlreadyRunning: the daemon, or another command, holds it.
+    """
+    with (
+        only_instance(settings.pids_dir, LOCK),
+        contextlib.closing(RunLog.open(settings.run_log_path)) as run_log,
+    ):
+        yield run_log
+        run_log.write_waiting_events()
+
+
+def new_request(kind: str, model: str, now: datetime, **fields: Any) -> Request:
+    """A request of the person or the job that runs this command."""
+    return Request(
+        id=f"{now:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}",
+        kind=kind,  # type: ignore[arg-type]
+        model=model,
+        requested_at=now,
+        requested_by=_who(),
+        **fields,
+    )
+
+
+def put(settings: Settings, request: Request) -> None:
+    """Leave a request for the daemon."""
+    write_struct(settings.requests_dir / f"{request.id}.json", request)
+
+
+def ask(settings: Settings, request: Request, timeout_s: float = ANSWER_TIMEOUT_S) -> Event:
+    """Have the daemon do it, and return the event that says so.
+
+    Raises:
+        StateConflict: it refused, with its sentence.
+        NotInTime: it did not answer; the request was taken back.
+    """
+    seen = _last_seq(settings)
+    put(settings, request)
+    try:
+        answer = wait_for(lambda: answer_to(settings, request.id, seen), timeout_s)
+    finally:
+        (settings.requests_dir / f"{request.id}.json").unlink(missing_ok=True)
+    if answer is None:
+        answer = answer_to(settings, request.id, seen)
+    if answer is None:
+        raise NotInTime(
+            f"{request.kind}: not done within {timeout_s:g} s and taken back;"
+            f" {look_at_daemon(settings).sentence}"
+        )
+    if answer.kind == "refusal":
+        raise StateConflict(answer.sentence)
+    return answer
+
+
+def do_or_ask(
+    settings: Settings,
+    request: Request,
+    do: Callable[[RunLog], T],
+    told: Callable[[Event], T],
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> T:
+    """Do it here when no daemon runs, else ask it."""
+    try:
+        with instead_of_daemon(settings) as run_log:
+            return do(run_log)
+    except AlreadyRunning:
+        return told(ask(settings, request, timeout_s))
+
+
+def wait_for(look: Callable[[], T | None], timeout_s: float) -> T | None:
+    """What `look` finds within `timeout_s`, else None."""
+    deadline = time.monotonic() + timeout_s
+    while (found := look()) is None and time.monotonic() < deadline:
+        time.sleep(LOOK_EVERY_S)
+    return found
+
+
+def _last_seq(settings: Settings) -> int:
+    try:
+        with reading(settings.run_log_path) as log:
+            return log.last_event_seq()
+    except NotFound:
+        return 0
+
+
+def answer_to(settings: Settings, request_id: str, after: int) -> Event | None:
+    """The event with a number above `after` that says what became of a request."""
+    with contextlib.suppress(NotFound), reading(settings.run_log_path) as log:
+        while events := log.events(after=after, limit=_A_PAGE):
+            for event in events:
+                if event.details.get("request_id") == request_id:
+                    return event
+            after = events[-1].seq
+    return None
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such name on a bare system
+        user = "somebody"
+    return f"{user} at the command line"

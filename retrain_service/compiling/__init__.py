@@ -1,0 +1,1 @@
+"""Make the fastest form that answers like the estimator."""

@@ -1,0 +1,1 @@
+"""Scores of candidate, champion and baseline: numbers only."""

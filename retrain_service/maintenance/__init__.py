@@ -1,0 +1,1 @@
+"""Forget old things and back up."""

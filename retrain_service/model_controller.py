@@ -1,0 +1,248 @@
+"""One configured model on the training side: its streams, and the trainings that live on them.
+
+The loop's thread calls everything here. Reading sources and the buffer happens on one thread
+of the keeper's own, one task at a time, so that a database that hangs holds up nobody else.
+Entities (devices, shops) are discovered from the data; each has a training of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from retrain_service.buffer.ingest import StreamHealth
+from retrain_service.buffer.stream_reader import Round, StreamReader
+from retrain_service.open_problems import OpenProblems
+from retrain_service.training_controller import Decide, ModelTraining
+from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.triggers import decide as triggers
+from shared.errors import HotfitError
+from shared.exchange.json_files import Request, SourceReport, TrainingReport
+from shared.keys.signing import SigningKey
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
+from shared.versions.model_names import full_name, split_name
+from shared.versions.model_store import ModelStore
+
+log = structlog.get_logger()
+
+_Found = TypeVar("_Found")
+
+RETRY_PAUSE_S = 10.0
+EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
+
+
+class ModelKeeper:
+    """Keeps one configured model right. See the module docstring for who may call what."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        reader: StreamReader,
+        store: ModelStore,
+        run_log: RunLog,
+        key: SigningKey,
+        slots: JobSlots,
+        wake: Callable[[], None],
+        decide: Decide = triggers.decide,
+    ) -> None:
+        """wake : called, by any thread, when the next tick has something to do."""
+        self.name = name
+        self._settings = settings
+        self._reader = reader
+        self._store = store
+        self._run_log = run_log
+        self._key = key
+        self._slots = slots
+        self._wake = wake
+        self._decide = decide
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
+        self._reading: Future[Round] | None = None
+        self._round: Round | None = None
+        self.error: str | None = None
+        self._retry_at_s = 0.0
+        self._problems = OpenProblems()
+        self._knows_stored = False
+        self.trainings: dict[str, ModelTraining] = {}
+
+    def close(self, now: datetime) -> None:
+        """Stop runs that are under way; leave no thread, process or connection behind."""
+        self._reader.stop()
+        for training in self.trainings.values():
+            try:
+                training.runs.close(now)
+            except Exception as error:  # noqa: BLE001 - the others have runs to stop, too
+                self._problems.set(training.name, error)
+        self._thread.submit(self._reader.close)
+        self._thread.shutdown(wait=True)
+
+    # -- the loop's calls ----------------------------------------------------------------------
+
+    def tick(self, now: datetime) -> None:
+        """One look around: at most one step each of reading, training and deciding."""
+        self.know_stored()
+        self._collect_round(now)
+        ended = [training.tick(now, self._round) for training in self.trainings.values()]
+        if any(ended):
+            self._reader.look_now()
+        is_retry_time = time.monotonic() >= self._retry_at_s
+        if self._reading is None and is_retry_time and self._reader.is_due(now):
+            watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
+            self._reading = self._on_reader(partial(self._reader.read, now, watermarks))
+
+    def handle(self, request: Request, now: datetime) -> bool:
+        """Do what was asked through a request file; False when it must wait for a later tick."""
+        self.know_stored()
+        training = self.trainings.get(split_name(request.model)[1])
+        if training is not None:
+            return training.handle(request, now)
+        if not self._knows_stored:
+            return False
+        known = ", ".join(sorted(t.name for t in self.trainings.values())) or "none yet"
+        sentence = f"{request.kind} refused: there is no model {request.model}; known: {known}."
+        self._say(now, "refusal", sentence, {"request_id": request.id, "kind": request.kind})
+        return True
+
+    def report(self) -> dict[str, TrainingReport]:
+        """What the API shows of each training, by full name."""
+        sources = self.sources
+        error = "; ".join(filter(None, (self.error, self._problems.sentence()))) or None
+        return {t.name: t.report(sources, error, self._round) for t in self.trainings.values()}
+
+    @property
+    def sources(self) -> list[SourceReport]:
+        """How reading each stream goes, as of the last look."""
+        found = self._round
+        if found is None:
+            return []
+        return [_source_report(health, found.n_records) for health in found.health]
+
+    @property
+    def is_caught_up(self) -> bool:
+        """Everything that is in the source has been read at least once."""
+        return self._round is not None and self._round.is_caught_up
+
+    @property
+    def billed_today(self) -> Mapping[str, int]:
+        """Billed reads of this UTC day by source, as of the last look."""
+        return self._round.billed_today if self._round else {}
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _collect_round(self, now: datetime) -> None:
+        if self._reading is None or not self._reading.done():
+            return
+        reading, self._reading = self._reading, None
+        try:
+            found = reading.result()
+        except Exception as error:  # noqa: BLE001 - a source may raise what nobody foresaw
+            self._set_error(error, now)
+            self._reader.look_now()
+            self._retry_at_s = time.monotonic() + RETRY_PAUSE_S
+            return
+        self.error = None
+        self._round = found
+        for change in found.changes:
+            kind = EVENT_OF_STATE.get(change.state, "source_outage")
+            self._say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
+        for sentence in found.news:
+            self._say(now, "chore", sentence)
+        if found.notice:
+            self._say(now, "buffer", found.notice)
+        if self._reader.per_entity:
+            for entity in sorted(found.by_entity.keys() - self.trainings.keys() - {""}):
+                if self._add_training(entity):
+                    name = full_name(self.name, entity)
+                    self._say(now, "entity", f"{name} is new in the data.")
+        if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
+            self._reader.look_now()
+
+    def know_stored(self) -> bool:
+        """Add the trainings that have versions, or runs that a daemon which died left open.
+
+        False when that cannot be looked up now.
+        """
+        if self._knows_stored:
+            return True
+        if not self._reader.per_entity and "" not in self.trainings:
+            self._add_training("")
+        try:
+            known = {*self._store.model_names(), *(run.model for run in self._run_log.unfinished())}
+        except (HotfitError, OSError) as error:
+            self._problems.set(self.name, error)
+            return False
+        entities = {entity for model, entity in map(split_name, known) if model == self.name}
+        for entity in sorted(entities - self.trainings.keys()):
+            self._add_training(entity)
+        self._knows_stored = True
+        self._problems.clear(self.name)
+        return True
+
+    def _add_training(self, entity: str) -> bool:
+        """False when it cannot be made: the others go on, and this one is tried with each round."""
+        name = full_name(self.name, entity)
+        try:
+            self.trainings[entity] = self._new_training(name)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this entity's
+            self._problems.set(name, error)
+            return False
+        self._problems.clear(name)
+        return True
+
+    def _new_training(self, name: str) -> ModelTraining:
+        return ModelTraining(
+            name,
+            self._settings,
+            self._store,
+            self._run_log,
+            self._key,
+            self._slots,
+            lambda entity, path, at: self._on_reader(
+                partial(self._reader.snapshot, path, at, entity)
+            ),
+            self._wake,
+            self._decide,
+        )
+
+    def _on_reader(self, work: Callable[[], _Found]) -> Future[_Found]:
+        """Do it on the reader's thread, and have the loop look as soon as it is done."""
+        future = self._thread.submit(work)
+        future.add_done_callback(lambda _: self._wake())
+        return future
+
+    def _set_error(self, error: Exception, now: datetime) -> None:
+        is_ours = isinstance(error, HotfitError)
+        sentence = str(error) if is_ours else f"reading failed: {type(error).__name__}: {error}"
+        if sentence != self.error:
+            self.error = sentence
+            self._say(now, "error", sentence)
+            if not is_ours:
+                log.error("unexpected", model=self.name, exc_info=error)
+
+    def _say(
+        self, now: datetime, kind: str, sentence: str, details: Mapping[str, str] | None = None
+    ) -> None:
+        self._run_log.add_event(now, self.name, kind, sentence, details=details)
+        log.info(kind, model=self.name, sentence=sentence)
+
+
+def _source_report(health: StreamHealth, n_records: Mapping[str, int]) -> SourceReport:
+    return SourceReport(
+        source=health.source,
+        stream=health.stream,
+        state=health.state,
+        sentence=health.sentence,
+        since=health.since,
+        last_read_at=health.last_read_at,
+        billed_reads_today=health.billed_reads_today,
+        daily_read_budget=health.daily_read_budget,
+        n_records=n_records.get(health.stream, 0),
+        n_without_cursor_field=health.n_without_cursor_field,
+    )

@@ -1,0 +1,1 @@
+"""Tell others what happened: notifications, exporters, metrics."""

@@ -1,0 +1,1 @@
+"""Verdicts on a candidate: pure functions over scores."""

@@ -1,0 +1,1 @@
+"""Stage a version, try it, and point the reload signal at it."""

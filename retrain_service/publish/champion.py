@@ -1,0 +1,52 @@
+"""Whether the wanted version can still be served: its files, its signature, its key.
+
+Looked up once a generation, for it reads every byte of the version; `look_again` reads anew.
+Only the loop's thread calls it.
+"""
+
+from __future__ import annotations
+
+from shared.errors import StorageUnavailable, VersionUnusable
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import VerifyKey
+from shared.versions.manifest import verify
+from shared.versions.model_store import ModelStore
+
+
+class Champion:
+    """Of one model."""
+
+    def __init__(self, model: str, store: ModelStore, key: VerifyKey) -> None:
+        self._model = model
+        self._store = store
+        self._key = key
+        self._looked_at: int | None = None
+        self.fault: str | None = None
+        """Why it cannot be served, as of the last look; None when it can or there is none."""
+
+    def is_there(self, signal: ReloadSignal | None) -> bool:
+        """Whether there is a wanted version that can be served."""
+        if signal is None:
+            return False
+        if signal.generation != self._looked_at:
+            self.look_again(signal)
+        return self.fault is None
+
+    def look_again(self, signal: ReloadSignal) -> None:
+        """Read the version anew."""
+        self._looked_at = signal.generation
+        directory = self._store.version_dir(self._model, signal.version)
+        try:
+            verify(
+                directory,
+                self._key,
+                model=self._model,
+                version=signal.version,
+                manifest_sha256=signal.manifest_sha256,
+            )
+        except VersionUnusable as error:
+            self.fault = str(error)
+        except StorageUnavailable:
+            self._looked_at = None  # a disk that may come back: no verdict on the version
+        else:
+            self.fault = None

@@ -1,0 +1,1 @@
+"""Read an HTTP export endpoint."""

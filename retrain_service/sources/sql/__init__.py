@@ -1,0 +1,1 @@
+"""Read a SQL table or view."""

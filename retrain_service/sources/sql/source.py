@@ -1,0 +1,303 @@
+"""SQL tables as a source: SQLite and PostgreSQL through SQLAlchemy, with the same code.
+
+Rows are paged by (updated_at, id), compared as a row value in the database's own order, so that
+an index on the two columns (or on the first) serves. Only time steps of the column that are over
+by the lag are read: a column that keeps whole seconds is read up to the last full second, because
+a row may still be written into the one that runs.
+
+The server's time is asked for in the same transaction as the rows; an SQLite file has no server,
+and its time is this machine's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
+from retrain_service.sources.json_values import decode_json_text, is_set, to_json
+from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
+from retrain_service.sources.sql.engine import break_off, check_file, open_engine, parse_url
+from retrain_service.sources.sql.errors import told_apart
+from retrain_service.sources.sql.table import WatchedTable, look_at
+from retrain_service.sources.sql.times import EARLIEST, TimeForm, day_begin, day_end
+from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
+from shared.settings.per_model import StreamSettings
+from shared.settings.sections import SourceSettings
+
+_IDS_A_QUERY = 500
+_COUNTED_UP_TO = 100_000
+"""Rows; of a larger table the daily count looks at a sample of about as many."""
+
+
+class SqlSource(Source):
+    """One table or view.
+
+    Cursor: {"at_us", "form", "key", "id"}: the time, and the key and id as they are stored.
+    Without a key, or when the column has changed its form, the read begins at `at_us`, included.
+    """
+
+    def __init__(self, settings: SourceSettings, stream: StreamSettings, clock: Any) -> None:
+        """Prepare the engine; nothing connects before the first read.
+
+        Raises:
+            SourceMisconfigured: the address is not usable, or the driver is not installed.
+        """
+        self._stream = stream
+        self._clock = clock
+        self._lag = timedelta(seconds=settings.lag_s)
+        self._timeout_s = settings.timeout_s
+        self._url = parse_url(settings.url)
+        self._where = self._url.set(query={}).render_as_string(hide_password=True)
+        self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
+        self._watched: WatchedTable | None = None
+
+    @property
+    def origin(self) -> str:
+        place = self._url.set(username=None, password=None, query={}, drivername="sql")
+        backend = self._url.get_backend_name()
+        fields = f"{self._stream.id_field},{self._stream.updated_at_field}"
+        return f"{backend}:{place.render_as_string()}/{self._stream.collection}({fields})"
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._watched = None
+
+    def cancel(self) -> None:
+        break_off(self._open_now)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def read_after(self, cursor: Cursor, limit: int) -> Batch:
+        with self._connected() as connection:
+            watched = self._look(connection)
+            form = watched.form
+            if form is None:
+                return Batch((), cursor, is_last=True)
+            key = form.key(watched.updated_at, self._dialect)
+            newest = form.bound(self._server_time(connection) - self._lag, self._dialect)
+            rows = connection.execute(
+                sa.select(*self._columns(watched), key, watched.id)
+                .where(
+                    watched.id.is_not(None),
+                    *self._after(cursor, key, watched, form),
+                    key < self._bind(newest, form),
+                )
+                .order_by(key, watched.id)
+                .limit(limit)
+            ).all()
+        if not rows:
+            return Batch((), cursor, is_last=True)
+        records = [self._record(row, watched, form) for row in rows]
+        *_, last_key, last_id = rows[-1]
+        return Batch(
+            tuple(record for record in records if record is not None),
+            {
+                "at_us": self._time_us(last_key, form, cursor),
+                "form": form.name,
+                "key": pack(last_key),
+                "id": pack(last_id),
+            },
+            is_last=len(rows) < limit,
+        )
+
+    def cursor_at(self, at: datetime) -> Cursor:
+        return {"at_us": to_epoch_us(at)}
+
+    def count_by_day(self, days: Sequence[date]) -> DayCounts:
+        with self._connected() as connection:
+            watched = self._look(connection)
+            if watched.form is None:
+                return DayCounts(dict.fromkeys(days, 0))
+            count = sa.select(sa.func.count()).select_from(watched.table)
+            return DayCounts(
+                {
+                    day: connection.execute(
+                        count.where(*self._on(day, watched, watched.form))
+                    ).scalar_one()
+                    for day in days
+                }
+            )
+
+    def ids_of_day(self, day: date) -> IdSet:
+        with self._connected() as connection:
+            watched = self._look(connection)
+            if watched.form is None:
+                return IdSet(frozenset())
+            found = connection.execute(
+                sa.select(watched.id).where(*self._on(day, watched, watched.form))
+            )
+            return IdSet(frozenset(id_text(value) for value in found.scalars()))
+
+    def missing(self, ids: Collection[str]) -> IdSet:
+        wanted, there = sorted(ids), set[str]()
+        with self._connected() as connection:
+            watched = self._look(connection)
+            as_text = self._id_as_text(watched)
+            for begin in range(0, len(wanted), _IDS_A_QUERY):
+                some = wanted[begin : begin + _IDS_A_QUERY]
+                found = connection.execute(sa.select(watched.id).where(as_text.in_(some)))
+                there.update(id_text(value) for value in found.scalars())
+        return IdSet(frozenset(wanted) - there)
+
+    def inspect(self, n_sample: int = 0) -> Inspection:
+        self._watched = None  # columns may have come and gone since
+        with self._connected() as connection:
+            watched = self._look(connection)
+            form = watched.form
+            count = sa.select(sa.func.count()).select_from(watched.table)
+            if n_sample == 0 and form is not None:
+                estimate = self._estimate(connection, watched, form)
+                if estimate is not None:
+                    return estimate
+            n_records = connection.execute(count).scalar_one()
+            if form is None:
+                return Inspection(n_records, n_records, None)
+            key = form.key(watched.updated_at, self._dialect)
+            is_readable = self._is_readable(watched.table, watched, form)
+            n_readable = connection.execute(count.where(*is_readable)).scalar_one()
+            rows = (
+                connection.execute(
+                    sa.select(*self._columns(watched), key, watched.id)
+                    .where(*is_readable)
+                    .order_by(key.desc(), watched.id.desc())
+                    .limit(n_sample)
+                ).all()
+                if n_sample
+                else []
+            )
+        sample = [record for row in rows if (record := self._record(row, watched, form))]
+        newest = sample[0].updated_at if sample else None
+        return Inspection(n_records, n_records - n_readable, newest, tuple(sample))
+
+    def _estimate(
+        self, connection: sa.Connection, watched: WatchedTable, form: TimeForm
+    ) -> Inspection | None:
+        """From a sample of the pages of a large table; None where there is nothing to go by."""
+        if self._dialect != "postgresql":
+            return None
+        name = connection.dialect.identifier_preparer.format_table(watched.table)
+        n_records = connection.execute(
+            sa.text(
+                "SELECT reltuples::bigint FROM pg_class"
+                " WHERE oid = to_regclass(:name) AND relkind IN ('r', 'm')"
+            ),
+            {"name": name},
+        ).scalar_one_or_none()
+        if n_records is None or n_records <= _COUNTED_UP_TO:
+            return None
+        percent = 100 * _COUNTED_UP_TO / n_records
+        sample = watched.table.tablesample(sa.func.system(percent), name="sample")
+        is_readable = sa.and_(*self._is_readable(sample, watched, form))
+        n_seen, n_readable = connection.execute(
+            sa.select(sa.func.count(), sa.func.count().filter(is_readable)).select_from(sample)
+        ).one()
+        if not n_seen:
+            return None
+        return Inspection(n_records, round(n_records * (n_seen - n_readable) / n_seen), None)
+
+    # -- statements ------------------------------------------------------------------------------
+
+    def _is_readable(
+        self, table: sa.FromClause, watched: WatchedTable, form: TimeForm
+    ) -> tuple[sa.ColumnElement[bool], ...]:
+        key = form.key(table.c[self._stream.updated_at_field], self._dialect)
+        earliest, latest = (
+            self._bind(form.bound(at, self._dialect), form)
+            for at in (EARLIEST, datetime(9999, 12, 31, tzinfo=UTC))
+        )
+        return (table.c[self._stream.id_field].is_not(None), key >= earliest, key < latest)
+
+    @property
+    def _dialect(self) -> str:
+        return self._engine.dialect.name
+
+    def _columns(self, watched: WatchedTable) -> list[sa.ColumnElement[Any]]:
+        return [watched.table.c[name] for name in watched.names]
+
+    def _bind(self, value: Any, form: TimeForm) -> sa.ColumnElement[Any]:
+        return sa.bindparam(None, value, type_=form.bind_type(self._dialect), unique=True)
+
+    def _after(
+        self,
+        cursor: Cursor,
+        key: sa.ColumnElement[Any],
+        watched: WatchedTable,
+        form: TimeForm,
+    ) -> tuple[sa.ColumnElement[bool], ...]:
+        if cursor is None or "key" not in cursor or cursor["form"] != form.name:
+            at = EARLIEST if cursor is None else from_epoch_us(cursor["at_us"])
+            return (key >= self._bind(form.bound(at, self._dialect), form),)
+        key_bind = self._bind(unpack(cursor["key"]), form)
+        id_bind = sa.bindparam(None, unpack(cursor["id"]), type_=watched.id_type, unique=True)
+        # The first condition is implied by the second; it lets an index on the time alone serve.
+        return (
+            key >= key_bind,
+            sa.tuple_(key, watched.id) > sa.tuple_(key_bind, id_bind),
+        )
+
+    def _on(
+        self, day: date, watched: WatchedTable, form: TimeForm
+    ) -> tuple[sa.ColumnElement[bool], ...]:
+        key = form.key(watched.updated_at, self._dialect)
+        begin, end = (form.bound(at, self._dialect) for at in (day_begin(day), day_end(day)))
+        return (
+            watched.id.is_not(None),
+            key >= self._bind(begin, form),
+            key < self._bind(end, form),
+        )
+
+    def _id_as_text(self, watched: WatchedTable) -> sa.ColumnElement[Any]:
+        as_text = sa.cast(watched.id, sa.Text)
+        if self._dialect == "sqlite":
+            return sa.case(
+                (sa.func.typeof(watched.id) == "blob", sa.func.lower(sa.func.hex(watched.id))),
+                else_=as_text,
+            )
+        if isinstance(watched.id_type, sa.LargeBinary):
+            return sa.func.encode(watched.id, "hex")
+        return as_text
+
+    # -- rows ------------------------------------------------------------------------------------
+
+    def _record(self, row: Sequence[Any], watched: WatchedTable, form: TimeForm) -> Record | None:
+        *values, key, id_ = row
+        updated_at = form.decode(key)
+        if updated_at is None:
+            return None  # not a time: inspect() counts it
+        stored = dict(zip(watched.names, values, strict=True))
+        deleted_field = self._stream.deleted_field
+        if deleted_field and is_set(stored[deleted_field]):
+            return Record(id_text(id_), updated_at, {}, is_deleted=True)
+        fields = {name: decode_json_text(to_json(value)) for name, value in stored.items()}
+        return Record(id_text(id_), updated_at, fields)
+
+    def _time_us(self, key: Any, form: TimeForm, before: Cursor) -> int:
+        at = form.decode(key)
+        if at is not None:
+            return to_epoch_us(at)
+        return int(before["at_us"]) if before else to_epoch_us(EARLIEST)
+
+    # -- the connection --------------------------------------------------------------------------
+
+    @contextmanager
+    def _connected(self) -> Iterator[sa.Connection]:
+        check_file(self._url)
+        with told_apart(self._where, self._timeout_s), self._engine.connect() as connection:
+            yield connection
+
+    def _look(self, connection: sa.Connection) -> WatchedTable:
+        if self._watched is None or self._watched.form is None:
+            self._watched = look_at(connection, self._stream)
+        return self._watched
+
+    def _server_time(self, connection: sa.Connection) -> datetime:
+        if self._dialect == "sqlite":
+            now: datetime = self._clock()
+            return now
+        found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return found.astimezone(UTC)

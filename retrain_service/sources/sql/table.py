@@ -1,0 +1,163 @@
+"""What a configured table looks like: its columns, and how its times are kept. Reads no records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from retrain_service.sources.sql.times import (
+    DAY_US,
+    TextShape,
+    TimeForm,
+    epoch_form,
+    text_form,
+    text_shapes,
+)
+from shared.errors import SourceMisconfigured
+from shared.settings.per_model import StreamSettings
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedTable:
+    """A table or view; its columns are untyped on SQLite, where any row may hold any type.
+
+    form : None as long as no row tells how the times are kept.
+    """
+
+    table: sa.TableClause
+    names: tuple[str, ...]
+    id: sa.ColumnElement[Any]
+    id_type: sa.types.TypeEngine[Any]
+    updated_at: sa.ColumnElement[Any]
+    form: TimeForm | None
+
+
+def look_at(connection: sa.Connection, stream: StreamSettings) -> WatchedTable:
+    """Find the table and learn what its columns hold.
+
+    Raises:
+        SourceMisconfigured: no such table or column (what there is, is named), or a column
+            that cannot be ordered by.
+    """
+    schema, name = _find(connection, stream.collection)
+    reflected = sa.inspect(connection).get_columns(name, schema=schema)
+    types = {str(column["name"]): column["type"] for column in reflected}
+    wanted = {"id_field": stream.id_field, "updated_at_field": stream.updated_at_field}
+    if stream.deleted_field:
+        wanted["deleted_field"] = stream.deleted_field
+    for setting, column_name in wanted.items():
+        if column_name not in types:
+            raise SourceMisconfigured(
+                f"{stream.collection}: {setting} is {column_name!r}, but the columns are"
+                f" {_listed(list(types))}."
+            )
+    table = sa.table(name, *(sa.column(each) for each in types), schema=schema)
+    updated_at = table.c[stream.updated_at_field]
+    if connection.dialect.name == "sqlite":
+        form = _sqlite_form(connection, table, updated_at, stream)
+        id_type: sa.types.TypeEngine[Any] = sa.types.NullType()
+    else:
+        declared = types[stream.updated_at_field]
+        form = _declared_form(connection, table, updated_at, declared, stream)
+        id_type = types[stream.id_field]
+    return WatchedTable(table, tuple(types), table.c[stream.id_field], id_type, updated_at, form)
+
+
+def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:
+    inspector = sa.inspect(connection)
+    if inspector.has_table(collection):
+        return None, collection
+    schema, dot, name = collection.partition(".")
+    if dot and inspector.has_table(name, schema=schema):
+        return schema, name
+    there = [*inspector.get_table_names(), *inspector.get_view_names()]
+    raise SourceMisconfigured(
+        f"no table {collection!r}; the tables and views there are {_listed(sorted(there))}."
+    )
+
+
+def _listed(names: Sequence[str], most: int = 30) -> str:
+    shown = ", ".join(names[:most]) or "none"
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _sqlite_form(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    updated_at: sa.ColumnElement[Any],
+    stream: StreamSettings,
+) -> TimeForm | None:
+    """From what is stored: a declared type binds nobody in SQLite. The greater part decides."""
+    storage = sa.func.typeof(updated_at)
+    n_rows: dict[str, int] = {
+        name: n
+        for name, n in connection.execute(
+            sa.select(storage, sa.func.count()).select_from(table).group_by(storage)
+        )
+        if name != "null"
+    }
+    if not n_rows:
+        return None
+    n_numbers = n_rows.get("integer", 0) + n_rows.get("real", 0)
+    if n_numbers > n_rows.get("text", 0) and n_numbers >= n_rows.get("blob", 0):
+        greatest = connection.execute(
+            sa.select(sa.func.max(sa.func.abs(updated_at)))
+            .select_from(table)
+            .where(storage.in_(["integer", "real"]))
+        ).scalar_one()
+        return epoch_form(float(greatest), has_fractions="real" in n_rows)
+    return _text_column_form(connection, table, updated_at, stream, storage == "text")
+
+
+def _declared_form(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    updated_at: sa.ColumnElement[Any],
+    declared: sa.types.TypeEngine[Any],
+    stream: StreamSettings,
+) -> TimeForm | None:
+    if isinstance(declared, sa.DateTime):
+        return TimeForm("timestamptz" if declared.timezone else "timestamp")
+    if isinstance(declared, sa.Date):
+        return TimeForm("date", resolution_us=DAY_US)
+    if isinstance(declared, sa.Integer | sa.Numeric | sa.Float):
+        greatest = connection.execute(
+            sa.select(sa.func.max(sa.func.abs(updated_at))).select_from(table)
+        ).scalar_one()
+        if greatest is None:
+            return None
+        return epoch_form(float(greatest), has_fractions=not isinstance(declared, sa.Integer))
+    if isinstance(declared, sa.String):
+        return _text_column_form(connection, table, updated_at, stream, updated_at.is_not(None))
+    raise SourceMisconfigured(
+        f"{stream.collection}.{stream.updated_at_field}: expected a time, an ISO text or a number,"
+        f" found a column of type {declared}."
+    )
+
+
+def _text_column_form(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    updated_at: sa.ColumnElement[Any],
+    stream: StreamSettings,
+    is_text: sa.ColumnElement[bool],
+) -> TimeForm | None:
+    shape = [part.label(f"shape_{i}") for i, part in enumerate(text_shapes(updated_at))]
+    rows = connection.execute(
+        sa.select(*shape, sa.func.count(), sa.func.min(updated_at))
+        .select_from(table)
+        .where(is_text)
+        .group_by(*(sa.text(part.name) for part in shape))
+    ).all()
+    shapes = [TextShape(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
+    if shapes:
+        return text_form(shapes, connection.dialect.name)
+    if not rows:
+        return None
+    raise SourceMisconfigured(
+        f"{stream.collection}.{stream.updated_at_field}: expected a time such as"
+        f" 2025-11-26T10:00:00Z, found {rows[0][5]!r}."
+    )

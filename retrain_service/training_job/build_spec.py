@@ -1,0 +1,83 @@
+"""From settings, a run and its frozen rows to the job that is handed to the training process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from retrain_service.buffer.snapshot import SnapshotInfo
+from retrain_service.trainer.fit import libraries_for
+from retrain_service.training_job.inputs_digest import inputs_digest
+from retrain_service.training_job.job import SNAPSHOT_NAME, JobSpec
+from shared.exchange.json_files import ReloadSignal
+from shared.keys.signing import PUBLIC_KEY_NAME
+from shared.run_log.run import Run
+from shared.settings.root import Settings
+
+
+def build_spec(
+    run: Run,
+    snapshot: SnapshotInfo,
+    *,
+    settings: Settings,
+    options: Mapping[str, Any],
+    champion: ReloadSignal | None,
+    work_dir: Path,
+    staged: Path,
+) -> JobSpec:
+    """Everything the run depends on.
+
+    options : what a person asked for in this run: `days`, `parameters` (over the configured
+        ones) and `incremental`; `force` is not the job's matter.
+    """
+    base_name = run.model.partition("/")[0]
+    model = settings.models[base_name]
+    training = model.training
+    parameters = {**model.parameters, **options.get("parameters", {})}
+    days = options.get("days")
+    is_incremental = options.get("incremental", training.incremental)
+    gate = model.gate.model_dump(mode="json")
+    return JobSpec(
+        run_id=run.run_id,
+        model=run.model,
+        version=run.version,
+        requested_at=run.requested_at,
+        workload=model.workload,
+        parameters=parameters,
+        gate=gate,
+        seed=training.seed,
+        nice=settings.retrain.nice,
+        base_generation=champion.generation if champion is not None else 0,
+        champion=champion.version if champion is not None else None,
+        models_dir=str(settings.models_dir),
+        keys_dir=str(settings.keys_dir),
+        public_key=str(settings.keys_dir / PUBLIC_KEY_NAME),
+        staged=str(staged),
+        snapshot=str(work_dir / SNAPSHOT_NAME),
+        snapshot_digest=snapshot.digest,
+        newest_record_at=snapshot.newest,
+        n_records=snapshot.n_total,
+        high_seq=snapshot.high_seq,
+        inputs_digest=inputs_digest(
+            snapshot_digest=snapshot.digest,
+            settings={
+                "workload": model.workload,
+                "parameters": parameters,
+                "seed": training.seed,
+                "days": days,
+                "incremental": is_incremental,
+                "gate": gate,
+            },
+            libraries=libraries_for(model.workload, parameters),
+        ),
+        memory_limit_mb=training.memory_limit_mb,
+        threads=training.threads or _fair_threads(settings.retrain.max_parallel_runs),
+        days=days,
+        full_every=training.full_every if is_incremental else None,
+    )
+
+
+def _fair_threads(n_parallel: int) -> int:
+    return max(1, (os.cpu_count() or 1) // n_parallel)

@@ -1,0 +1,1 @@
+"""When to train: pure decisions and the inbox of events."""

@@ -1,0 +1,27 @@
+"""When to train for a command that trains once: when asked, and all that is there has been read.
+
+Pure. Takes the place of `triggers.decide`, so that nothing else starts a run meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from retrain_service.triggers import decide
+from retrain_service.triggers.training_state import TrainingState
+from shared.settings.per_model import TriggerSettings
+
+
+def decide_when_asked(
+    state: TrainingState, settings: TriggerSettings, now: datetime
+) -> decide.Decision:
+    """Train when a person asked; else wait, with what the triggers say as the reason."""
+    if state.running is not None:
+        return decide.Wait("a run is under way")
+    if state.requested is not None and state.n_usable_records and not state.is_catching_up:
+        return decide.decide(state, settings, now)
+    usual = decide.decide(replace(state, requested=None), settings, now)
+    if isinstance(usual, decide.Wait):
+        return usual
+    return decide.Wait(f"due now: {usual.reason}", usual.trigger)

@@ -1,0 +1,1 @@
+"""Set up the environment and the servers that tests need."""

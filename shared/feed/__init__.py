@@ -1,0 +1,1 @@
+"""Records that clients send to the API, kept in SQLite."""

@@ -1,0 +1,1 @@
+"""A scikit-learn estimator in a process of its own."""

@@ -1,0 +1,1 @@
+"""Runs and events in SQLite: written by the retrain daemon, read by both."""

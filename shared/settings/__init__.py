@@ -1,0 +1,1 @@
+"""hotfit.toml and HOTFIT_* variables become one frozen Settings."""

@@ -1,0 +1,1 @@
+"""A version on disk: its name, manifest and directory."""

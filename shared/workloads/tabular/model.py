@@ -1,0 +1,110 @@
+"""What is stored of a tabular model: a fitted scikit-learn estimator and how its rows are coded.
+
+Turns a coded matrix into the DataFrame that the estimator was fitted on. pandas is imported when
+one is made, never before: a version with a compiled form is answered without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.stored_types import reduced
+from shared.workloads.contract import UNKNOWN_CATEGORY, RowContract
+
+UNKNOWN_TEXT = "\ufffdunknown"
+"""What an estimator meets in place of a category that is not in the vocabulary; no text of a
+record is ever taken for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TabularEstimator:
+    """Takes matrices as any other estimator; immutable once fitted, any thread may ask.
+
+    pipeline : a fitted estimator or pipeline that takes a DataFrame with the contract's columns:
+        float64 with NaN for null; a category is a column of texts (dtype object) with NaN for
+        null and UNKNOWN_TEXT for what is not in the vocabulary.
+    """
+
+    pipeline: Any
+    contract: RowContract
+
+    __reduce__ = reduced
+
+    def frame(self, matrix: NDArray[np.float64]) -> Any:
+        """(n_rows, n_features), coded as the contract says, to the DataFrame of the pipeline."""
+        import pandas as pd
+
+        columns = {}
+        for spec, numbers in zip(self.contract.features, matrix.T, strict=True):
+            known = self.contract.codes.get(spec.name)
+            # Said, for pandas 3 would make its own type of text of it and pandas 2 would not.
+            columns[spec.name] = (
+                pd.Series(numbers)
+                if known is None
+                else pd.Series(_decoded(list(known), numbers), dtype=object)
+            )
+        return pd.DataFrame(columns, copy=False)
+
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[Any]:
+        """(n_rows,) numbers or labels."""
+        found = np.asarray(self.pipeline.predict(self.frame(matrix)))
+        return found.reshape(-1) if found.ndim == 2 and found.shape[1] == 1 else found
+
+    @property
+    def predict_proba(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        """(n_rows, n_classes) for a matrix; AttributeError where the pipeline has none."""
+        inner = self.pipeline.predict_proba
+        return lambda matrix: np.asarray(inner(self.frame(matrix)), dtype=np.float64)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """(n_classes,) labels in the order of the probabilities; AttributeError for a regressor."""
+        return np.asarray(self.pipeline.classes_)
+
+
+class CodedForm:
+    """A compiled form, beside the contract by which its rows are coded. Everything else of it is
+    as it was."""
+
+    def __init__(self, form: Any, contract: RowContract) -> None:
+        self._form = form
+        self.contract = contract
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._form, name)
+
+
+def recoded(
+    matrix: NDArray[np.float64], written: RowContract, wanted: RowContract
+) -> NDArray[np.float64]:
+    """Rows coded by one contract as another codes them; both have the same columns, in any order.
+
+    Raises:
+        ValueError: a column is a category in one of them only.
+    """
+    place = {spec.name: j for j, spec in enumerate(written.features)}
+    found = np.empty((matrix.shape[0], len(wanted.features)))
+    for j, spec in enumerate(wanted.features):
+        values = matrix[:, place[spec.name]]
+        here, there = written.codes.get(spec.name), wanted.codes.get(spec.name)
+        if (here is None) != (there is None):
+            raise ValueError(f"{spec.name} is a category in one version and a number in the other")
+        found[:, j] = values
+        if here is not None and there is not None and list(here) != list(there):
+            table = np.array([there.get(text, UNKNOWN_CATEGORY) for text in here])
+            is_known = values >= 0  # neither NaN nor UNKNOWN_CATEGORY
+            found[is_known, j] = table[values[is_known].astype(np.int64)]
+    return found
+
+
+def _decoded(vocabulary: list[str], codes: NDArray[np.float64]) -> NDArray[np.object_]:
+    """(n_rows,) of texts; the last two entries stand for unknown and null."""
+    texts = np.array([*vocabulary, UNKNOWN_TEXT, np.nan], dtype=object)
+    n = len(vocabulary)
+    index = np.where(np.isnan(codes), n + 1, np.where((codes < 0) | (codes >= n), n, codes))
+    return np.asarray(texts[index.astype(np.int64)])

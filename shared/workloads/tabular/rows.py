@@ -1,0 +1,305 @@
+"""Records to training rows: cells read, types and labels learnt, rows in order, days for the gates.
+
+Says of every record that cannot be used why. Knows no estimator and no request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.errors import SettingsInvalid
+from shared.records import Table, from_epoch_us
+from shared.workloads.contract import RowContract, TrainingSet
+from shared.workloads.tabular.columns import (
+    Column,
+    Dtype,
+    contract_of,
+    finish_column,
+    learn_type,
+    learn_vocabulary,
+    read_column,
+)
+from shared.workloads.tabular.parameters import WHERE, TabularParameters
+from shared.workloads.tabular.records import read_number, read_text, read_time_us
+
+Label = str | int | bool
+
+N_BLOCKS = 40
+"""Rows without a time of their own are cut into so many blocks, which stand for days."""
+
+NO_TIME = "no time that can be read"
+DATED_LATER = "dated later than the newest record"
+
+_DAY_US = 86_400_000_000
+_MOST_LABELS = 1000
+_DECODED_AT_ONCE = 10_000
+_TEXTS_KEPT = 100_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learnt:
+    """What travels beside the rows.
+
+    labels : of a classification, sorted; a target is an index into them.
+    target, day : of all rows, oldest first: what the naive baseline knows.
+    newest : when the newest record was written.
+    """
+
+    columns: tuple[Column, ...]
+    contract: RowContract
+    labels: tuple[Label, ...]
+    target: NDArray[np.float64]
+    day: NDArray[np.datetime64]
+    newest: datetime
+
+
+def no_target(name: str) -> str:
+    return f"no {name}"
+
+
+def no_number(name: str) -> str:
+    return f"{name} is no number"
+
+
+def no_value(name: str) -> str:
+    return f"{name} is a list or an object"
+
+
+def no_label(name: str) -> str:
+    return f"{name} is no label: neither a text nor a whole number nor true or false"
+
+
+def unusable_target(value: object, parameters: TabularParameters) -> str | None:
+    """Why nothing can be learnt from a record with this target; None when something can."""
+    if value is None or value is msgspec.UNSET or (isinstance(value, str) and not value.strip()):
+        return no_target(parameters.target)
+    if parameters.task == "classification":
+        is_label = read_text(value) is not None
+        is_fraction = isinstance(value, float) and not value.is_integer()
+        return None if is_label and not is_fraction else no_label(parameters.target)
+    return no_number(parameters.target) if read_number(value) is None else None
+
+
+def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
+    """The same of a feature; `dtype` is None where it is not known yet."""
+    if value is None or value is msgspec.UNSET:
+        return None
+    if isinstance(value, (list, dict)):
+        return no_value(name)
+    if dtype is None or dtype == "category":
+        return None
+    return no_number(name) if read_number(value) is None else None
+
+
+def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) -> TrainingSet:
+    """All usable records, oldest first: by their own time, else by that of their last change.
+
+    Returns:
+        Rows whose context is a `Learnt`.
+
+    Raises:
+        SettingsInvalid: a column is in no record, or is no feature or target as it stands.
+    """
+    names = list(parameters.features)
+    cells = _Cells(table, [*names, parameters.target, *filter(None, [parameters.time])])
+    rejected: Counter[str] = Counter()
+    newest_us = max(table.updated_at_us, default=0)
+    order, day = _order(cells, table, parameters, time_zone, newest_us, rejected)
+    features, is_bad = _features(cells, order, parameters, rejected)
+    kept = np.flatnonzero(~is_bad)
+    wanted = cells.of(parameters.target)
+    labels, target, slices = _targets([wanted[order[i]] for i in kept], parameters)
+    columns = tuple(
+        finish_column(
+            name,
+            each.dtype,
+            each.vocabulary,
+            each.numbers[kept],
+            said,
+            takes_null=not parameters.is_own_code,
+        )
+        for (name, said), each in zip(parameters.columns.items(), features, strict=True)
+    )
+    learnt = Learnt(
+        columns, contract_of(columns), labels, target, day[kept], from_epoch_us(newest_us)
+    )
+    matrix = np.empty((kept.size, len(names)))
+    for j, each in enumerate(features):
+        matrix[:, j] = each.numbers[kept]
+    return TrainingSet(matrix, target, day[kept], slices, learnt, dict(rejected))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Feature:
+    """A column that was read: (n_rows,) numbers, NaN also where a cell cannot be read."""
+
+    dtype: Dtype
+    vocabulary: list[str]
+    numbers: NDArray[np.float64]
+
+
+def _features(
+    cells: _Cells, order: Sequence[int], parameters: TabularParameters, rejected: Counter[str]
+) -> tuple[list[_Feature], NDArray[np.bool_]]:
+    """Every feature in order, and (n_rows,) which rows hold a cell that cannot be read; each such
+    row is counted once, under the first of its columns."""
+    found = []
+    is_bad = np.zeros(len(order), dtype=np.bool_)
+    for name, said in parameters.columns.items():
+        column = cells.take(name)
+        values = [column[i] for i in order]
+        del column
+        dtype = learn_type(name, values, said)
+        vocabulary: list[str] = []
+        if dtype == "category":
+            vocabulary = learn_vocabulary(name, values, said, parameters.max_categories)
+        numbers, is_unreadable = read_column(dtype, vocabulary, values)
+        for i in np.flatnonzero(is_unreadable & ~is_bad):
+            rejected[unusable_cell(name, values[i], dtype) or no_number(name)] += 1
+        is_bad |= is_unreadable
+        found.append(_Feature(dtype, vocabulary, numbers))
+    return found, is_bad
+
+
+def _targets(
+    values: Sequence[Any], parameters: TabularParameters
+) -> tuple[tuple[Label, ...], NDArray[np.float64], NDArray[np.str_]]:
+    """The labels there are, and (n_rows,) targets and slices: each label is a slice."""
+    if parameters.task == "regression":
+        target = np.array([read_number(value) for value in values], dtype=np.float64)
+        return (), target, np.full(len(values), "all", dtype=np.str_)
+    labels = _labels(values, parameters)
+    places = {str(read_text(label)): i for i, label in enumerate(labels)}
+    texts = [str(read_text(value)) for value in values]
+    target = np.array([places[text] for text in texts], dtype=np.float64)
+    return labels, target, np.array(texts, dtype=np.str_)
+
+
+class _Cells:
+    """The columns of a table that matter; None where a record has no value.
+
+    Decoded piece by piece, each text kept once: a large table is nowhere in memory as a whole.
+    """
+
+    def __init__(self, table: Table, names: Sequence[str]) -> None:
+        # Names of columns need not be names in Python.
+        fields = {name: f"c{i}" for i, name in enumerate(names)}
+        struct = msgspec.defstruct(
+            "Row",
+            [(field, Any, msgspec.UNSET) for field in fields.values()],
+            rename={field: name for name, field in fields.items()},
+        )
+        decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+        self._columns: dict[str, list[Any]] = {name: [] for name in names}
+        is_there = dict.fromkeys(names, False)
+        texts: dict[str, str] = {}
+        bodies = iter(table.bodies)
+        while piece := list(islice(bodies, _DECODED_AT_ONCE)):
+            rows = decode(b"[" + b",".join(piece) + b"]")
+            if len(texts) > _TEXTS_KEPT:  # a column of texts that never come again
+                texts.clear()
+            for name, field in fields.items():
+                found = [getattr(row, field) for row in rows]
+                is_there[name] |= any(value is not msgspec.UNSET for value in found)
+                self._columns[name] += [
+                    None
+                    if value is msgspec.UNSET
+                    else texts.setdefault(value, value)
+                    if type(value) is str
+                    else value
+                    for value in found
+                ]
+        for name in names:
+            if len(table) and not is_there[name]:
+                raise SettingsInvalid(_unknown_column(name, table))
+
+    def of(self, name: str) -> list[Any]:
+        """(n_records,) values as JSON has them."""
+        return self._columns[name]
+
+    def take(self, name: str) -> list[Any]:
+        """The same, for the last time."""
+        return self._columns.pop(name)
+
+
+def _unknown_column(name: str, table: Table) -> str:
+    there = sorted({key for body in table.bodies[-100:] for key in msgspec.json.decode(body)})
+    return f"{WHERE}: no record has a column {name!r}; the newest records have {there}."
+
+
+def _order(
+    cells: _Cells,
+    table: Table,
+    parameters: TabularParameters,
+    time_zone: ZoneInfo,
+    newest_us: int,
+    rejected: Counter[str],
+) -> tuple[list[int], NDArray[np.datetime64]]:
+    """Numbers of the records with a target and a time, oldest first, and the day of each."""
+    kept: list[int] = []
+    at_us: list[int] = []
+    times = cells.take(parameters.time) if parameters.time else table.updated_at_us
+    for i, (value, time) in enumerate(zip(cells.of(parameters.target), times, strict=True)):
+        reason = unusable_target(value, parameters)
+        found_us = time if not parameters.time else read_time_us(time, time_zone)
+        if reason is None and found_us is None:
+            reason = NO_TIME
+        elif reason is None and found_us is not None and found_us > newest_us + _DAY_US:
+            reason = DATED_LATER
+        if reason is not None or found_us is None:
+            rejected[reason or NO_TIME] += 1
+        else:
+            kept.append(i)
+            at_us.append(found_us)
+    order = np.argsort(np.array(at_us, dtype=np.int64), kind="stable")
+    ordered = [kept[i] for i in order]
+    if not parameters.time:
+        return ordered, _blocks(len(ordered), at_us)
+    days = [from_epoch_us(at_us[i]).astimezone(time_zone).date() for i in order]
+    return ordered, np.array(days, dtype="datetime64[D]")
+
+
+def _blocks(n_rows: int, at_us: Sequence[int]) -> NDArray[np.datetime64]:
+    """A day for each row of a data set without times: blocks of equal size, the newest of them on
+    the day of the newest change.
+
+    Rows that are added later move older rows into earlier blocks only, so what a version was
+    trained on never comes into the newest fifth of a later one.
+    """
+    if not n_rows:
+        return np.array([], dtype="datetime64[D]")
+    newest = np.datetime64(from_epoch_us(max(at_us)).date(), "D")
+    n_blocks = min(N_BLOCKS, n_rows)
+    block = np.arange(n_rows) * n_blocks // n_rows
+    return np.asarray(newest - (n_blocks - 1 - block).astype("timedelta64[D]"))
+
+
+def _labels(values: Sequence[Any], parameters: TabularParameters) -> tuple[Label, ...]:
+    """What there is to choose from, sorted: all bools, all whole numbers, or texts.
+
+    Raises:
+        SettingsInvalid: so many that it is a number to predict, not a label.
+    """
+    texts = {str(read_text(value)) for value in values}
+    n_rows = len(values)
+    if len(texts) > _MOST_LABELS or (n_rows >= 50 and len(texts) * 2 > n_rows):
+        raise SettingsInvalid(
+            f"{WHERE}: target: {parameters.target} holds {len(texts):,} different values in"
+            f" {n_rows:,} rows, too many for a classification; is the task a regression?"
+        )
+    types = {float if isinstance(value, float) else type(value) for value in values}
+    if types <= {bool}:
+        return tuple(sorted({bool(value) for value in values}))
+    if types <= {int, float}:
+        return tuple(sorted({int(value) for value in values}))
+    return tuple(sorted(texts))

@@ -1,0 +1,41 @@
+"""What follows from the log: each of its parts on its own."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from retrain_service.maintenance import retention
+from retrain_service.observers.observers import Onlookers
+from retrain_service.observers.serving_events import WorkerWatch
+from shared.run_log.writer import RunLog
+from shared.settings.root import Settings
+
+NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+
+
+def test_one_part_that_fails_keeps_no_other_from_its_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that cannot be read for an hour must not fill the disk with old versions."""
+    pruned_at: list[datetime] = []
+
+    def fails(_self: WorkerWatch, _now: datetime) -> None:
+        raise OSError(5, "Input/output error")
+
+    def prune(_settings: Settings, _log: RunLog, now: datetime, _request: str | None) -> None:
+        pruned_at.append(now)
+
+    monkeypatch.setattr(WorkerWatch, "look", fails)
+    monkeypatch.setattr(retention, "prune", prune)
+    with closing(RunLog.open(tmp_path / "run_log.sqlite")) as log:
+        onlookers = Onlookers(Settings(home=tmp_path), log)
+        for minutes in (0, 30, 61):
+            onlookers.look(NOW + timedelta(minutes=minutes))
+        onlookers.look(NOW - timedelta(days=3))  # the clock was set back
+        onlookers.close()
+
+    assert pruned_at == [NOW, NOW + timedelta(minutes=61), NOW - timedelta(days=3)]

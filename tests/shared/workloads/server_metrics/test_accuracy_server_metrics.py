@@ -1,0 +1,41 @@
+"""The accuracy and speed that docs/server-metrics.md states, on ten days of real load."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.accuracy_server_metrics import (
+    FIFTEEN_MINUTES_BAR,
+    FLEET_BAR_S,
+    ONE_MINUTE_BAR,
+    Accuracy,
+    measure,
+    read_series,
+)
+from scripts.setup.test_data import server_metrics_file
+
+
+@pytest.fixture(scope="module")
+def accuracy() -> Accuracy:
+    path = server_metrics_file()
+    if path is None:
+        pytest.skip("the data is not here: python scripts/setup/test_data.py")
+    return measure(read_series(path))
+
+
+def test_forecasts_of_real_load_are_no_worse_than_persistence(accuracy: Accuracy) -> None:
+    """ "It stays as it is" is hard to beat a minute ahead, and costs nothing."""
+    assert accuracy.hotfit[1] <= ONE_MINUTE_BAR
+    assert accuracy.hotfit[15] <= FIFTEEN_MINUTES_BAR * accuracy.persistence[15]
+    for horizon, mae in accuracy.hotfit.items():
+        assert mae < accuracy.persistence[horizon]
+
+
+def test_the_band_holds_what_it_promises(accuracy: Accuracy) -> None:
+    """Eight of ten values between low and high; a band that is too narrow wakes people up."""
+    assert 0.72 <= accuracy.in_band <= 0.88
+
+
+def test_five_hundred_servers_are_answered_within_a_second(accuracy: Accuracy) -> None:
+    """A dashboard asks every few seconds."""
+    assert accuracy.fleet_s < FLEET_BAR_S
