@@ -14,7 +14,9 @@ from api_service.supervisor.fork_server import Template, is_possible
 from api_service.supervisor.socket_activation import from_service_manager
 from api_service.supervisor.subprocess_call import Aside
 from api_service.supervisor.supervisor import prepare, serve, wait_for_port
-from shared.daemon.loop import close_new_files, only_instance, start_logging
+from shared.daemon.logs import start_logging
+from shared.daemon.loop import close_new_files
+from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
 
 DAEMON = "api_service"

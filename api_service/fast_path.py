@@ -24,7 +24,7 @@ from api_service.web.auth import may_call
 from api_service.web.flask_hooks import FlaskSetup
 from api_service.web.request_origin import Origin, RequestOrigins
 from shared.errors import NotFound
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -24,7 +24,7 @@ from api_service.reload.signal_scan import NO_SIGNAL, SignalSweep, Stamp
 from api_service.reload.switch.channel import Alone, Line
 from api_service.serving_slot import ServingTable
 from shared.daemon.memory import trim
-from shared.exchange.json_files import ServingReport
+from shared.exchange.worker_report import ServingReport
 from shared.keys.signing import VerifyKey
 from shared.loading.open_version import LoadedModel
 from shared.versions.model_store import ModelStore

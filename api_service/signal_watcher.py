@@ -26,7 +26,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
-from shared.exchange.json_files import SIGNAL_NAME, WatcherReport
+from shared.exchange.reload_signal import SIGNAL_NAME
+from shared.exchange.worker_report import WatcherReport
 from shared.versions.model_store import BELL_NAME
 
 log = structlog.get_logger()

@@ -29,9 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, from_epoch_us
-from shared.workloads.contract import TrainingSet
 from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.workload import ProductRecommender, hold_out
+from shared.workloads.training import TrainingSet
 
 HIT_RATE_BAR = 0.65
 N_RATINGS = 100_000

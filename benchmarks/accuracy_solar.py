@@ -46,9 +46,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from shared.records import Table
-from shared.workloads.contract import Answerer, TrainingSet
+from shared.workloads.contract import Answerer
 from shared.workloads.solar_power.rows import COLUMN
 from shared.workloads.solar_power.workload import SolarPower
+from shared.workloads.training import TrainingSet
 
 BAR_W = 120.0
 POWER_FILE = "system_50_ac_power_2_full_DST.parquet"

@@ -27,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.contract import Answerer, TrainingSet
+from shared.workloads.contract import Answerer
 from shared.workloads.spare_parts.workload import SpareParts
+from shared.workloads.training import TrainingSet
 
 ONE_DAY_BAR = 4.88
 SEVEN_DAY_BAR = 5.1

@@ -24,7 +24,7 @@ from retrain_service.evaluation.scores import Evaluation, Rival
 from retrain_service.promotion.decide import InsufficientData, Promote, anchor_after, decide
 from retrain_service.promotion.noninferiority import LATE_CONFIDENCE
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score
+from shared.workloads.training import Score
 
 DOCS = Path(__file__).parent.parent / "docs" / "promotion.md"
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"

@@ -21,13 +21,13 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from benchmarks.serving.hotfit import ROOT, environment
 from benchmarks.serving.measure import pss_mb, running, wait_until_right
 from benchmarks.swap_versions import Trained, train
 from benchmarks.wrk import Measured, run
 from scripts.daemons.network import free_port
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey
 from shared.versions.manifest import MANIFEST_NAME, encode, read_manifest, sign
 from shared.versions.model_store import ModelStore

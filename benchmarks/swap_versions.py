@@ -15,7 +15,7 @@ import msgspec
 
 from benchmarks.serving.hotfit import N_ROWS, ROOT, configure, environment, write_table
 from benchmarks.serving.pipelines import columns_of, make_rows
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey
 from shared.versions.manifest import MANIFEST_NAME, encode, read_manifest, sign
 from shared.versions.model_store import ModelStore

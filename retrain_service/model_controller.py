@@ -16,14 +16,15 @@ from typing import TypeVar
 
 import structlog
 
-from retrain_service.buffer.ingest import StreamHealth
+from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_reader import Round, StreamReader
 from retrain_service.open_problems import OpenProblems
 from retrain_service.training_controller import Decide, ModelTraining
 from retrain_service.training_job.job_limit import JobSlots
 from retrain_service.triggers import decide as triggers
 from shared.errors import HotfitError
-from shared.exchange.json_files import Request, SourceReport, TrainingReport
+from shared.exchange.control_request import Request
+from shared.exchange.retrain_report import SourceReport, TrainingReport
 from shared.keys.signing import SigningKey
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings

@@ -31,17 +31,13 @@ from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
 from retrain_service.triggers import decide as triggers
 from retrain_service.triggers.event_inbox import collect_events
 from shared.atomic_file import storage_errors
-from shared.exchange.json_files import (
-    EVENT_PREFIX,
-    RETRAIN_REPORT_NAME,
-    Request,
-    RetrainReport,
-    SignalUnreadable,
-    TrainingReport,
-    read_struct,
-    write_struct,
-)
-from shared.keys.signing import SigningKey, ensure_api_keys, ensure_console_secret
+from shared.exchange.control_request import Request
+from shared.exchange.event_burst import EVENT_PREFIX
+from shared.exchange.json_files import SignalUnreadable, read_struct, write_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport, TrainingReport
+from shared.keys.api_keys import ensure_api_keys
+from shared.keys.console_secret import ensure_console_secret
+from shared.keys.signing import SigningKey
 from shared.left_temporaries import remove_left_temporaries
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog

@@ -16,7 +16,7 @@ from retrain_service.model_controller import ModelKeeper
 from retrain_service.retrain_loop import RetrainLoop
 from retrain_service.triggers.manual_only import decide_when_asked
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable, StateConflict
-from shared.exchange.json_files import Request
+from shared.exchange.control_request import Request
 from shared.run_log.reader import reading
 from shared.run_log.run import UNFINISHED, Run
 from shared.settings.root import Settings

@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from retrain_service.buffer.snapshot import SnapshotInfo
-from retrain_service.buffer.store import EntityCount
 from retrain_service.buffer.stream_reader import Round
+from retrain_service.buffer.stream_statistics import EntityCount
 from retrain_service.open_problems import OpenProblems
 from retrain_service.publish.champion import Champion
 from retrain_service.publish.held_back import publish_held_back
@@ -22,6 +22,8 @@ from retrain_service.trainer.libraries import Environment
 from retrain_service.training_job.job_limit import JobSlots
 from retrain_service.training_job.run_supervisor import RunSupervisor
 from retrain_service.triggers import decide as triggers
+from retrain_service.triggers import due
+from retrain_service.triggers.decision import Decision, Replace, Train, Wait
 from retrain_service.triggers.steady_times import SteadyTimes
 from retrain_service.triggers.training_state import (
     RunUnderWay,
@@ -29,13 +31,10 @@ from retrain_service.triggers.training_state import (
     rows_read_until,
     training_state,
 )
-from shared.exchange.json_files import (
-    ReloadSignal,
-    Request,
-    SignalUnreadable,
-    SourceReport,
-    TrainingReport,
-)
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.retrain_report import SourceReport, TrainingReport
 from shared.keys.signing import SigningKey
 from shared.run_log.history import History
 from shared.run_log.writer import RunLog
@@ -48,7 +47,7 @@ from shared.workloads import open_workload
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
 """(entity, path, now) -> the snapshot of that entity's rows, made on the reader's thread."""
 
-Decide = Callable[[TrainingState, TriggerSettings, datetime], triggers.Decision]
+Decide = Callable[[TrainingState, TriggerSettings, datetime], Decision]
 
 
 class ModelTraining:
@@ -90,7 +89,7 @@ class ModelTraining:
         self._waits_for_slot = False
         self._requested: Request | None = None
         self._under_way: RunUnderWay | None = None
-        self._decision: triggers.Decision = triggers.Wait("starting")
+        self._decision: Decision = Wait("starting")
 
     @property
     def watermark_seq(self) -> int:
@@ -195,7 +194,7 @@ class ModelTraining:
         finished = self._history.last_finished if self._history is not None else None
         return TrainingReport(
             new_records=self._counted.n_new,
-            new_records_needed=triggers.records_needed(self._triggers, self._counted.n_usable),
+            new_records_needed=due.records_needed(self._triggers, self._counted.n_usable),
             next_due=self._decision.reason,
             last_run_id=finished.run_id if finished is not None else None,
             running_run_id=self.runs.running_run_id,
@@ -265,22 +264,22 @@ class ModelTraining:
 
     def _act(self, state: TrainingState, found: Round, now: datetime) -> None:
         decision = self._decision
-        if isinstance(decision, triggers.Replace):
+        if isinstance(decision, Replace):
             self.runs.cancel(now, None, f"a newer run: {decision.reason}")
-            train = triggers.Train(decision.trigger, decision.reason)
+            train = Train(decision.trigger, decision.reason)
             self._begin(train, state, found, now, is_replacement=True)
-        elif isinstance(decision, triggers.Train):
+        elif isinstance(decision, Train):
             if self._slots.ask(self.name):
                 self._begin(decision, state, found, now)
             else:
                 self._waits_for_slot = True
                 n_slots = self._slots.n_slots
                 reason = f"{decision.reason}; waits for one of {n_slots} training slots"
-                self._decision = triggers.Wait(reason, decision.trigger)
+                self._decision = Wait(reason, decision.trigger)
 
     def _begin(
         self,
-        decision: triggers.Train,
+        decision: Train,
         state: TrainingState,
         found: Round,
         now: datetime,

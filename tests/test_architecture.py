@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,262 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "shared": frozenset({"shared"}),
     "retrain_service": frozenset({"shared", "retrain_service"}),
     "api_service": frozenset({"shared", "api_service"}),
+}
+
+# Folder or file below its package -> what it imports of its own package, and of shared.
+FOLDERS: Mapping[str, tuple[str, str]] = {
+    "shared/atomic_file": (
+        "",
+        "",
+    ),
+    "shared/daemon": (
+        "atomic_file",
+        "",
+    ),
+    "shared/database": (
+        "",
+        "",
+    ),
+    "shared/exchange": (
+        "atomic_file keys plain_file",
+        "",
+    ),
+    "shared/feed": (
+        "database records",
+        "",
+    ),
+    "shared/forms": (
+        "daemon plain_file stored_types versions workloads",
+        "",
+    ),
+    "shared/keys": (
+        "atomic_file",
+        "",
+    ),
+    "shared/left_temporaries": (
+        "",
+        "",
+    ),
+    "shared/loading": (
+        "forms keys stored_types versions workloads",
+        "",
+    ),
+    "shared/plain_file": (
+        "atomic_file",
+        "",
+    ),
+    "shared/records": (
+        "",
+        "",
+    ),
+    "shared/run_log": (
+        "atomic_file database versions",
+        "",
+    ),
+    "shared/settings": (
+        "",
+        "",
+    ),
+    "shared/stored_types": (
+        "",
+        "",
+    ),
+    "shared/versions": (
+        "atomic_file exchange keys plain_file workloads",
+        "",
+    ),
+    "shared/workloads": (
+        "feed records stored_types",
+        "",
+    ),
+    "retrain_service/__main__": (
+        "cli",
+        "",
+    ),
+    "retrain_service/backoff": (
+        "",
+        "",
+    ),
+    "retrain_service/buffer": (
+        "backoff sources",
+        "database exchange records settings versions workloads",
+    ),
+    "retrain_service/cli": (
+        "commands",
+        "daemon",
+    ),
+    "retrain_service/commands": (
+        "dry_run home maintenance observers publish retrain_loop run_once sources",
+        "daemon exchange keys run_log settings versions workloads",
+    ),
+    "retrain_service/compiling": (
+        "",
+        "forms versions workloads",
+    ),
+    "retrain_service/dry_run": (
+        "buffer home promotion training_controller training_job triggers",
+        "run_log settings versions workloads",
+    ),
+    "retrain_service/evaluation": (
+        "trainer",
+        "forms keys loading versions workloads",
+    ),
+    "retrain_service/home": (
+        "",
+        "atomic_file keys settings versions",
+    ),
+    "retrain_service/maintenance": (
+        "home publish",
+        "atomic_file daemon exchange plain_file run_log settings versions",
+    ),
+    "retrain_service/model_controller": (
+        "buffer open_problems training_controller training_job triggers",
+        "exchange keys run_log settings versions",
+    ),
+    "retrain_service/observers": (
+        "backoff maintenance",
+        "atomic_file daemon exchange run_log settings versions workloads",
+    ),
+    "retrain_service/open_problems": (
+        "",
+        "daemon exchange",
+    ),
+    "retrain_service/promotion": (
+        "evaluation",
+        "loading settings workloads",
+    ),
+    "retrain_service/publish": (
+        "compiling",
+        "exchange keys loading run_log versions workloads",
+    ),
+    "retrain_service/retrain_loop": (
+        "buffer home model_controller observers open_problems publish training_controller "
+        "training_job triggers",
+        "atomic_file exchange keys left_temporaries run_log settings versions workloads",
+    ),
+    "retrain_service/run_once": (
+        "model_controller retrain_loop triggers",
+        "exchange run_log settings versions",
+    ),
+    "retrain_service/sources": (
+        "",
+        "feed records settings",
+    ),
+    "retrain_service/trainer": (
+        "",
+        "settings versions workloads",
+    ),
+    "retrain_service/training_controller": (
+        "buffer open_problems publish trainer training_job triggers",
+        "exchange keys run_log settings versions workloads",
+    ),
+    "retrain_service/training_job": (
+        "buffer evaluation promotion publish trainer triggers",
+        "atomic_file daemon exchange keys records run_log settings versions workloads",
+    ),
+    "retrain_service/triggers": (
+        "backoff",
+        "atomic_file exchange run_log settings",
+    ),
+    "api_service/__main__": (
+        "config supervisor",
+        "daemon settings",
+    ),
+    "api_service/app": (
+        "context fast_path metrics routes web",
+        "",
+    ),
+    "api_service/config": (
+        "",
+        "settings",
+    ),
+    "api_service/connections": (
+        "",
+        "daemon",
+    ),
+    "api_service/console": (
+        "context control metrics recording serving_slot status web",
+        "atomic_file exchange feed keys loading run_log versions workloads",
+    ),
+    "api_service/context": (
+        "config metrics serving_slot web",
+        "daemon loading versions",
+    ),
+    "api_service/control": (
+        "context status web",
+        "exchange keys run_log versions workloads",
+    ),
+    "api_service/fast_path": (
+        "context predict routes serving_slot web",
+        "keys",
+    ),
+    "api_service/metrics": (
+        "config serving_slot status web",
+        "daemon exchange left_temporaries loading versions",
+    ),
+    "api_service/predict": (
+        "context serving_slot web",
+        "daemon loading workloads",
+    ),
+    "api_service/recording": (
+        "config",
+        "feed workloads",
+    ),
+    "api_service/reload": (
+        "predict serving_slot status",
+        "daemon exchange keys loading versions",
+    ),
+    "api_service/reload_manager": (
+        "reload serving_slot",
+        "daemon exchange keys loading versions",
+    ),
+    "api_service/routes": (
+        "config console context control metrics predict recording schemas serving_slot "
+        "status v2 web",
+        "exchange feed keys loading records run_log versions workloads",
+    ),
+    "api_service/schemas": (
+        "v2 web",
+        "exchange keys run_log versions",
+    ),
+    "api_service/serving_slot": (
+        "",
+        "loading",
+    ),
+    "api_service/signal_watcher": (
+        "",
+        "exchange versions",
+    ),
+    "api_service/status": (
+        "config serving_slot",
+        "daemon exchange keys run_log versions",
+    ),
+    "api_service/supervisor": (
+        "config connections metrics reload status worker",
+        "daemon exchange keys settings",
+    ),
+    "api_service/v2": (
+        "metrics web",
+        "loading workloads",
+    ),
+    "api_service/web": (
+        "config connections status",
+        "daemon keys",
+    ),
+    "api_service/worker": (
+        "app config connections context metrics predict reload reload_manager "
+        "serving_slot signal_watcher status web",
+        "daemon exchange keys versions workloads",
+    ),
+}
+
+FOR_ALL = frozenset({"shared/errors", "shared/formatting"})
+
+# More than a dozen files at a level need a reason.
+MOST_FILES: Mapping[str, int] = {
+    "retrain_service/commands": 16,  # one file for each group of commands
+    "retrain_service/training_job": 14,  # both sides of a run, in the order of their steps
+    "api_service/web": 14,  # a request passes all of them
 }
 
 # Third-party package -> the only places that may touch it.
@@ -211,3 +468,60 @@ def test_every_module_says_its_one_responsibility(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
     assert docstring, f"{_name(path)} has no docstring"
+
+
+def _unit(module: str) -> str:
+    """The folder or file directly below its package that a module belongs to."""
+    return "/".join(module.split(".")[:2])
+
+
+def _arrows(unit: str) -> Iterator[tuple[str, str]]:
+    """The units that a unit imports, each with a place where it does."""
+    root = ROOT / unit
+    for path in sorted(root.rglob("*.py")) if root.is_dir() else [root.with_suffix(".py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            for name in names:
+                if name.partition(".")[0] in PACKAGES and _unit(name) != unit:
+                    yield _unit(name), f"{_name(path)}:{node.lineno}"
+
+
+def _units() -> list[str]:
+    found = {"/".join(path.relative_to(ROOT).parts[:2]) for path in _files(*PACKAGES)}
+    return sorted(name.removesuffix(".py") for name in found if not name.endswith("/__init__.py"))
+
+
+@pytest.mark.parametrize("unit", _units())
+def test_arrows_between_folders_are_those_of_the_table(unit: str) -> None:
+    """A new arrow is seen when it is drawn, and one that is gone leaves the table."""
+    drawn = {target: place for target, place in _arrows(unit) if target not in FOR_ALL}
+    if unit in FOR_ALL:
+        assert not drawn, f"{unit} is for everybody and imports {drawn}"
+        return
+    of_its_package, of_shared = FOLDERS[unit]
+    package = unit.partition("/")[0]
+    allowed = {f"{package}/{name}" for name in of_its_package.split()}
+    allowed |= {f"shared/{name}" for name in of_shared.split()}
+
+    new = {target: place for target, place in drawn.items() if target not in allowed}
+    assert not new, f"{unit}: not in FOLDERS: {new}"
+    assert not allowed - set(drawn), f"{unit}: no longer drawn: {sorted(allowed - set(drawn))}"
+
+
+def test_no_folder_imports_one_that_imports_it_back() -> None:
+    """Arrows run one way, whatever the table allows."""
+    graph = {unit: {target for target, _ in _arrows(unit)} for unit in _units()}
+
+    TopologicalSorter(graph).prepare()
+
+
+def test_a_level_can_be_seen_at_a_glance() -> None:
+    """A folder of dozens of files, or a file of many ideas, is where nobody finds anything."""
+    for folder in {path.parent for path in _files(*PACKAGES)}:
+        n_files = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+        assert n_files <= MOST_FILES.get(_name(folder), 12), f"{_name(folder)} has {n_files} files"

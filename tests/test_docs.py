@@ -28,10 +28,10 @@ from api_service.status.versions import PREVIOUS
 from api_service.web.auth import KeyRing, needed_role
 from api_service.web.model_urls import without_entity
 from retrain_service import cli
-from retrain_service.buffer import ingest
+from retrain_service.buffer import stream_health
 from retrain_service.sources import REGISTRY as SOURCES
 from scripts.setup import settings_reference
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 from shared.run_log.run import RunStatus
 from shared.settings.root import Settings
 from shared.versions.model_store import ModelStore
@@ -108,7 +108,7 @@ def test_every_setting_that_a_page_names_exists(path: Path) -> None:
     [
         (README, "## States of a version", set(VersionState)),
         (OPERATIONS, "### Runs", set(RunStatus)),
-        (OPERATIONS, "### Streams", set(get_args(ingest.State))),
+        (OPERATIONS, "### Streams", set(get_args(stream_health.State))),
         (SHAPES, "## What is refused", None),
     ],
     ids=["versions", "runs", "streams", "refused"],

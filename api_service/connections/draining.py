@@ -11,16 +11,16 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import stat
 import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from api_service.connections.listening_sockets import is_listening, open_sockets
 
 LASTS_S = 0.5
 """How long it takes: a client that asks more often than this loses nothing for certain."""
@@ -70,30 +70,6 @@ def stop_accepting(port: int) -> int:
         os.dup2(nobodys.fileno(), descriptor, inheritable=False)
     nobodys.close()
     return len(found)
-
-
-def open_sockets() -> list[int]:
-    """Every descriptor of this process that is a socket."""
-    found = []
-    for path in Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd").iterdir():
-        with suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
-                found.append(int(path.name))
-    return found
-
-
-def is_listening(descriptor: int, port: int) -> bool:
-    """Whether it is a TCP socket that listens on `port`."""
-    try:
-        # A second descriptor of the same socket: closing it leaves the first one open.
-        with socket.socket(fileno=os.dup(descriptor)) as sock:
-            return (
-                sock.family in (socket.AF_INET, socket.AF_INET6)
-                and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-                and sock.getsockname()[1] == port
-            )
-    except OSError:
-        return False
 
 
 def say(workers: Iterable[int]) -> None:

@@ -15,8 +15,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from api_service.connections.draining import open_sockets
 from api_service.connections.limits import most_connections
+from api_service.connections.listening_sockets import open_sockets
 from api_service.connections.refusals import Refusals
 from shared.daemon.background import run_in_background
 

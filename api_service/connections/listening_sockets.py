@@ -13,8 +13,15 @@ import socket
 import stat
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shared.daemon.background import run_once_in_background
+
+if TYPE_CHECKING:
+    pass
+
 
 _IDLE_S = 15
 _INTERVAL_S = 5
@@ -67,3 +74,27 @@ def _keep_alive(descriptor: int, port: int) -> bool:
     except OSError:  # closed in the meantime
         return False
     return True
+
+
+def open_sockets() -> list[int]:
+    """Every descriptor of this process that is a socket."""
+    found = []
+    for path in Path("/proc/self/fd" if sys.platform == "linux" else "/dev/fd").iterdir():
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(path.name)).st_mode):
+                found.append(int(path.name))
+    return found
+
+
+def is_listening(descriptor: int, port: int) -> bool:
+    """Whether it is a TCP socket that listens on `port`."""
+    try:
+        # A second descriptor of the same socket: closing it leaves the first one open.
+        with socket.socket(fileno=os.dup(descriptor)) as sock:
+            return (
+                sock.family in (socket.AF_INET, socket.AF_INET6)
+                and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+                and sock.getsockname()[1] == port
+            )
+    except OSError:
+        return False

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from api_service.control.desired_version import must_not_be_quarantined, must_verify, wanted
 from api_service.control.requests import Kind, put_request
-from api_service.routes.training import must_be_trained_here
+from api_service.control.training import must_be_trained_here
 from shared.errors import RequestInvalid, StateConflict
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 
 if TYPE_CHECKING:
     from api_service.context import Context

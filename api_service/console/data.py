@@ -15,11 +15,13 @@ from api_service.metrics.traffic_history import TrafficPast, read_traffic
 from api_service.metrics.worker_file import Sum, read_sum
 from api_service.status.health import Known, summarize
 from api_service.status.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
+from api_service.status.workers import live_reports
 from api_service.web.yield_lock import opened
-from api_service.worker.report import live_reports
 from shared.errors import HotfitError, NotFound
-from shared.exchange.json_files import ReloadSignal, TrainingReport, WorkerReport
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.retrain_report import TrainingReport
 from shared.exchange.training_metrics import metrics_dir
+from shared.exchange.worker_report import WorkerReport
 from shared.run_log.reader import Event, reading
 from shared.run_log.run import Run, RunStatus
 from shared.versions.manifest import Manifest, read_manifest

@@ -33,7 +33,7 @@ from api_service.web.public_path import public_path
 from api_service.web.query import member
 from api_service.web.yield_lock import opened
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 from shared.run_log.reader import reading
 from shared.run_log.run import RunStatus
 

@@ -22,7 +22,8 @@ from werkzeug import Response
 
 from api_service.web.auth import presented_key
 from shared.errors import KeyForbidden, KeyRequired, KeyUnusable
-from shared.keys.signing import ApiKeys, Role, console_secret, key_id_of
+from shared.keys.api_keys import ApiKeys, Role, key_id_of
+from shared.keys.console_secret import console_secret
 
 SESSION_S = 8 * 3600
 NOTE_S = 60

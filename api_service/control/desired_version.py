@@ -6,9 +6,10 @@ Reads the signal, the store and the reports; asks nothing of anybody.
 from __future__ import annotations
 
 from api_service.context import Context
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from shared.errors import KeyUnusable, StateConflict, VersionUnusable
-from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
 from shared.versions.manifest import verify
 

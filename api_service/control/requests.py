@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from api_service.status.retrain_daemon import look_at_retrain_daemon
-from shared.exchange.json_files import Request, SignalUnreadable, read_struct, write_struct
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import SignalUnreadable, read_struct, write_struct
 
 Kind = Literal["train", "cancel", "rollback", "hold", "release", "reload", "forget"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from api_service.metrics.traffic_history import TrafficKeeper
 from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
 from shared.daemon.background import run_in_background
-from shared.daemon.loop import only_instance
+from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning
 from shared.left_temporaries import remove_left_temporaries
 

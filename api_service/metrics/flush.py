@@ -28,8 +28,8 @@ from api_service.serving_slot import ServingTable
 from shared.daemon.background import BackgroundThread, run_in_background
 from shared.daemon.loop import utc_now
 from shared.daemon.memory import rss_bytes
-from shared.exchange.json_files import ServingReport, WatcherReport
-from shared.exchange.training_metrics import write_unsynced
+from shared.exchange.json_files import write_unsynced
+from shared.exchange.worker_report import ServingReport, WatcherReport
 
 log = structlog.get_logger()
 

@@ -23,8 +23,8 @@ from api_service.metrics.worker_file import (
     filled,
 )
 from api_service.serving_slot import ServingTable
-from shared.exchange.json_files import Receipt, ServingReport
 from shared.exchange.training_metrics import Distribution
+from shared.exchange.worker_report import Receipt, ServingReport
 from shared.versions.model_version import VersionState
 
 WINDOW_S = 10.0

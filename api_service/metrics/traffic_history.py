@@ -16,7 +16,7 @@ import msgspec
 from api_service.metrics.latency import quantile_s, summed
 from api_service.metrics.recorder import NO_MODEL, NO_VERSION, Cell, Key
 from api_service.metrics.worker_file import file_of_host, filled, read_sum
-from shared.exchange.training_metrics import write_unsynced
+from shared.exchange.json_files import write_unsynced
 
 SUFFIX = ".traffic"
 FINE_S, FINE_KEPT = 15.0, 120

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from api_service.metrics.exposition import Families
 from api_service.status.retrain_daemon import RetrainDaemon
-from shared.exchange.json_files import SourceReport, TrainingReport
+from shared.exchange.retrain_report import SourceReport, TrainingReport
 from shared.exchange.training_metrics import DURATION_BOUNDS_S, TrainingMetrics
 from shared.versions.model_names import split_name
 

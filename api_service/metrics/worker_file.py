@@ -20,7 +20,8 @@ import msgspec
 import psutil
 
 from api_service.metrics.recorder import BOUNDS_S, Cell, Key, old_versions
-from shared.exchange.training_metrics import Distribution, write_unsynced
+from shared.exchange.json_files import write_unsynced
+from shared.exchange.training_metrics import Distribution
 
 STAGE_BOUNDS_S = (
     *(1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from api_service.context import identity
 from shared.loading.open_version import LoadedModel
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowContract
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract
 
 TRIED = "hotfit.plain_tried"
 """Environ key: this request was tried here already and needs the ordinary way."""

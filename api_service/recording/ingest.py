@@ -27,7 +27,8 @@ from shared.errors import (
 )
 from shared.feed.writer import FedRecord, Feed, Limit
 from shared.workloads import open_workload
-from shared.workloads.contract import Admitted, Workload
+from shared.workloads.contract import Workload
+from shared.workloads.training import Admitted
 
 log = structlog.get_logger()
 

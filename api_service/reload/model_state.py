@@ -17,7 +17,7 @@ from api_service.reload.policy import VersionKey
 from api_service.reload.signal_scan import Stamp
 from api_service.serving_slot import ServingSlot
 from api_service.status.problem_codes import ProblemCode
-from shared.exchange.json_files import Receipt, ServingReport
+from shared.exchange.worker_report import Receipt, ServingReport
 from shared.loading.open_version import LoadedModel
 from shared.versions.model_version import NEXT_STATES, VersionState, transition
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from api_service.status.problem_codes import ProblemCode
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.versions.model_version import ModelVersion
 
 VersionKey = tuple[str, int]

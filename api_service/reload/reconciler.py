@@ -28,7 +28,8 @@ from api_service.reload.switch.participant import Switching
 from api_service.status.problem_codes import ProblemCode
 from shared.daemon.memory import rss_bytes
 from shared.errors import HotfitError, VersionUnusable
-from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
 from shared.loading.open_version import open_version
 from shared.versions.model_store import ModelStore

@@ -10,7 +10,7 @@ import structlog
 
 from api_service.reload.model_state import FollowedModel
 from shared.daemon.memory import rss_bytes, trim
-from shared.exchange.json_files import Receipt
+from shared.exchange.worker_report import Receipt
 from shared.versions.model_version import VersionState
 
 log = structlog.get_logger()

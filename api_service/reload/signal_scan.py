@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from shared.exchange.json_files import SIGNAL_NAME
+from shared.exchange.reload_signal import SIGNAL_NAME
 from shared.versions.manifest import MANIFEST_NAME
 from shared.versions.model_names import SAFE
 from shared.versions.model_store import VERSIONS

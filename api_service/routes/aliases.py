@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.control.desired_version import must_verify, wanted
 from api_service.control.requests import put_request
+from api_service.control.training import who_asks
 from api_service.control.wait import wait_for
 from api_service.routes.legacy import answers
 from api_service.routes.legacy.models import (
@@ -39,13 +40,12 @@ from api_service.routes.legacy.training import (
     training_status,
 )
 from api_service.routes.legacy.training_export import export_all_streams
-from api_service.routes.training import who_asks
 from api_service.routes.workloads.recommendations import answer_about_products
 from api_service.web.auth import needs
 from api_service.web.json_body import json_response, only_fields, read_object
 from api_service.web.query import Page
 from shared.errors import RequestInvalid
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 
 _LONGEST_RELOAD_S = 20
 

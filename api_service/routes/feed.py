@@ -30,7 +30,7 @@ from api_service.web.query import (
 from api_service.web.yield_lock import opened
 from shared.errors import NotReady, RequestInvalid
 from shared.feed import database, reader
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 from shared.records import to_epoch_us
 
 _DEFAULT_DAYS, _MOST_DAYS = 90, 3650

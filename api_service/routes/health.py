@@ -8,9 +8,9 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.status.health import Known, not_ready_reason, summarize
 from api_service.status.retrain_daemon import look_at_retrain_daemon
+from api_service.status.workers import live_reports
 from api_service.web.auth import open_to_all
 from api_service.web.json_body import json_response
-from api_service.worker.report import live_reports
 from shared.errors import NotReady
 
 

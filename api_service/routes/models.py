@@ -21,11 +21,11 @@ from api_service.serving_slot import ServingSlot
 from api_service.status.models import model_entry
 from api_service.status.runs import rejected_versions
 from api_service.status.versions import version_lines
+from api_service.status.workers import live_reports
 from api_service.web.auth import needs
 from api_service.web.json_body import json_response, only_fields, read_object, text_field
 from api_service.web.model_urls import model_route
 from api_service.web.query import Page
-from api_service.worker.report import live_reports
 from shared.errors import (
     HotfitError,
     ManifestInvalid,
@@ -34,8 +34,8 @@ from shared.errors import (
     StateConflict,
     StorageUnavailable,
 )
-from shared.exchange.json_files import ReloadSignal
-from shared.keys.signing import Role
+from shared.exchange.reload_signal import ReloadSignal
+from shared.keys.api_keys import Role
 
 _NAMED_IN_ERRORS = 10
 

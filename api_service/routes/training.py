@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.control.requests import put_request, waiting_run
+from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
 from api_service.control.training_options import read_options
 from api_service.control.wait import wait_for_run
 from api_service.status.retrain_daemon import look_at_retrain_daemon
@@ -29,13 +28,10 @@ from api_service.web.model_urls import model_route
 from api_service.web.public_path import public_path
 from api_service.web.query import Page, member, whole_number
 from shared.errors import NotFound, StateConflict
-from shared.exchange.json_files import record_event
-from shared.keys.signing import Role
+from shared.exchange.event_burst import record_event
+from shared.keys.api_keys import Role
 from shared.run_log.run import UNFINISHED, RunStatus
-from shared.versions.model_names import full_name, split_name
-from shared.workloads import PER_ENTITY
-
-_NAMED_IN_ERRORS = 10
+from shared.versions.model_names import full_name
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -166,61 +162,3 @@ def blueprint(context: Context) -> Blueprint:
         return json_response(answer, is_for_people=True)
 
     return routes
-
-
-def ask_for_training(
-    context: Context, model: str, options: Mapping[str, Any], reason: str
-) -> dict[str, Any]:
-    """Ask the retrain daemon for a run; `request_id` of the answer is the run's id.
-
-    Raises:
-        NotFound, StateConflict: there is nothing to train it from.
-    """
-    must_be_trained_here(context, model)
-    return put_request(
-        context.config.requests_dir,
-        context.config.reports_dir,
-        context.clock(),
-        kind="train",
-        model=model,
-        requested_by=who_asks(),
-        will=f"{model} is trained with everything known, and promoted if it is good enough.",
-        reason=reason,
-        options=options,
-    )
-
-
-def who_asks() -> str:
-    """As it is written into the log."""
-    return f"API, from {request.remote_addr}"
-
-
-def must_be_trained_here(context: Context, model: str, *, or_its_entities: bool = False) -> None:
-    """Refuse a model that nobody trains, as the training daemon would.
-
-    Args:
-        or_its_entities: a configured model that has only entities will do.
-
-    Raises:
-        NotFound: there is no such model; names those that there are. StateConflict: it is served
-            and not configured here.
-    """
-    base, entity = split_name(model)
-    workload = context.config.workloads.get(base)
-    if workload is not None:
-        if not entity and (or_its_entities or workload not in PER_ENTITY):
-            return
-        # With a version, or seen in the data by the training daemon.
-        report = look_at_retrain_daemon(context.config.reports_dir, context.clock()).report
-        known = {*context.table.names(), *(report.models if report else ())}
-        if model in known:
-            return
-        of_base = sorted(name for name in known if split_name(name)[0] == base)
-        shown = ", ".join(of_base[:_NAMED_IN_ERRORS]) or "none yet"
-        more = len(of_base) - _NAMED_IN_ERRORS
-        raise NotFound(
-            f"no model {model!r} is trained here; of {base} there is"
-            f" {shown}{f' and {more} more' if more > 0 else ''}."
-        )
-    context.table.slot(model)
-    raise StateConflict(f"{model} is served but not configured: there is nothing to train it from.")

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from api_service.schemas.common import PAGE, REASON, Asked, Whole
 from api_service.schemas.operation import Answer, Body, Operation, Time
-from shared.exchange.json_files import Receipt
+from shared.exchange.worker_report import Receipt
 from shared.versions.manifest import Manifest
 
 

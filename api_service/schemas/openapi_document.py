@@ -17,7 +17,7 @@ from api_service.schemas.operation import JSON, PROBLEM, Answer, Body, Operation
 from api_service.schemas.operations import OPERATIONS
 from api_service.web.auth import is_for_sessions, needed_role
 from api_service.web.model_urls import without_entity
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 
 _ARGUMENT = re.compile(r"<(?:(?P<kind>\w+)(?:\([^)]*\))?:)?(?P<name>\w+)>")
 _REF = "#/components/schemas/{name}"

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api_service.schemas.common import LIMIT, MODEL, PAGE, REASON, Asked, Fields, Whole
 from api_service.schemas.operation import Answer, Body, Operation, Query, Time
-from shared.exchange.json_files import BufferReport, SourceReport
+from shared.exchange.retrain_report import BufferReport, SourceReport
 from shared.run_log.run import RunStatus
 
 Share = Annotated[float, Meta(ge=0, le=1)]

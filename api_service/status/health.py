@@ -11,8 +11,9 @@ from api_service.serving_slot import ServingSlot
 from api_service.status.models import in_words, model_entry, seconds_since
 from api_service.status.problem_codes import Problem, ProblemCode
 from api_service.status.retrain_daemon import RetrainDaemon
-from api_service.worker.report import STALE_AFTER_S
-from shared.exchange.json_files import TrainingReport, WatcherReport, WorkerReport
+from api_service.status.workers import STALE_AFTER_S
+from shared.exchange.retrain_report import TrainingReport
+from shared.exchange.worker_report import WatcherReport, WorkerReport
 
 MOST_SHOWN = 100
 """With more models than this, health tells only of those that are not well."""

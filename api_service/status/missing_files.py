@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from api_service.config.serving import ServingConfig
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 
 
 class MissingFiles:

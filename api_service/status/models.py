@@ -8,7 +8,8 @@ from typing import Any
 
 from api_service.serving_slot import ServingSlot
 from api_service.status.problem_codes import ProblemCode
-from shared.exchange.json_files import Receipt, ReloadSignal, ServingReport, WorkerReport
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.worker_report import Receipt, ServingReport, WorkerReport
 from shared.versions.model_version import VersionState
 
 WAITING = "waiting"

@@ -10,12 +10,8 @@ from pathlib import Path
 import psutil
 
 from api_service.status.models import in_words, seconds_since
-from shared.exchange.json_files import (
-    RETRAIN_REPORT_NAME,
-    RetrainReport,
-    SignalUnreadable,
-    read_struct,
-)
+from shared.exchange.json_files import SignalUnreadable, read_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 
 SILENT_AFTER_S = 30
 _HOW_TO_START = "scripts/start.sh, or systemctl start hotfit-retrain where it is a service"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shared.exchange.json_files import ReloadSignal, WorkerReport
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.worker_report import WorkerReport
 from shared.versions.model_version import ModelVersion, VersionState
 
 PREVIOUS = "previous"

@@ -28,16 +28,17 @@ from api_service.metrics.exited_workers import keep_past
 from api_service.reload.switch.coordinator import SwitchCoordinator
 from api_service.reload.switch.shared_generations import SwitchBoard
 from api_service.status.worker_liveness import WorkersLiveness
+from api_service.status.workers import live_reports
 from api_service.supervisor.fork_server import ForkedWorker, Template, reap
 from api_service.supervisor.socket_activation import HandedOverSocket
 from api_service.supervisor.systemd_notify import keep_informed
 from api_service.worker.entry import build_application
-from api_service.worker.report import live_reports
 from api_service.worker.shutdown import EndRequest, end_worker, wait_for_end
-from shared.daemon.loop import hear_ctrl_c, notify
+from shared.daemon.stop import hear_ctrl_c
+from shared.daemon.systemd import notify
 from shared.errors import FixConfiguration, PortTaken, WorkersCannotStart
 from shared.exchange.training_metrics import metrics_dir
-from shared.keys.signing import KEY_VARIABLE, ApiKeys
+from shared.keys.api_keys import KEY_VARIABLE, ApiKeys
 
 if TYPE_CHECKING:
     from shared.settings.root import Settings

@@ -19,7 +19,7 @@ import structlog
 from api_service.config.serving import ServingConfig
 from api_service.status.worker_liveness import WorkersLiveness
 from shared.daemon.background import run_in_background
-from shared.daemon.loop import notify, watchdog_period_s
+from shared.daemon.systemd import notify, watchdog_period_s
 
 log = structlog.get_logger()
 

@@ -19,13 +19,8 @@ from numpy.typing import NDArray
 from api_service.v2.tensors import BYTES, Tensor, datatype_of
 from shared.errors import RequestInvalid
 from shared.loading.open_version import LoadedModel
-from shared.workloads.contract import (
-    UNKNOWN_CATEGORY,
-    Answerer,
-    FeatureSpec,
-    RowContract,
-    RowRefused,
-)
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, RowContract, RowRefused
 
 REQUEST, ANSWER = "request", "answer"
 _DATATYPES = {"float64": "FP64", "int64": "INT64", "bool": "BOOL", "category": BYTES}

@@ -15,7 +15,7 @@ from flask import Flask, request
 from api_service.config.serving import ServingConfig
 from api_service.web.request_origin import Origin, RequestOrigins, without_port
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, KeyUnusable
-from shared.keys.signing import ApiKeys, Role
+from shared.keys.api_keys import ApiKeys, Role
 
 log = structlog.get_logger()
 

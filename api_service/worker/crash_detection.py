@@ -10,8 +10,9 @@ from collections import Counter
 from pathlib import Path
 
 from api_service.reload.policy import VersionKey
-from api_service.worker.report import is_alive
-from shared.exchange.json_files import SignalUnreadable, WorkerReport, read_worker_reports
+from api_service.status.workers import is_alive
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.worker_report import WorkerReport, read_worker_reports
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import VersionState
 

@@ -37,8 +37,8 @@ def build_application(
     import granian.server.mp  # here since the server started this process
 
     from api_service.metrics.request_counter import count_refused
+    from api_service.web.fair_lock import Turnstile
     from api_service.web.granian_adapter import Limits, call_in_one_lane
-    from api_service.web.yield_lock import Turnstile
     from api_service.worker.batch_scheduling import take_turns
     from api_service.worker.worker import start_worker
 

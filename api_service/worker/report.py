@@ -6,28 +6,24 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from shared.daemon.liveness import still_runs
 from shared.daemon.loop import utc_now
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import (
+from shared.exchange.json_files import write_hastily, write_struct
+from shared.exchange.worker_report import (
     ServingReport,
     WatcherReport,
     WorkerReport,
-    read_worker_reports,
-    write_hastily,
-    write_struct,
 )
 
 log = structlog.get_logger()
 
 HEARTBEAT_S = 3.0
-STALE_AFTER_S = 15.0
 
 
 class OwnReport:
@@ -86,34 +82,3 @@ class OwnReport:
             self._is_removed = True
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
-
-
-def is_alive(report: WorkerReport) -> bool:
-    """Whether the process that wrote the report still runs; of another host, by its heartbeat."""
-    return still_runs(
-        report.host,
-        report.pid,
-        started_at=report.started_at,
-        updated_at=report.updated_at,
-        now=utc_now(),
-    )
-
-
-def live_reports(reports_dir: Path) -> list[WorkerReport]:
-    """Reports of workers that run."""
-    return [report for report in read_worker_reports(reports_dir) if is_alive(report)]
-
-
-def remove_stale(reports_dir: Path, keep: Collection[WorkerReport] = ()) -> list[Path]:
-    """Remove what dead workers left behind; safe in several workers at once."""
-    removed = []
-    for report in read_worker_reports(reports_dir):
-        if report in keep or is_alive(report):
-            continue
-        path = reports_dir / f"{report.host}-{report.pid}.json"
-        try:
-            path.unlink()
-        except OSError:  # another worker was faster, or the directory is not ours to write
-            continue
-        removed.append(path)
-    return removed

@@ -36,11 +36,12 @@ from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
 from api_service.status.missing_files import MissingFiles
 from api_service.status.worker_liveness import WorkerLiveness
+from api_service.status.workers import remove_stale
 from api_service.web.auth import KeyRing
 from api_service.web.granian_adapter import ServerCallback
 from api_service.web.self_probe import start_self_probe
 from api_service.worker.crash_detection import deadly_versions, last_words
-from api_service.worker.report import HEARTBEAT_S, OwnReport, remove_stale
+from api_service.worker.report import HEARTBEAT_S, OwnReport
 from api_service.worker.shutdown import EndRequest
 from shared.daemon.background import (
     BackgroundThread,
@@ -48,9 +49,11 @@ from shared.daemon.background import (
     is_background_thread_gone,
     run_in_background,
 )
-from shared.daemon.loop import start_logging, utc_now, watch_parent
-from shared.exchange.json_files import ServingReport, WatcherReport
+from shared.daemon.logs import start_logging
+from shared.daemon.loop import utc_now
+from shared.daemon.stop import watch_parent
 from shared.exchange.training_metrics import metrics_dir
+from shared.exchange.worker_report import ServingReport, WatcherReport
 from shared.keys.signing import VerifyKey
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import VersionState

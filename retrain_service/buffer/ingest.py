@@ -9,16 +9,16 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Literal
 
 import msgspec
 
 from retrain_service.backoff import Pause, pause_s
 from retrain_service.buffer.reconcile import Upkeep
 from retrain_service.buffer.store import Applied, Buffer, RejectReason
+from retrain_service.buffer.stream_health import PollResult, State, StreamHealth
 from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source
@@ -28,54 +28,11 @@ from shared.records import Cursor
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
-State = Literal["catching_up", "ok", "budget", "unavailable", "misconfigured"]
-
 PAGES_A_POLL = 8
 """Full pages read in one call, so that the loop stays responsive during a first load."""
 
 MISCONFIGURED_RETRY = timedelta(minutes=5)
 BACKOFF_CAP = timedelta(minutes=1)
-
-
-class StreamHealth(msgspec.Struct, frozen=True):
-    """How reading a stream goes. Times are UTC.
-
-    since : when it came into this state; None before the first poll.
-    sentence : for people: what is the matter and what happens next.
-    last_read_at : the last time the source answered; last_change_at : ... and had something new.
-    billed_reads_today : on this UTC day, as the provider bills them; 0 where reads are free.
-    daily_read_budget : 0 when there is none.
-    n_without_cursor_field : records that can never be read, because they hold no time to order
-        by; None until it was looked at.
-    """
-
-    stream: str
-    source: str
-    state: State
-    since: datetime | None
-    sentence: str
-    last_read_at: datetime | None = None
-    last_change_at: datetime | None = None
-    next_poll_at: datetime | None = None
-    n_failures: int = 0
-    billed_reads_today: int = 0
-    daily_read_budget: int = 0
-    n_without_cursor_field: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PollResult:
-    """What one call did.
-
-    has_more : there is more to do now; call again at the next tick without waiting.
-    change : the health when its state changed, to be logged once; None otherwise.
-    news : of the daily chores, as sentences; they are no state of the stream.
-    """
-
-    applied: Applied = field(default_factory=Applied)
-    has_more: bool = False
-    change: StreamHealth | None = None
-    news: tuple[str, ...] = ()
 
 
 class Intake:

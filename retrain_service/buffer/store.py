@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from retrain_service.buffer.database_file import BufferFile, buffer_path
 from retrain_service.buffer.snapshot import SnapshotInfo, read_snapshot, write_snapshot
+from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
 from retrain_service.buffer.upsert import Applied, EntityOf, RejectReason, to_arrow, upsert
 from shared.records import Batch, Cursor, from_epoch_us, to_epoch_us
 
@@ -44,32 +45,6 @@ class StreamState:
     chores_at: datetime | None = None
     inspected_at: datetime | None = None
     n_without_cursor_field: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatistics:
-    """One stream at a glance.
-
-    n_usable : records without a reject reason; n_deleted : tombstones kept.
-    oldest, newest : of `updated_at`, UTC, over the records that are not deleted.
-    rejected : reason -> number of records. body_bytes : JSON text of all bodies.
-    """
-
-    n_records: int = 0
-    n_usable: int = 0
-    n_deleted: int = 0
-    oldest: datetime | None = None
-    newest: datetime | None = None
-    body_bytes: int = 0
-    rejected: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class EntityCount:
-    """Usable records of one entity, and how many of them are new since its watermark."""
-
-    n_usable: int = 0
-    n_new: int = 0
 
 
 class Buffer:

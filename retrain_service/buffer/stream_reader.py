@@ -16,16 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retrain_service.buffer.ingest import Intake, StreamHealth
-from retrain_service.buffer.store import (
-    Buffer,
-    EntityCount,
-    SnapshotInfo,
-    StreamStatistics,
-    buffer_path,
-)
+from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
+from retrain_service.buffer.stream_health import StreamHealth
+from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import BufferReport
+from shared.exchange.retrain_report import BufferReport
 from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
 from shared.versions.model_names import entity_name

@@ -11,15 +11,11 @@ import click
 
 from retrain_service.commands.options import exit_code
 from retrain_service.retrain_loop import RetrainLoop
-from shared.daemon.loop import (
-    Feeder,
-    notify,
-    only_instance,
-    run_every,
-    start_logging,
-    stop_on_signals,
-    utc_now,
-)
+from shared.daemon.logs import start_logging
+from shared.daemon.loop import run_every, utc_now
+from shared.daemon.one_instance import only_instance
+from shared.daemon.stop import stop_on_signals
+from shared.daemon.systemd import Feeder, notify
 from shared.errors import HotfitError
 from shared.settings.environment import warn_of_unread_variables
 from shared.settings.root import load_settings

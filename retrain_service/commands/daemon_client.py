@@ -16,16 +16,12 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from shared.daemon.liveness import still_runs
-from shared.daemon.loop import only_instance, utc_now
+from shared.daemon.loop import utc_now
+from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning, NotFound, StateConflict, TryLater
-from shared.exchange.json_files import (
-    RETRAIN_REPORT_NAME,
-    Request,
-    RetrainReport,
-    SignalUnreadable,
-    read_struct,
-    write_struct,
-)
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import SignalUnreadable, read_struct, write_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.run_log.reader import Event, reading
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings

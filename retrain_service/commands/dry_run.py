@@ -13,7 +13,7 @@ from retrain_service.commands.through_daemon import names_of
 from retrain_service.dry_run import Rehearsal, rehearse
 from shared.daemon.loop import utc_now
 from shared.errors import AlreadyRunning
-from shared.exchange.json_files import RetrainReport
+from shared.exchange.retrain_report import RetrainReport
 from shared.settings.root import Settings
 
 

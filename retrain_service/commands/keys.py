@@ -6,9 +6,9 @@ import click
 
 from retrain_service.commands.options import framed
 from retrain_service.commands.output import Output
-from shared.daemon.loop import only_instance
-from shared.keys.api_keys import add_key, list_keys, revoke_key, rotate_keys
-from shared.keys.signing import Role, SigningKey
+from shared.daemon.one_instance import only_instance
+from shared.keys.api_keys import Role, add_key, list_keys, revoke_key, rotate_keys
+from shared.keys.signing import SigningKey
 from shared.settings.root import Settings
 
 _ROLE = click.argument("role", type=click.Choice([role.value for role in Role]))

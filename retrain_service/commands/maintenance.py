@@ -9,7 +9,7 @@ import click
 from retrain_service.commands.options import framed
 from retrain_service.commands.output import Output
 from retrain_service.maintenance.backup import Copied, back_up
-from shared.daemon.loop import only_instance
+from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning
 from shared.settings.root import Settings, config_path
 

@@ -24,7 +24,9 @@ from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.through_daemon import names_of, train_through_daemon
 from retrain_service.run_once import OneRun, outcome_sentence, train_once
-from shared.daemon.loop import only_instance, stop_on_signals, utc_now
+from shared.daemon.loop import utc_now
+from shared.daemon.one_instance import only_instance
+from shared.daemon.stop import stop_on_signals
 from shared.errors import AlreadyRunning, AnswerClient, SourceUnavailable
 from shared.run_log.run import FINISHED, Run
 from shared.run_log.view import run_record

@@ -13,7 +13,7 @@ import click
 import structlog
 
 from retrain_service.commands.output import Output
-from shared.daemon.loop import start_logging
+from shared.daemon.logs import start_logging
 from shared.errors import AlreadyRunning, AnswerClient, FixConfiguration, HotfitError
 from shared.exchange.json_files import SignalUnreadable
 from shared.settings.root import Settings, load_settings

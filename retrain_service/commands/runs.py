@@ -13,7 +13,7 @@ from retrain_service.commands.daemon_client import look_at_daemon
 from retrain_service.commands.options import framed, meant, with_model
 from retrain_service.commands.output import Output
 from shared.errors import FixConfiguration, NotFound
-from shared.exchange.json_files import TrainingReport
+from shared.exchange.retrain_report import TrainingReport
 from shared.run_log.reader import Event, RunLogReader, reading
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.view import run_line, run_record

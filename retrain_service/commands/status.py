@@ -18,13 +18,10 @@ from retrain_service.home import read_store
 from shared.daemon.liveness import still_runs
 from shared.daemon.loop import utc_now
 from shared.errors import NotFound
-from shared.exchange.json_files import (
-    ReloadSignal,
-    SignalUnreadable,
-    TrainingReport,
-    WorkerReport,
-    read_worker_reports,
-)
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.retrain_report import TrainingReport
+from shared.exchange.worker_report import WorkerReport, read_worker_reports
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.run_log.view import run_line

@@ -17,7 +17,8 @@ from retrain_service.commands.daemon_client import (
 )
 from shared.daemon.loop import utc_now
 from shared.errors import NotFound, StateConflict
-from shared.exchange.json_files import Request, RetrainReport
+from shared.exchange.control_request import Request
+from shared.exchange.retrain_report import RetrainReport
 from shared.run_log.reader import reading
 from shared.run_log.run import UNFINISHED, Run
 from shared.settings.root import Settings

@@ -21,7 +21,8 @@ from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.through_daemon import ask_to_train, follow, run_or_none
 from retrain_service.run_once import outcome_sentence
-from shared.daemon.loop import stop_on_signals, utc_now
+from shared.daemon.loop import utc_now
+from shared.daemon.stop import stop_on_signals
 from shared.errors import NotFound, StateConflict
 from shared.run_log.reader import reading
 from shared.run_log.run import FINISHED, Run

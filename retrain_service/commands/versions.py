@@ -14,7 +14,8 @@ from retrain_service.home import read_store, signing_key
 from retrain_service.publish.serving_pointer import point
 from shared.daemon.loop import utc_now
 from shared.errors import ManifestInvalid, NotFound, StateConflict, StorageUnavailable
-from shared.exchange.json_files import ReloadSignal, WorkerReport, read_worker_reports
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.worker_report import WorkerReport, read_worker_reports
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
 from shared.versions.manifest import Manifest

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.forms.preprocessing_plan import Numbers, Plan, Step, Table
-from shared.workloads.contract import RowContract
+from shared.workloads.rows import RowContract
 
 UNKNOWN_TEXT = "\ufffdunknown"
 """Stands for a category that was never seen while an encoder is observed."""

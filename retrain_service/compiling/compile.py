@@ -31,7 +31,7 @@ from shared.forms.stored_form import LinearForm, ProcessForm, TreesForm
 from shared.forms.trees import Trees
 from shared.versions.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, ServingForm
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import RowContract
+from shared.workloads.rows import RowContract
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.compiling.probe_rows import HostileRows
-from shared.workloads.contract import RowRefused
+from shared.workloads.rows import RowRefused
 
 Floats = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shared.forms.input_mask import Admission
 from shared.forms.preprocessing_plan import Numbers, Plan
-from shared.workloads.contract import UNKNOWN_CATEGORY
+from shared.workloads.rows import UNKNOWN_CATEGORY
 
 Floats = NDArray[np.float64]
 

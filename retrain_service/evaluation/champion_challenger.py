@@ -22,8 +22,8 @@ from retrain_service.evaluation.scores import (
     unseen,
     varies,
 )
-from retrain_service.trainer.fit import library_versions
-from retrain_service.training_job.job import JobSpec
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import library_versions
 from shared.errors import (
     ContractMismatch,
     FixConfiguration,
@@ -38,7 +38,8 @@ from shared.loading.open_version import load_estimator, read_state
 from shared.versions.manifest import COMPILED_NAME, MODEL_NAME, Manifest, SignedVersion, read_signed
 from shared.versions.model_store import ModelStore
 from shared.workloads import open_workload
-from shared.workloads.contract import TrainingSet, Workload
+from shared.workloads.contract import Workload
+from shared.workloads.training import TrainingSet
 
 __all__ = ["Contest", "hold_contest", "metrics_of", "open_estimator"]
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from retrain_service.evaluation import student_t
 from retrain_service.evaluation.day_blocks import places
-from shared.workloads.contract import Score, resolution
+from shared.workloads.contract import resolution
+from shared.workloads.training import Score
 
 N_RESAMPLES = 2000
 _CHUNK_NUMBERS = 2_000_000  # days x resamples held in memory at once

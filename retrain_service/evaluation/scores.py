@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from shared.workloads.contract import FeatureSpec, Score, TrainingSet, Workload
+from shared.workloads.contract import Workload
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import Score, TrainingSet
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from retrain_service.maintenance.retention_versions import OldVersion, choose
 from retrain_service.publish import stage
 from shared.atomic_file import storage_errors
 from shared.daemon.liveness import still_runs
-from shared.exchange.json_files import WorkerReport, read_worker_reports
+from shared.exchange.worker_report import WorkerReport, read_worker_reports
 from shared.run_log.pruning import OldEntries
 from shared.run_log.reader import RunLogReader
 from shared.run_log.writer import RunLog

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from shared.errors import ManifestInvalid, NotFound, StorageUnavailable
-from shared.exchange.json_files import SignalUnreadable, WorkerReport
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.worker_report import WorkerReport
 from shared.settings.sections import RetentionSettings
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion

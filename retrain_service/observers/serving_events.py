@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from shared.exchange.json_files import Receipt, WorkerReport, read_worker_reports
+from shared.exchange.worker_report import Receipt, WorkerReport, read_worker_reports
 from shared.run_log.writer import RunLog
 
 log = structlog.get_logger()

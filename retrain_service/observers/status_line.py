@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.exchange.json_files import TrainingReport
+from shared.exchange.retrain_report import TrainingReport
 
 _SHOWN = 3
 _LONGEST = 500

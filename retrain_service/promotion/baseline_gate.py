@@ -12,7 +12,8 @@ from retrain_service.evaluation import student_t
 from retrain_service.evaluation.day_blocks import totals
 from retrain_service.promotion.gate_result import GateResult, GateVerdict, change, percent
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score, resolution
+from shared.workloads.contract import resolution
+from shared.workloads.training import Score
 
 GATE = "baseline"
 

@@ -10,7 +10,7 @@ from retrain_service.evaluation.scores import Contract
 from retrain_service.promotion.gate_result import GateResult
 from shared.errors import ContractMismatch
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import FeatureSpec, check_features
+from shared.workloads.rows import FeatureSpec, check_features
 
 GATE = "contract"
 _WIDER: Mapping[str, tuple[str, ...]] = {"bool": ("int64", "float64"), "int64": ("float64",)}

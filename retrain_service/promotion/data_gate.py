@@ -22,7 +22,8 @@ from retrain_service.promotion.gate_result import (
     percent,
 )
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import FeatureSpec, TrainingSet
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import TrainingSet
 
 NO_LABEL = "no label"
 NO_DAY = "no day"

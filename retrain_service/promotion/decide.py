@@ -27,7 +27,7 @@ from retrain_service.promotion.gate_result import (
 from retrain_service.promotion.noninferiority import Allowance, is_surely_better, judge
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
-from shared.loading.open_version import TrialResult
+from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
 
 __all__ = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from retrain_service.evaluation.paired_bootstrap import Comparison, compare
 from retrain_service.promotion.gate_result import GateResult, GateVerdict, change, percent
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score
+from shared.workloads.training import Score
 
 _ROUNDING = 1e-9  # sums of the same losses in another order differ by this much at most
 _FAR_DAYS = 3650

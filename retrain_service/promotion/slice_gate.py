@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from retrain_service.evaluation.day_blocks import totals
 from retrain_service.promotion.gate_result import GateResult, percent
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score, resolution
+from shared.workloads.contract import resolution
+from shared.workloads.training import Score
 
 GATE = "slices"
 _FLOOR_SHARE = 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from retrain_service.promotion.gate_result import GateResult
-from shared.loading.open_version import TrialResult
+from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
 
 

@@ -7,7 +7,7 @@ Only the loop's thread calls it.
 from __future__ import annotations
 
 from shared.errors import StorageUnavailable, VersionUnusable
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
 from shared.versions.manifest import verify
 from shared.versions.model_store import ModelStore

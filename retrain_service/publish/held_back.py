@@ -10,9 +10,9 @@ from datetime import datetime
 
 import structlog
 
-from retrain_service.publish import stage
+from retrain_service.publish import serving_pointer, stage
 from shared.errors import VersionUnusable
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
@@ -53,7 +53,7 @@ def publish_held_back(
         if signal.hold or signal.version != run.details.get("champion"):
             return False
         try:
-            stage.point_back(
+            serving_pointer.point_back(
                 store,
                 run.model,
                 run.version,

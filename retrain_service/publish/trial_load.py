@@ -14,7 +14,7 @@ from typing import Self
 
 import msgspec
 
-from shared.loading.open_version import TrialResult
+from shared.loading.trial_load import TrialResult
 
 TRIAL_GRACE_S = 60
 
@@ -24,7 +24,7 @@ class Trial:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "shared.loading.open_version"],
+            [sys.executable, "-m", "shared.loading.trial_load"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

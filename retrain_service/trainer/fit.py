@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
-from shared.errors import SettingsInvalid
-from shared.workloads import open_workload
-from shared.workloads.contract import Progress, TrainingSet, Workload
-
-RECORDED_LIBRARIES = ("scikit-learn", "numpy", "joblib")
+from shared.workloads.contract import Workload
+from shared.workloads.training import Progress, TrainingSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +55,3 @@ def fit_candidate(
                 return Candidate(continued, elapsed_s, continue_from.runs_since_full + 1)
     estimator = workload.fit(train, seed, progress)
     return Candidate(estimator, time.perf_counter() - started, 0)
-
-
-def library_versions(workload: Workload | None = None) -> dict[str, str]:
-    """What a stored estimator depends on; of a workload, also what its own are made of."""
-    found = {name: version(name) for name in RECORDED_LIBRARIES}
-    own = workload.libraries() if workload is not None else {}
-    return {"python": platform.python_version(), **found, **own}
-
-
-def libraries_for(workload: str, parameters: Mapping[str, Any]) -> dict[str, str]:
-    """The same, for parameters that the training process may still refuse."""
-    try:
-        return library_versions(open_workload(workload, parameters))
-    except SettingsInvalid:
-        return library_versions()

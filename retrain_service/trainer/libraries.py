@@ -5,12 +5,15 @@ Looked up seldom, for it is asked at each tick. Compares nothing; decides nothin
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from importlib.metadata import version
+from typing import Any
 
-from retrain_service.trainer.fit import library_versions
-from shared.errors import NotFound, VersionUnusable
+from shared.errors import NotFound, SettingsInvalid, VersionUnusable
 from shared.versions.model_store import ModelStore
+from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
@@ -44,3 +47,21 @@ class Environment:
                 return None
             self._recorded = (version, libraries)
         return self._recorded[1]
+
+
+RECORDED_LIBRARIES = ("scikit-learn", "numpy", "joblib")
+
+
+def library_versions(workload: Workload | None = None) -> dict[str, str]:
+    """What a stored estimator depends on; of a workload, also what its own are made of."""
+    found = {name: version(name) for name in RECORDED_LIBRARIES}
+    own = workload.libraries() if workload is not None else {}
+    return {"python": platform.python_version(), **found, **own}
+
+
+def libraries_for(workload: str, parameters: Mapping[str, Any]) -> dict[str, str]:
+    """The same, for parameters that the training process may still refuse."""
+    try:
+        return library_versions(open_workload(workload, parameters))
+    except SettingsInvalid:
+        return library_versions()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.buffer.snapshot import SnapshotInfo
-from retrain_service.trainer.fit import libraries_for
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import libraries_for
 from retrain_service.training_job.inputs_digest import inputs_digest
-from retrain_service.training_job.job import SNAPSHOT_NAME, JobSpec
-from shared.exchange.json_files import ReloadSignal
+from retrain_service.training_job.job import SNAPSHOT_NAME
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import PUBLIC_KEY_NAME
 from shared.run_log.run import Run
 from shared.settings.root import Settings

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.buffer.snapshot import SnapshotInfo
-from retrain_service.trainer.fit import libraries_for
-from retrain_service.training_job.job import JobResult, JobSpec, TrainingJob
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import libraries_for
+from retrain_service.training_job.job import JobResult, TrainingJob
 from shared.run_log.run import Run, RunStatus
 
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ import msgspec
 import psutil
 
 from retrain_service.promotion.decide import GateResult
+from retrain_service.trainer.job_spec import JobSpec
 from shared.daemon.background import run_once_in_background
 from shared.errors import StorageUnavailable
-from shared.settings.per_model import GateSettings, TrainingSettings
+from shared.settings.per_model import TrainingSettings
 from shared.versions.manifest import Manifest
 
 JOB_NAME = "job.json"
@@ -43,45 +43,6 @@ _THREAD_VARIABLES = (
     "LOKY_MAX_CPU_COUNT",
     "NUMEXPR_NUM_THREADS",
 )
-
-
-class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a run depends on besides the code: same spec and snapshot, same candidate.
-
-    days : train on the newest so many days only; None for all.
-    full_every : continue the champion where that is possible, but train from scratch at least
-        every so many runs; None to train from scratch.
-    memory_limit_mb : 0 for none.
-    """
-
-    run_id: str
-    model: str
-    version: str
-    requested_at: datetime
-    workload: str
-    parameters: dict[str, Any]
-    gate: dict[str, Any]
-    seed: int
-    nice: int
-    base_generation: int
-    champion: str | None
-    models_dir: str
-    keys_dir: str
-    public_key: str
-    staged: str
-    snapshot: str
-    snapshot_digest: str
-    newest_record_at: datetime | None
-    n_records: int
-    high_seq: int
-    inputs_digest: str
-    memory_limit_mb: int
-    threads: int
-    days: int | None = None
-    full_every: int | None = None
-
-    def policy(self) -> GateSettings:
-        return GateSettings.model_validate(self.gate)
 
 
 class JobProgress(msgspec.Struct, frozen=True):

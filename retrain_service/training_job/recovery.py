@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from retrain_service.publish import stage
+from retrain_service.publish import serving_pointer, stage
 from shared.keys.signing import VerifyKey
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
@@ -28,7 +28,7 @@ def recover(run: Run, store: ModelStore, run_log: RunLog, key: VerifyKey, now: d
     signal = store.signal(run.model)
     if signal is not None and signal.hold and signal.version != run.version:
         stage.discard(store.version_dir(run.model, run.version))
-    verdict = stage.finish_interrupted(store, run.model, run.version, key, now)
+    verdict = serving_pointer.finish_interrupted(store, run.model, run.version, key, now)
     if verdict is not None:
         kind, sentence = "promote", f"{run.version}: finished after a restart: {verdict}"
         status = RunStatus.SUCCEEDED

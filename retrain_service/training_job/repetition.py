@@ -3,8 +3,8 @@ its own: it asks the run log."""
 
 from __future__ import annotations
 
-from retrain_service.training_job.job import JobSpec
-from shared.exchange.json_files import ReloadSignal
+from retrain_service.trainer.job_spec import JobSpec
+from shared.exchange.reload_signal import ReloadSignal
 from shared.run_log.reader import RunLogReader
 
 

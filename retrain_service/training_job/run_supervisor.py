@@ -18,25 +18,21 @@ from typing import Any
 import structlog
 
 from retrain_service.buffer.snapshot import SnapshotInfo
-from retrain_service.publish import stage
+from retrain_service.publish import serving_pointer
 from retrain_service.publish.champion import Champion
 from retrain_service.publish.held_back import reason_held
+from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.training_job.build_spec import build_spec
 from retrain_service.training_job.current_run import CurrentRun, Ending, details_of
-from retrain_service.training_job.job import (
-    SNAPSHOT_NAME,
-    JobProgress,
-    JobResult,
-    JobSpec,
-    TrainingJob,
-)
+from retrain_service.training_job.job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
 from retrain_service.training_job.recovery import clear_left_over, recover
 from retrain_service.training_job.repetition import repeated_run
 from retrain_service.training_job.retry_snapshot import FOLDER, PinnedSnapshot
 from retrain_service.training_job.run_ending import tidy_up, write_end
-from retrain_service.triggers.decide import Train
+from retrain_service.triggers.decision import Train
 from shared.errors import HotfitError, StateConflict, StorageUnavailable
-from shared.exchange.json_files import ReloadSignal, Request
+from shared.exchange.control_request import Request
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey
 from shared.run_log.history import History
 from shared.run_log.run import FINISHED, Run, RunStatus
@@ -307,7 +303,7 @@ class RunSupervisor:
         for following in (VersionState.VALIDATED, VersionState.PROMOTED):
             state = transition(state, following, version=spec.version, generation=generation)
         try:
-            stage.promote(
+            serving_pointer.promote(
                 self._store,
                 Path(spec.staged),
                 manifest,

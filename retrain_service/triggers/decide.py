@@ -6,15 +6,22 @@ so that a brake, a failure, a cancel or a crash delays it and never loses it.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from retrain_service.backoff import pause_s
-from retrain_service.triggers.schedule import cron_moment, interval_moment
+from retrain_service.triggers.decision import Decision, Replace, Train, Wait
+from retrain_service.triggers.due import (
+    DAY,
+    all_due,
+    answered_until,
+    next_interval,
+    pending_events,
+    records_needed,
+)
+from retrain_service.triggers.schedule import cron_moment
 from retrain_service.triggers.training_state import RunUnderWay, TrainingState
+from shared.formatting import format_count, format_moment, format_span
 from shared.settings.per_model import TriggerSettings
 
 LONGEST_BACKOFF = timedelta(hours=1)
@@ -22,42 +29,6 @@ LONGEST_BACKOFF = timedelta(hours=1)
 SHORTEST_REST = timedelta(minutes=5)
 LONGEST_REST = timedelta(days=1)
 REST_FACTOR = 9
-_DAY = timedelta(days=1)
-# Where time-like triggers count from when no finished run is known.
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Train:
-    """Start a run."""
-
-    trigger: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Replace:
-    """Stop the run under way and start this one in its place."""
-
-    trigger: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Do not train now.
-
-    reason : what will start the next run, or what holds back one that is due.
-    trigger : the trigger that is due and held back; None when nothing is due.
-    until : when that ends, or when the next moment comes; None when no time is known.
-    """
-
-    reason: str
-    trigger: str | None = None
-    until: datetime | None = None
-
-
-Decision = Train | Replace | Wait
 
 
 def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> Decision:
@@ -70,14 +41,14 @@ def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> De
         return Wait("there is no usable record yet")
     if state.is_catching_up:
         return Wait("first reading the records that are already there")
-    due = _all_due(state, settings, now)
+    due = all_due(state, settings, now)
     if not due:
         return _nothing_due(state, settings, now)
     reason = "; ".join(due.values())
     trigger = next(iter(due))
     if (brake := _brake(state, settings, now)) is not None:
         until, why = brake
-        sentence = f"{reason}; {why}: waits until {_when(until, settings)}"
+        sentence = f"{reason}; {why}: waits until {format_moment(until, settings.time_zone)}"
         return Wait(sentence, trigger, until)
     return Train(trigger, reason)
 
@@ -109,7 +80,7 @@ def _beside(
         events=events if events is not None and events.last_at > running.requested_at else None,
         champion_libraries=None,
     )
-    due = _all_due(beside, settings, now)
+    due = all_due(beside, settings, now)
     if not due:
         return Wait("a run is under way")
     reason = "; ".join(due.values())
@@ -121,145 +92,9 @@ def _beside(
         return waits
     if (brake := _brake(beside, settings, now)) is not None:
         until, why = brake
-        sentence = f"{waits.reason}; {why}: not before {_when(until, settings)}"
+        sentence = f"{waits.reason}; {why}: not before {format_moment(until, settings.time_zone)}"
         return Wait(sentence, trigger, until)
     return Replace(trigger, reason)
-
-
-# -- triggers ------------------------------------------------------------------------------------
-
-
-def _all_due(state: TrainingState, settings: TriggerSettings, now: datetime) -> Mapping[str, str]:
-    """Every trigger that is due with its sentence; the first one names the run."""
-    if not state.has_champion and not state.has_finished:
-        return {"first": "there is no model to serve yet"}
-    found = {
-        "manual": _lost_request(state),
-        "new_records": _new_records(state, settings),
-        "event": _event(state, settings, now),
-        "cron": _cron(state, settings, now),
-        "every": _every(state, settings, now),
-        "environment": _environment(state, settings),
-    }
-    return {trigger: reason for trigger, reason in found.items() if reason is not None}
-
-
-def _lost_request(state: TrainingState) -> str | None:
-    if state.lost_request is None:
-        return None
-    return f"{state.lost_request}, again: the run before did not come to its end"
-
-
-def _new_records(state: TrainingState, settings: TriggerSettings) -> str | None:
-    needed = records_needed(settings, state.n_usable_records)
-    if not needed or state.new_records < needed:
-        return None
-    return f"{state.new_records} new records (every {needed})"
-
-
-def records_needed(settings: TriggerSettings, n_usable_records: int) -> int:
-    """So many new ones start a run: the number that is set, or the share, if that is more.
-
-    0: never.
-    """
-    if not settings.new_records:
-        return 0
-    return max(settings.new_records, math.ceil(settings.new_records_share * n_usable_records))
-
-
-def _event(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
-    events = _pending_events(state, settings)
-    if events is None or now < events.due_at or state.read_until is None:
-        return None
-    # A run on rows read before the event would answer it without having seen what it told of.
-    if state.read_until < (events.first_at if now >= events.latest_at else events.last_at):
-        return None
-    return f"{_count(events.n, 'event')} since {_when(events.first_at, settings)}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    first_at: datetime
-    last_at: datetime
-    n: int
-    due_at: datetime
-    latest_at: datetime
-
-
-def _pending_events(state: TrainingState, settings: TriggerSettings) -> _Pending | None:
-    events = state.events
-    if not settings.event or events is None:
-        return None
-    first_at = events.first_at
-    if state.covered_at is not None:
-        # Of a burst that goes on, the finished run answered what came before it.
-        first_at = min(max(first_at, state.covered_at), events.last_at)
-    latest_at = first_at + settings.max_wait
-    due_at = min(events.last_at + settings.debounce, latest_at)
-    return _Pending(first_at, events.last_at, events.n, due_at, latest_at)
-
-
-def _answered_until(state: TrainingState, settings: TriggerSettings) -> datetime:
-    """Moments up to here need no run of their own."""
-    covered_at = state.covered_at or LONG_AGO
-    if settings.overlap == "skip" and state.finished_at is not None:
-        return max(covered_at, state.finished_at)
-    return covered_at
-
-
-def _cron(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
-    found = cron_moment(settings.cron, settings.time_zone, _answered_until(state, settings))
-    if found is None or now < found[0]:
-        return None
-    if state.covered_at is None:
-        return f'cron "{found[1]}", and no run is known to have finished'
-    return f'cron "{found[1]}" at {_when(found[0], settings)}'
-
-
-def _every(state: TrainingState, settings: TriggerSettings, now: datetime) -> str | None:
-    if not settings.every:
-        return None
-    spoken = _spoken(settings.every)
-    if state.covered_at is None:
-        return f"every {spoken}, and no run is known to have finished"
-    if now < _next_interval(state.covered_at, settings.every, state, settings):
-        return None
-    return f"every {spoken}, and the last run was asked for at {_when(state.covered_at, settings)}"
-
-
-def _next_interval(
-    covered_at: datetime, every: timedelta, state: TrainingState, settings: TriggerSettings
-) -> datetime:
-    after = _answered_until(state, settings)
-    return interval_moment(every, settings.time_zone, covered_at, after)
-
-
-def _environment(state: TrainingState, settings: TriggerSettings) -> str | None:
-    if not settings.environment or state.champion_libraries is None:
-        return None
-    changes = changed_libraries(state.champion_libraries, state.libraries)
-    trained_with = state.finished_libraries
-    # Tried under these libraries already, and not promoted: once is enough.
-    was_tried = trained_with is not None and not changed_libraries(trained_with, state.libraries)
-    return "libraries changed: " + ", ".join(changes) if changes and not was_tried else None
-
-
-def changed_libraries(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """What differs, as "numpy 2.2.0 → 2.3.1".
-
-    Python is compared by its major and minor number, libraries exactly: a stored estimator is
-    only promised to open with the very version that wrote it. What one side alone has recorded
-    says nothing about a change.
-    """
-    return [
-        f"{name} {before} → {now[name]}"
-        for name, before in then.items()
-        if name in now and _compared(name, before) != _compared(name, now[name])
-    ]
-
-
-def _compared(name: str, version: str) -> str:
-    return ".".join(version.split(".")[:2]) if name == "python" else version
 
 
 # -- brakes --------------------------------------------------------------------------------------
@@ -277,18 +112,18 @@ def _brake(
             first_s = settings.failure_backoff.total_seconds()
             longest_s = LONGEST_BACKOFF.total_seconds()
             pause = pause_s(failures, first_s, longest_s, chance=lambda: state.jitter)
-            why = f"{_count(failures, 'run')} in a row did not finish"
+            why = f"{format_count(failures, 'run')} in a row did not finish"
             found.append((state.last_ended_at + timedelta(seconds=round(pause)), why))
         if settings.min_interval is not None:
-            why = f"at least {_spoken(settings.min_interval)} between two runs"
+            why = f"at least {format_span(settings.min_interval)} between two runs"
             found.append((state.last_ended_at + settings.min_interval, why))
     if settings.min_interval is None and state.finished_at is not None:
         rest, why = _rest(state.last_run_took)
         found.append((state.finished_at + rest, why))
-    today = [at for at in state.recent_requests if at > now - _DAY]
+    today = [at for at in state.recent_requests if at > now - DAY]
     if settings.max_runs_per_day and len(today) >= settings.max_runs_per_day:
-        why = f"{_count(len(today), 'run')} in 24 h, at most {settings.max_runs_per_day}"
-        found.append((today[-settings.max_runs_per_day] + _DAY, why))
+        why = f"{format_count(len(today), 'run')} in 24 h, at most {settings.max_runs_per_day}"
+        found.append((today[-settings.max_runs_per_day] + DAY, why))
     longest = max(found, default=None)
     return longest if longest is not None and now < longest[0] else None
 
@@ -298,8 +133,8 @@ def _rest(took: timedelta | None) -> tuple[timedelta, str]:
     rest = min(max(SHORTEST_REST, REST_FACTOR * (took or timedelta(0))), LONGEST_REST)
     rest = timedelta(seconds=round(rest.total_seconds()))
     if took is None or rest == SHORTEST_REST:
-        return rest, f"at least {_spoken(rest)} between two runs"
-    return rest, f"the last run took {_spoken(timedelta(seconds=round(took.total_seconds())))}"
+        return rest, f"at least {format_span(rest)} between two runs"
+    return rest, f"the last run took {format_span(timedelta(seconds=round(took.total_seconds())))}"
 
 
 # -- words ---------------------------------------------------------------------------------------
@@ -311,37 +146,19 @@ def _nothing_due(state: TrainingState, settings: TriggerSettings, now: datetime)
     if settings.new_records:
         needed = records_needed(settings, state.n_usable_records)
         ways.append(f"after {needed - state.new_records} more new records")
-    if (events := _pending_events(state, settings)) is not None:
-        what = _count(events.n, "event")
+    if (events := pending_events(state, settings)) is not None:
+        what = format_count(events.n, "event")
         if now < events.due_at:
             moments.append(events.due_at)
-            ways.append(f"at {_when(events.due_at, settings)} for {what}")
+            ways.append(f"at {format_moment(events.due_at, settings.time_zone)} for {what}")
         else:
             ways.append(f"for {what} as soon as the source has been read after it")
-    answered = _answered_until(state, settings)
+    answered = answered_until(state, settings)
     cron = cron_moment(settings.cron, settings.time_zone, answered)
     times = [cron[0]] if cron is not None else []
     if settings.every and state.covered_at is not None:
-        times.append(_next_interval(state.covered_at, settings.every, state, settings))
+        times.append(next_interval(state.covered_at, settings.every, state, settings))
     if times:
         moments.append(min(times))
-        ways.append(f"at {_when(min(times), settings)}")
+        ways.append(f"at {format_moment(min(times), settings.time_zone)}")
     return Wait(" or ".join(ways) or "only when asked for", None, min(moments, default=None))
-
-
-def _when(at: datetime, settings: TriggerSettings) -> str:
-    if settings.time_zone == "UTC":
-        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return f"{at.astimezone(ZoneInfo(settings.time_zone)):%Y-%m-%d %H:%M:%S} {settings.time_zone}"
-
-
-def _spoken(span: timedelta) -> str:
-    seconds = span.total_seconds()
-    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= unit_s and seconds % unit_s == 0 and (unit != "d" or seconds > unit_s):
-            return f"{seconds // unit_s:.0f} {unit}"
-    return f"{seconds:g} s"
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"

@@ -17,7 +17,8 @@ import structlog
 
 from shared.atomic_file import replace, storage_errors
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import EVENT_PREFIX, EventBurst, SignalUnreadable, read_struct
+from shared.exchange.event_burst import EVENT_PREFIX, EventBurst
+from shared.exchange.json_files import SignalUnreadable, read_struct
 from shared.run_log.writer import RunLog
 
 log = structlog.get_logger()

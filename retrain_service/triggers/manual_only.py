@@ -8,20 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from retrain_service.triggers import decide
+from retrain_service.triggers import decide, decision
 from retrain_service.triggers.training_state import TrainingState
 from shared.settings.per_model import TriggerSettings
 
 
 def decide_when_asked(
     state: TrainingState, settings: TriggerSettings, now: datetime
-) -> decide.Decision:
+) -> decision.Decision:
     """Train when a person asked; else wait, with what the triggers say as the reason."""
     if state.running is not None:
-        return decide.Wait("a run is under way")
+        return decision.Wait("a run is under way")
     if state.requested is not None and state.n_usable_records and not state.is_catching_up:
         return decide.decide(state, settings, now)
     usual = decide.decide(replace(state, requested=None), settings, now)
-    if isinstance(usual, decide.Wait):
+    if isinstance(usual, decision.Wait):
         return usual
-    return decide.Wait(f"due now: {usual.reason}", usual.trigger)
+    return decision.Wait(f"due now: {usual.reason}", usual.trigger)

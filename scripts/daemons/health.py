@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import NotFound, StorageUnavailable
-from shared.exchange.json_files import (
-    RETRAIN_REPORT_NAME,
-    RetrainReport,
-    SignalUnreadable,
-    read_struct,
-)
+from shared.exchange.json_files import SignalUnreadable, read_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.run_log.reader import reading
 from shared.run_log.run import RunStatus
 from shared.settings.root import Settings

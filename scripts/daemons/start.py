@@ -15,7 +15,7 @@ from scripts.daemons import health, processes
 from scripts.daemons.preset import Preset, Question
 from scripts.daemons.terminal import ProgressLine, complain, paint, say
 from scripts.demo import seed
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 from shared.settings.root import Settings
 
 EXIT_ALREADY_RUNNING = 3

@@ -14,7 +14,7 @@ import psutil
 from scripts.daemons import health, processes
 from scripts.daemons.terminal import ago, paint, say, size, table
 from shared.errors import NotFound, StorageUnavailable
-from shared.exchange.json_files import read_worker_reports
+from shared.exchange.worker_report import read_worker_reports
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.settings.root import Settings

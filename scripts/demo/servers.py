@@ -49,7 +49,7 @@ def prepare(settings: Settings, now: datetime) -> str | None:
     from shared.feed import reader
     from shared.feed.writer import FedRecord, Feed
     from shared.workloads import open_workload
-    from shared.workloads.contract import Admitted
+    from shared.workloads.training import Admitted
 
     model = settings.models[MODEL]
     workload = open_workload(model.workload, model.parameters)

@@ -6,16 +6,12 @@ its own, the API's main process the sum of the dead ones, the retrain daemon `re
 
 from __future__ import annotations
 
-import os
-import uuid
 from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
-
-from shared.atomic_file import replace
 
 FOLDER = "metrics"
 TRAINING_METRICS_NAME = "retrain.json"
@@ -85,20 +81,3 @@ def read_training_metrics(reports_dir: Path) -> TrainingMetrics:
         return msgspec.json.decode(content, type=TrainingMetrics)
     except (OSError, msgspec.DecodeError):
         return TrainingMetrics()
-
-
-def write_unsynced(path: Path, content: bytes) -> None:
-    """Replace a metrics file, whole for every reader; a power cut may lose it.
-
-    Once a second and worker, a synced write would keep a disk busy for nothing.
-
-    Raises:
-        OSError: the disk is full or not writable.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        beside.write_bytes(content)
-        replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowRefused
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowRefused
 
 Mask = NDArray[np.bool_]
 

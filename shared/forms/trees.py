@@ -15,7 +15,7 @@ from shared.forms.input_mask import A_NUMBER, Admission
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.treelite_library import Forest
 from shared.versions.version_files import VersionFiles
-from shared.workloads.contract import RowRefused
+from shared.workloads.rows import RowRefused
 
 Floats = NDArray[np.float64]
 

@@ -6,13 +6,16 @@ A key is named by the beginning of its SHA-256, so that it can be spoken of with
 from __future__ import annotations
 
 import hashlib
+import hmac
+import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from shared.atomic_file import write_atomic
 from shared.errors import KeyUnusable, NotFound
-from shared.keys.signing import Role
 
 ID_LENGTH = 12
 
@@ -90,3 +93,84 @@ def _secrets(keys_dir: Path, role: Role) -> list[str]:
 def _write(keys_dir: Path, role: Role, found: list[str]) -> None:
     # An empty file stays: without it the daemon would make a new key at its next start.
     write_atomic(_path(keys_dir, role), "".join(f"{key}\n" for key in found).encode(), mode=0o600)
+
+
+KEY_VARIABLE = "HOTFIT_API_KEY"
+KEY_ID_LENGTH = 12
+
+
+class Role(StrEnum):
+    """What a key may do; `admin` may do everything."""
+
+    PREDICT = "predict"
+    FEED = "feed"
+    ADMIN = "admin"
+
+
+def ensure_api_keys(keys_dir: Path) -> list[Path]:
+    """Make one key a role where there is none yet; return the files that were made."""
+    made = []
+    for role in Role:
+        path = keys_dir / f"{role}.key"
+        if not path.exists():
+            write_atomic(path, f"hotfit_{role}_{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
+            made.append(path)
+    return made
+
+
+class ApiKeys:
+    """The keys that are valid now. Any thread may ask; build a new one to reread the files."""
+
+    def __init__(self, role_of_digest: Mapping[str, Role]) -> None:
+        self._role_of_digest = dict(role_of_digest)
+
+    def __len__(self) -> int:
+        return len(self._role_of_digest)
+
+    @classmethod
+    def read(cls, keys_dir: Path) -> ApiKeys:
+        """HOTFIT_API_KEY first, then the key files; files that do not exist are no keys.
+
+        Raises:
+            KeyUnusable: a key file exists but cannot be read.
+        """
+        roles: dict[str, Role] = {}
+        for role in Role:
+            path = keys_dir / f"{role}.key"
+            try:
+                lines = path.read_text(encoding="utf-8").split()
+            except FileNotFoundError:
+                continue
+            except (OSError, UnicodeDecodeError) as error:
+                raise KeyUnusable(f"{path}: cannot be read: {error}.") from None
+            roles.update({_digest(line): role for line in lines})
+        if from_environment := os.environ.get(KEY_VARIABLE):
+            roles[_digest(from_environment)] = Role.ADMIN
+        return cls(roles)
+
+    def role_of(self, presented: str) -> Role | None:
+        """The role of a key, or None; takes the same time for every wrong key."""
+        digest = _digest(presented)
+        found: Role | None = None
+        for known, role in self._role_of_digest.items():
+            if hmac.compare_digest(known, digest):
+                found = role
+        return found
+
+    def role_of_id(self, key_id: str) -> Role | None:
+        """The role of the key that has this id; None when it is valid no more."""
+        found = (role for known, role in self._role_of_digest.items() if id_of(known) == key_id)
+        return next(found, None)
+
+
+def key_id_of(secret: str) -> str:
+    """The beginning of a key's SHA-256, by which it is spoken of without being told."""
+    return id_of(_digest(secret))
+
+
+def id_of(digest: str) -> str:
+    return digest[:KEY_ID_LENGTH]
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -13,7 +13,8 @@ import msgspec
 
 from shared.plain_file import read_plain
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import Answerer, AskedLists
+from shared.workloads.contract import Answerer
+from shared.workloads.training import AskedLists
 
 ANSWERS_NAME = "answers.json"
 _MOST_BYTES = 4_000_000

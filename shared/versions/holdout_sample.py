@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.plain_file import read_plain
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import RowAnswers, Score, TrainingSet
+from shared.workloads.training import RowAnswers, Score, TrainingSet
 
 HOLDOUT_NAME = "holdout.json"
 MOST_ROWS = 400

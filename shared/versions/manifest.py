@@ -26,7 +26,7 @@ from shared.plain_file import FileRefused, read_plain
 from shared.versions.version_files import COMPILED_NAME as COMPILED_NAME
 from shared.versions.version_files import FileEntry as FileEntry
 from shared.versions.version_files import VersionFiles
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from shared.atomic_file import commit_directory, make_directories, storage_errors, write_atomic
 from shared.errors import NotFound, StorageUnavailable
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey, VerifyKey
 from shared.plain_file import Stamp, stamp_of
 from shared.versions.manifest import MANIFEST_NAME, Manifest, read_manifest

@@ -20,13 +20,8 @@ import msgspec
 from shared.atomic_file import make_directories, storage_errors, write_atomic
 from shared.errors import KeyUnusable, SignatureInvalid, StorageUnavailable
 from shared.exchange.bounded_json import decode_bounded
-from shared.exchange.json_files import (
-    SIGNAL_NAME,
-    ReloadSignal,
-    SignalUnreadable,
-    read_struct,
-    write_struct,
-)
+from shared.exchange.json_files import SignalUnreadable, read_struct, write_struct
+from shared.exchange.reload_signal import SIGNAL_NAME, ReloadSignal
 from shared.keys.signature import check_signature, signature_of
 from shared.keys.signing import SigningKey, VerifyKey
 from shared.plain_file import FileRefused, Stamp, read_plain, stamp_of

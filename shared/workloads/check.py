@@ -14,7 +14,8 @@ import numpy as np
 
 from shared.errors import RequestInvalid
 from shared.records import Table
-from shared.workloads.contract import Answerer, GoldenRequest, TrainingSet, Workload
+from shared.workloads.contract import Answerer, Workload
+from shared.workloads.training import GoldenRequest, TrainingSet
 
 
 def check_workload(workload: Workload, tables: Mapping[str, Table], seed: int = 1) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import Score, TrainingSet
+from shared.workloads.training import Score, TrainingSet
 
 
 def score_regressor(predicted: NDArray[np.float64], holdout: TrainingSet, unit: str) -> Score:

@@ -17,8 +17,9 @@ from api_service.context import Context
 from api_service.reload_manager import ReloadManager
 from api_service.serving_slot import ServingTable
 from api_service.web.auth import KeyRing
-from shared.exchange.json_files import ServingReport
-from shared.keys.signing import Role, VerifyKey, ensure_api_keys
+from shared.exchange.worker_report import ServingReport
+from shared.keys.api_keys import Role, ensure_api_keys
+from shared.keys.signing import VerifyKey
 from tests.support.versions import ServingHome, tiny_workload_known
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

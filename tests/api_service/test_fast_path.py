@@ -13,7 +13,7 @@ from flask import Flask, request
 from api_service.app import create_app
 from api_service.context import Context
 from api_service.fast_path import FastPath
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from tests.api_service.conftest import NOW, Serving, serving_config
 from tests.support.versions import ServingHome
 

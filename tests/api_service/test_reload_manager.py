@@ -13,7 +13,7 @@ from shared.exchange.json_files import write_struct
 from shared.keys.signing import SigningKey
 from shared.loading.open_version import LoadedModel
 from shared.versions.manifest import MANIFEST_NAME, MODEL_NAME
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 from tests.api_service.conftest import Serving
 from tests.support.versions import ServingHome, make_version, point_at, publish, version_name
 

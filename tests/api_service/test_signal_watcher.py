@@ -11,7 +11,7 @@ import pytest
 
 from api_service.signal_watcher import SignalWatcher
 from shared.atomic_file import write_atomic
-from shared.exchange.json_files import SIGNAL_NAME
+from shared.exchange.reload_signal import SIGNAL_NAME
 from tests.support.waiting import wait_until
 
 

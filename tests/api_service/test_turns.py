@@ -16,8 +16,9 @@ from werkzeug.test import Client
 
 from api_service.app import IN_TURN, create_app
 from api_service.context import Context
-from api_service.web.yield_lock import FairLock, Turnstile, held, opened
-from shared.keys.signing import Role
+from api_service.web.fair_lock import FairLock, Turnstile
+from api_service.web.yield_lock import held, opened
+from shared.keys.api_keys import Role
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.daemons.network import free_port
-from shared.keys.signing import ensure_api_keys
+from shared.keys.api_keys import ensure_api_keys
 from tests.campaigns.faults import KILLS, FileFaults
 from tests.campaigns.invariants import Facts, violations
 from tests.campaigns.tally import Tally

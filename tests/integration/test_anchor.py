@@ -15,9 +15,9 @@ import shared.workloads
 from retrain_service.evaluation.champion_challenger import hold_contest
 from retrain_service.evaluation.scores import Evaluation
 from retrain_service.promotion.decide import Promote, Verdict, anchor_after, decide
-from retrain_service.publish import stage
-from retrain_service.trainer.fit import library_versions
-from retrain_service.training_job.job import JobSpec
+from retrain_service.publish import serving_pointer, stage
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import library_versions
 from shared.keys.signing import SigningKey
 from shared.records import Table, to_epoch_us
 from shared.settings.per_model import GateSettings
@@ -76,7 +76,7 @@ class Keeper:
             anchor = anchor_after(contest.evaluation, self.policy)
             manifest = _manifest(spec, Promotion(spec.base_generation, "a test", anchor), now)
             digest = stage.stage(staged, workload, estimator, rows, manifest, self.key)
-            stage.promote(self.store, staged, manifest, digest, "a test", now)
+            serving_pointer.promote(self.store, staged, manifest, digest, "a test", now)
         return version, verdict, contest.evaluation
 
     def anchor(self) -> str | None:

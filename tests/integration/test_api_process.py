@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from shared.exchange.json_files import read_worker_reports
+from shared.exchange.worker_report import read_worker_reports
 from shared.versions.manifest import MODEL_NAME
 from tests.support.api_process import ApiHome, steady_load
 from tests.support.daemons import Daemon

@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 import pytest
 
 from scripts.daemons.network import free_port
-from shared.keys.signing import Role, ensure_api_keys, ensure_console_secret
+from shared.keys.api_keys import Role, ensure_api_keys
+from shared.keys.console_secret import ensure_console_secret
 from tests.support import proxies
 from tests.support.api_process import ApiHome
 from tests.support.asking import ask

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.daemon.loop import only_instance, utc_now
+from shared.daemon.loop import utc_now
+from shared.daemon.one_instance import only_instance
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
 from shared.versions.model_store import ModelStore

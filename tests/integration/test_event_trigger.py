@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.daemon.loop import utc_now
-from shared.exchange.json_files import record_event
+from shared.exchange.event_burst import record_event
 from shared.run_log.run import Run
 from tests.support.daemons import MeanHome, daemon
 from tests.support.waiting import wait_until

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from scripts.daemons.network import free_port
 from scripts.demo import seed, servers, shop, solar, solar_park
 from shared.run_log.run import Run

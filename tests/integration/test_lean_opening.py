@@ -27,7 +27,8 @@ from shared.versions.manifest import (
     sign,
 )
 from shared.workloads import open_workload
-from shared.workloads.contract import FeatureSpec, TrainingSet
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import TrainingSet
 from tests.contracts.test_workload_contract import RECORDS
 from tests.support.daemons import ROOT
 from tests.support.stored_paths import STORED_TYPES, modules_named_in

@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
 from shared.run_log.run import RunStatus
 from shared.versions.model_store import ModelStore
 from tests.support.daemons import MeanHome, daemon, runs_in

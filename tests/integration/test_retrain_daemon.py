@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from shared.daemon.loop import utc_now
-from shared.exchange.json_files import Request, write_struct
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import write_struct
 from shared.run_log.run import RunStatus
 from shared.versions.model_store import ModelStore
 from tests.support.commands import command

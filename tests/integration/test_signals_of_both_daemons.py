@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from scripts.daemons.network import free_port
-from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
 from shared.versions.model_store import ModelStore
 from tests.support.asking import ask
 from tests.support.commands import command

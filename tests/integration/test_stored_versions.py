@@ -15,15 +15,10 @@ from typing import Any
 
 import pytest
 
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import PUBLIC_KEY_NAME, VerifyKey
-from shared.loading.open_version import (
-    check_goldens,
-    load_estimator,
-    open_version,
-    read_goldens,
-    read_state,
-)
+from shared.loading.golden_answers import check_goldens, read_goldens
+from shared.loading.open_version import load_estimator, open_version, read_state
 from shared.run_log.run import RunStatus
 from shared.versions.manifest import read_signed
 from shared.versions.model_store import ModelStore

@@ -12,7 +12,8 @@ from retrain_service import retrain_loop
 from retrain_service.retrain_loop import RetrainLoop
 from shared.daemon.loop import utc_now
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.exchange.json_files import read_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.settings.root import Settings
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from retrain_service.triggers.decide import Wait
+from retrain_service.triggers.decision import Wait
 from shared.settings.per_model import TriggerSettings
 from tests.support.simulated_daemon import MODEL, Killed, KillPoint, Outcome, SimulatedDaemon, World
 

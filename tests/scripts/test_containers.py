@@ -17,8 +17,8 @@ import yaml
 
 from retrain_service.cli import main
 from scripts.daemons.processes import DAEMONS
-from shared.exchange.json_files import RETRAIN_REPORT_NAME
-from shared.keys.signing import KEY_VARIABLE
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME
+from shared.keys.api_keys import KEY_VARIABLE
 from shared.settings.root import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,9 +21,9 @@ from shared.errors import LoadFailed
 from shared.forms import data_tree
 from shared.forms.preprocessing_plan import Numbers, Plan, Step
 from shared.stored_types import OLD_PATHS, TAGS, class_of, old_names, rebuild, tag_of
-from shared.workloads.contract import FeatureSpec, RowContract
 from shared.workloads.product_catalogue.catalogue import Catalogue
 from shared.workloads.product_recommender.model import Blend
+from shared.workloads.rows import FeatureSpec, RowContract
 from tests.integration.test_stored_versions import stored
 from tests.support.stored_paths import modules_named_in
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from scripts.daemons.network import free_port
-from shared.exchange.json_files import WorkerReport
+from shared.exchange.worker_report import WorkerReport
 from shared.versions.model_version import ModelVersion
 from tests.support.asking import ask
 from tests.support.daemons import Daemon, daemon

@@ -15,7 +15,8 @@ from pathlib import Path
 from retrain_service.buffer.store import Buffer, buffer_path, read_snapshot
 from shared.daemon.loop import utc_now
 from shared.errors import NotFound
-from shared.exchange.json_files import RETRAIN_REPORT_NAME, RetrainReport, read_struct
+from shared.exchange.json_files import read_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 

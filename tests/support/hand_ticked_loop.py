@@ -8,13 +8,9 @@ from typing import Any
 
 from retrain_service.retrain_loop import RetrainLoop
 from shared.daemon.loop import utc_now
-from shared.exchange.json_files import (
-    RETRAIN_REPORT_NAME,
-    Request,
-    RetrainReport,
-    read_struct,
-    write_struct,
-)
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.settings.root import Settings
 
 

@@ -19,17 +19,9 @@ from numpy.typing import NDArray
 
 from shared.errors import RequestInvalid
 from shared.records import Table
-from shared.workloads.contract import (
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    RowContract,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
+from shared.workloads.rows import FeatureSpec, RowContract
+from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 HOLDOUT_SHARE = 0.2
 FEATURES = (FeatureSpec("weekday", "int64", "day of week, Monday 0", 0, 6),)

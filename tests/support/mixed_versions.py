@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.loading.open_version import GoldenAnswer
-from shared.workloads.contract import GoldenRequest
+from shared.loading.golden_answers import GoldenAnswer
+from shared.workloads.training import GoldenRequest
 from tests.support.mixed_workload import FEATURES, MixedAnswerer
 from tests.support.tiny_workload import GOLDEN_NOW
 from tests.support.versions import ServingHome

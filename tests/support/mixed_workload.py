@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import RequestInvalid
-from shared.workloads.contract import Answerer, FeatureSpec, RowContract, refuse_not_finite
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import FeatureSpec, RowContract, refuse_not_finite
 from tests.support.tiny_workload import TinyWorkload
 
 FEATURES = (

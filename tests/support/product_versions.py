@@ -7,7 +7,7 @@ from datetime import timedelta
 from retrain_service.publish.stage import stage
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads import open_workload
-from shared.workloads.contract import TrainingSet
+from shared.workloads.training import TrainingSet
 from tests.support.versions import FIRST_AT, ServingHome, point_at, version_name
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.evaluation.scores import Evaluation, Rival
-from shared.workloads.contract import Score
+from shared.workloads.training import Score
 
 FIRST_DAY = np.datetime64("2026-01-01", "D")
 

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from retrain_service.triggers.decide import Decision, Replace, Train, Wait, decide
+from retrain_service.triggers.decide import decide
+from retrain_service.triggers.decision import Decision, Replace, Train, Wait
 from retrain_service.triggers.steady_times import SteadyTimes
 from retrain_service.triggers.training_state import (
     RunUnderWay,

@@ -22,17 +22,9 @@ from numpy.typing import NDArray
 
 from shared.errors import NotFound, RequestInvalid
 from shared.records import Table
-from shared.workloads.contract import (
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    RowContract,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
+from shared.workloads.rows import FeatureSpec, RowContract
+from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 FEATURES = (FeatureSpec("x", "float64", "none"),)
 GOLDEN_NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -15,9 +15,9 @@ import pytest
 import shared.workloads
 from retrain_service.compiling.compile import compile_estimator
 from shared.atomic_file import sha256_of
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey
-from shared.loading.open_version import GoldenAnswer
+from shared.loading.golden_answers import GoldenAnswer
 from shared.versions.manifest import (
     GOLDEN_NAME,
     MANIFEST_NAME,
@@ -34,7 +34,8 @@ from shared.versions.manifest import (
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import FeatureSpec, GoldenRequest
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import GoldenRequest
 from tests.support.tiny_workload import FEATURES, GOLDEN_NOW
 
 FIRST_AT = datetime(2026, 11, 1, 8, 0, tzinfo=UTC)

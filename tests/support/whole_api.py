@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from shared.run_log.run import UNFINISHED, Run, RunStatus
 from shared.run_log.writer import RunLog
 from shared.workloads.product_recommender.workload import ProductRecommender

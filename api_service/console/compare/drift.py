@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.versions.holdout_sample import Cell, HoldoutSample
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 
 N_BINS = 10
 _LITTLE, _SOME = 0.1, 0.25

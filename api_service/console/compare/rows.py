@@ -21,7 +21,7 @@ from api_service.context import computing
 from shared.loading.open_version import LoadedModel
 from shared.versions.holdout_sample import HoldoutSample
 from shared.versions.manifest import Manifest
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowRefused
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowRefused
 
 _IN_TABLE = 60
 _MOST_SLICES = 6

@@ -13,7 +13,8 @@ from api_service.serving_slot import ServingSlot
 from api_service.status.models import model_entry
 from api_service.web.public_path import public_path
 from api_service.web.query import as_whole_number
-from shared.exchange.json_files import ReloadSignal, TrainingReport
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.retrain_report import TrainingReport
 
 A_PAGE = 100
 STATES = ("ok", "degraded", "not_ready")

@@ -28,7 +28,7 @@ from api_service.console.views.timeline import lines
 from api_service.serving_slot import ServingSlot
 from api_service.status.models import model_entry
 from api_service.status.versions import version_lines
-from shared.exchange.json_files import SourceReport, TrainingReport
+from shared.exchange.retrain_report import SourceReport, TrainingReport
 from shared.run_log.run import RunStatus
 from shared.versions.manifest import Manifest
 

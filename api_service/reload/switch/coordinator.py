@@ -12,7 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
@@ -37,6 +37,7 @@ from api_service.reload.switch.messages import (
     encode,
     from_worker,
 )
+from api_service.reload.switch.participants import Participant, SwitchedModel
 from api_service.reload.switch.policy import (
     Commit,
     Refuse,
@@ -54,28 +55,6 @@ log = structlog.get_logger()
 _REFUSALS_KEPT = 20
 
 
-@dataclass(slots=True)
-class _Worker:
-    """opening : model -> since when; a worker opens one model after the other, mostly."""
-
-    number: int
-    line: Connection
-    end: Callable[[], None]
-    opening: dict[str, float] = field(default_factory=dict)
-    free_s: float = 0.0
-    is_ended: bool = False
-
-
-@dataclass(slots=True)
-class _Model:
-    index: int
-    workers: dict[int, Standing] = field(default_factory=dict)
-    committed: VersionKey | None = None
-    refused: dict[int, str] = field(default_factory=dict)
-    vacancy_s: list[float] = field(default_factory=list)
-    replaced_for: list[int] = field(default_factory=list)
-
-
 class SwitchCoordinator:
     """See the module docstring.
 
@@ -86,9 +65,9 @@ class SwitchCoordinator:
     def __init__(self, board: SwitchBoard, timeout_s: float) -> None:
         self._board = board
         self._timeout_s = timeout_s
-        self._models: dict[str, _Model] = {}
-        self._workers: dict[int, _Worker] = {}
-        self._new: list[_Worker] = []
+        self._models: dict[str, SwitchedModel] = {}
+        self._workers: dict[int, Participant] = {}
+        self._new: list[Participant] = []
         self._unsettled: set[str] = set()  # models that something was said of since they settled
         self._n_workers = 0
         self._bell, self._ring = Pipe(duplex=False)
@@ -116,7 +95,7 @@ class SwitchCoordinator:
         """Listen to a worker; any thread may call."""
         with self._lock:
             self._n_workers += 1
-            self._new.append(_Worker(self._n_workers, line, end))
+            self._new.append(Participant(self._n_workers, line, end))
         self._ring.send_bytes(b"!")
 
     # -- the thread ------------------------------------------------------------------------------
@@ -135,7 +114,7 @@ class SwitchCoordinator:
             else:
                 self._hear_all(lines[ready])  # type: ignore[index]
 
-    def _hear_all(self, worker: _Worker) -> None:
+    def _hear_all(self, worker: Participant) -> None:
         try:
             while True:
                 self._hear(worker, from_worker(worker.line.recv_bytes()))
@@ -144,7 +123,7 @@ class SwitchCoordinator:
         except (EOFError, OSError):
             self._gone(worker)
 
-    def _hear(self, worker: _Worker, said: FromWorker) -> None:
+    def _hear(self, worker: Participant, said: FromWorker) -> None:
         now_s = time.monotonic()
         match said:
             case Join(name):
@@ -176,7 +155,7 @@ class SwitchCoordinator:
             case Later(name, _, _, _):
                 self._free(worker, name, now_s)
 
-    def _join(self, worker: _Worker, name: str, now_s: float) -> None:
+    def _join(self, worker: Participant, name: str, now_s: float) -> None:
         model = self._model(name)
         if worker.number not in model.workers:
             if model.vacancy_s:
@@ -186,7 +165,7 @@ class SwitchCoordinator:
         version, generation = model.committed or (None, 0)
         self._tell(worker, Place(name, model.index, version, generation, dict(model.refused)))
 
-    def _answer_known(self, worker: _Worker, name: str, key: VersionKey) -> None:
+    def _answer_known(self, worker: Participant, name: str, key: VersionKey) -> None:
         """What was decided before this worker was ready."""
         model = self._model(name)
         if key == model.committed:
@@ -196,7 +175,7 @@ class SwitchCoordinator:
         elif model.committed is not None and 0 < key[1] < model.committed[1]:
             self._tell(worker, Superseded(name, key[1]))
 
-    def _failed(self, worker: _Worker, name: str, key: VersionKey, reason: str) -> None:
+    def _failed(self, worker: Participant, name: str, key: VersionKey, reason: str) -> None:
         """One cannot: nobody shall. Unless it serves already, or another may be the first."""
         model = self._model(name)
         if key == model.committed:
@@ -208,14 +187,14 @@ class SwitchCoordinator:
             return
         self._refuse(name, model, key, reason)
 
-    def _refuse(self, name: str, model: _Model, key: VersionKey, reason: str) -> None:
+    def _refuse(self, name: str, model: SwitchedModel, key: VersionKey, reason: str) -> None:
         model.refused[key[1]] = reason
         while len(model.refused) > _REFUSALS_KEPT:
             del model.refused[min(model.refused)]
         log.error("switch refused", model=name, version=key[0], generation=key[1], reason=reason)
         self._tell_all(model, Refused(name, key[1], reason))
 
-    def _gone(self, worker: _Worker) -> None:
+    def _gone(self, worker: Participant) -> None:
         """A worker is dead. One that died by itself in the middle of a switch is expected back."""
         del self._workers[worker.number]
         with contextlib.suppress(OSError):
@@ -238,7 +217,7 @@ class SwitchCoordinator:
         self._unsettled = {name for name, until_s in waits.items() if until_s is not None}
         return min((until_s for until_s in waits.values() if until_s is not None), default=None)
 
-    def _settle(self, name: str, model: _Model) -> float | None:
+    def _settle(self, name: str, model: SwitchedModel) -> float | None:
         while True:
             verdict = policy.decide(
                 Switch(
@@ -271,7 +250,7 @@ class SwitchCoordinator:
                         " after it was replaced.",
                     )
 
-    def _commit(self, name: str, model: _Model, key: VersionKey) -> None:
+    def _commit(self, name: str, model: SwitchedModel, key: VersionKey) -> None:
         # The flip first: who hears of it must find it done.
         if model.index >= 0:
             self._board.flip(model.index, key[1])
@@ -281,7 +260,7 @@ class SwitchCoordinator:
         self._tell_all(model, Committed(name, *key))
         log.info("switched", model=name, version=key[0], generation=key[1])
 
-    def _replace(self, name: str, model: _Model, number: int, key: VersionKey) -> None:
+    def _replace(self, name: str, model: SwitchedModel, number: int, key: VersionKey) -> None:
         """End a worker; the main loop sees the dead process and starts another."""
         worker = self._workers[number]
         # It stays one of those that must be ready: until it is gone it answers with the old one.
@@ -300,29 +279,29 @@ class SwitchCoordinator:
 
     # -- small things ----------------------------------------------------------------------------
 
-    def _void(self, model: _Model) -> None:
+    def _void(self, model: SwitchedModel) -> None:
         """Nothing serves any more; whoever is ready next begins."""
         model.committed = None
         if model.index >= 0:
             self._board.flip(model.index, 0)
 
-    def _model(self, name: str) -> _Model:
+    def _model(self, name: str) -> SwitchedModel:
         self._unsettled.add(name)
         found = self._models.get(name)
         if found is None:
             n = len(self._models)
             if n == CAPACITY:
                 log.warning("the switch board is full: further models switch worker by worker")
-            found = self._models[name] = _Model(n if n < CAPACITY else -1)
+            found = self._models[name] = SwitchedModel(n if n < CAPACITY else -1)
         return found
 
-    def _change(self, worker: _Worker, name: str, **changed: object) -> None:
+    def _change(self, worker: Participant, name: str, **changed: object) -> None:
         model = self._model(name)
         if worker.number in model.workers:
             standing = model.workers[worker.number]
             model.workers[worker.number] = replace(standing, **changed)  # type: ignore[arg-type]
 
-    def _free(self, worker: _Worker, name: str, now_s: float) -> None:
+    def _free(self, worker: Participant, name: str, now_s: float) -> None:
         worker.opening.pop(name, None)
         worker.free_s = now_s
 
@@ -336,11 +315,11 @@ class SwitchCoordinator:
             busy_s=min(others, default=0.0),
         )
 
-    def _tell_all(self, model: _Model, message: FromMain) -> None:
+    def _tell_all(self, model: SwitchedModel, message: FromMain) -> None:
         for number in model.workers:
             self._tell(self._workers[number], message)
 
-    def _tell(self, worker: _Worker, message: FromMain) -> None:
+    def _tell(self, worker: Participant, message: FromMain) -> None:
         with contextlib.suppress(OSError, ValueError):
             # A worker that hangs does not empty its line, and waiting here would hold up all
             # others. What it misses it need not know: it is replaced.

@@ -18,7 +18,8 @@ from api_service.reload.policy import FALLBACK_GENERATION, VersionKey
 from api_service.reload.retirement import log_swap
 from api_service.reload.switch.channel import Line
 from shared.daemon.memory import rss_bytes
-from shared.exchange.json_files import Receipt, ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.worker_report import Receipt
 from shared.loading.open_version import LoadedModel
 from shared.versions.model_version import VersionState
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from shared.errors import SettingsInvalid
-from shared.exchange.json_files import BufferReport, TrainingReport
+from shared.exchange.retrain_report import BufferReport, TrainingReport
 from shared.run_log.run import UNFINISHED, RunStatus
 
 _BYTES_A_MB = 1_000_000

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.control.requests import put_request, waiting_run
+from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
 from api_service.control.training_options import read_options
 from api_service.control.wait import wait_for_run
 from api_service.routes.legacy import answers
@@ -24,7 +25,6 @@ from api_service.routes.legacy.models import (
     device_meant,
     model_meant,
 )
-from api_service.routes.training import ask_for_training, must_be_trained_here, who_asks
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import list_records, show_run_or_refusal, totals
 from api_service.web.auth import check_key
@@ -32,8 +32,9 @@ from api_service.web.json_body import json_response, only_fields, read_object, t
 from api_service.web.public_path import public_path
 from api_service.web.query import Page, as_truth, as_whole_number, only_parameters
 from shared.errors import NotFound, RequestInvalid
-from shared.exchange.json_files import TrainingReport, record_event
-from shared.keys.signing import Role
+from shared.exchange.event_burst import record_event
+from shared.exchange.retrain_report import TrainingReport
+from shared.keys.api_keys import Role
 
 # -- training ------------------------------------------------------------------------------------
 

@@ -15,16 +15,16 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.control.desired_version import signal_of, wanted
 from api_service.control.requests import put_request
+from api_service.control.training import who_asks
 from api_service.control.wait import wait_for
-from api_service.routes.training import who_asks
 from api_service.serving_slot import ServingSlot
 from api_service.status.runs import rejected_versions
 from api_service.status.versions import version_lines
+from api_service.status.workers import live_reports
 from api_service.web.auth import needs
 from api_service.web.json_body import json_response, only_fields, read_object, text_field
-from api_service.worker.report import live_reports
 from shared.errors import NotReady, RequestInvalid, StateConflict
-from shared.keys.signing import Role
+from shared.keys.api_keys import Role
 
 _LONGEST_LOAD_S = 20
 

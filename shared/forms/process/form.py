@@ -12,7 +12,7 @@ from shared.forms.input_mask import A_CATEGORY, A_NUMBER, Admission
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.process.client import EstimatorProcess, EstimatorRefused
 from shared.versions.version_files import VersionFiles
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowRefused
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowRefused
 
 Floats = NDArray[np.float64]
 

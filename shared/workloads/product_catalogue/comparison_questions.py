@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from shared.workloads.contract import AskedLists
 from shared.workloads.product_catalogue.catalogue import Catalogue
+from shared.workloads.training import AskedLists
 
 MOST_ASKED = 200
 

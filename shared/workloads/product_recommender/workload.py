@@ -21,17 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table
-from shared.workloads.contract import (
-    Answerer,
-    AskedLists,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
 from shared.workloads.product_catalogue.similarity import Likeness, Share
@@ -43,6 +33,15 @@ from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.rows import Visits, read_visits
 from shared.workloads.product_recommender.serving import Recommendations
 from shared.workloads.product_recommender.serving_state import knowledge_of
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import (
+    AskedLists,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+)
 
 FEATURES = (FeatureSpec("user_id", "category", "none"),)
 _HELD_OUT = 0.2

@@ -20,17 +20,7 @@ import msgspec
 import numpy as np
 
 from shared.records import Table, from_epoch_us
-from shared.workloads.contract import (
-    Answerer,
-    AskedLists,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records, state_files
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
@@ -38,6 +28,15 @@ from shared.workloads.product_catalogue.similarity import Likeness, Share
 from shared.workloads.product_catalogue.training_catalogue import Stock, read_stock
 from shared.workloads.product_similarity import evaluation
 from shared.workloads.product_similarity.serving import SimilarProducts
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import (
+    AskedLists,
+    GoldenRequest,
+    Progress,
+    Score,
+    StreamSpec,
+    TrainingSet,
+)
 
 MAX_JUDGED = 1000
 """Products that ask when a version is judged; more would tell the same within a percent."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 
 Floats = NDArray[np.float64]
 

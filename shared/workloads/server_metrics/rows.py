@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table
-from shared.workloads.contract import TrainingSet
 from shared.workloads.server_metrics.features import (
     FEATURES,
     METRIC,
@@ -30,6 +29,7 @@ from shared.workloads.server_metrics.features import (
     on_grid,
 )
 from shared.workloads.server_metrics.records import read_sample
+from shared.workloads.training import TrainingSet
 
 IN_THE_FUTURE = "dated in the future"
 TOO_OLD = "older than history_days"

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from shared.errors import NotFound, RequestInvalid
-from shared.workloads.contract import Answerer, RowContract, RowRefused, refuse_not_finite
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import RowContract, RowRefused, refuse_not_finite
 from shared.workloads.server_metrics import risk
 from shared.workloads.server_metrics.features import (
     FEATURES,

@@ -15,18 +15,8 @@ import numpy as np
 from shared.errors import LoadFailed, SettingsInvalid
 from shared.feed.window import WindowSpec
 from shared.records import Table
-from shared.workloads.contract import (
-    Admitted,
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    RowAnswers,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
+from shared.workloads.rows import FeatureSpec
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
 from shared.workloads.server_metrics.model import (
     FleetForecaster,
@@ -42,6 +32,15 @@ from shared.workloads.server_metrics.rows import (
     training_rows,
 )
 from shared.workloads.server_metrics.serving import FleetAnswerer
+from shared.workloads.training import (
+    Admitted,
+    GoldenRequest,
+    Progress,
+    RowAnswers,
+    Score,
+    StreamSpec,
+    TrainingSet,
+)
 
 STREAM = "metrics"
 UNIT = "of persistence's error"

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 from shared.workloads.solar_power.records import LUX, POWER, Readings
 
 Floats = NDArray[np.float64]

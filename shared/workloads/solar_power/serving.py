@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
 from shared.records import from_epoch_us
-from shared.workloads.contract import Answerer, RowContract, refuse_not_finite
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import RowContract, refuse_not_finite
 from shared.workloads.solar_power import records as documents
 from shared.workloads.solar_power.records import RawReading, Readings
 from shared.workloads.solar_power.rows import (

@@ -17,17 +17,9 @@ import numpy as np
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
-from shared.workloads.contract import (
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.losses import score_regressor
+from shared.workloads.rows import FeatureSpec
 from shared.workloads.solar_power import records as documents
 from shared.workloads.solar_power.model import make_estimator
 from shared.workloads.solar_power.records import DAY_US, RawReading, Readings
@@ -50,6 +42,7 @@ from shared.workloads.solar_power.serving import (
     save_knowledge,
     silent_columns,
 )
+from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 _N_GOLDEN_ROWS = 24
 

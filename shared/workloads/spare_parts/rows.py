@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 
 Floats = NDArray[np.float64]
 Days = NDArray[np.datetime64]

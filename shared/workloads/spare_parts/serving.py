@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
-from shared.workloads.contract import Answerer, RowContract, refuse_not_finite
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import RowContract, refuse_not_finite
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
 from shared.workloads.spare_parts.daily_totals import CatalogueEntry

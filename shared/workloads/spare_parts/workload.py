@@ -18,17 +18,9 @@ from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
-from shared.workloads.contract import (
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-)
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.losses import score_regressor
+from shared.workloads.rows import FeatureSpec
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
 from shared.workloads.spare_parts.daily_totals import PartsLedger, read_catalogue, unusable
@@ -42,6 +34,7 @@ from shared.workloads.spare_parts.serving import (
     read_knowledge,
     save_knowledge,
 )
+from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 # Chosen on expanding windows inside the older four fifths of real demand; half or twice as much
 # changes the error by less than 1 %, and the greater one is the safer on a short history.

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
-from shared.workloads.contract import UNKNOWN_CATEGORY, FeatureSpec, RowContract
+from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, RowContract
 from shared.workloads.tabular.model import UNKNOWN_TEXT
 from shared.workloads.tabular.parameters import WHERE, ColumnSettings
 from shared.workloads.tabular.records import (

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.contract import RowAnswers, Score, TrainingSet
 from shared.workloads.tabular.records import read_text
 from shared.workloads.tabular.rows import Label, Learnt
+from shared.workloads.training import RowAnswers, Score, TrainingSet
 
 UNIT = "Brier"
 _LEAST_PROBABILITY = 1e-15

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.stored_types import reduced
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowContract
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract
 
 UNKNOWN_TEXT = "\ufffdunknown"
 """What an estimator meets in place of a category that is not in the vocabulary; no text of a

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
-from shared.workloads.contract import RowContract, TrainingSet
+from shared.workloads.rows import RowContract
 from shared.workloads.tabular.columns import (
     Column,
     Dtype,
@@ -31,6 +31,8 @@ from shared.workloads.tabular.columns import (
 )
 from shared.workloads.tabular.parameters import WHERE, TabularParameters
 from shared.workloads.tabular.records import read_number, read_text, read_time_us
+from shared.workloads.tabular.rejections import no_number, unusable_cell, unusable_target
+from shared.workloads.training import TrainingSet
 
 Label = str | int | bool
 
@@ -61,44 +63,6 @@ class Learnt:
     target: NDArray[np.float64]
     day: NDArray[np.datetime64]
     newest: datetime
-
-
-def no_target(name: str) -> str:
-    return f"no {name}"
-
-
-def no_number(name: str) -> str:
-    return f"{name} is no number"
-
-
-def no_value(name: str) -> str:
-    return f"{name} is a list or an object"
-
-
-def no_label(name: str) -> str:
-    return f"{name} is no label: neither a text nor a whole number nor true or false"
-
-
-def unusable_target(value: object, parameters: TabularParameters) -> str | None:
-    """Why nothing can be learnt from a record with this target; None when something can."""
-    if value is None or value is msgspec.UNSET or (isinstance(value, str) and not value.strip()):
-        return no_target(parameters.target)
-    if parameters.task == "classification":
-        is_label = read_text(value) is not None
-        is_fraction = isinstance(value, float) and not value.is_integer()
-        return None if is_label and not is_fraction else no_label(parameters.target)
-    return no_number(parameters.target) if read_number(value) is None else None
-
-
-def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
-    """The same of a feature; `dtype` is None where it is not known yet."""
-    if value is None or value is msgspec.UNSET:
-        return None
-    if isinstance(value, (list, dict)):
-        return no_value(name)
-    if dtype is None or dtype == "category":
-        return None
-    return no_number(name) if read_number(value) is None else None
 
 
 def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) -> TrainingSet:

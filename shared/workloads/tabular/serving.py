@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
-from shared.workloads.contract import Answerer, RowRefused, is_all_finite, refuse_not_finite
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import RowRefused, is_all_finite, refuse_not_finite
 from shared.workloads.tabular.columns import Column, contract_of
 
 _STATE_FORMAT = 1

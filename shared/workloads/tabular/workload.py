@@ -13,19 +13,9 @@ import numpy as np
 
 from shared.errors import SettingsInvalid
 from shared.records import Table
-from shared.workloads.contract import (
-    UNKNOWN_CATEGORY,
-    Answerer,
-    FeatureSpec,
-    GoldenRequest,
-    Progress,
-    Score,
-    StreamSpec,
-    TrainingSet,
-    Workload,
-    check_features,
-)
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.losses import score_regressor
+from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
 from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import Column, contract_of
 from shared.workloads.tabular.estimator_factory import own_version
@@ -33,13 +23,15 @@ from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
 from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recoded
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
 from shared.workloads.tabular.records import read_text, read_time_us
-from shared.workloads.tabular.rows import NO_TIME, Learnt, read_rows, unusable_cell, unusable_target
+from shared.workloads.tabular.rejections import unusable_cell, unusable_target
+from shared.workloads.tabular.rows import NO_TIME, Learnt, read_rows
 from shared.workloads.tabular.serving import (
     Knowledge,
     TabularAnswerer,
     read_knowledge,
     save_knowledge,
 )
+from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 _N_GOLDEN_ROWS = 20
 _MOST_GOLDEN_NULLS = 10

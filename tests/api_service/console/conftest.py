@@ -17,7 +17,9 @@ from api_service.context import Context
 from api_service.reload_manager import ReloadManager
 from api_service.serving_slot import ServingTable
 from api_service.web.auth import KeyRing
-from shared.keys.signing import Role, VerifyKey, ensure_api_keys, ensure_console_secret
+from shared.keys.api_keys import Role, ensure_api_keys
+from shared.keys.console_secret import ensure_console_secret
+from shared.keys.signing import VerifyKey
 from tests.api_service.conftest import serving_config
 from tests.support.versions import ServingHome, tiny_workload_known
 

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from shared.exchange.json_files import (
+from shared.exchange.json_files import write_struct
+from shared.exchange.retrain_report import (
     RETRAIN_REPORT_NAME,
     RetrainReport,
     SourceReport,
     TrainingReport,
-    write_struct,
 )
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog

@@ -16,10 +16,10 @@ from api_service.console.workload_views import rows_view
 from shared.versions.answer_sample import ANSWERS_NAME, read_answers
 from shared.versions.holdout_sample import UNKNOWN, HoldoutSample, sample_of
 from shared.versions.manifest import Manifest, read_manifest
-from shared.workloads.contract import RowAnswers, Score, TrainingSet
 from shared.workloads.product_recommender.workload import ProductRecommender
 from shared.workloads.product_similarity.workload import ProductSimilarity
 from shared.workloads.tabular.workload import Tabular
+from shared.workloads.training import RowAnswers, Score, TrainingSet
 from tests.api_service.conftest import serving_config
 from tests.api_service.console.conftest import HTML, Desk
 from tests.shared.workloads.shop import events, products, rows_of

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.exchange.json_files import Request, read_struct
-from shared.keys.signing import ensure_api_keys, ensure_console_secret
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import read_struct
+from shared.keys.api_keys import ensure_api_keys
+from shared.keys.console_secret import ensure_console_secret
 from tests.api_service.console.past import source, training, write_past, write_retrain_report
 from tests.support import browser as browsers
 from tests.support.api_process import ApiHome

@@ -10,15 +10,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from shared.exchange.json_files import (
-    RETRAIN_REPORT_NAME,
-    RetrainReport,
-    ServingReport,
-    WatcherReport,
-    WorkerReport,
-    read_struct,
-    write_struct,
-)
+from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
+from shared.exchange.worker_report import ServingReport, WatcherReport, WorkerReport
 from tests.api_service.console.conftest import HTML, Desk
 from tests.api_service.console.past import source, training, write_past, write_retrain_report
 from tests.support.versions import point_at

@@ -12,8 +12,8 @@ from flask.testing import FlaskClient
 
 from api_service.console.login_limit import MOST_PER_ADDRESS
 from api_service.console.session import SESSION_S
-from shared.keys.api_keys import rotate_keys
-from shared.keys.signing import CONSOLE_SECRET_NAME, Role
+from shared.keys.api_keys import Role, rotate_keys
+from shared.keys.console_secret import CONSOLE_SECRET_NAME
 from shared.versions.manifest import MODEL_NAME
 from tests.api_service.console.conftest import HTML, Desk
 

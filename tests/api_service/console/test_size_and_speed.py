@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.exchange.json_files import ServingReport, WatcherReport, WorkerReport, write_struct
+from shared.exchange.json_files import write_struct
+from shared.exchange.worker_report import ServingReport, WatcherReport, WorkerReport
 from shared.versions.manifest import MANIFEST_NAME
 from shared.versions.model_version import ModelVersion
 from tests.api_service.console.conftest import HTML, Desk

@@ -28,8 +28,9 @@ from api_service.metrics.flush import MetricsKeeper
 from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, OTHER, Recorder
 from api_service.metrics.swaps import WINDOW_S
 from api_service.metrics.worker_file import WorkerMetrics, absorb_dead, read_sum, worker_path
-from shared.exchange.json_files import WatcherReport
-from shared.exchange.training_metrics import metrics_dir, write_unsynced
+from shared.exchange.json_files import write_unsynced
+from shared.exchange.training_metrics import metrics_dir
+from shared.exchange.worker_report import WatcherReport
 from tests.api_service.conftest import NOW, Serving, serving_config
 from tests.support.api_process import ApiHome, steady_load
 from tests.support.versions import ServingHome

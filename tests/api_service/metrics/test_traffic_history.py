@@ -26,7 +26,7 @@ from api_service.metrics.worker_file import (
     series_of,
     worker_path,
 )
-from shared.exchange.training_metrics import write_unsynced
+from shared.exchange.json_files import write_unsynced
 from tests.api_service.conftest import NOW
 
 START_S = 1_800_000_000.0

@@ -13,13 +13,13 @@ import msgspec
 import pytest
 
 from api_service.metrics.catalogue import TRAINING
-from shared.exchange.json_files import (
+from shared.exchange.json_files import write_struct
+from shared.exchange.retrain_report import (
     RETRAIN_REPORT_NAME,
     BufferReport,
     RetrainReport,
     SourceReport,
     TrainingReport,
-    write_struct,
 )
 from shared.exchange.training_metrics import ModelTrainings, TrainingMetrics, metrics_dir
 from tests.api_service.conftest import NOW, Serving

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.api_service.conftest import Serving, serving_config
 from tests.shared.workloads import garage, shop

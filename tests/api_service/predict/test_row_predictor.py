@@ -23,7 +23,8 @@ from api_service.web.json_body import object_of, value_of
 from shared.errors import AnswerClient, RequestInvalid
 from shared.loading.open_version import LoadedModel, Timings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
-from shared.workloads.contract import Answerer, FeatureSpec, RowContract, RowRefused
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import FeatureSpec, RowContract, RowRefused
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 FEATURES = (

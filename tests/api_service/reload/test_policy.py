@@ -15,7 +15,7 @@ from api_service.reload.policy import (
     decide,
     fallback_order,
 )
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from tests.support.versions import version_name
 
 V = {number: version_name(number) for number in range(1, 10)}

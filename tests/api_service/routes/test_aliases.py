@@ -13,8 +13,10 @@ from flask.testing import FlaskClient
 
 from api_service.config.feed import FedModel, FeedConfig
 from api_service.routes.aliases import ALIASES
-from shared.exchange.json_files import EventBurst, Request, read_struct
-from shared.keys.signing import Role, ensure_api_keys
+from shared.exchange.control_request import Request
+from shared.exchange.event_burst import EventBurst
+from shared.exchange.json_files import read_struct
+from shared.keys.api_keys import Role, ensure_api_keys
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
 from shared.versions.model_names import entity_name, full_name

@@ -17,11 +17,11 @@ from flask.testing import FlaskClient
 from api_service.app import create_app
 from api_service.config.feed import FedModel, FedStream, FeedConfig
 from api_service.context import Context
-from api_service.web.yield_lock import Turnstile
+from api_service.web.fair_lock import Turnstile
 from retrain_service.publish.stage import stage
 from retrain_service.sources.feed import FeedSource
 from shared.feed.database import open_to_write
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from shared.records import Table, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings

@@ -10,15 +10,14 @@ from typing import Any
 
 import pytest
 
-from shared.exchange.json_files import (
+from shared.exchange.json_files import write_struct
+from shared.exchange.retrain_report import (
     RETRAIN_REPORT_NAME,
     RetrainReport,
     SourceReport,
     TrainingReport,
-    WatcherReport,
-    WorkerReport,
-    write_struct,
 )
+from shared.exchange.worker_report import WatcherReport, WorkerReport
 from tests.api_service.conftest import NOW, Serving
 from tests.support.versions import ServingHome
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared.exchange.json_files import Request, read_struct
-from shared.keys.signing import Role
+from shared.exchange.control_request import Request
+from shared.exchange.json_files import read_struct
+from shared.keys.api_keys import Role
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
 from shared.versions.manifest import MANIFEST_NAME, MODEL_NAME

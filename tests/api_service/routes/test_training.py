@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from shared.exchange.json_files import EventBurst, read_struct
-from shared.keys.signing import ensure_api_keys
+from shared.exchange.event_burst import EventBurst
+from shared.exchange.json_files import read_struct
+from shared.keys.api_keys import ensure_api_keys
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving

@@ -21,7 +21,7 @@ from api_service.schemas.openapi_document import documented_routes
 from api_service.schemas.operations import OPERATIONS
 from api_service.web.auth import needed_role
 from api_service.web.model_urls import without_entity
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving, serving_config

@@ -12,7 +12,7 @@ import pytest
 from api_service.config.release import RELEASE
 from api_service.console.views.hints import what_to_do
 from api_service.status.problem_codes import ProblemCode
-from shared.exchange.json_files import WatcherReport
+from shared.exchange.worker_report import WatcherReport
 from tests.api_service.conftest import Serving
 from tests.api_service.routes.test_health import (
     healthy,

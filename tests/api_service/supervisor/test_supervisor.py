@@ -19,7 +19,7 @@ from api_service.supervisor.supervisor import PatientServer, wait_for_port
 from api_service.worker.report import OwnReport
 from shared.daemon.loop import utc_now
 from shared.errors import PortTaken
-from shared.exchange.json_files import WatcherReport
+from shared.exchange.worker_report import WatcherReport
 
 
 def test_the_parts_of_the_server_library_that_we_replace_are_still_there() -> None:

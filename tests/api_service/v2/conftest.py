@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from shared.keys.signing import Role, ensure_api_keys
+from shared.keys.api_keys import Role, ensure_api_keys
 from tests.api_service.conftest import Serving
 from tests.shared.workloads.garage import demand, rows_of
 from tests.support.api_process import ApiHome

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import FixConfiguration
-from shared.keys.signing import KEY_VARIABLE, Role, ensure_api_keys
+from shared.keys.api_keys import KEY_VARIABLE, Role, ensure_api_keys
 from shared.settings.root import Settings
 from shared.settings.sections import ApiSettings
 from tests.api_service.conftest import Serving, serving_config

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from shared.keys.signing import ensure_api_keys
+from shared.keys.api_keys import ensure_api_keys
 from shared.run_log.writer import RunLog
 from tests.support.api_process import ApiHome
 from tests.support.whole_api import CONFIGURATION, admin_key

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from api_service.connections.listening_sockets import keep_alive_on_listeners
-from api_service.web.yield_lock import FairLock, Turnstile
+from api_service.web.fair_lock import FairLock, Turnstile
 from tests.support.waiting import wait_until
 
 

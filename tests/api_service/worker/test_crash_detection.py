@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from api_service import reload_manager
+from api_service.status.workers import remove_stale
 from api_service.worker.crash_detection import deadly_versions, last_words
-from api_service.worker.report import remove_stale
-from shared.exchange.json_files import WorkerReport, read_struct, write_struct
+from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.worker_report import WorkerReport
 from tests.api_service.conftest import Serving
 from tests.api_service.worker.test_report import ended_pid, report_of
 from tests.support.versions import ServingHome

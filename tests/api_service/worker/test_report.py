@@ -11,16 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from api_service.worker.report import OwnReport, live_reports, remove_stale
+from api_service.status.workers import live_reports, remove_stale
+from api_service.worker.report import OwnReport
 from shared.daemon.liveness import SILENT_ELSEWHERE
 from shared.daemon.loop import utc_now
-from shared.exchange.json_files import (
-    WatcherReport,
-    WorkerReport,
-    read_struct,
-    read_worker_reports,
-    write_struct,
-)
+from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.worker_report import WatcherReport, WorkerReport, read_worker_reports
 
 WELL = WatcherReport(is_well=True, sentence="directory events arrive.")
 

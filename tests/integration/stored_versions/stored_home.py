@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from scripts.daemons.network import free_port
 from shared.run_log.run import UNFINISHED, Run
 from tests.support.asking import ask

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrain_service.buffer.ingest import PAGES_A_POLL, Intake, StreamHealth
+from retrain_service.buffer.ingest import PAGES_A_POLL, Intake
 from retrain_service.buffer.store import Buffer, read_snapshot
+from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.sources import open_source
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, ReadInterrupted, Source
 from shared.errors import SourceMisconfigured, SourceUnavailable

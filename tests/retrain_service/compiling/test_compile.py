@@ -50,7 +50,7 @@ from retrain_service.compiling.lower_trees import thresholds
 from shared.forms.open_form import open_compiled
 from shared.versions.manifest import MODEL_NAME
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import UNKNOWN_CATEGORY, RowRefused
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowRefused
 from tests.shared.forms.models import (
     NUMBERS,
     a_target,

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from retrain_service.compiling.parity import NotEqual, Tolerance, compare, refer
 from retrain_service.compiling.probe_rows import HostileRows
 from shared.forms.input_mask import Admission
-from shared.workloads.contract import RowRefused
+from shared.workloads.rows import RowRefused
 from tests.shared.forms.models import a_target, compiled, fitted, one_hot, some_rows
 
 Floats = NDArray[np.float64]

@@ -19,9 +19,9 @@ from retrain_service.promotion.decide import (
     reason,
 )
 from retrain_service.promotion.gate_result import GateResult
-from retrain_service.publish import stage
-from retrain_service.trainer.fit import library_versions
-from retrain_service.training_job.job import JobSpec
+from retrain_service.publish import serving_pointer, stage
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import library_versions
 from shared.keys.signing import SigningKey
 from shared.settings.per_model import GateSettings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
@@ -102,7 +102,7 @@ class Flats:
             )
             staged = self.store.stage("flats", spec.run_id)
             digest = stage.stage(staged, workload, estimator, rows, manifest, self.key)
-            stage.promote(self.store, staged, manifest, digest, "a test", now)
+            serving_pointer.promote(self.store, staged, manifest, digest, "a test", now)
         return verdict
 
 

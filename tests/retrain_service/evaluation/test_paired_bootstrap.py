@@ -14,7 +14,7 @@ from retrain_service.evaluation import student_t
 from retrain_service.evaluation.paired_bootstrap import compare, fewest_days
 from retrain_service.promotion.decide import Promote, decide
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score
+from shared.workloads.training import Score
 from tests.support.scores import a_score, an_evaluation, noisy
 
 POLICY = GateSettings()

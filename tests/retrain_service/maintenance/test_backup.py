@@ -14,7 +14,8 @@ import pytest
 
 from retrain_service.maintenance.backup import back_up
 from shared.errors import StateConflict, StorageUnavailable
-from shared.keys.signing import SigningKey, ensure_api_keys
+from shared.keys.api_keys import ensure_api_keys
+from shared.keys.signing import SigningKey
 from shared.plain_file import open_plain
 from shared.settings.root import Settings
 from shared.versions.model_store import ModelStore

@@ -15,13 +15,9 @@ import pytest
 
 from retrain_service.maintenance import retention
 from shared.daemon.loop import utc_now
-from shared.exchange.json_files import (
-    ReloadSignal,
-    ServingReport,
-    WatcherReport,
-    WorkerReport,
-    write_struct,
-)
+from shared.exchange.json_files import write_struct
+from shared.exchange.reload_signal import ReloadSignal
+from shared.exchange.worker_report import ServingReport, WatcherReport, WorkerReport
 from shared.run_log.pruning import NEWEST_KEPT
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog

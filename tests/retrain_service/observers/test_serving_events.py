@@ -14,13 +14,8 @@ from msgspec import structs
 
 from retrain_service.observers import serving_events
 from retrain_service.observers.serving_events import WorkerWatch
-from shared.exchange.json_files import (
-    Receipt,
-    ServingReport,
-    WatcherReport,
-    WorkerReport,
-    write_struct,
-)
+from shared.exchange.json_files import write_struct
+from shared.exchange.worker_report import Receipt, ServingReport, WatcherReport, WorkerReport
 from shared.run_log.writer import RunLog
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

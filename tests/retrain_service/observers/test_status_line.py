@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from retrain_service.observers.status_line import status_line
-from shared.exchange.json_files import TrainingReport
+from shared.exchange.retrain_report import TrainingReport
 
 
 def training(

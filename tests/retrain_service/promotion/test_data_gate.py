@@ -17,7 +17,8 @@ from retrain_service.promotion.decide import (
     reason,
 )
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import FeatureSpec, TrainingSet
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import TrainingSet
 
 FEATURES = (
     FeatureSpec("power", "float64", "W"),

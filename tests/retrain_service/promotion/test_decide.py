@@ -19,9 +19,10 @@ from retrain_service.promotion.decide import (
     decide,
     reason,
 )
-from shared.loading.open_version import TrialResult
+from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import FeatureSpec, Score
+from shared.workloads.rows import FeatureSpec
+from shared.workloads.training import Score
 from tests.support.scores import a_score, an_evaluation, noisy
 
 POLICY = GateSettings()

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.gate import BEGIN, END
 from retrain_service.promotion.decide import Verdict, check_trial, decide
-from shared.loading.open_version import TrialResult
+from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
 from tests.support.scores import a_score, an_evaluation
 

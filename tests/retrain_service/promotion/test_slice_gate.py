@@ -9,7 +9,7 @@ import scipy.stats
 from retrain_service.evaluation.day_blocks import totals
 from retrain_service.promotion.slice_gate import judge_slices
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import Score
+from shared.workloads.training import Score
 from tests.support.scores import a_score, noisy
 
 POLICY = GateSettings()

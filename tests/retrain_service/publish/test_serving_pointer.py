@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from retrain_service.publish.serving_pointer import point
-from shared.exchange.json_files import Request
+from shared.exchange.control_request import Request
 from tests.support.versions import ServingHome
 
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)

@@ -16,14 +16,14 @@ import msgspec
 import pytest
 
 from retrain_service.home import make_home
-from retrain_service.publish import stage
+from retrain_service.publish import serving_pointer, stage
 from shared import atomic_file
 from shared.errors import StateConflict, StorageUnavailable
 from shared.keys.signing import SigningKey
 from shared.records import Table
 from shared.settings.root import Settings
 from shared.versions.manifest import MODEL_NAME, Manifest, Promotion, read_manifest, verify
-from shared.workloads.contract import AskedLists, TrainingSet
+from shared.workloads.training import AskedLists, TrainingSet
 from tests.support.mean_workload import MeanWorkload
 from tests.support.versions import ServingHome, point_at
 
@@ -71,7 +71,7 @@ def _staged(
 
 
 def _promote(home: ServingHome, staged: Path, manifest: Manifest, digest: str) -> Any:
-    return stage.promote(home.store, staged, manifest, digest, "better", NOW)
+    return serving_pointer.promote(home.store, staged, manifest, digest, "better", NOW)
 
 
 class _Exchanging(MeanWorkload):

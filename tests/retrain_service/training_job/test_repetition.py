@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from retrain_service.training_job.job import JobSpec
+from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.training_job.repetition import repeated_run
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
 from tests.support.versions import version_name

@@ -20,10 +20,10 @@ from retrain_service.training_job import run_supervisor
 from retrain_service.training_job.job import JobProgress, JobResult
 from retrain_service.training_job.retry_snapshot import PinnedSnapshot
 from retrain_service.training_job.run_supervisor import RunSupervisor
-from retrain_service.triggers.decide import Train
+from retrain_service.triggers.decision import Train
 from shared.database import connection as database
 from shared.errors import StateConflict, StorageUnavailable
-from shared.exchange.json_files import Request
+from shared.exchange.control_request import Request
 from shared.keys.signing import SigningKey
 from shared.run_log import writer as run_log_module
 from shared.run_log.run import Run, RunStatus

@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrain_service.triggers.decide import Replace, Train, Wait, changed_libraries, decide
+from retrain_service.triggers.decide import decide
+from retrain_service.triggers.decision import Replace, Train, Wait
+from retrain_service.triggers.due import changed_libraries
 from retrain_service.triggers.training_state import RunUnderWay, TrainingState
 from shared.run_log.pending_events import PendingEvents
 from shared.run_log.run import RunStatus

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from retrain_service.triggers import event_inbox
-from retrain_service.triggers.decide import Train
+from retrain_service.triggers.decision import Train
 from retrain_service.triggers.event_inbox import collect_events
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import EventBurst, SignalUnreadable, read_struct, record_event
+from shared.exchange.event_burst import EventBurst, record_event
+from shared.exchange.json_files import SignalUnreadable, read_struct
 from shared.run_log.pending_events import PendingEvents
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog

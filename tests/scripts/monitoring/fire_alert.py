@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api_service.worker.report import live_reports
+from api_service.status.workers import live_reports
 from scripts.daemons.network import free_port
-from shared.exchange.json_files import ReloadSignal
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import SigningKey
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion

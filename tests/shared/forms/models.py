@@ -18,7 +18,7 @@ from retrain_service.compiling.compile import compile_estimator
 from shared.forms.open_form import open_compiled
 from shared.versions.manifest import MODEL_NAME, ServingForm
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import FeatureSpec, RowContract
+from shared.workloads.rows import FeatureSpec, RowContract
 from shared.workloads.tabular.model import TabularEstimator
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,8 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 
 from shared.errors import KeyUnusable
-from shared.keys.signing import ApiKeys, Role, SigningKey, VerifyKey, ensure_api_keys
+from shared.keys.api_keys import ApiKeys, Role, ensure_api_keys
+from shared.keys.signing import SigningKey, VerifyKey
 
 
 def test_what_was_signed_verifies_and_nothing_else_does(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from shared.versions.holdout_sample import (
     write_sample,
 )
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.contract import Score, TrainingSet
+from shared.workloads.training import Score, TrainingSet
 
 
 def holdout(n: int) -> TrainingSet:

@@ -23,7 +23,7 @@ from shared.versions.manifest import (
     sign,
     verify,
 )
-from shared.workloads.contract import FeatureSpec
+from shared.workloads.rows import FeatureSpec
 from tests.support.versions import described
 
 VERSION = "v000001-20260101T000000Z"

@@ -15,7 +15,8 @@ import msgspec
 import pytest
 
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import ReloadSignal, SignalUnreadable
+from shared.exchange.json_files import SignalUnreadable
+from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signature import signature_of
 from shared.keys.signing import SigningKey
 from shared.versions import signal_store

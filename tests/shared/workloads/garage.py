@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.contract import Answerer, TrainingSet
+from shared.workloads.contract import Answerer
 from shared.workloads.spare_parts.workload import SpareParts
+from shared.workloads.training import TrainingSet
 
 FIRST_DAY = date(2025, 1, 6)  # a Monday
 NOW = datetime(2025, 11, 26, 10, 30, tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.contract import TrainingSet
 from shared.workloads.solar_power.workload import SolarPower
+from shared.workloads.training import TrainingSet
 
 START = datetime(2026, 11, 9, 18, 30, tzinfo=UTC)  # midnight in Colombo
 WRITTEN = datetime(2026, 12, 1, tzinfo=UTC)

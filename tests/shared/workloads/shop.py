@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from shared.records import Table, to_epoch_us
-from shared.workloads.contract import Answerer, TrainingSet, Workload
+from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_recommender.workload import ProductRecommender
 from shared.workloads.product_similarity.workload import ProductSimilarity
+from shared.workloads.training import TrainingSet
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 FIRST_DAY = datetime(2026, 9, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from api_service.signal_watcher import SignalWatcher
-from shared.exchange.json_files import SIGNAL_NAME
+from shared.exchange.reload_signal import SIGNAL_NAME
 
 _WRITE = """
 import sys

@@ -21,7 +21,7 @@ from shared.forms.process.client import EstimatorProcess
 from shared.forms.process.form import Processed, wrapped
 from shared.plain_file import KnownFile
 from shared.versions.manifest import MODEL_NAME
-from shared.workloads.contract import RowRefused
+from shared.workloads.rows import RowRefused
 from tests.support.daemons import ROOT
 from tests.support.waiting import wait_until
 

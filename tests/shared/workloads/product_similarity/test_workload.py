@@ -23,9 +23,9 @@ from retrain_service.promotion.gate_result import Promote, Reject
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
 from shared.settings.per_model import GateSettings
 from shared.workloads import open_workload
-from shared.workloads.contract import TrainingSet
 from shared.workloads.product_catalogue.similarity import Likeness
 from shared.workloads.product_similarity.workload import ProductSimilarity
+from shared.workloads.training import TrainingSet
 from tests.shared.workloads.shop import (
     NOW,
     ids,

@@ -17,12 +17,12 @@ import pytest
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
 from shared.records import Table, to_epoch_us
 from shared.workloads import open_workload
-from shared.workloads.contract import Admitted, TrainingSet
 from shared.workloads.server_metrics.features import FEATURES, feature_rows, newest_hours
 from shared.workloads.server_metrics.model import FleetForecaster
 from shared.workloads.server_metrics.records import Sample, read_sample, read_time
 from shared.workloads.server_metrics.risk import alert_level, metric_risk
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
+from shared.workloads.training import Admitted, TrainingSet
 from tests.support.daemons import ROOT
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

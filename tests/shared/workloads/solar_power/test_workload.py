@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
 from shared.workloads import PER_ENTITY, open_workload
-from shared.workloads.contract import Answerer, TrainingSet
+from shared.workloads.contract import Answerer
 from shared.workloads.solar_power.rows import COLUMN, FEATURES, local_clock_us, target_index
 from shared.workloads.solar_power.workload import SolarPower
+from shared.workloads.training import TrainingSet
 from tests.shared.workloads.roof import (
     COLOMBO,
     START,

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from shared.errors import SettingsInvalid
-from shared.workloads.contract import UNKNOWN_CATEGORY, TrainingSet
+from shared.workloads.rows import UNKNOWN_CATEGORY
 from shared.workloads.tabular.columns import Column
 from shared.workloads.tabular.rows import N_BLOCKS, Learnt
 from shared.workloads.tabular.workload import Tabular
+from shared.workloads.training import TrainingSet
 from tests.shared.workloads.tabular.flats import PARAMETERS, START, flats, table, tables
 
 

@@ -13,10 +13,12 @@ import pytest
 
 from shared.errors import ContractMismatch, LoadFailed, RequestInvalid, SettingsInvalid
 from shared.workloads.check import check_workload
-from shared.workloads.contract import Answerer, FeatureSpec, TrainingSet
+from shared.workloads.contract import Answerer
+from shared.workloads.rows import FeatureSpec
 from shared.workloads.tabular.model import TabularEstimator
 from shared.workloads.tabular.parameters import ESTIMATORS
 from shared.workloads.tabular.workload import Tabular
+from shared.workloads.training import TrainingSet
 from tests.shared.workloads.tabular.flats import PARAMETERS, flats, no_progress, tables
 
 NOW = datetime(2026, 12, 1, tzinfo=UTC)

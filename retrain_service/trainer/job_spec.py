@@ -1,0 +1,49 @@
+"""What the process of a run is told: one value, written by the daemon."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from shared.settings.per_model import GateSettings
+
+
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run depends on besides the code: same spec and snapshot, same candidate.
+
+    days : train on the newest so many days only; None for all.
+    full_every : continue the champion where that is possible, but train from scratch at least
+        every so many runs; None to train from scratch.
+    memory_limit_mb : 0 for none.
+    """
+
+    run_id: str
+    model: str
+    version: str
+    requested_at: datetime
+    workload: str
+    parameters: dict[str, Any]
+    gate: dict[str, Any]
+    seed: int
+    nice: int
+    base_generation: int
+    champion: str | None
+    models_dir: str
+    keys_dir: str
+    public_key: str
+    staged: str
+    snapshot: str
+    snapshot_digest: str
+    newest_record_at: datetime | None
+    n_records: int
+    high_seq: int
+    inputs_digest: str
+    memory_limit_mb: int
+    threads: int
+    days: int | None = None
+    full_every: int | None = None
+
+    def policy(self) -> GateSettings:
+        return GateSettings.model_validate(self.gate)

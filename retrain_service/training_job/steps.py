@@ -1,0 +1,127 @@
+"""The steps of a run in its own process: rows, fit, scores, verdict, staged version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain_service.buffer.snapshot import read_snapshot
+from retrain_service.evaluation.champion_challenger import hold_contest, open_estimator
+from retrain_service.promotion.decide import (
+    Promote,
+    Verdict,
+    anchor_after,
+    check_data,
+    check_trial,
+    decide,
+    reason,
+)
+from retrain_service.publish.stage import stage
+from retrain_service.publish.trial_load import Trial
+from retrain_service.trainer.fit import Fitted, fit_candidate
+from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.training_job.candidate_manifest import (
+    candidate_manifest,
+    entity_id_of,
+    holdout_sample,
+    row_details,
+    run_details,
+)
+from retrain_service.training_job.job import JobResult
+from retrain_service.training_job.progress import RunProgress
+from shared.errors import VersionUnusable
+from shared.keys.signing import SigningKey
+from shared.versions.manifest import Promotion
+from shared.workloads import open_workload
+from shared.workloads.contract import Workload
+
+
+def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
+    progress = RunProgress(work_dir)
+    policy = spec.policy()
+    progress("reading")
+    workload = open_workload(spec.workload, spec.parameters)
+    tables = read_snapshot(Path(spec.snapshot))
+    entity_id = entity_id_of(workload, tables)
+    rows = workload.training_set(tables)
+    if spec.days is not None and rows.n_rows:
+        rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
+    rows, verdict = check_data(
+        rows,
+        policy,
+        features=workload.features_of(rows),
+        n_records=spec.n_records,
+        now=spec.requested_at,
+    )
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, row_details(workload, rows, entity_id))
+    train, holdout = workload.split(rows)
+    progress("fitting")
+    candidate = fit_candidate(
+        workload,
+        train,
+        spec.seed,
+        lambda share, _stage: progress("fitting", share),
+        continue_from=_continuable(spec, workload),
+    )
+    progress("evaluating")
+    contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
+    evaluation, holdout = contest.evaluation, contest.holdout
+    details = {
+        **row_details(workload, rows, entity_id),
+        **run_details(train, holdout, candidate, evaluation),
+    }
+    verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
+    progress("staging")
+    promotion = Promotion(
+        spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)
+    )
+    manifest = candidate_manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
+    key = SigningKey.read(Path(spec.keys_dir))
+    staged, public_key = Path(spec.staged), Path(spec.public_key)
+    sample = holdout_sample(workload, evaluation, holdout)
+    with Trial() as trial:
+        digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
+        progress("trial")
+        tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
+    verdict = check_trial(tried, policy, before=verdict.gates)
+    details["stage_s"] = progress.stage_s
+    if not isinstance(verdict, Promote):
+        return _not_promoted(verdict, details)
+    return JobResult(
+        outcome="promote",
+        reason=reason(verdict),
+        gates=list(verdict.gates),
+        details={**details, "trial_ms": tried.timings_ms},
+        manifest=manifest,
+        manifest_sha256=digest,
+    )
+
+
+def _continuable(spec: JobSpec, workload: Workload) -> Fitted | None:
+    """The champion, where it may be continued instead of trained from scratch."""
+    if spec.full_every is None or spec.champion is None:
+        return None
+    try:
+        champion, manifest = open_estimator(spec, workload, spec.champion)
+    except VersionUnusable:
+        return None
+    if manifest.parameters != spec.parameters or manifest.runs_since_full + 1 >= spec.full_every:
+        return None
+    return Fitted(
+        champion, np.datetime64(manifest.watermark.trained_until), manifest.runs_since_full
+    )
+
+
+def _not_promoted(verdict: Verdict, details: dict[str, Any]) -> JobResult:
+    outcome = {"Reject": "reject", "InsufficientData": "insufficient_data"}
+    return JobResult(
+        outcome=outcome.get(type(verdict).__name__, "reject"),
+        reason=reason(verdict),
+        gates=list(verdict.gates),
+        details=details,
+    )

@@ -1,0 +1,84 @@
+"""Stop on signals, on Ctrl-C and when the parent process is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from shared.daemon.background import run_once_in_background
+
+
+def stop_on_signals(*stop: threading.Event) -> None:
+    """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
+    # A handler interrupts the main thread anywhere, also while that holds an event's own lock:
+    # it may not set one itself.
+    hears, tells = os.pipe()
+
+    def record(_number: int, _frame: FrameType | None) -> None:
+        os.write(tells, b"!")
+
+    def pass_on() -> None:
+        os.read(hears, 1)
+        for each in stop:
+            each.set()
+
+    run_once_in_background("signals", pass_on)
+    hear_ctrl_c()
+    signal.signal(signal.SIGTERM, record)
+    signal.signal(signal.SIGINT, record)
+    if sys.platform == "win32":
+        signal.signal(signal.SIGBREAK, record)
+
+
+def hear_ctrl_c() -> None:
+    """On Windows: be asked to stop by Ctrl-C, even if whoever started us is deaf to it.
+
+    That deafness is handed down to every process that a deaf one starts.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.kernel32.SetConsoleCtrlHandler(None, False)
+
+
+def watch_parent(
+    on_gone: Callable[[], None], lifeline: Connection | None = None, *, period_s: float = 1.0
+) -> None:
+    """Start a thread that calls `on_gone` once when the process that started this one is dead.
+
+    Args:
+        lifeline: the end of a pipe of which that process alone has the other end.
+    """
+    started_by = multiprocessing.parent_process()
+    if lifeline is not None:
+        wait: Callable[[], object] = partial(lifeline.poll, None)
+    elif started_by is not None:
+        # Its end of a pipe closes with it: seen at once, and also when it died before we asked.
+        wait = started_by.join
+    else:
+        wait = partial(_wait_for_parent, os.getppid(), period_s)
+
+    def look() -> None:
+        wait()
+        on_gone()
+
+    run_once_in_background("parent-watch", look)
+
+
+def _wait_for_parent(pid: int, period_s: float) -> None:
+    import psutil
+
+    try:
+        parent = psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return
+    while parent.is_running() and os.getppid() == pid:
+        time.sleep(period_s)

@@ -1,0 +1,55 @@
+"""The console's secret, from which its sessions are signed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from functools import cache
+from pathlib import Path
+
+from shared.atomic_file import write_atomic
+from shared.errors import KeyUnusable
+from shared.keys.api_keys import KEY_VARIABLE
+from shared.keys.signing import SECRET_BYTES
+
+CONSOLE_SECRET_NAME = "console.secret"  # noqa: S105 - a file name
+
+
+def ensure_console_secret(keys_dir: Path) -> Path:
+    """Make what the console's sessions are signed with, where there is none yet."""
+    path = keys_dir / CONSOLE_SECRET_NAME
+    if not path.exists():
+        write_atomic(path, secrets.token_bytes(SECRET_BYTES), mode=0o600)
+    return path
+
+
+def console_secret(keys_dir: Path) -> bytes:
+    """What the console's sessions are signed with: the file, or what HOTFIT_API_KEY makes.
+
+    Every process that has the same variable makes the same secret. Who sees a session can try
+    words against it, as against any signature; scrypt makes each try dear.
+
+    Raises:
+        KeyUnusable: neither is there; the message says what to do.
+    """
+    path = keys_dir / CONSOLE_SECRET_NAME
+    try:
+        secret = path.read_bytes()
+    except OSError:
+        secret = b""
+    if len(secret) >= SECRET_BYTES:
+        return secret
+    if from_environment := os.environ.get(KEY_VARIABLE):
+        return _stretched(from_environment)
+    raise KeyUnusable(
+        f"{keys_dir.name}/{CONSOLE_SECRET_NAME}: expected {SECRET_BYTES} bytes to sign sessions"
+        f" with, found {len(secret)}. Start the retrain daemon, which makes the file, or the API"
+        f" with {KEY_VARIABLE}; until then nobody can sign in."
+    )
+
+
+@cache
+def _stretched(key: str) -> bytes:
+    salt = b"sessions of the hotfit console"
+    return hashlib.scrypt(key.encode(), salt=salt, n=2**14, r=8, p=1, dklen=SECRET_BYTES)

@@ -1,0 +1,49 @@
+"""Why a record cannot become a training row: one sentence for each reason."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.workloads.tabular.columns import (
+    Dtype,
+)
+from shared.workloads.tabular.parameters import TabularParameters
+from shared.workloads.tabular.records import read_number, read_text
+
+
+def no_target(name: str) -> str:
+    return f"no {name}"
+
+
+def no_number(name: str) -> str:
+    return f"{name} is no number"
+
+
+def no_value(name: str) -> str:
+    return f"{name} is a list or an object"
+
+
+def no_label(name: str) -> str:
+    return f"{name} is no label: neither a text nor a whole number nor true or false"
+
+
+def unusable_target(value: object, parameters: TabularParameters) -> str | None:
+    """Why nothing can be learnt from a record with this target; None when something can."""
+    if value is None or value is msgspec.UNSET or (isinstance(value, str) and not value.strip()):
+        return no_target(parameters.target)
+    if parameters.task == "classification":
+        is_label = read_text(value) is not None
+        is_fraction = isinstance(value, float) and not value.is_integer()
+        return None if is_label and not is_fraction else no_label(parameters.target)
+    return no_number(parameters.target) if read_number(value) is None else None
+
+
+def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
+    """The same of a feature; `dtype` is None where it is not known yet."""
+    if value is None or value is msgspec.UNSET:
+        return None
+    if isinstance(value, (list, dict)):
+        return no_value(name)
+    if dtype is None or dtype == "category":
+        return None
+    return no_number(name) if read_number(value) is None else None

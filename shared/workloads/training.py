@@ -1,0 +1,150 @@
+"""Values that a workload's training hands on: training set, scores, golden requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Progress = Callable[[float, str], None]
+"""Called with (fraction done 0..1, name of the stage); may raise to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream of records that a workload reads.
+
+    is_counted : its usable records count towards the `new_records` trigger.
+    is_required : no training without it.
+    """
+
+    name: str
+    purpose: str
+    is_counted: bool = True
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Rows to learn from, oldest first.
+
+    features : (n_rows, n_features) float64, columns as in the workload's FeatureSpecs.
+    target : (n_rows,) float64, or what the workload learns from.
+    day : (n_rows,) datetime64[D], the day each row belongs to; blocks for the bootstrap.
+    slices : (n_rows,) of str, the part, device or class of each row, for tolerances per slice.
+    context : what the workload needs beyond the rows (history, catalogue); opaque to the engine.
+    rejected : reason -> number of records that could not be used.
+    key : (n_rows,) what makes a row one of its kind (record id, device and minute), so that one
+        that came twice is found; None where rows cannot come twice.
+    """
+
+    features: NDArray[np.float64]
+    target: NDArray[Any]
+    day: NDArray[np.datetime64]
+    slices: NDArray[np.str_]
+    context: Any = None
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    key: NDArray[Any] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.day.shape[0])
+
+    @property
+    def n_days(self) -> int:
+        return int(np.unique(self.day).shape[0])
+
+    def where(self, mask: NDArray[np.bool_]) -> TrainingSet:
+        """The rows for which `mask` (n_rows,) is true; the context stays whole."""
+        return replace(
+            self,
+            features=self.features[mask],
+            target=self.target[mask],
+            day=self.day[mask],
+            slices=self.slices[mask],
+            key=self.key[mask] if self.key is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RowAnswers:
+    """What was true and what was answered, row by row, for people to look at.
+
+    actual, predicted : (n_rows,) in `unit`; of a classifier places in `labels`, NaN for another.
+    chance : (n_rows,) of a classifier, the probability that it gave to what was true.
+    has_slice_units : the unit is another one in each slice, so that no picture may mix them.
+    """
+
+    actual: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    unit: str
+    labels: Sequence[str] = ()
+    chance: NDArray[np.float64] | None = None
+    has_slice_units: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskedLists:
+    """Questions that are answered with lists of ids, for seeing how two versions differ.
+
+    what : whose the questions are, in the plural: "customers". asked : their ids, `request` : of
+    `predict`, about them in this order. names : id in an answer -> its name for people.
+    """
+
+    what: str
+    asked: Sequence[str]
+    request: Mapping[str, Any]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well something answered a holdout; lower loss is better in every workload.
+
+    loss : (n_rows,) float64 >= 0, in `unit`, 0 is perfect (a recommender's may be 1 - hit);
+        row i is the same row for every model scored on a holdout.
+    day, slices : as in TrainingSet.
+    metrics : named summary values, for people; a regressor gives at least "mae", "rmse", "r2".
+    prediction : (n_rows,) float64, what was answered; None where answers are not numbers.
+    rows : the same for looking at, where `prediction` beside the target does not say it.
+    scale : the greatest of what is answered, in `unit`; it says which differences between losses
+        are floating point's own. 0 where that cannot be said.
+    """
+
+    loss: NDArray[np.float64]
+    day: NDArray[np.datetime64]
+    slices: NDArray[np.str_]
+    metrics: Mapping[str, float]
+    unit: str
+    prediction: NDArray[np.float64] | None = None
+    rows: RowAnswers | None = None
+    scale: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A record that was sent to the API, as the feed keeps it.
+
+    id : what makes it the same record when it comes again; None for the stream's id field.
+    entity : whose it is; "" for nobody's.
+    at, sample : its own time, UTC, and what the entity's rolling window keeps of it.
+    """
+
+    fields: Mapping[str, Any]
+    id: str | None = None
+    entity: str = ""
+    at: datetime | None = None
+    sample: Mapping[str, Any] | None = None
+
+
+class GoldenRequest(msgspec.Struct, frozen=True):
+    """A request whose answer is stored at training and repeated before a version serves."""
+
+    question: str
+    request: dict[str, Any]
+    now: datetime
