@@ -74,7 +74,7 @@ def test_format_two_names_tags_and_comes_back_equal() -> None:
 def test_format_one_opens_by_the_table_alone() -> None:
     """What is not in it is not imported, though it is a module of ours."""
     fields = {"content": 0.5, "collaborative": 0.25, "popularity": 0.25, "n_learnt_from": 4}
-    path = "shared.workloads.product_recommender.model:Blend"
+    path = "shared.workloads.product_recommender.blend:Blend"
     tree = json.dumps({"format": 1, "root": {"class": path, "fields": fields}}).encode()
     assert data_tree.decode(tree, NOTHING) == Blend(0.5, 0.25, 0.25, 4)
 
@@ -157,6 +157,7 @@ def test_a_class_may_leave_a_module_that_stays(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         stored_types, "TAGS", {**TAGS, "blend/1": f"{__name__}:{MovedBlend.__qualname__}"}
     )
+    monkeypatch.setattr(stored_types, "OLD_PATHS", {f"{module}:Blend": "blend/1"})
     before = sys.modules[module]
 
     with old_names():
