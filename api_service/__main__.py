@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with only_instance(pids_dir, STANDBY if wanted.standby else DAEMON):
             if handed_over is None:
                 wait_for_port(config.address, config.reports_dir)
-            serve(config, handed_over, template, is_on_trial=wanted.standby)
+            serve(config, handed_over, template, is_standby=wanted.standby)
     except AlreadyRunning as error:
         return _complain(error, 3)
     except FixConfiguration as error:

@@ -16,11 +16,11 @@ import structlog
 
 from api_service.reload.draining import Draining
 from api_service.reload.eviction import OpenModel, size_bytes, to_close
-from api_service.reload.model_state import FollowedModel, key_of
+from api_service.reload.model_state import ModelState, key_of
 from api_service.reload.policy import VersionKey
 from api_service.reload.reconciler import Outcome, Reconciler
 from api_service.reload.retirement import retire_ended
-from api_service.reload.signal_scan import NO_SIGNAL, SignalSweep, Stamp
+from api_service.reload.signal_scan import NO_SIGNAL, SignalScan, Stamp
 from api_service.reload.switch.channel import Alone, Line
 from api_service.serving_slot import ServingTable
 from shared.daemon.memory import trim
@@ -73,7 +73,7 @@ class ReloadManager:
         self._line = line or Alone()
         self._preload = preload
         self._budget_bytes = budget_bytes
-        self._sweep = SignalSweep(store.models_dir)
+        self._sweep = SignalScan(store.models_dir)
         self._reconciler = Reconciler(
             store,
             self._line,
@@ -83,7 +83,7 @@ class ReloadManager:
             lambda: any(model.serving for model in self._models()),
         )
         self._lock = threading.RLock()  # of what follows; held for no longer than it takes to look
-        self._followed: dict[str, FollowedModel] = {}
+        self._followed: dict[str, ModelState] = {}
         self._closing: list[Draining] = []
         self._sweep_error: str | None = None
         self.reports: Mapping[str, ServingReport] = {}
@@ -185,7 +185,7 @@ class ReloadManager:
 
     # -- small steps -----------------------------------------------------------------------------
 
-    def _look_after(self, model: FollowedModel, stamp: Stamp | None, now: datetime) -> None:
+    def _look_after(self, model: ModelState, stamp: Stamp | None, now: datetime) -> None:
         """Reconcile one model, whose lock is held; `stamp` is the signal's before this look."""
         model.settled = None
         try:
@@ -212,14 +212,14 @@ class ReloadManager:
         self._sweep_error = None
         return stamps
 
-    def _models(self) -> list[FollowedModel]:
+    def _models(self) -> list[ModelState]:
         with self._lock:
             return list(self._followed.values())
 
-    def _model(self, name: str) -> FollowedModel:
+    def _model(self, name: str) -> ModelState:
         with self._lock:
             if name not in self._followed:
-                self._followed[name] = FollowedModel(self._table.add(name))
+                self._followed[name] = ModelState(self._table.add(name))
             return self._followed[name]
 
     # -- the budget ------------------------------------------------------------------------------
@@ -255,7 +255,7 @@ class ReloadManager:
             if not model.quarantined:  # which must be remembered
                 self._close(model)
 
-    def _close(self, model: FollowedModel) -> bool:
+    def _close(self, model: ModelState) -> bool:
         """Serve nothing of it and forget what was known of it; whether that could be done now."""
         if not model.lock.acquire(blocking=False):
             return False
@@ -277,7 +277,7 @@ class ReloadManager:
             model.lock.release()
         return True
 
-    def _publish(self, model: FollowedModel) -> None:
+    def _publish(self, model: ModelState) -> None:
         """Make what changed of a model visible to other threads, all at once."""
         report = model.report()
         with self._lock:

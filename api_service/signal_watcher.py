@@ -28,11 +28,11 @@ from watchdog.observers.api import BaseObserver
 
 from shared.exchange.reload_signal import SIGNAL_NAME
 from shared.exchange.worker_report import WatcherReport
-from shared.versions.model_store import BELL_NAME
+from shared.versions.model_store import WAKE_FILE
 
 log = structlog.get_logger()
 
-_TOLD_BY = frozenset({SIGNAL_NAME, BELL_NAME})
+_TOLD_BY = frozenset({SIGNAL_NAME, WAKE_FILE})
 _MANY_DIRECTORIES = 1000
 
 # Our own reading of the signal (opened, closed without writing) must not wake us again.

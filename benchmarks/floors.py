@@ -87,7 +87,7 @@ def ours(config: ServingConfig, kind: str) -> WSGIApplication:
     """A worker; for the ordinary view with a hook that does nothing, which Flask has to call."""
     import granian.server.mp
 
-    from api_service.web.granian_adapter import call_in_one_lane
+    from api_service.web.granian_adapter import install_adapter
     from api_service.worker.batch_scheduling import take_turns
     from api_service.worker.worker import Worker
 
@@ -98,7 +98,7 @@ def ours(config: ServingConfig, kind: str) -> WSGIApplication:
     application: Any = worker.application()
     if kind == ORDINARY:
         application.before_request(lambda: None)
-    if not call_in_one_lane(granian.server.mp):
+    if not install_adapter(granian.server.mp):
         raise SystemExit("the server library has no place for the lane any more")
     return application  # type: ignore[no-any-return]
 

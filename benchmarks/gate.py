@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.evaluation.paired_bootstrap import N_RESAMPLES, compare, losses_by_day
-from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.evaluation.scores import Evaluation, Reference
 from retrain_service.promotion.decide import InsufficientData, Promote, anchor_after, decide
 from retrain_service.promotion.noninferiority import LATE_CONFIDENCE
 from shared.settings.per_model import GateSettings
@@ -134,8 +134,8 @@ def _evaluation(
     return Evaluation(
         candidate=candidate,
         baseline=baseline,
-        champion=Rival("champion", champion, age_days=champion_age_days),
-        anchor=Rival("anchor", anchor) if anchor is not None else None,
+        champion=Reference("champion", champion, age_days=champion_age_days),
+        anchor=Reference("anchor", anchor) if anchor is not None else None,
         version="candidate",
     )
 

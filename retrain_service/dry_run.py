@@ -22,9 +22,9 @@ from retrain_service.buffer.store import read_snapshot
 from retrain_service.buffer.stream_reader import Round, StreamReader
 from retrain_service.home import read_store, signing_key
 from retrain_service.promotion.decide import Promote, check_data, reason
-from retrain_service.training_controller import ModelTraining, watermark_of
+from retrain_service.training_controller import TrainingController, watermark_of
 from retrain_service.training_job.build_spec import build_spec
-from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.repetition import repeated_run
 from retrain_service.triggers.manual_only import decide_when_asked
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable
@@ -38,7 +38,7 @@ PAUSE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class DryRun:
     """What a run of one model would meet now.
 
     would_train : the run would come as far as a fit. `reason`: why, or why not.
@@ -68,7 +68,7 @@ def rehearse(
     clock: Callable[[], datetime],
     patience_s: float,
     show: Callable[[str, float | None], None],
-) -> list[Rehearsal]:
+) -> list[DryRun]:
     """One for `name`, or one for each entity of it.
 
     Raises:
@@ -126,7 +126,7 @@ class _Stage:
         assert self._round is not None
         return sorted(entity for entity in self._round.by_entity if entity)
 
-    def rehearse(self, name: str) -> Rehearsal:
+    def rehearse(self, name: str) -> DryRun:
         assert self._round is not None
         entity = split_name(name)[1]
         if entity and entity not in self._round.by_entity:
@@ -138,7 +138,7 @@ class _Stage:
         signal = read_store(self._settings).signal(name)
         training.look(self._clock(), found, signal)
         report = training.report([], None)
-        base = Rehearsal(
+        base = DryRun(
             name,
             would_train=False,
             reason="there is no usable record yet.",
@@ -149,25 +149,25 @@ class _Stage:
         )
         return self._judged(base) if base.n_usable else base
 
-    def _training(self, name: str) -> ModelTraining:
+    def _training(self, name: str) -> TrainingController:
         settings = self._settings
 
         def never(_entity: str, _path: Path, _now: datetime) -> Future[SnapshotInfo]:
             raise AssertionError("a rehearsal starts no run")
 
-        return ModelTraining(
+        return TrainingController(
             name,
             settings,
             read_store(settings),
             self._run_log,
             signing_key(settings),
-            JobSlots(1),
+            JobLimit(1),
             never,
             lambda: None,
             decide_when_asked,
         )
 
-    def _judged(self, base: Rehearsal) -> Rehearsal:
+    def _judged(self, base: DryRun) -> DryRun:
         settings, now = self._settings, self._clock()
         model = settings.models[split_name(base.name)[0]]
         parameters = {**model.parameters, **self._options.get("parameters", {})}
@@ -198,7 +198,7 @@ class _Stage:
             why = f"identical inputs as run {same_as}; --force trains all the same."
         else:
             why = f"{rows.n_rows:,} rows over {rows.n_days:,} days are enough to train on."
-        return Rehearsal(
+        return DryRun(
             base.name,
             would_train,
             why,

@@ -19,8 +19,8 @@ import structlog
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_reader import Round, StreamReader
 from retrain_service.open_problems import OpenProblems
-from retrain_service.training_controller import Decide, ModelTraining
-from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_controller import Decide, TrainingController
+from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.triggers import decide as triggers
 from shared.errors import HotfitError
 from shared.exchange.control_request import Request
@@ -39,7 +39,7 @@ RETRY_PAUSE_S = 10.0
 EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
 
 
-class ModelKeeper:
+class ModelController:
     """Keeps one configured model right. See the module docstring for who may call what."""
 
     def __init__(
@@ -50,7 +50,7 @@ class ModelKeeper:
         store: ModelStore,
         run_log: RunLog,
         key: SigningKey,
-        slots: JobSlots,
+        slots: JobLimit,
         wake: Callable[[], None],
         decide: Decide = triggers.decide,
     ) -> None:
@@ -71,7 +71,7 @@ class ModelKeeper:
         self._retry_at_s = 0.0
         self._problems = OpenProblems()
         self._knows_stored = False
-        self.trainings: dict[str, ModelTraining] = {}
+        self.trainings: dict[str, TrainingController] = {}
 
     def close(self, now: datetime) -> None:
         """Stop runs that are under way; leave no thread, process or connection behind."""
@@ -197,8 +197,8 @@ class ModelKeeper:
         self._problems.clear(name)
         return True
 
-    def _new_training(self, name: str) -> ModelTraining:
-        return ModelTraining(
+    def _new_training(self, name: str) -> TrainingController:
+        return TrainingController(
             name,
             self._settings,
             self._store,

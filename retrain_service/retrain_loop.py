@@ -20,13 +20,13 @@ import structlog
 
 from retrain_service.buffer.stream_reader import StreamReader
 from retrain_service.home import make_home, signing_key
-from retrain_service.model_controller import ModelKeeper
-from retrain_service.observers.observers import Onlookers
+from retrain_service.model_controller import ModelController
+from retrain_service.observers.observers import Observers
 from retrain_service.observers.status_line import status_line
 from retrain_service.open_problems import OpenProblems
 from retrain_service.publish.signing_once import sign_signals_of_before
 from retrain_service.training_controller import Decide
-from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
 from retrain_service.triggers import decide as triggers
 from retrain_service.triggers.event_inbox import collect_events
@@ -75,15 +75,15 @@ class RetrainLoop:
         self._wake = (wake or threading.Event()).set
         self._only = only
         self._decide = decide
-        self._onlookers: Onlookers | None = None
-        self._keepers: dict[str, ModelKeeper] = {}
+        self._onlookers: Observers | None = None
+        self._keepers: dict[str, ModelController] = {}
         self._run_log: RunLog | None = None
         self._key: SigningKey | None = None
         self._started_at: datetime | None = None
         self._reported_at: datetime | None = None
         self._reported: Mapping[str, TrainingReport] = {}
         self._problems = OpenProblems()
-        self._slots: JobSlots | None = None
+        self._slots: JobLimit | None = None
 
     def initialize(self, now: datetime) -> None:
         """Open everything, finish or discard what a daemon that died left behind.
@@ -117,10 +117,10 @@ class RetrainLoop:
         ensure_console_secret(settings.keys_dir)
         store = ModelStore(settings.models_dir, signing=key)
         store.clear_staged()
-        slots = self._slots = JobSlots(settings.retrain.max_parallel_runs)
+        slots = self._slots = JobLimit(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
         sign_signals_of_before(store, self._run_log)
-        self._onlookers = Onlookers(settings, self._run_log)
+        self._onlookers = Observers(settings, self._run_log)
         for name, workload in workloads.items():
             if self._only not in (None, name):
                 continue
@@ -136,7 +136,7 @@ class RetrainLoop:
                 ),
                 spent_elsewhere=partial(self._spent, name),
             )
-            keeper = ModelKeeper(
+            keeper = ModelController(
                 name, settings, reader, store, self._run_log, key, slots, self._wake, self._decide
             )
             self._keepers[name] = keeper
@@ -190,7 +190,7 @@ class RetrainLoop:
         """How it is, in one line, as of the last report."""
         return status_line(self._reported, self._problems.sentence())
 
-    def keeper(self, model: str) -> ModelKeeper:
+    def keeper(self, model: str) -> ModelController:
         """The keeper of a configured model."""
         return self._keepers[model]
 

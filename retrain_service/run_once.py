@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from retrain_service.model_controller import ModelKeeper
+from retrain_service.model_controller import ModelController
 from retrain_service.retrain_loop import RetrainLoop
 from retrain_service.triggers.manual_only import decide_when_asked
 from shared.errors import NotFound, SourceMisconfigured, SourceUnavailable, StateConflict
@@ -85,7 +85,7 @@ class _Work:
         self._pause_s = min(LONGEST_PAUSE_S, settings.retrain.tick_interval_s)
 
     @property
-    def _keeper(self) -> ModelKeeper:
+    def _keeper(self) -> ModelController:
         return self._loop.keeper(split_name(self._name)[0])
 
     def _tick(self) -> None:

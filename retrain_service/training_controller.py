@@ -19,7 +19,7 @@ from retrain_service.publish.champion import Champion
 from retrain_service.publish.held_back import publish_held_back
 from retrain_service.publish.serving_pointer import point
 from retrain_service.trainer.libraries import Environment
-from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.run_supervisor import RunSupervisor
 from retrain_service.triggers import decide as triggers
 from retrain_service.triggers import due
@@ -50,7 +50,7 @@ FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
 Decide = Callable[[TrainingState, TriggerSettings, datetime], Decision]
 
 
-class ModelTraining:
+class TrainingController:
     """Keeps one version right. `name` is the full name, `<model>` or `<model>/<entity>`."""
 
     def __init__(
@@ -60,7 +60,7 @@ class ModelTraining:
         store: ModelStore,
         run_log: RunLog,
         key: SigningKey,
-        slots: JobSlots,
+        slots: JobLimit,
         freeze: FreezeEntity,
         wake: Callable[[], None],
         decide: Decide = triggers.decide,

@@ -31,7 +31,7 @@ TAGS: Mapping[str, str] = {
     "plan_numbers/1": "shared.forms.preprocessing_plan:Numbers",
     "plan_step/1": "shared.forms.preprocessing_plan:Step",
     "plan_table/1": "shared.forms.preprocessing_plan:Table",
-    "input_mask/1": "shared.forms.input_mask:Admission",
+    "input_mask/1": "shared.forms.input_mask:InputMask",
     "linear/1": "shared.forms.linear:Linear",
     "trees/1": "shared.forms.trees:Trees",
     "process/1": "shared.forms.process.form:Processed",
@@ -48,7 +48,7 @@ TAGS: Mapping[str, str] = {
     "tabular_estimator/1": "shared.workloads.tabular.model:TabularEstimator",
     "fleet_forecaster/1": "shared.workloads.server_metrics.model:FleetForecaster",
     "metric_forecaster/1": "shared.workloads.server_metrics.model:MetricForecaster",
-    "similarity/1": "shared.workloads.product_catalogue.similarity:Likeness",
+    "similarity/1": "shared.workloads.product_catalogue.similarity:Similarity",
     "blend/1": "shared.workloads.product_recommender.model:Blend",
 }
 """Tag -> module:class of today. What is stored under a tag stays readable; paths here follow."""

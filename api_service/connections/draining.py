@@ -28,7 +28,7 @@ LASTS_S = 0.5
 _CLOSE = ("Connection", "close")
 
 
-class Farewell:
+class ConnectionDrain:
     """The outermost part of a worker's application. One more call a request until it is time."""
 
     def __init__(self, application: WSGIApplication, port: int) -> None:

@@ -32,7 +32,7 @@ _GIVE_UP_AFTER_S = 60.0
 _HIGHEST_DESCRIPTOR = 256
 
 
-def notice_dead_peers(port: int) -> None:
+def enable_tcp_keepalive(port: int) -> None:
     """Start a thread that waits until this process listens on `port` and switches it on there."""
     if sys.platform == "win32":
         return  # sockets are no file descriptors there

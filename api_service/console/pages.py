@@ -21,7 +21,7 @@ from api_service.console.compare import page as comparison
 from api_service.console.data import manifest_of, read_model, read_past, read_reports, read_runs
 from api_service.console.login_limit import Attempts
 from api_service.console.rendering import STATIC, finish, page, static_file
-from api_service.console.session import Door, Visitor, check_same_site
+from api_service.console.session import Principal, SessionAuth, check_same_site
 from api_service.console.views import home as home_page
 from api_service.console.views import model as model_page
 from api_service.console.views import runs as runs_page
@@ -46,7 +46,7 @@ class Pages:
     def __init__(self, context: Context) -> None:
         self._context = context
         address = context.config.address
-        self._door = Door(context.config.keys_dir, address.port)
+        self._door = SessionAuth(context.config.keys_dir, address.port)
         self._attempts = Attempts(context.config.reports_dir / "console" / "sign-in.json")
 
     # -- the door ----------------------------------------------------------------------------------
@@ -55,11 +55,11 @@ class Pages:
         """Raises KeyRequired or KeyForbidden."""
         self._door.check_may_read(self._visitor(), is_local=is_local())
 
-    def _visitor(self) -> Visitor:
+    def _visitor(self) -> Principal:
         if "visitor" not in g:
             keys = self._context.ring.keys
             g.visitor = self._door.visitor(request, keys, self._context.clock())
-        visitor: Visitor = g.visitor
+        visitor: Principal = g.visitor
         return visitor
 
     def sign_in_form(self, problem: str = "", status: int = 200) -> Response:
@@ -102,7 +102,7 @@ class Pages:
                 return self._finished(redirect(public_path(f"/console/sign-in?{query}"), 303))
         status = error.status if isinstance(error, AnswerClient) else 503
         title = error.title if isinstance(error, AnswerClient) else "try again later"
-        visitor = Visitor(None)
+        visitor = Principal(None)
         response = page(
             request,
             "problem.html",
@@ -216,11 +216,11 @@ class Pages:
             self._door.clear_note(response, request)
         return response
 
-    def _visitor_or_nobody(self) -> Visitor:
+    def _visitor_or_nobody(self) -> Principal:
         try:
             return self._visitor()
         except KeyRequired:
-            return Visitor(None)
+            return Principal(None)
 
     def _finished(self, response: Response) -> Response:
         return finish(request, response)

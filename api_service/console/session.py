@@ -48,7 +48,7 @@ S = TypeVar("S", Session, _Note)
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Principal:
     """Who asks for a page. role : None when nobody signed in and no key was sent."""
 
     role: Role | None
@@ -61,10 +61,10 @@ class Visitor:
         return self.role is Role.ADMIN and bool(self.token)
 
 
-NOBODY = Visitor(None)
+NOBODY = Principal(None)
 
 
-class Door:
+class SessionAuth:
     """Checks and makes sessions. Any thread may call it."""
 
     def __init__(self, keys_dir: Path, port: int) -> None:
@@ -76,20 +76,20 @@ class Door:
 
     # -- who is there ------------------------------------------------------------------------------
 
-    def visitor(self, request: Request, keys: ApiKeys, now: datetime) -> Visitor:
+    def visitor(self, request: Request, keys: ApiKeys, now: datetime) -> Principal:
         """By the key in a header, else by the session."""
         sent = presented_key()
         if sent is not None:
             role = keys.role_of(sent)
             if role is None:
                 raise KeyRequired("the key is not one of this server's.")
-            return Visitor(role)
+            return Principal(role)
         session = self._read(request.cookies.get(self._session_name), Session, SESSION_S, now)
         if session is None or keys.role_of_id(session.key_id) is not session.role:
             return NOBODY
-        return Visitor(session.role, session.key_id, self._token(session))
+        return Principal(session.role, session.key_id, self._token(session))
 
-    def check_may_read(self, visitor: Visitor, *, is_local: bool) -> None:
+    def check_may_read(self, visitor: Principal, *, is_local: bool) -> None:
         """As for GET /models: everybody on this machine, else who may ask for predictions.
 
         Raises:
@@ -101,7 +101,7 @@ class Door:
             raise KeyRequired("sign in with a key whose role is predict or admin.")
         raise KeyForbidden(f"the console needs the role predict; this key's is {visitor.role}.")
 
-    def check_may_act(self, request: Request, visitor: Visitor) -> None:
+    def check_may_act(self, request: Request, visitor: Principal) -> None:
         """A form counts only from a page of ours, in the session that the page was made for.
 
         Raises:

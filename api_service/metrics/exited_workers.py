@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 from api_service.metrics.traffic_history import TrafficKeeper
-from api_service.metrics.worker_file import absorb_dead, forget_other_hosts
+from api_service.metrics.worker_file import forget_other_hosts, merge_exited_workers
 from shared.daemon.background import run_in_background
 from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning
@@ -20,7 +20,7 @@ LOOK_EVERY_S = 5.0
 _LOCK = "past"
 
 
-def keep_past(directory: Path, stop: threading.Event) -> None:
+def aggregate_exited_workers(directory: Path, stop: threading.Event) -> None:
     """Start a thread that looks every few seconds until `stop`."""
     traffic = TrafficKeeper(directory)
 
@@ -41,6 +41,6 @@ def look_once(directory: Path, traffic: TrafficKeeper) -> None:
     """
     # While the daemon is restarted two main processes may run; one of them is enough.
     with contextlib.suppress(AlreadyRunning), only_instance(directory, _LOCK):
-        absorb_dead(directory)
+        merge_exited_workers(directory)
         traffic.look()
         forget_other_hosts(directory)

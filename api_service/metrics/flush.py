@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from api_service.metrics.recorder import OTHER, Recorder
-from api_service.metrics.swaps import SwapWatch
+from api_service.metrics.swaps import SwapMetrics
 from api_service.metrics.worker_file import (
     Counted,
     WorkerMetrics,
@@ -55,7 +55,7 @@ class MetricsKeeper:
     ) -> None:
         self.recorder = Recorder()
         self.recorder.admit(configured)
-        self._swaps = SwapWatch(self.recorder, table)
+        self._swaps = SwapMetrics(self.recorder, table)
         self._directory = directory
         self._watcher = watcher
         self._started_at = utc_now()

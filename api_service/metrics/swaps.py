@@ -36,7 +36,7 @@ Cells = dict[Key, Cell]
 
 
 @dataclass(frozen=True, slots=True)
-class SwapsSeen:
+class SwapCounters:
     """Everything that is known at one moment, as the worker's file holds it."""
 
     swaps: dict[str, dict[str, int]]
@@ -56,7 +56,7 @@ class _OpenWindow:
     window: SwapWindow
 
 
-class SwapWatch:
+class SwapMetrics:
     """See the module docstring."""
 
     def __init__(self, recorder: Recorder, table: ServingTable) -> None:
@@ -86,7 +86,7 @@ class SwapWatch:
                 if earlier is not report and earlier != report:
                     self._compare(name, earlier, report)
 
-    def seen(self, cells: Cells) -> SwapsSeen:
+    def seen(self, cells: Cells) -> SwapCounters:
         """What is known now; cells : what the recorder has counted by now."""
         with self._lock:
             now = time.monotonic()
@@ -96,7 +96,7 @@ class SwapWatch:
             if self._surveyed is not self._reports:
                 # Not at every change: of thousands of models it takes milliseconds.
                 self._surveyed, self._models = self._reports, self._survey(self._reports)
-            return SwapsSeen(
+            return SwapCounters(
                 swaps={label: dict(each) for label, each in self._swaps.items()},
                 stages={
                     stage: Distribution(each.counts.copy(), each.total)

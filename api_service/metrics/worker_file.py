@@ -216,7 +216,7 @@ def read_sum(directory: Path) -> Sum:
     return total
 
 
-def absorb_dead(directory: Path) -> int:
+def merge_exited_workers(directory: Path) -> int:
     """Add the files of dead workers to `past` and remove them; only the main process calls this.
 
     Returns:

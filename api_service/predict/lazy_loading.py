@@ -24,7 +24,7 @@ PATIENCE_S = 30.0
 """A request waits so long for its model; then it is told that the model is being opened."""
 
 
-class OnDemand:
+class LazyLoader:
     """Any thread may call `open`; several requests for one model open it once."""
 
     def __init__(self, open_cold: Callable[[str, datetime], None]) -> None:

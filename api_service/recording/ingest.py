@@ -38,7 +38,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True, slots=True)
-class FedTo:
+class Destination:
     """Where records go: one stream of one model, or of one entity of it."""
 
     model: str
@@ -48,7 +48,7 @@ class FedTo:
     workload: Workload
 
 
-class FeedDesk:
+class RecordIngest:
     """The way of a record from a request into the feed."""
 
     def __init__(self, config: FeedConfig, clock: Callable[[], datetime]) -> None:
@@ -68,7 +68,7 @@ class FeedDesk:
 
     # -- where to ---------------------------------------------------------------------------------
 
-    def destination(self, name: str, stream: str | None) -> FedTo:
+    def destination(self, name: str, stream: str | None) -> Destination:
         """Of a model's whole name, slash and all, and the stream that was asked for.
 
         Raises:
@@ -86,9 +86,9 @@ class FeedDesk:
             )
         workload = self._workload(base, model)
         named = _stream(workload, stream)
-        return FedTo(base, entity or None, named, model.stream(named), workload)
+        return Destination(base, entity or None, named, model.stream(named), workload)
 
-    def windowed(self, name: str | None = None) -> FedTo:
+    def windowed(self, name: str | None = None) -> Destination:
         """The model whose streams have rolling windows: the named one, or the only one.
 
         Raises:
@@ -121,7 +121,7 @@ class FeedDesk:
 
     def take(
         self,
-        to: FedTo,
+        to: Destination,
         rows: Sequence[object],
         deleted: Sequence[object],
         sender: str,
@@ -180,7 +180,7 @@ class FeedDesk:
             "received_at": now,
         }
 
-    def _limit(self, sender: str, to: FedTo) -> Limit | None:
+    def _limit(self, sender: str, to: Destination) -> Limit | None:
         a_minute = self._config.max_records_a_minute
         return Limit(f"{sender} {to.model}", a_minute) if a_minute else None
 
@@ -207,7 +207,7 @@ def _stream(workload: Workload, named: str | None) -> str:
     raise RequestInvalid(f"one of the streams {', '.join(names)}", named, "stream")
 
 
-def _judged(to: FedTo, row: object, index: int, now: datetime) -> FedRecord | dict[str, Any]:
+def _judged(to: Destination, row: object, index: int, now: datetime) -> FedRecord | dict[str, Any]:
     """The record to keep, or where and why not."""
     if not isinstance(row, dict):
         return {"index": index, "reason": f"expected an object, found {type(row).__name__}"}

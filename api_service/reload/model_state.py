@@ -54,7 +54,7 @@ class Leaving:
 
 
 @dataclass(slots=True)
-class FollowedModel:
+class ModelState:
     """See the module docstring.
 
     highest : (version, generation) of the highest generation followed so far.

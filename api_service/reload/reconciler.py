@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from api_service.predict.row_predictor import PlainPredict
-from api_service.reload.model_state import Before, FollowedModel
+from api_service.reload.model_state import Before, ModelState
 from api_service.reload.policy import (
     FALLBACK_GENERATION,
     FallBack,
@@ -24,7 +24,7 @@ from api_service.reload.policy import (
     fallback_order,
 )
 from api_service.reload.switch.channel import Line
-from api_service.reload.switch.participant import Switching
+from api_service.reload.switch.participant import SwitchParticipant
 from api_service.status.problem_codes import ProblemCode
 from shared.daemon.memory import rss_bytes
 from shared.errors import HotfitError, VersionUnusable
@@ -53,7 +53,7 @@ class Reconciler:
         line: Line,
         read_key: Callable[[], VerifyKey],
         switch_timeout_s: float,
-        publish: Callable[[FollowedModel], None],
+        publish: Callable[[ModelState], None],
         is_anything_served: Callable[[], bool],
     ) -> None:
         self._store = store
@@ -61,11 +61,11 @@ class Reconciler:
         self._read_key = read_key
         self._publish = publish
         self._is_anything_served = is_anything_served
-        self._switching = Switching(line, switch_timeout_s, publish)
+        self._switching = SwitchParticipant(line, switch_timeout_s, publish)
         self._started = time.time()
         self.busy_with: str | None = None
 
-    def reconcile(self, model: FollowedModel, now: datetime) -> Outcome:
+    def reconcile(self, model: ModelState, now: datetime) -> Outcome:
         """Wanted against serving -> at most one action."""
         fault: str | None = None
         signal: ReloadSignal | None = None
@@ -102,7 +102,7 @@ class Reconciler:
                     self._fall_back(model, signal, reason, code, now)
         return Outcome.LOOK_LATER
 
-    def _open_wanted(self, model: FollowedModel, wanted: ReloadSignal, now: datetime) -> bool:
+    def _open_wanted(self, model: ModelState, wanted: ReloadSignal, now: datetime) -> bool:
         """Open what the signal names; True when there may be something better to do now."""
         key = _key(wanted)
         model.follow(key)
@@ -125,7 +125,7 @@ class Reconciler:
         self._fall_back(model, wanted, model.degraded or "", code, now)
         return False
 
-    def _open_what_others_serve(self, model: FollowedModel, now: datetime) -> bool:
+    def _open_what_others_serve(self, model: ModelState, now: datetime) -> bool:
         """Nothing serves here; what do the other workers answer with? True when it serves."""
         theirs = self._line.join(model.name)
         if theirs is None or theirs in model.quarantined:
@@ -134,7 +134,7 @@ class Reconciler:
 
     def _fall_back(
         self,
-        model: FollowedModel,
+        model: ModelState,
         signal: ReloadSignal | None,
         reason: str,
         code: ProblemCode,
@@ -167,7 +167,7 @@ class Reconciler:
             return
         model.set_degraded(f"{reason} No other version can be opened.", code)
 
-    def _is_last_resort(self, model: FollowedModel) -> bool:
+    def _is_last_resort(self, model: ModelState) -> bool:
         """Whether to try, once, what earlier workers died of; it may end this one too."""
         due_s = model.last_resort_s
         if due_s is None or time.monotonic() < due_s or self._is_anything_served():
@@ -177,7 +177,7 @@ class Reconciler:
 
     def _try(
         self,
-        model: FollowedModel,
+        model: ModelState,
         version: str,
         generation: int,
         manifest_sha256: str | None,
@@ -216,11 +216,11 @@ class Reconciler:
             self.busy_with = None
         return self._switching.arrive(model, loaded, before, now)
 
-    def _warming(self, model: FollowedModel, key: VersionKey) -> None:
+    def _warming(self, model: ModelState, key: VersionKey) -> None:
         model.go(key, VersionState.WARMING)
         self._publish(model)
 
-    def quarantine(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+    def quarantine(self, model: ModelState, key: VersionKey, reason: str) -> None:
         """It can never be opened here at this generation, so nobody shall switch to it."""
         self._switching.quarantine(model, key, reason)
         self._line.failed(model.name, key, reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from api_service.reload.model_state import FollowedModel
+from api_service.reload.model_state import ModelState
 from shared.daemon.memory import rss_bytes, trim
 from shared.exchange.worker_report import Receipt
 from shared.versions.model_version import VersionState
@@ -16,7 +16,7 @@ from shared.versions.model_version import VersionState
 log = structlog.get_logger()
 
 
-def retire_ended(model: FollowedModel, drain_timeout_s: float) -> None:
+def retire_ended(model: ModelState, drain_timeout_s: float) -> None:
     """Retire every version of a model that no request uses any more; waits for nobody."""
     for leaving in list(model.leaving):
         draining = leaving.draining

@@ -23,7 +23,7 @@ NO_SIGNAL: Stamp = (0, 0, 0)
 _is_name = SAFE.fullmatch
 
 
-class SignalSweep:
+class SignalScan:
     """Remembers which directories hold models, so that only changed ones are listed again."""
 
     def __init__(self, models_dir: Path) -> None:

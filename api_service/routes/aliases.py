@@ -25,8 +25,8 @@ from api_service.routes.legacy.models import (
     SERVERS,
     SIMILARITY,
     SOLAR,
-    device_meant,
-    model_meant,
+    resolve_device,
+    resolve_model,
 )
 from api_service.routes.legacy.training import (
     cancel_training,
@@ -83,24 +83,24 @@ def _same(endpoint: str, **named: str) -> ResponseReturnValue:
 
 
 def recommender_info(context: Context) -> ResponseReturnValue:
-    return _same("models.show_model", model=model_meant(context, RECOMMENDER, SIMILARITY))
+    return _same("models.show_model", model=resolve_model(context, RECOMMENDER, SIMILARITY))
 
 
 def device_model(context: Context) -> ResponseReturnValue:
-    model = model_meant(context, SOLAR)
+    model = resolve_model(context, SOLAR)
     return _same(
-        "models.show_model", model=device_meant(context, model, request.args.get("device_id"))
+        "models.show_model", model=resolve_device(context, model, request.args.get("device_id"))
     )
 
 
 def server_model_info(context: Context) -> ResponseReturnValue:
-    return _same("models.show_model", model=model_meant(context, SERVERS))
+    return _same("models.show_model", model=resolve_model(context, SERVERS))
 
 
 def server_models(context: Context) -> ResponseReturnValue:
     """Stored versions, newest first."""
     page = Page.of(request, "model")
-    model = model_meant(context, SERVERS)
+    model = resolve_model(context, SERVERS)
     live = context.table.slot(model).live
     names = context.store.versions(model)[::-1]
     shown = [
@@ -112,7 +112,7 @@ def server_models(context: Context) -> ResponseReturnValue:
 
 def reload_model(context: Context) -> ResponseReturnValue:
     """Opens a version again and waits until this worker serves it."""
-    model = model_meant(context, SERVERS)
+    model = resolve_model(context, SERVERS)
     slot = context.table.slot(model)
     body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
     only_fields(body, "model", "model_path", "model_name", "version")
@@ -165,23 +165,23 @@ def forget_run(context: Context, run_id: str) -> ResponseReturnValue:
 
 
 def similar_products(context: Context, product_id: str) -> ResponseReturnValue:
-    slot = context.table.slot(model_meant(context, RECOMMENDER, SIMILARITY))
+    slot = context.table.slot(resolve_model(context, RECOMMENDER, SIMILARITY))
     return answer_about_products(context, "similar", {"product_id": product_id}, slot=slot)
 
 
 def for_user(context: Context, user_id: str) -> ResponseReturnValue:
-    slot = context.table.slot(model_meant(context, RECOMMENDER))
+    slot = context.table.slot(resolve_model(context, RECOMMENDER))
     asked = {"user_id": user_id}
     return answer_about_products(context, "for_user", asked, "include_owned", slot=slot)
 
 
 def popular(context: Context) -> ResponseReturnValue:
-    slot = context.table.slot(model_meant(context, RECOMMENDER))
+    slot = context.table.slot(resolve_model(context, RECOMMENDER))
     return answer_about_products(context, "popular", {}, slot=slot)
 
 
 def training_data(context: Context) -> ResponseReturnValue:
-    return export_all_streams(context, model_meant(context, RECOMMENDER, SIMILARITY))
+    return export_all_streams(context, resolve_model(context, RECOMMENDER, SIMILARITY))
 
 
 ALIASES = (

@@ -13,7 +13,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.recording.ingest import FedTo, FeedDesk
+from api_service.recording.ingest import Destination, RecordIngest
 from api_service.web.auth import needs, presented_key
 from api_service.web.errors import problem
 from api_service.web.json_body import json_response, read_value
@@ -41,10 +41,10 @@ _ROW_FIELDS = ("rows", "data", "records", "samples", "metrics")
 def blueprint(context: Context) -> Blueprint:
     routes = Blueprint("feed", __name__)
     config = context.config.feed
-    desk = FeedDesk(config, context.clock)
+    desk = RecordIngest(config, context.clock)
     desk.prepare()
 
-    def take(to: FedTo, rows: list[object], deleted: list[object]) -> ResponseReturnValue:
+    def take(to: Destination, rows: list[object], deleted: list[object]) -> ResponseReturnValue:
         answer = desk.take(to, rows, deleted, _sender(), opened(request.environ))
         n_rejected = answer["rejected"]
         if n_rejected and n_rejected == len(rows) + len(deleted):
@@ -152,7 +152,7 @@ def _inner_rows(body: Mapping[str, Any]) -> list[object] | None:
 # -- out -----------------------------------------------------------------------------------------
 
 
-def _export(context: Context, to: FedTo) -> dict[str, Any]:
+def _export(context: Context, to: Destination) -> dict[str, Any]:
     """One page of what was fed; `next` carries the place of its last record."""
     query = request.args
     only_parameters(query, "days", "since", "format", "stream", "limit", "after")

@@ -21,7 +21,7 @@ _FIRST_DESCRIPTOR = 3
 _BACKLOG = 1024
 
 
-class HandedOverSocket:
+class InheritedSocket:
     """What the main process hands to each worker in place of an address."""
 
     def __init__(self, listener: socket.socket) -> None:
@@ -45,7 +45,7 @@ def _take_over(descriptor: Any) -> Any:
     return holder(descriptor.detach(), False, _BACKLOG)
 
 
-def from_service_manager(address: Address) -> HandedOverSocket | None:
+def from_service_manager(address: Address) -> InheritedSocket | None:
     """The socket that systemd gave to this very process, None when it gave none.
 
     Its variables are taken out of the environment: children must not believe that they are meant.
@@ -75,4 +75,4 @@ def from_service_manager(address: Address) -> HandedOverSocket | None:
             f" listens on {found[0]}:{found[1]} (hotfit-api.socket). Run"
             " scripts/services/install.sh again, which brings it to the configuration."
         )
-    return HandedOverSocket(listener)
+    return InheritedSocket(listener)

@@ -24,13 +24,13 @@ from api_service.config.listen_address import Address
 from api_service.config.serving import ServingConfig
 from api_service.connections import draining
 from api_service.connections.limits import most_connections
-from api_service.metrics.exited_workers import keep_past
+from api_service.metrics.exited_workers import aggregate_exited_workers
 from api_service.reload.switch.coordinator import SwitchCoordinator
-from api_service.reload.switch.shared_generations import SwitchBoard
+from api_service.reload.switch.shared_generations import SharedGenerations
 from api_service.status.worker_liveness import WorkersLiveness
 from api_service.status.workers import live_reports
 from api_service.supervisor.fork_server import ForkedWorker, Template, reap
-from api_service.supervisor.socket_activation import HandedOverSocket
+from api_service.supervisor.socket_activation import InheritedSocket
 from api_service.supervisor.systemd_notify import keep_informed
 from api_service.worker.entry import build_application
 from api_service.worker.shutdown import EndRequest, end_worker, wait_for_end
@@ -70,7 +70,7 @@ GRANIAN_LOGGING = {
 }
 
 
-class PatientServer(MPServer):
+class Supervisor(MPServer):
     """Granian, but it looks at its workers instead of counting events, and never gives up.
 
     Granian's own loop exits when a worker dies twice within seconds, and can miss a death that
@@ -78,16 +78,16 @@ class PatientServer(MPServer):
     on every event, and replaces the dead with a growing pause.
     """
 
-    handed_over: HandedOverSocket | None = None
+    handed_over: InheritedSocket | None = None
     """Listen on this instead of the address."""
 
     switches: SwitchCoordinator | None = None
     """Lets all workers switch at one instant; None when there is only one."""
 
-    is_on_trial = False
+    is_standby = False
     """Give up when workers die before one has served: who started it has others that serve."""
 
-    has_given_up = False
+    startup_failed = False
     template: Template | None = None
     """Fork workers from it; None: each is a fresh interpreter."""
 
@@ -172,8 +172,8 @@ class PatientServer(MPServer):
             self._replace_silent()
             dead = [worker for worker in self.wrks if not worker.inner.is_alive()]
             due = [worker.idx for worker in dead if self._is_due(worker.idx, worker.birth)]
-            if self.is_on_trial and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
-                self.has_given_up = self.interrupt_signal = True
+            if self.is_standby and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
+                self.startup_failed = self.interrupt_signal = True
                 break
             if due:
                 for idx in due:
@@ -260,17 +260,17 @@ def wait_for_port(address: Address, reports_dir: Path) -> None:
 
 def serve(
     config: ServingConfig,
-    handed_over: HandedOverSocket | None = None,
+    handed_over: InheritedSocket | None = None,
     template: Template | None = None,
     *,
-    is_on_trial: bool = False,
+    is_standby: bool = False,
 ) -> None:
     """Serve until TERM or INT; returns when every request in flight is answered.
 
     Args:
         handed_over: the socket to listen on, when systemd holds it.
         template: to fork workers from, where that is possible.
-        is_on_trial: end when the workers die again and again before one has served, instead of
+        is_standby: end when the workers die again and again before one has served, instead of
             trying for ever.
 
     Raises:
@@ -279,7 +279,7 @@ def serve(
     hear_ctrl_c()
     # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)
-    server = PatientServer(
+    server = Supervisor(
         "api_service.worker.entry:build_application",
         address=config.address.ip,
         port=config.address.port,
@@ -298,22 +298,22 @@ def serve(
         log_dictconfig=GRANIAN_LOGGING,
     )
     server.handed_over = handed_over
-    server.is_on_trial = is_on_trial
+    server.is_standby = is_standby
     server.template = template
     if template is not None:
         template.is_asked_to_stop = server._is_asked_to_stop
 
-    def pass_trial() -> None:
-        server.is_on_trial = False
+    def mark_started() -> None:
+        server.is_standby = False
 
     if config.workers > 1:
-        server.switches = SwitchCoordinator(SwitchBoard(), config.switch_timeout_s)
+        server.switches = SwitchCoordinator(SharedGenerations(), config.switch_timeout_s)
         server.switches.start()
     server.on_shutdown(partial(notify, "STOPPING=1"))
     server.liveness = WorkersLiveness(config.workers, config.worker_timeout_s)
     stopped = threading.Event()
-    keep_informed(config, server.liveness, server._is_asked_to_stop, pass_trial)
-    keep_past(metrics_dir(config.reports_dir), stopped)
+    keep_informed(config, server.liveness, server._is_asked_to_stop, mark_started)
+    aggregate_exited_workers(metrics_dir(config.reports_dir), stopped)
     try:
         server.serve(target_loader=partial(build_application, config), wrap_loader=False)
     except SystemExit:
@@ -324,7 +324,7 @@ def serve(
         if template is not None:
             template.end()
     log.info("stopped")
-    if server.has_given_up:
+    if server.startup_failed:
         raise WorkersCannotStart(
             f"expected a worker to start, found {_TRIES_FOR_EACH_WORKER} deaths of each;"
             " the lines above say of what. Nothing was served; this instance ends."

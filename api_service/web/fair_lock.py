@@ -13,7 +13,7 @@ from api_service.connections.body_deadline import Body
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from api_service.web.yield_lock import OpenWhileReading, opens_for_others
+from api_service.web.yield_lock import LockReleasingInput, opens_for_others
 
 
 class FairLock:
@@ -81,7 +81,7 @@ class Turnstile:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.update(self._always)
-        environ["wsgi.input"] = OpenWhileReading(
+        environ["wsgi.input"] = LockReleasingInput(
             environ["wsgi.input"], self._lock, length=environ.get("CONTENT_LENGTH")
         )
         with self._lock:

@@ -20,8 +20,8 @@ import structlog
 
 from api_service.connections.body_deadline import BodyDeadline, problem_of
 from api_service.connections.refusals import Refusals
-from api_service.web.request_lock import Lane
-from api_service.web.yield_lock import BodyIncomplete, OpenWhileReading, opens_for_others
+from api_service.web.request_lock import RequestLock
+from api_service.web.yield_lock import BodyIncomplete, LockReleasingInput, opens_for_others
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -65,7 +65,7 @@ class Limits:
 _DEFAULT_LIMITS = Limits()
 
 
-def call_in_one_lane(
+def install_adapter(
     server_module: Any,
     on_ready: Callable[[ServerCallback], None] = lambda _callback: None,
     on_answer: Callable[[], None] = lambda: None,
@@ -116,7 +116,7 @@ def callback_of(
     )
     prefix = scope_options.get("url_path_prefix") or ""
     calls = _Calls(application, prefix, on_answer, deadline, note)
-    lane = Lane(
+    lane = RequestLock(
         calls.answer,
         refuse=calls.refuse,
         is_urgent=calls.is_urgent,
@@ -153,7 +153,7 @@ def _no_write(_content: bytes) -> object:
 class _Calls:
     """Answers one request after the other."""
 
-    lane: Lane
+    lane: RequestLock
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class _Calls:
             if self._deadline.is_full and _has_body(scope):
                 self._refuse(request, _NO_THREAD, [_CLOSE])
                 return
-            scope["wsgi.input"] = OpenWhileReading(
+            scope["wsgi.input"] = LockReleasingInput(
                 scope["wsgi.input"], self.lane, request, scope.get("CONTENT_LENGTH")
             )
             if self._prefix:

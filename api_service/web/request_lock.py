@@ -48,7 +48,7 @@ _LONGEST_CLOSE_S = 1.0
 Answer = Callable[[Any, Any], None]
 
 
-class Lane:
+class RequestLock:
     """Who computes now.
 
     Args:

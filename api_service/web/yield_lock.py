@@ -24,7 +24,7 @@ _PASSAGE = "hotfit.passage"
 _LET_GO = "hotfit.let_go"
 
 
-class Passage(Protocol):
+class YieldableLock(Protocol):
     """What one request at a time holds: a FairLock, or a lane."""
 
     def acquire(self) -> None: ...
@@ -34,7 +34,7 @@ class Passage(Protocol):
     ) -> Any: ...
 
 
-def opens_for_others(passage: Passage) -> dict[str, Any]:
+def opens_for_others(passage: YieldableLock) -> dict[str, Any]:
     """What the environment of every request has, so that it can let others through."""
     return {_PASSAGE: passage}
 
@@ -45,7 +45,7 @@ def opened(environ: WSGIEnvironment) -> Iterator[None]:
 
     May be entered again inside; only the outermost lets go.
     """
-    passage: Passage | None = environ.get(_PASSAGE)
+    passage: YieldableLock | None = environ.get(_PASSAGE)
     if passage is None:  # nothing to hold: opened already, a test, or another server
         yield
         return
@@ -61,7 +61,7 @@ def opened(environ: WSGIEnvironment) -> Iterator[None]:
 @contextmanager
 def held(environ: WSGIEnvironment) -> Iterator[None]:
     """Run alone inside of `opened`: models are asked by one thread at a time."""
-    passage: Passage | None = environ.get(_LET_GO)
+    passage: YieldableLock | None = environ.get(_LET_GO)
     if passage is None:  # held already
         yield
         return
@@ -74,11 +74,13 @@ def held(environ: WSGIEnvironment) -> Iterator[None]:
         _change(environ, None, passage)
 
 
-def _change(environ: WSGIEnvironment, holds: Passage | None, let_go: Passage | None) -> None:
+def _change(
+    environ: WSGIEnvironment, holds: YieldableLock | None, let_go: YieldableLock | None
+) -> None:
     """Note what the request holds, and what it has let go of."""
     environ[_PASSAGE], environ[_LET_GO] = holds, let_go
     body = environ.get("wsgi.input")
-    if isinstance(body, OpenWhileReading):
+    if isinstance(body, LockReleasingInput):
         body.is_let_go = let_go is not None
 
 
@@ -86,7 +88,7 @@ class BodyIncomplete(ClientDisconnected):
     """The client hung up in its body, or was answered 408: nobody hears this request's answer."""
 
 
-class OpenWhileReading(Body):
+class LockReleasingInput(Body):
     """A request's body; others go through while it is read.
 
     Never passes less than the whole body off as one: reading raises BodyIncomplete instead.
@@ -95,7 +97,7 @@ class OpenWhileReading(Body):
     __slots__ = ("_body", "_n_left", "_passage", "is_let_go")
 
     def __init__(
-        self, body: Any, passage: Passage, request: Any = None, length: str | None = None
+        self, body: Any, passage: YieldableLock, request: Any = None, length: str | None = None
     ) -> None:
         self.request = request
         self.began_s = time.monotonic()

@@ -21,7 +21,7 @@ _ENOUGH_DEATHS = 2
 _OPENING = frozenset({VersionState.LOADING.value, VersionState.WARMING.value})
 
 
-def last_words(reports_dir: Path, store: ModelStore) -> list[WorkerReport]:
+def crash_reports(reports_dir: Path, store: ModelStore) -> list[WorkerReport]:
     """Reports of workers that died while they opened a version that is still the wanted one."""
     return [
         report
@@ -30,7 +30,7 @@ def last_words(reports_dir: Path, store: ModelStore) -> list[WorkerReport]:
     ]
 
 
-def deadly_versions(words: list[WorkerReport], store: ModelStore) -> dict[str, VersionKey]:
+def crashing_versions(words: list[WorkerReport], store: ModelStore) -> dict[str, VersionKey]:
     """Model -> the version that killed more than one worker."""
     deaths = Counter(
         (name, line.wanted or "", line.generation)

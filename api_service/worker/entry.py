@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from api_service.config.serving import ServingConfig
-    from api_service.reload.switch.channel import SwitchLine
+    from api_service.reload.switch.channel import SwitchChannel
     from api_service.status.worker_liveness import WorkerLiveness
     from api_service.worker.shutdown import EndRequest
 
 
 def build_application(
     config: ServingConfig,
-    line: SwitchLine | None = None,
+    line: SwitchChannel | None = None,
     end_request: EndRequest | None = None,
     lifeline: Connection | None = None,
     liveness: WorkerLiveness | None = None,
@@ -38,14 +38,14 @@ def build_application(
 
     from api_service.metrics.request_counter import count_refused
     from api_service.web.fair_lock import Turnstile
-    from api_service.web.granian_adapter import Limits, call_in_one_lane
+    from api_service.web.granian_adapter import Limits, install_adapter
     from api_service.worker.batch_scheduling import take_turns
     from api_service.worker.worker import start_worker
 
     if config.take_turns:
         take_turns()  # before any thread is started, which inherits it
     application, worker = start_worker(config, line, end_request, lifeline, liveness)
-    if call_in_one_lane(
+    if install_adapter(
         granian.server.mp,
         worker.show_liveness,
         worker.note_answer,

@@ -14,7 +14,7 @@ import structlog
 
 from shared.daemon.loop import utc_now
 from shared.errors import StorageUnavailable
-from shared.exchange.json_files import write_hastily, write_struct
+from shared.exchange.json_files import write_struct, write_without_fsync
 from shared.exchange.worker_report import (
     ServingReport,
     WatcherReport,
@@ -68,7 +68,7 @@ class OwnReport:
             if self._is_removed:
                 return
             try:
-                (write_hastily if is_hasty else write_struct)(self.path, report)
+                (write_without_fsync if is_hasty else write_struct)(self.path, report)
             except (StorageUnavailable, OSError) as error:
                 if str(error) != self.error:
                     log.warning("report cannot be written", reason=str(error))

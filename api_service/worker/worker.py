@@ -23,14 +23,14 @@ import structlog
 
 from api_service.app import create_app
 from api_service.config.serving import ServingConfig
-from api_service.connections.draining import Farewell
+from api_service.connections.draining import ConnectionDrain
 from api_service.connections.idle import keep_places_free
-from api_service.connections.listening_sockets import notice_dead_peers
+from api_service.connections.listening_sockets import enable_tcp_keepalive
 from api_service.context import Context
 from api_service.metrics.flush import MetricsKeeper
-from api_service.predict.lazy_loading import OnDemand
+from api_service.predict.lazy_loading import LazyLoader
 from api_service.reload.eviction import budget_bytes
-from api_service.reload.switch.channel import SwitchLine
+from api_service.reload.switch.channel import SwitchChannel
 from api_service.reload_manager import ReloadManager
 from api_service.serving_slot import ServingTable
 from api_service.signal_watcher import SignalWatcher
@@ -40,7 +40,7 @@ from api_service.status.workers import remove_stale
 from api_service.web.auth import KeyRing
 from api_service.web.granian_adapter import ServerCallback
 from api_service.web.self_probe import start_self_probe
-from api_service.worker.crash_detection import deadly_versions, last_words
+from api_service.worker.crash_detection import crash_reports, crashing_versions
 from api_service.worker.report import HEARTBEAT_S, OwnReport
 from api_service.worker.shutdown import EndRequest
 from shared.daemon.background import (
@@ -77,7 +77,7 @@ class Worker:
     def __init__(
         self,
         config: ServingConfig,
-        line: SwitchLine | None = None,
+        line: SwitchChannel | None = None,
         liveness: WorkerLiveness | None = None,
     ) -> None:
         self._config = config
@@ -91,7 +91,7 @@ class Worker:
         self._told_loading: frozenset[str] = frozenset()
         self._threads: list[BackgroundThread] = []
         self._looked_at = time.monotonic()
-        self.on_demand = OnDemand(lambda name, now: self.manager.open_cold(name, now))
+        self.on_demand = LazyLoader(lambda name, now: self.manager.open_cold(name, now))
         self.table = ServingTable(self.on_demand.open)
         read_key = partial(VerifyKey.read, config.public_key_path)
         self.store = ModelStore(config.models_dir, read_key)
@@ -124,7 +124,7 @@ class Worker:
         """Until the server listens to TERM, that ends this process as it is; main thread only.
 
         Not without a trace: a report that says "loading" of a dead worker is held against the
-        version (see deadly_versions.py).
+        version (see crashing_versions.py).
         """
 
         def end(_number: int, _frame: object) -> None:
@@ -142,8 +142,8 @@ class Worker:
         with contextlib.suppress(OSError):
             # So that the first version ever is noticed by an event and not by the timer.
             self._config.models_dir.mkdir(parents=True, exist_ok=True)
-            words = last_words(self._config.reports_dir, self.store)
-            for name, key in deadly_versions(words, self.store).items():
+            words = crash_reports(self._config.reports_dir, self.store)
+            for name, key in crashing_versions(words, self.store).items():
                 reason = f"{key[0]}: workers died while opening it."
                 self.manager.distrust(name, key, reason)
             remove_stale(self._config.reports_dir, keep=words)
@@ -281,7 +281,7 @@ class Worker:
 
 def start_worker(
     config: ServingConfig,
-    line: SwitchLine | None = None,
+    line: SwitchChannel | None = None,
     end_request: EndRequest | None = None,
     lifeline: Connection | None = None,
     liveness: WorkerLiveness | None = None,
@@ -301,12 +301,12 @@ def start_worker(
     worker = Worker(config, line, liveness)
     worker.end_early_when_asked()
     # Before it starts: what it reports then is answered by it a moment later.
-    application = Farewell(worker.application(), config.address.port)
+    application = ConnectionDrain(worker.application(), config.address.port)
     worker.start()
     # Not atexit, which waits for all threads first: on Windows one of watchdog's, a part of the
     # watcher, ends only when it is told to.
     Finalize(None, worker.stop, exitpriority=0)
-    notice_dead_peers(config.address.port)
+    enable_tcp_keepalive(config.address.port)
     keep_places_free(config.address.port)
     application.listen()
     return application, worker

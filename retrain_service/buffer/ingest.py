@@ -16,7 +16,7 @@ from functools import partial
 import msgspec
 
 from retrain_service.backoff import Pause, pause_s
-from retrain_service.buffer.reconcile import Upkeep
+from retrain_service.buffer.reconcile import Reconciler
 from retrain_service.buffer.store import Applied, Buffer, RejectReason
 from retrain_service.buffer.stream_health import PollResult, State, StreamHealth
 from retrain_service.buffer.upsert import EntityOf
@@ -35,7 +35,7 @@ MISCONFIGURED_RETRY = timedelta(minutes=5)
 BACKOFF_CAP = timedelta(minutes=1)
 
 
-class Intake:
+class StreamIngestor:
     """The reading of one stream. One thread; close() leaves no connection."""
 
     def __init__(
@@ -75,7 +75,7 @@ class Intake:
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
         self._stopping, self._chance = stopping or threading.Event(), chance
         self._source: Source | None = None
-        self._upkeep: Upkeep | None = None
+        self._upkeep: Reconciler | None = None
         self._steps: Iterator[Applied] | None = None
         self._pause: Pause | None = None
         self._is_in_backlog = False
@@ -164,7 +164,7 @@ class Intake:
             )
             self._buffer.open_stream(self._stream, source.origin, self._is_counted)
             self._source = source
-            self._upkeep = Upkeep(
+            self._upkeep = Reconciler(
                 source=source,
                 source_name=self._source_name,
                 stream=self._stream,

@@ -40,7 +40,7 @@ class _Chore:
     pause: Pause | None = None
 
 
-class Upkeep:
+class Reconciler:
     """The upkeep of one stream; when it was last done is in the buffer, not here."""
 
     def __init__(

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
@@ -72,7 +72,7 @@ class StreamReader:
         self._n_sharing = n_sharing
         self._spent_elsewhere = spent_elsewhere
         self._buffer: Buffer | None = None
-        self._intakes: list[Intake] = []
+        self._intakes: list[StreamIngestor] = []
         self._must_look = True
         self._has_more = False
         self._stopping = threading.Event()
@@ -173,7 +173,7 @@ class StreamReader:
             path = buffer_path(self._settings.buffer_dir, self._model_name)
             self._buffer = Buffer(path, now)
             self._intakes = [
-                Intake(
+                StreamIngestor(
                     stream=stream.name,
                     source_name=self._model.source,
                     settings=self._settings.sources[self._model.source],

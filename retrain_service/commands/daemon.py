@@ -15,7 +15,7 @@ from shared.daemon.logs import start_logging
 from shared.daemon.loop import run_every, utc_now
 from shared.daemon.one_instance import only_instance
 from shared.daemon.stop import stop_on_signals
-from shared.daemon.systemd import Feeder, notify
+from shared.daemon.systemd import WatchdogNotifier, notify
 from shared.errors import HotfitError
 from shared.settings.environment import warn_of_unread_variables
 from shared.settings.root import load_settings
@@ -42,7 +42,7 @@ def _run(config: Path | None) -> None:
     with only_instance(settings.pids_dir, "retrain_service"):
         loop = RetrainLoop(settings, wake=wake)
         loop.initialize(utc_now())
-        feeder = Feeder()
+        feeder = WatchdogNotifier()
 
         def tick(now: datetime) -> None:
             loop.tick(now)

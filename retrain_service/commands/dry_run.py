@@ -10,7 +10,7 @@ from retrain_service.commands.daemon_client import instead_of_daemon, look_at_da
 from retrain_service.commands.options import EXIT_NOT_PROMOTED
 from retrain_service.commands.output import Output
 from retrain_service.commands.through_daemon import names_of
-from retrain_service.dry_run import Rehearsal, rehearse
+from retrain_service.dry_run import DryRun, rehearse
 from shared.daemon.loop import utc_now
 from shared.errors import AlreadyRunning
 from shared.exchange.retrain_report import RetrainReport
@@ -52,11 +52,11 @@ def say_what_would_happen(
     sys.exit(code)
 
 
-def _as_reported(report: RetrainReport, name: str) -> Rehearsal:
+def _as_reported(report: RetrainReport, name: str) -> DryRun:
     """The daemon has the rows to itself: what it reports of them must do."""
     training = report.models.get(name)
     if training is None:
-        return Rehearsal(name, False, "the daemon has not read it yet.", "unknown")
+        return DryRun(name, False, "the daemon has not read it yet.", "unknown")
     has_rows = training.n_usable_records > 0
     why = (
         f"{training.n_usable_records:,} usable records, {training.new_records:,} of them new since"
@@ -65,7 +65,7 @@ def _as_reported(report: RetrainReport, name: str) -> Rehearsal:
         if has_rows
         else "there is no usable record yet."
     )
-    return Rehearsal(
+    return DryRun(
         name,
         has_rows,
         why,
@@ -76,7 +76,7 @@ def _as_reported(report: RetrainReport, name: str) -> Rehearsal:
     )
 
 
-def _say_rehearsal(out: Output, found: Rehearsal) -> None:
+def _say_rehearsal(out: Output, found: DryRun) -> None:
     out.say(
         f"{found.name}: {'would train' if found.would_train else 'would not train'}: {found.reason}"
     )
@@ -92,7 +92,7 @@ def _say_rehearsal(out: Output, found: Rehearsal) -> None:
         )
 
 
-def _record(found: Rehearsal) -> dict[str, Any]:
+def _record(found: DryRun) -> dict[str, Any]:
     return {
         "model": found.name,
         "would_train": found.would_train,

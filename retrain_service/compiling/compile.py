@@ -21,8 +21,8 @@ from retrain_service.compiling.lower_preprocessing import lower, with_known_cate
 from retrain_service.compiling.lower_trees import thresholds
 from retrain_service.compiling.parity import refer
 from retrain_service.compiling.probe_inputs import NotObservable, observe
-from retrain_service.compiling.probe_rows import MAX_REAL, HostileRows, hostile_rows
-from shared.forms.input_mask import Admission
+from retrain_service.compiling.probe_rows import MAX_REAL, ProbeRows, hostile_rows
+from shared.forms.input_mask import InputMask
 from shared.forms.linear import Linear
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.process.form import Processed
@@ -45,7 +45,7 @@ class _Lowered:
     """An estimator taken apart. n_planned : how many of its steps the plan does."""
 
     plan: Plan
-    admission: Admission
+    admission: InputMask
     n_planned: int
     rest: Any
     coded: tuple[int, ...]
@@ -97,7 +97,7 @@ def _compile_rows(
     every = max(1, len(probe) // MAX_REAL)
     real = np.ascontiguousarray(probe[::-1][::every][:MAX_REAL][::-1], dtype=np.float64)
     coded = _coded(estimator, contract)
-    only_real = HostileRows(real, np.full(len(real), "real"))
+    only_real = ProbeRows(real, np.full(len(real), "real"))
     candidates: list[Candidate] = []
     rows, suspected = only_real, _is_odd(real)
     try:

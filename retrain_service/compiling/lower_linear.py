@@ -75,7 +75,7 @@ def _classes(model: Any, kind: str) -> Classes:
         raise NotLowered(f"{kind} of several outputs is not lowered")
     labels = class_labels(model.classes_)
     if kind == "SGDClassifier" and model.loss == "log_loss":
-        return Classes(labels, "two_classes" if len(labels) == 2 else "one_against_rest")
+        return Classes(labels, "two_classes" if len(labels) == 2 else "one_vs_rest")
     if kind == "SGDClassifier" and model.loss == "modified_huber":
         raise NotLowered("SGDClassifier with modified_huber is not lowered")
     if kind not in _LOGISTIC:
@@ -83,7 +83,7 @@ def _classes(model: Any, kind: str) -> Classes:
     if len(labels) == 2:
         return Classes(labels, "two_classes")
     is_rest = getattr(model, "multi_class", "") == "ovr" or model.solver == "liblinear"
-    return Classes(labels, "one_against_rest" if is_rest else "softmax")
+    return Classes(labels, "one_vs_rest" if is_rest else "softmax")
 
 
 def stack(found: list[Weights]) -> Weights:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.compiling.columns import NotLowered
-from shared.forms.input_mask import Admission
+from shared.forms.input_mask import InputMask
 from shared.forms.onnx import GRAPH_NAME, OnnxForm
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.process.form import Processed
@@ -30,7 +30,7 @@ def is_installed() -> bool:
 def lower_onnx(
     model: Any,
     row: Floats,
-    admission: Admission,
+    admission: InputMask,
     plan: Plan,
     instead: Processed,
     staged: StagedFiles,

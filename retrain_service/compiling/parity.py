@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.compiling.probe_rows import HostileRows
+from retrain_service.compiling.probe_rows import ProbeRows
 from shared.workloads.rows import RowRefused
 
 Floats = NDArray[np.float64]
@@ -42,14 +42,14 @@ class Reference:
     probabilities : None where it has none. labels : of a classifier.
     """
 
-    rows: HostileRows
+    rows: ProbeRows
     is_refused: NDArray[np.bool_]
     predictions: NDArray[Any]
     probabilities: Floats | None
     is_classifier: bool
 
 
-def refer(estimator: Any, rows: HostileRows, suspected: NDArray[np.bool_]) -> Reference:
+def refer(estimator: Any, rows: ProbeRows, suspected: NDArray[np.bool_]) -> Reference:
     """Ask scikit-learn; of the others, rows that it refuses are found by halving.
 
     suspected : (n_rows,) rows that are probably refused; they are asked one by one.

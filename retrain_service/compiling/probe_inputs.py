@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.forms.input_mask import Admission
+from shared.forms.input_mask import InputMask
 from shared.forms.preprocessing_plan import Plan
 from shared.workloads.rows import UNKNOWN_CATEGORY
 
@@ -35,7 +35,7 @@ def refuses(ask: Ask, rows: Floats) -> bool:
     return False
 
 
-def observe(ask: Ask, rows: Floats, coded: Sequence[int], plan: Plan) -> Admission:
+def observe(ask: Ask, rows: Floats, coded: Sequence[int], plan: Plan) -> InputMask:
     """Put a missing, an infinite and an unknown value into each column of a row that is taken.
 
     rows : (n_rows, n_columns) real rows. coded : columns of category codes.
@@ -63,7 +63,7 @@ def observe(ask: Ask, rows: Floats, coded: Sequence[int], plan: Plan) -> Admissi
             )
             known.append(found)
         missing[column], infinite[column], unknown[column] = found
-    return Admission(missing, infinite, unknown, is_coded)
+    return InputMask(missing, infinite, unknown, is_coded)
 
 
 def _with(base: Floats, column: int, value: float) -> Floats:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.forms.input_mask import Admission
+from shared.forms.input_mask import InputMask
 from shared.forms.preprocessing_plan import Numbers, Plan
 from shared.workloads.rows import UNKNOWN_CATEGORY
 
@@ -25,7 +25,7 @@ _GAP_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class HostileRows:
+class ProbeRows:
     """rows : (n_rows, n_columns). kind : (n_rows,) of real, threshold, category, missing, far."""
 
     rows: Floats
@@ -35,11 +35,11 @@ class HostileRows:
 def hostile_rows(
     real: Floats,
     plan: Plan,
-    admission: Admission,
+    admission: InputMask,
     thresholds: Sequence[tuple[int, float]],
     n_codes: dict[int, int],
     seed: int,
-) -> HostileRows:
+) -> ProbeRows:
     """The same arguments, the same rows.
 
     real : (n_rows, n_columns), at least one row.
@@ -85,7 +85,7 @@ def hostile_rows(
         parts.append(("missing", [row]))
     rows = [row for _, found in parts for row in found]
     kinds = [kind for kind, found in parts for _ in found]
-    return HostileRows(np.array(rows), np.array(kinds, dtype=np.str_))
+    return ProbeRows(np.array(rows), np.array(kinds, dtype=np.str_))
 
 
 def _far(column: Floats) -> list[float]:

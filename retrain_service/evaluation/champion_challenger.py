@@ -15,7 +15,7 @@ import numpy as np
 from retrain_service.evaluation.scores import (
     Contract,
     Evaluation,
-    Rival,
+    Reference,
     metrics_of,
     score_baseline_on,
     score_on,
@@ -41,11 +41,11 @@ from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 from shared.workloads.training import TrainingSet
 
-__all__ = ["Contest", "hold_contest", "metrics_of", "open_estimator"]
+__all__ = ["ChampionComparison", "compare_with_champion", "metrics_of", "open_estimator"]
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class ChampionComparison:
     """The scores, and the holdout rows they were made on."""
 
     evaluation: Evaluation
@@ -66,13 +66,13 @@ class _Verified:
     instead_of: str | None = None
 
 
-def hold_contest(
+def compare_with_champion(
     spec: JobSpec,
     workload: Workload,
     candidate: Any,
     train: TrainingSet,
     holdout: TrainingSet,
-) -> Contest:
+) -> ChampionComparison:
     """Score everybody on the holdout rows that none of them was fitted on.
 
     Raises:
@@ -104,7 +104,7 @@ def hold_contest(
         ),
         served=_served(champion),
     )
-    return Contest(evaluation, holdout)
+    return ChampionComparison(evaluation, holdout)
 
 
 def open_estimator(spec: JobSpec, workload: Workload, version: str) -> tuple[Any, Manifest]:
@@ -193,15 +193,15 @@ def _find_anchor(spec: JobSpec, workload: Workload, champion: _Verified | None) 
 
 def _as_rival(
     spec: JobSpec, workload: Workload, verified: _Verified | None, holdout: TrainingSet
-) -> Rival | None:
+) -> Reference | None:
     if verified is None:
         return None
     signed = verified.signed
     if signed is None:
-        return Rival(verified.version, None, verified.missing, lacks="version")
+        return Reference(verified.version, None, verified.missing, lacks="version")
     age_days = (spec.requested_at - signed.manifest.trained_at).total_seconds() / 86_400
     if verified.missing is not None:
-        return Rival(verified.version, None, verified.missing, age_days, lacks="contract")
+        return Reference(verified.version, None, verified.missing, age_days, lacks="contract")
     notes = [f"in place of {verified.instead_of}"] if verified.instead_of else []
     faults: list[str] = []
     for open_it in (_load, partial(_open_compiled, workload)):
@@ -216,9 +216,9 @@ def _as_rival(
         else:
             if np.isfinite(score.loss).all():
                 notes += [f"asked in its compiled form: {fault}" for fault in faults]
-                return Rival(verified.version, score, None, age_days, note="; ".join(notes))
+                return Reference(verified.version, score, None, age_days, note="; ".join(notes))
             faults.append("its answers on these rows are not finite numbers")
-    return Rival(verified.version, None, "; ".join(faults), age_days)
+    return Reference(verified.version, None, "; ".join(faults), age_days)
 
 
 def _open_compiled(workload: Workload, signed: SignedVersion) -> Any:

@@ -29,7 +29,7 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class Reference:
     """A published version that the candidate is compared with.
 
     score : on the same rows as the candidate's; None when it cannot be had.
@@ -62,8 +62,8 @@ class Evaluation:
 
     candidate: Score
     baseline: Score
-    champion: Rival | None = None
-    anchor: Rival | None = None
+    champion: Reference | None = None
+    anchor: Reference | None = None
     version: str = "the candidate"
     history_days: int = 0
     target_varies: bool = True

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from retrain_service.observers.mlflow_client import MlflowApi, MlflowUnavailable
-from retrain_service.observers.run_exporter import RunMirror
+from retrain_service.observers.run_exporter import RunExporter
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.view import run_record
 
@@ -38,7 +38,7 @@ _STATUS = {
 _METRIC_NAME = re.compile(r"[^\w\-. :/]")
 
 
-def open_sink(home: Path, run_log_path: Path) -> RunMirror | None:
+def open_sink(home: Path, run_log_path: Path) -> RunExporter | None:
     """The mirror that the environment asks for; None when it asks for none."""
     uri = os.environ.get(URI_VARIABLE, "")
     if not uri:
@@ -50,7 +50,7 @@ def open_sink(home: Path, run_log_path: Path) -> RunMirror | None:
             f" found {uri.partition(':')[0]}:…; runs are not mirrored.",
         )
         return None
-    return RunMirror(MlflowPlace(uri), home / MARK_NAME, run_log_path)
+    return RunExporter(MlflowPlace(uri), home / MARK_NAME, run_log_path)
 
 
 class MlflowPlace:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from retrain_service.observers.run_exporter import RunMirror
+from retrain_service.observers.run_exporter import RunExporter
 from shared.errors import SettingsInvalid, TryLater
 from shared.run_log.run import Run
 from shared.run_log.view import run_record
@@ -30,7 +30,7 @@ class MirrorUnavailable(TryLater):
     """The database of the mirror did not answer, or refused."""
 
 
-def open_mirror(settings: MirrorSettings, home: Path, run_log_path: Path) -> RunMirror | None:
+def open_mirror(settings: MirrorSettings, home: Path, run_log_path: Path) -> RunExporter | None:
     """The mirror that the settings ask for; None when they ask for none.
 
     Raises:
@@ -38,7 +38,7 @@ def open_mirror(settings: MirrorSettings, home: Path, run_log_path: Path) -> Run
     """
     if not settings.url:
         return None
-    return RunMirror(MongodbRuns(settings), home / MARK_NAME, run_log_path)
+    return RunExporter(MongodbRuns(settings), home / MARK_NAME, run_log_path)
 
 
 class MongodbRuns:

@@ -14,8 +14,8 @@ from retrain_service.backoff import Pause
 from retrain_service.maintenance import retention
 from retrain_service.observers import mlflow_exporter, mongodb_exporter
 from retrain_service.observers.notifications import Notifier
-from retrain_service.observers.serving_events import WorkerWatch
-from retrain_service.observers.training_metrics import MetricsBook
+from retrain_service.observers.serving_events import ServingEventReader
+from retrain_service.observers.training_metrics import TrainingMetricsExporter
 from shared.errors import HotfitError
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 PRUNE_PERIOD = timedelta(hours=1)
 
 
-class Onlookers:
+class Observers:
     """Opened with the run log, before anything is written to it; closed before it."""
 
     def __init__(self, settings: Settings, run_log: RunLog) -> None:
@@ -37,14 +37,14 @@ class Onlookers:
         self._settings = settings
         self._run_log = run_log
         self._notifier = Notifier(settings.notify)
-        self._metrics = MetricsBook(
+        self._metrics = TrainingMetricsExporter(
             settings.reports_dir, run_log, settings.models, lambda: self._notifier.counts
         )
         self._mirror = mlflow_exporter.open_sink(settings.home, settings.run_log_path)
         self._documents = mongodb_exporter.open_mirror(
             settings.mirror, settings.home, settings.run_log_path
         )
-        self._workers = WorkerWatch(settings.reports_dir, run_log)
+        self._workers = ServingEventReader(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
         self._pause: Pause | None = None
         self._troubles: dict[str, str] = {}

@@ -60,7 +60,7 @@ class _Mark(msgspec.Struct, frozen=True):
     run_ids: list[str]
 
 
-class RunMirror:
+class RunExporter:
     """One thread; `close` ends it."""
 
     def __init__(

@@ -27,7 +27,7 @@ MOST_TOLD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Happening:
+class ServingEvent:
     key: str
     model: str
     kind: str
@@ -35,7 +35,7 @@ class _Happening:
     details: dict[str, Any]
 
 
-class WorkerWatch:
+class ServingEventReader:
     """Knows what was told; `look` tells the rest."""
 
     def __init__(self, reports_dir: Path, run_log: RunLog) -> None:
@@ -76,11 +76,11 @@ def _keys_in_log(run_log: RunLog, kind: str) -> Iterator[str]:
         after = events[-1].seq
 
 
-def _happenings(report: WorkerReport) -> Iterator[_Happening]:
+def _happenings(report: WorkerReport) -> Iterator[ServingEvent]:
     for model, serving in report.models.items():
         for which, reason in serving.quarantined.items():
             # One line for all workers: they quarantine the same version for the same reason.
-            yield _Happening(
+            yield ServingEvent(
                 f"quarantine {model} {which}",
                 model,
                 "quarantine",
@@ -97,10 +97,10 @@ def _is_final(receipt: Receipt, reported_at: datetime) -> bool:
     return is_drained or reported_at - receipt.swapped_at > DRAIN_PATIENCE
 
 
-def _swap(report: WorkerReport, model: str, receipt: Receipt) -> _Happening:
+def _swap(report: WorkerReport, model: str, receipt: Receipt) -> ServingEvent:
     took_ms = sum(getattr(receipt, stage) for stage in _STAGES)
     worker = f"{report.host}-{report.pid}"
-    return _Happening(
+    return ServingEvent(
         f"swap {worker} {model} {receipt.generation} {receipt.swapped_at.isoformat()}",
         model,
         "swap",

@@ -39,7 +39,7 @@ _STOPPED = frozenset({"failed", "insufficient_data"})
 _A_PAGE = 1000
 
 
-class MetricsBook:
+class TrainingMetricsExporter:
     """Keeps `reports/metrics/retrain.json` up to date.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.evaluation.scores import Evaluation, Reference
 from retrain_service.promotion.baseline_gate import judge_baseline
 from retrain_service.promotion.contract_gate import judge_contract
 from retrain_service.promotion.data_gate import check_data
@@ -24,7 +24,7 @@ from retrain_service.promotion.gate_result import (
     conclude,
     reason,
 )
-from retrain_service.promotion.noninferiority import Allowance, is_surely_better, judge
+from retrain_service.promotion.noninferiority import Margin, is_superior, judge
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
@@ -73,7 +73,7 @@ def anchor_after(evaluation: Evaluation, policy: GateSettings, seed: int = 0) ->
     """
     for rival in (evaluation.anchor, evaluation.champion):
         if rival is not None and rival.score is not None:
-            is_better = is_surely_better(evaluation.candidate, rival.score, policy, seed)
+            is_better = is_superior(evaluation.candidate, rival.score, policy, seed)
             return evaluation.version if is_better else rival.version
     return evaluation.version
 
@@ -147,7 +147,7 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
         return GateResult("champion", None, None, n, "skipped", sentence)
     if champion.score is None:
         return _unscored(champion, evaluation, policy)
-    allowed = Allowance(
+    allowed = Margin(
         rival="champion" + _noted(champion),
         limit=policy.max_regression,
         must_be_better=policy.mode == "superior",
@@ -158,7 +158,7 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
     return judge("champion", evaluation.candidate, champion.score, allowed, policy, seed)
 
 
-def _unscored(champion: Rival, evaluation: Evaluation, policy: GateSettings) -> GateResult:
+def _unscored(champion: Reference, evaluation: Evaluation, policy: GateSettings) -> GateResult:
     """Nobody can tell whether the candidate is better: that is for a person to decide, except
     where another gate asks for a person's word, or where there is nothing left to compare with."""
     found = f"The champion {champion.version} cannot be scored ({champion.missing})"
@@ -178,7 +178,7 @@ def _unscored(champion: Rival, evaluation: Evaluation, policy: GateSettings) -> 
     return GateResult("champion", None, None, evaluation.n_rows, verdict, found + end)
 
 
-def _noted(rival: Rival) -> str:
+def _noted(rival: Reference) -> str:
     return f" ({rival.note})" if rival.note else ""
 
 
@@ -200,8 +200,8 @@ def _anchor(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResu
             f" ({anchor.missing}): skipped."
         )
         return GateResult("anchor", None, None, n, "skipped", sentence)
-    kept: Rival = champion or anchor
-    allowed = Allowance(
+    kept: Reference = champion or anchor
+    allowed = Margin(
         rival=f"best past version {anchor.version}" + _noted(anchor),
         limit=policy.max_total_regression,
         must_be_better=False,

@@ -17,7 +17,7 @@ LATE_CONFIDENCE = 0.80
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class Margin:
     """What the candidate is compared with, and how much is allowed.
 
     limit : 0.10 allows an error 10 % above the rival's.
@@ -36,7 +36,7 @@ class Allowance:
 
 
 def judge(
-    gate: str, candidate: Score, rival: Score, allowed: Allowance, policy: GateSettings, seed: int
+    gate: str, candidate: Score, rival: Score, allowed: Margin, policy: GateSettings, seed: int
 ) -> GateResult:
     """Compare on the same rows. The value is the upper bound of the ratio, or in mode `point`,
     and where there is no bound, the ratio itself."""
@@ -72,7 +72,7 @@ def judge(
     return result(found.upper, "insufficient_data", shown, end)
 
 
-def _certainty(allowed: Allowance, policy: GateSettings) -> tuple[float, str]:
+def _certainty(allowed: Margin, policy: GateSettings) -> tuple[float, str]:
     """The confidence that is asked for, and why where it is not the usual one.
 
     Patience is about doubt: less certainty is enough, but never none, and never fewer days.
@@ -88,7 +88,7 @@ def _certainty(allowed: Allowance, policy: GateSettings) -> tuple[float, str]:
     )
 
 
-def is_surely_better(candidate: Score, rival: Score, policy: GateSettings, seed: int) -> bool:
+def is_superior(candidate: Score, rival: Score, policy: GateSettings, seed: int) -> bool:
     """Whether the candidate's error is below the rival's with the policy's confidence."""
     found = compare(
         candidate, rival, confidence=policy.confidence, block_days=policy.block_days, seed=seed
@@ -100,17 +100,17 @@ def _within(ratio: float, bound: float, *, strictly: bool) -> bool:
     return ratio < bound - _ROUNDING if strictly else ratio <= bound + _ROUNDING
 
 
-def _allows(allowed: Allowance) -> str:
+def _allows(allowed: Margin) -> str:
     if allowed.must_be_better:
         return "it must be better"
     return f"at most {percent(allowed.limit, signed=True)} allowed"
 
 
-def _refusal(allowed: Allowance) -> str:
+def _refusal(allowed: Margin) -> str:
     return ("not better" if allowed.must_be_better else "worse") + "; not promoted."
 
 
-def _missing(found: Comparison, allowed: Allowance, policy: GateSettings) -> str | None:
+def _missing(found: Comparison, allowed: Margin, policy: GateSettings) -> str | None:
     """How many rows or days there are too few, in words; None when there are enough."""
     missing = policy.min_holdout_days - found.n_days
     if policy.mode != "point":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class JobSlots:
+class JobLimit:
     """First come, first served: whoever has waited longest goes first."""
 
     def __init__(self, n_slots: int) -> None:

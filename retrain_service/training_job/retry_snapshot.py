@@ -33,7 +33,7 @@ class _Pinned(msgspec.Struct, frozen=True):
     model: str = ""
 
 
-class PinnedSnapshot:
+class RetrySnapshot:
     """At most one snapshot of one model, in a directory of its own."""
 
     def __init__(self, folder: Path, model: str) -> None:

@@ -12,7 +12,7 @@ import structlog
 from retrain_service.publish import stage
 from retrain_service.training_job.current_run import CurrentRun, Ending
 from retrain_service.training_job.job import SNAPSHOT_NAME
-from retrain_service.training_job.retry_snapshot import PinnedSnapshot
+from retrain_service.training_job.retry_snapshot import RetrySnapshot
 from shared.errors import HotfitError
 from shared.run_log.run import FINISHED, RunStatus
 from shared.run_log.writer import RunLog
@@ -50,7 +50,7 @@ def write_end(run_log: RunLog, current: CurrentRun, ending: Ending) -> None:
         log.error("run_ended_before", model=run.model, run_id=run.run_id, sentence=unexpected)
 
 
-def tidy_up(current: CurrentRun, store: ModelStore, pinned: PinnedSnapshot) -> None:
+def tidy_up(current: CurrentRun, store: ModelStore, pinned: RetrySnapshot) -> None:
     """Keep the rows of a run that failed for its retry, and remove everything else.
 
     What refuses to go is removed by the next start.
@@ -67,7 +67,7 @@ def tidy_up(current: CurrentRun, store: ModelStore, pinned: PinnedSnapshot) -> N
     _remove_work_dir(current)
 
 
-def _keep_or_let_go(current: CurrentRun, status: RunStatus, pinned: PinnedSnapshot) -> None:
+def _keep_or_let_go(current: CurrentRun, status: RunStatus, pinned: RetrySnapshot) -> None:
     if status is RunStatus.FAILED and current.snapshot is not None:
         path = current.work_dir / SNAPSHOT_NAME
         pinned.keep(path, current.snapshot, was_retry=current.is_retry)

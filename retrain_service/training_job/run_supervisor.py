@@ -27,7 +27,7 @@ from retrain_service.training_job.current_run import CurrentRun, Ending, details
 from retrain_service.training_job.job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
 from retrain_service.training_job.recovery import clear_left_over, recover
 from retrain_service.training_job.repetition import repeated_run
-from retrain_service.training_job.retry_snapshot import FOLDER, PinnedSnapshot
+from retrain_service.training_job.retry_snapshot import FOLDER, RetrySnapshot
 from retrain_service.training_job.run_ending import tidy_up, write_end
 from retrain_service.triggers.decision import Train
 from shared.errors import HotfitError, StateConflict, StorageUnavailable
@@ -69,7 +69,7 @@ class RunSupervisor:
         self._run_log = run_log
         self._key = key
         self._wake = wake
-        self._pinned = PinnedSnapshot(settings.work_dir / FOLDER, model)
+        self._pinned = RetrySnapshot(settings.work_dir / FOLDER, model)
         self._current: CurrentRun | None = None
         self._is_clear = False
 

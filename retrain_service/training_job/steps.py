@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrain_service.buffer.snapshot import read_snapshot
-from retrain_service.evaluation.champion_challenger import hold_contest, open_estimator
+from retrain_service.evaluation.champion_challenger import compare_with_champion, open_estimator
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
@@ -67,7 +67,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         continue_from=_continuable(spec, workload),
     )
     progress("evaluating")
-    contest = hold_contest(spec, workload, candidate.estimator, train, holdout)
+    contest = compare_with_champion(spec, workload, candidate.estimator, train, holdout)
     evaluation, holdout = contest.evaluation, contest.holdout
     details = {
         **row_details(workload, rows, entity_id),

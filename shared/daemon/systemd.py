@@ -38,7 +38,7 @@ def watchdog_period_s() -> float | None:
     return limit_us / 2e6 if limit_us > 0 else None
 
 
-class Feeder:
+class WatchdogNotifier:
     """Feeds systemd's watchdog from a loop that calls as often as it likes. One thread calls.
 
     What stops calling is taken for stuck, and restarted.

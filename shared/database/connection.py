@@ -38,7 +38,7 @@ def open_to_write(
             path.parent.mkdir(parents=True, exist_ok=True)
             return _open(path, schema, busy_timeout_s, check_same_thread)
         except sqlite3.OperationalError as error:
-            # Switching to WAL does not wait for others who are doing the same.
+            # SwitchParticipant to WAL does not wait for others who are doing the same.
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
             time.sleep(_OPEN_PAUSE_S)

@@ -30,7 +30,7 @@ def write_struct(path: Path, value: msgspec.Struct) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
 
 
-def write_hastily(path: Path, value: msgspec.Struct) -> None:
+def write_without_fsync(path: Path, value: msgspec.Struct) -> None:
     """As `write_struct`, but a power cut may lose it: for what is written many times a second."""
     write_atomic(path, msgspec.json.encode(value), is_synced=False)
 

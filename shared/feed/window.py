@@ -85,7 +85,7 @@ def keep(
     )
 
 
-def forget_silent(connection: sqlite3.Connection, collection: str, now_us: int) -> None:
+def drop_stale_entities(connection: sqlite3.Connection, collection: str, now_us: int) -> None:
     """Let go of entities that have sent nothing for a day."""
     connection.execute(
         "DELETE FROM window_rows WHERE collection=? AND entity IN (SELECT entity FROM window_rows"

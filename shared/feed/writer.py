@@ -251,7 +251,7 @@ class Feed:
                 " WHERE collection=? AND stamp_us<? LIMIT ?)",
                 (batch.collection, to_epoch_us(oldest), n_at_once),
             ).rowcount
-        feed_window.forget_silent(connection, batch.collection, now_us)
+        feed_window.drop_stale_entities(connection, batch.collection, now_us)
         if n_gone < n_at_once:
             database.set_number(connection, name, now_us)
 

@@ -20,7 +20,7 @@ A_TEXT = "a text, not null"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Admission:
+class InputMask:
     """(n_columns,) masks: what is refused in each column of a request's matrix.
 
     coded : columns of category codes; they hold codes, -1 and NaN and are never infinite.

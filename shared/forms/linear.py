@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.forms.input_mask import Admission
+from shared.forms.input_mask import InputMask
 from shared.forms.preprocessing_plan import Numbers, Plan
 
 Floats = NDArray[np.float64]
@@ -26,7 +26,7 @@ class Linear:
     weights : (n_outputs of the plan, n_scores). intercept : (n_scores,).
     """
 
-    admission: Admission
+    admission: InputMask
     plan: Plan
     weights: Floats
     intercept: Floats

@@ -30,7 +30,7 @@ def softmax(raw: Floats) -> Floats:
     return found
 
 
-def one_against_rest(raw: Floats) -> Floats:
+def one_vs_rest(raw: Floats) -> Floats:
     """(n, k) log odds of each class against all others -> (n, k), normalized"""
     each = _sigmoid(raw)
     total = each.sum(axis=1, keepdims=True)
@@ -45,7 +45,7 @@ def as_it_is(raw: Floats) -> Floats:
 PROBABILITIES: dict[str, Callable[[Floats], Floats]] = {
     "two_classes": two_classes,
     "softmax": softmax,
-    "one_against_rest": one_against_rest,
+    "one_vs_rest": one_vs_rest,
     "identity": as_it_is,
 }
 INVERSES: dict[str, Callable[[Floats], Floats]] = {

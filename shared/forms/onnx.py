@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from shared.forms.process.form import Processed
 
 if TYPE_CHECKING:
-    from shared.forms.input_mask import Admission
+    from shared.forms.input_mask import InputMask
     from shared.forms.preprocessing_plan import Plan
     from shared.versions.version_files import VersionFiles
 
@@ -32,7 +32,7 @@ class OnnxForm:
         onnxruntime is not installed.
     """
 
-    admission: Admission
+    admission: InputMask
     plan: Plan
     is_double: bool
     is_flat: bool

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.errors import StorageUnavailable
-from shared.forms.input_mask import A_NUMBER, Admission
+from shared.forms.input_mask import A_NUMBER, InputMask
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.treelite_library import Forest
 from shared.versions.version_files import VersionFiles
@@ -28,7 +28,7 @@ class Trees:
     kind : what is asked of treelite. in_single_precision : see the module docstring.
     """
 
-    admission: Admission
+    admission: InputMask
     plan: Plan
     files: tuple[str, ...]
     kind: str

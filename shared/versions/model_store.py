@@ -22,7 +22,7 @@ from shared.versions.signal_store import SignalStore
 
 VERSIONS = "versions"
 STAGING = "staging"
-BELL_NAME = ".changed"
+WAKE_FILE = ".changed"
 STAGED_PREFIX = ".staged-"
 DISCARDED_PREFIX = ".discarded-"
 _NEVER: Stamp = (0, 0, 0, 0)
@@ -161,4 +161,4 @@ class ModelStore:
         self.signals.write(model, signal, self.versions(model))
         # Who watches thousands of models watches this file instead; lost, it costs seconds.
         with contextlib.suppress(OSError, StorageUnavailable):
-            write_atomic(self.models_dir / BELL_NAME, model.encode(), is_synced=False)
+            write_atomic(self.models_dir / WAKE_FILE, model.encode(), is_synced=False)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import shared.workloads
-from retrain_service.evaluation.champion_challenger import hold_contest
+from retrain_service.evaluation.champion_challenger import compare_with_champion
 from retrain_service.evaluation.scores import Evaluation
 from retrain_service.promotion.decide import Promote, Verdict, anchor_after, decide
 from retrain_service.publish import serving_pointer, stage
@@ -69,7 +69,7 @@ class Keeper:
         train, holdout = workload.split(rows)
         estimator = workload.fit(train, 0, lambda _share, _stage: None)
         spec = self._spec(version, now, {"offset": offset})
-        contest = hold_contest(spec, workload, estimator, train, holdout)
+        contest = compare_with_champion(spec, workload, estimator, train, holdout)
         verdict = decide(contest.evaluation, self.policy)
         if isinstance(verdict, Promote):
             staged = self.store.stage("m", f"run{self.number}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.evaluation.scores import Evaluation, Reference
 from shared.workloads.training import Score
 
 FIRST_DAY = np.datetime64("2026-01-01", "D")
@@ -57,8 +57,8 @@ def an_evaluation(
     return Evaluation(
         candidate=candidate,
         baseline=baseline or poor,
-        champion=Rival("v000006", champion, age_days=champion_age_days) if champion else None,
-        anchor=Rival("v000002", anchor, age_days=90.0) if anchor else None,
+        champion=Reference("v000006", champion, age_days=champion_age_days) if champion else None,
+        anchor=Reference("v000002", anchor, age_days=90.0) if anchor else None,
         version="v000007",
         history_days=history_days,
     )

@@ -1,7 +1,7 @@
 """The deciding half of the retrain daemon under a fake clock: real run log, real state, real
 decisions; the training is scripted.
 
-`SimulatedDaemon` does what `ModelKeeper` and `RunSupervisor` do between a decision and the end
+`SimulatedDaemon` does what `ModelController` and `RunSupervisor` do between a decision and the end
 of its run, and can be killed at each point in between.
 """
 

@@ -21,7 +21,7 @@ _NOT_JUDGED: Mapping[str, Any] = {"value": None}
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class ChampionComparison:
     """One run's errors, in the model's unit. allowed : the most that the gate lets through."""
 
     run: Run
@@ -32,7 +32,7 @@ class Contest:
     allowed: float | None
 
 
-def contests(runs: Sequence[Run]) -> list[Contest]:
+def contests(runs: Sequence[Run]) -> list[ChampionComparison]:
     """Of runs that were judged, oldest first."""
     judged = [run for run in runs if _gates(run).get("baseline", _NOT_JUDGED)["value"] is not None]
     return [_contest(run, place) for place, run in enumerate(judged[:_MOST][::-1])]
@@ -42,14 +42,14 @@ def _gates(run: Run) -> dict[str, Mapping[str, Any]]:
     return {gate["gate"]: gate for gate in run.details.get("gates") or ()}
 
 
-def _contest(run: Run, place: int) -> Contest:
+def _contest(run: Run, place: int) -> ChampionComparison:
     gates = _gates(run)
     judged = gates["baseline"]
     metrics = run.details.get("metrics") or {}
     error = float(judged["value"])
     champion = _same_kind(error, metrics.get("candidate") or {}, metrics.get("champion") or {})
     bound = (gates.get("champion") or {}).get("bound")
-    return Contest(
+    return ChampionComparison(
         run,
         float(place),
         error,
@@ -122,16 +122,16 @@ def picture(runs: Sequence[Run]) -> Picture | None:
     )
 
 
-def _points(found: Sequence[Contest], name: str) -> list[tuple[float, float]]:
+def _points(found: Sequence[ChampionComparison], name: str) -> list[tuple[float, float]]:
     values: list[tuple[float, Any]] = [(one.place, getattr(one, name)) for one in found]
     return [(at, value) for at, value in values if value is not None]
 
 
-def _says(found: Sequence[Contest]) -> list[str]:
+def _says(found: Sequence[ChampionComparison]) -> list[str]:
     return [f"{one.run.version}: {figure(one.error)}" for one in found]
 
 
-def _row(one: Contest) -> list[str]:
+def _row(one: ChampionComparison) -> list[str]:
     return [
         short_version(one.run.version),
         moment(one.run.finished_at),

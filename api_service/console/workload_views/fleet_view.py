@@ -10,7 +10,7 @@ from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Band, Bar, Series, bars, over_time
 from api_service.console.formatting import figure, moment, several
 from api_service.console.workload_views.base import Asked, Choice, Table, WorkView
-from api_service.recording.ingest import FeedDesk
+from api_service.recording.ingest import RecordIngest
 from shared.errors import NotReady
 from shared.feed import reader
 
@@ -23,7 +23,7 @@ def view(asked: Asked) -> WorkView:
     path = context.config.feed.path
     if path is None or not path.exists():
         raise NotReady("no server has sent rows yet: POST /feed/data takes them.")
-    desk = FeedDesk(context.config.feed, context.clock)
+    desk = RecordIngest(context.config.feed, context.clock)
     to = desk.windowed(asked.live.manifest.model)
     windows = reader.windows(path, to.kept_in.collection)
     answer = asked.answer("fleet", {"windows": windows})

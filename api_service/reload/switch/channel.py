@@ -1,6 +1,6 @@
 """A worker's half of a switch: says how far it is, hears what was decided.
 
-Two ends with one face: `SwitchLine` speaks to the main process, `Alone` is for a worker that has
+Two ends with one face: `SwitchChannel` speaks to the main process, `Alone` is for a worker that has
 no other beside it and decides at once. Any thread may call; the manager's reload thread does.
 """
 
@@ -31,7 +31,7 @@ from api_service.reload.switch.messages import (
     encode,
     from_main,
 )
-from api_service.reload.switch.shared_generations import SwitchBoard
+from api_service.reload.switch.shared_generations import SharedGenerations
 from shared.daemon.background import run_in_background
 
 log = structlog.get_logger()
@@ -113,18 +113,18 @@ class Alone:
     def wait_for_news(self, n_heard: int, timeout_s: float) -> None: ...
 
 
-class SwitchLine:
+class SwitchChannel:
     """Made by the main process, handed to a worker when it is spawned."""
 
-    def __init__(self, connection: Connection, board: SwitchBoard) -> None:
+    def __init__(self, connection: Connection, board: SharedGenerations) -> None:
         self._connection = connection
         self._board = board
         self._begin()
 
-    def __getstate__(self) -> tuple[Connection, SwitchBoard]:
+    def __getstate__(self) -> tuple[Connection, SharedGenerations]:
         return self._connection, self._board
 
-    def __setstate__(self, state: tuple[Connection, SwitchBoard]) -> None:
+    def __setstate__(self, state: tuple[Connection, SharedGenerations]) -> None:
         self._connection, self._board = state
         self._begin()
 

@@ -20,7 +20,7 @@ import structlog
 
 from api_service.reload.policy import VersionKey
 from api_service.reload.switch import policy
-from api_service.reload.switch.channel import SwitchLine
+from api_service.reload.switch.channel import SwitchChannel
 from api_service.reload.switch.messages import (
     Committed,
     Failed,
@@ -47,7 +47,7 @@ from api_service.reload.switch.policy import (
     Switch,
     Wait,
 )
-from api_service.reload.switch.shared_generations import CAPACITY, SwitchBoard
+from api_service.reload.switch.shared_generations import CAPACITY, SharedGenerations
 from shared.daemon.background import run_in_background
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class SwitchCoordinator:
         timeout_s: beyond the time that opening took the first, others may take this much longer.
     """
 
-    def __init__(self, board: SwitchBoard, timeout_s: float) -> None:
+    def __init__(self, board: SharedGenerations, timeout_s: float) -> None:
         self._board = board
         self._timeout_s = timeout_s
         self._models: dict[str, SwitchedModel] = {}
@@ -76,7 +76,7 @@ class SwitchCoordinator:
     def start(self) -> None:
         run_in_background("switch", self._turn)
 
-    def line(self) -> tuple[SwitchLine, Callable[[Callable[[], None]], None]]:
+    def line(self) -> tuple[SwitchChannel, Callable[[Callable[[], None]], None]]:
         """A line for a worker that is about to be spawned; any thread may call.
 
         Returns:
@@ -89,7 +89,7 @@ class SwitchCoordinator:
             theirs.close()  # the worker has it: when it dies, our end must notice
             self.add(ours, end)
 
-        return SwitchLine(theirs, self._board), connect
+        return SwitchChannel(theirs, self._board), connect
 
     def add(self, line: Connection, end: Callable[[], None]) -> None:
         """Listen to a worker; any thread may call."""

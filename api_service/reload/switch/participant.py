@@ -13,7 +13,7 @@ from datetime import datetime
 import structlog
 
 from api_service.reload.draining import Draining
-from api_service.reload.model_state import Before, FollowedModel, Leaving, Prepared, key_of
+from api_service.reload.model_state import Before, Leaving, ModelState, Prepared, key_of
 from api_service.reload.policy import FALLBACK_GENERATION, VersionKey
 from api_service.reload.retirement import log_swap
 from api_service.reload.switch.channel import Line
@@ -32,7 +32,7 @@ _COLD_WAIT_S = 5.0
 _NEWS_WAIT_S = 0.05
 
 
-class Switching:
+class SwitchParticipant:
     """See the module docstring.
 
     Args:
@@ -41,15 +41,13 @@ class Switching:
     """
 
     def __init__(
-        self, line: Line, patience_s: float, publish: Callable[[FollowedModel], None]
+        self, line: Line, patience_s: float, publish: Callable[[ModelState], None]
     ) -> None:
         self._line = line
         self._patience_s = patience_s
         self._publish = publish
 
-    def arrive(
-        self, model: FollowedModel, loaded: LoadedModel, before: Before, now: datetime
-    ) -> bool:
+    def arrive(self, model: ModelState, loaded: LoadedModel, before: Before, now: datetime) -> bool:
         """A version is warm; True when it serves already."""
         key = key_of(loaded)
         cell = self._line.cell(model.name)
@@ -73,7 +71,7 @@ class Switching:
                 return False
             self._line.wait_for_news(n_heard, _NEWS_WAIT_S)
 
-    def settle(self, model: FollowedModel, now: datetime) -> bool:
+    def settle(self, model: ModelState, now: datetime) -> bool:
         """Carry out what was decided on the version that waits; True when it serves."""
         prepared = model.prepared
         if prepared is None:
@@ -103,7 +101,7 @@ class Switching:
             self._publish(model)
         return False
 
-    def tell_wish(self, model: FollowedModel, signal: ReloadSignal | None) -> None:
+    def tell_wish(self, model: ModelState, signal: ReloadSignal | None) -> None:
         """Something newer than what waits is wanted: say so, and keep what waits until heard."""
         prepared = model.prepared
         if prepared is None or signal is None or signal.generation <= prepared.loaded.generation:
@@ -113,7 +111,7 @@ class Switching:
             model.follow(wanted)
             self._line.opening(model.name, wanted)
 
-    def quarantine(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+    def quarantine(self, model: ModelState, key: VersionKey, reason: str) -> None:
         """It is never tried again at this generation; the old one goes on."""
         model.quarantine(key, reason)
         log.error(
@@ -126,7 +124,7 @@ class Switching:
         )
         self._publish(model)
 
-    def try_later(self, model: FollowedModel, key: VersionKey, reason: str) -> None:
+    def try_later(self, model: ModelState, key: VersionKey, reason: str) -> None:
         """Nothing is known to be wrong with the version; back off and look again."""
         model.pause_s = min(max(model.pause_s * 2, _FIRST_PAUSE_S), _LONGEST_PAUSE_S)
         model.not_before = time.monotonic() + model.pause_s
@@ -139,7 +137,7 @@ class Switching:
 
     def _swap(
         self,
-        model: FollowedModel,
+        model: ModelState,
         loaded: LoadedModel,
         before: Before,
         wait_ms: float,
@@ -179,6 +177,6 @@ class Switching:
         self._publish(model)
 
 
-def _still(model: FollowedModel) -> str:
+def _still(model: ModelState) -> str:
     live = model.slot.live
     return f"Still serving {live.version}." if live else "Nothing serves."

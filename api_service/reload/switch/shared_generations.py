@@ -13,7 +13,7 @@ CAPACITY = 65_536
 """Models that can switch together; half a megabyte. The rest switch worker by worker."""
 
 
-class SwitchBoard:
+class SharedGenerations:
     """Made by the main process, handed to each worker when it is spawned.
 
     The mapped file has no name: a run can never meet what an earlier run left behind. All of its

@@ -15,7 +15,7 @@ SOLAR, SERVERS = "solar_power", "server_metrics"
 _NAMED_IN_ERRORS = 10
 
 
-def model_meant(context: Context, *workloads: str) -> str:
+def resolve_model(context: Context, *workloads: str) -> str:
     """`?model=`, else the only configured model of the first of these workloads that has one.
 
     Raises:
@@ -37,7 +37,7 @@ def model_meant(context: Context, *workloads: str) -> str:
     raise NotFound(f"nothing answers here: {_those_with(context, workloads)}")
 
 
-def device_meant(context: Context, model: str, device_id: str | None) -> str:
+def resolve_device(context: Context, model: str, device_id: str | None) -> str:
     """The model of a device, else of the only device there is.
 
     Raises:

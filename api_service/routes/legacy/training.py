@@ -22,8 +22,8 @@ from api_service.routes.legacy.models import (
     SERVERS,
     SIMILARITY,
     SOLAR,
-    device_meant,
-    model_meant,
+    resolve_device,
+    resolve_model,
 )
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import list_records, show_run_or_refusal, totals
@@ -41,7 +41,7 @@ from shared.keys.api_keys import Role
 
 def train_products(context: Context) -> ResponseReturnValue:
     """A product changed: an event, so that a burst is one training; with `wait` a training."""
-    model = model_meant(context, SIMILARITY, RECOMMENDER)
+    model = resolve_model(context, SIMILARITY, RECOMMENDER)
     body = {**read_object(request, may_be_empty=True), **_query("wait", "force")}
     options, wait_s, reason = read_options(body)
     if wait_s:
@@ -56,7 +56,7 @@ def train_products(context: Context) -> ResponseReturnValue:
 def retrain_recommender(context: Context) -> ResponseReturnValue:
     body = {**read_object(request, may_be_empty=True), **_query("days", "wait", "force")}
     options, wait_s, reason = read_options(body)
-    return _train(context, model_meant(context, RECOMMENDER), options, wait_s, reason)
+    return _train(context, resolve_model(context, RECOMMENDER), options, wait_s, reason)
 
 
 def retrain_device(context: Context) -> ResponseReturnValue:
@@ -66,7 +66,7 @@ def retrain_device(context: Context) -> ResponseReturnValue:
     if not isinstance(background, bool):
         raise RequestInvalid("true or false", background, "background")
     device_id = text_field(body, "device_id", "the id of a device")
-    model = device_meant(context, model_meant(context, SOLAR), device_id)
+    model = resolve_device(context, resolve_model(context, SOLAR), device_id)
     asked = ("days", "reason", "force")
     rest: dict[str, Any] = {name: body[name] for name in asked if name in body}
     options, wait_s, reason = read_options({**rest, "wait": not background})
@@ -80,7 +80,7 @@ def train_servers(context: Context) -> ResponseReturnValue:
     if epochs is not None and (type(epochs) is not int or epochs < 1):
         raise RequestInvalid("a whole number from 1 on", epochs, "epochs")
     options, wait_s, reason = read_options(asked)
-    return _train(context, model_meant(context, SERVERS), options, wait_s, reason)
+    return _train(context, resolve_model(context, SERVERS), options, wait_s, reason)
 
 
 def _train(
@@ -113,7 +113,7 @@ def _products_count(context: Context, model: str, run: Mapping[str, Any]) -> int
 
 
 def cancel_training(context: Context) -> ResponseReturnValue:
-    model = model_meant(context, SERVERS)
+    model = resolve_model(context, SERVERS)
     must_be_trained_here(context, model)
     body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
     only_fields(body, "job_id", "model", "reason")
@@ -139,7 +139,7 @@ def cancel_training(context: Context) -> ResponseReturnValue:
 
 def training_status(context: Context) -> ResponseReturnValue:
     """Of `?job_id=`, else of the newest run."""
-    model = model_meant(context, SERVERS)
+    model = resolve_model(context, SERVERS)
     run_id = request.args.get("job_id")
     if run_id is None:
         records, _ = list_records(
@@ -154,7 +154,7 @@ def training_status(context: Context) -> ResponseReturnValue:
 
 
 def training_stats(context: Context) -> ResponseReturnValue:
-    model = model_meant(context, SERVERS)
+    model = resolve_model(context, SERVERS)
     path = context.config.run_log_path
     records, _ = list_records(path, model=model, base=None, limit=1, offset=0)
     report, sentence = _report(context, model)
@@ -174,9 +174,9 @@ def training_stats(context: Context) -> ResponseReturnValue:
 def device_runs(context: Context) -> ResponseReturnValue:
     """Newest first; of one device, or of all."""
     page = Page.of(request, "device_id", "model")
-    model = model_meant(context, SOLAR)
+    model = resolve_model(context, SOLAR)
     device_id = page.rest.get("device_id")
-    of_one = device_meant(context, model, device_id) if device_id is not None else None
+    of_one = resolve_device(context, model, device_id) if device_id is not None else None
     records, total = list_records(
         context.config.run_log_path,
         model=of_one,

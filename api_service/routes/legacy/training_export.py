@@ -15,7 +15,7 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.recording.ingest import FeedDesk
+from api_service.recording.ingest import RecordIngest
 from api_service.routes.feed import exported, place_argument
 from api_service.web.json_body import json_response
 from api_service.web.public_path import public_path
@@ -49,7 +49,7 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
     limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
     days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
     since = time_utc(query, "since") or context.clock() - timedelta(days=days)
-    desk = FeedDesk(context.config.feed, context.clock)
+    desk = RecordIngest(context.config.feed, context.clock)
     answer: dict[str, Any] = {}
     counts: dict[str, int] = {}
     # `since` and not `days`: the pages of one export have one beginning.

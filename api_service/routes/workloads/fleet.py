@@ -8,7 +8,7 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
-from api_service.recording.ingest import FeedDesk
+from api_service.recording.ingest import RecordIngest
 from api_service.web.json_body import json_response
 from api_service.web.query import Page, choice, only_parameters
 from shared.errors import NotFound
@@ -19,7 +19,7 @@ _LEVELS = ("critical", "warning", "degraded")
 
 def blueprint(context: Context) -> Blueprint:
     routes = Blueprint("fleet", __name__)
-    desk = FeedDesk(context.config.feed, context.clock)
+    desk = RecordIngest(context.config.feed, context.clock)
 
     def fleet() -> dict[str, Any]:
         """One answer for all servers, by one version, from the windows as they are now."""

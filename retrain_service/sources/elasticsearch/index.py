@@ -19,7 +19,7 @@ _SERVER_DEFAULT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedIndex:
+class IndexInfo:
     """Every index that the name stands for, taken together.
 
     is_mapped : whether any of them has the field at all.
@@ -32,7 +32,7 @@ class WatchedIndex:
     refresh_s: float
 
 
-def look_at(client: Elasticsearch, name: str, field: str) -> WatchedIndex:
+def look_at(client: Elasticsearch, name: str, field: str) -> IndexInfo:
     """Learn it from the field capabilities and the settings.
 
     Raises:
@@ -48,7 +48,7 @@ def look_at(client: Elasticsearch, name: str, field: str) -> WatchedIndex:
             f"{name}: updated_at_field {field!r} is mapped as {_listed(kinds)}; expected date or"
             " date_nanos, which take a new index and a reindex."
         )
-    return WatchedIndex(bool(kinds), "date_nanos" in kinds, _refresh_s(client, name))
+    return IndexInfo(bool(kinds), "date_nanos" in kinds, _refresh_s(client, name))
 
 
 def _refresh_s(client: Elasticsearch, name: str) -> float:

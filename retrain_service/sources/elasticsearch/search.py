@@ -8,7 +8,7 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch
 
-from retrain_service.sources.elasticsearch.index import WatchedIndex
+from retrain_service.sources.elasticsearch.index import IndexInfo
 
 MOST_HITS = 10_000
 """index.max_result_window, as it is by default."""
@@ -42,7 +42,7 @@ class Searches:
         bare = [id_.partition("/")[2] for id_ in ids] if self._is_pattern else list(ids)
         return {"ids": {"values": bare}}
 
-    def hits(self, query: Query, size: int, index: WatchedIndex, order: str = "asc") -> list[Hit]:
+    def hits(self, query: Query, size: int, index: IndexInfo, order: str = "asc") -> list[Hit]:
         sort: Query = {"order": order, "format": "strict_date_optional_time_nanos"}
         sort["unmapped_type"] = "date_nanos" if index.is_nanos else "date"
         if index.is_nanos:

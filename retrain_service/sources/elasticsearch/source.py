@@ -31,7 +31,7 @@ from datetime import UTC, date, datetime, timedelta
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.elasticsearch.client import open_client
 from retrain_service.sources.elasticsearch.errors import told_apart
-from retrain_service.sources.elasticsearch.index import WatchedIndex, look_at, whole_seconds
+from retrain_service.sources.elasticsearch.index import IndexInfo, look_at, whole_seconds
 from retrain_service.sources.elasticsearch.search import MOST_HITS, Hit, Query, Searches
 from retrain_service.sources.json_values import is_set, to_json
 from shared.errors import SourceMisconfigured
@@ -70,7 +70,7 @@ class ElasticsearchSource(Source):
         self._place, self._client = open_client(settings)
         self._where = f"Elasticsearch {self._place}/{stream.collection}"
         self._searches = Searches(self._client, stream.collection, stream.updated_at_field)
-        self._looked: tuple[float, WatchedIndex] | None = None
+        self._looked: tuple[float, IndexInfo] | None = None
         self._tie: _Tie | None = None
 
     @property
@@ -94,7 +94,7 @@ class ElasticsearchSource(Source):
         return Batch(tuple(self._record(hit) for hit in hits), end, is_last)
 
     def _read(
-        self, cursor: Cursor, limit: int, index: WatchedIndex, bound: str
+        self, cursor: Cursor, limit: int, index: IndexInfo, bound: str
     ) -> tuple[list[Hit], Cursor, bool]:
         """Hits in order, the cursor behind them, and whether there is nothing more for now."""
         begin, after = (cursor["at"], cursor.get("id")) if cursor else (_EARLIEST, None)
@@ -135,7 +135,7 @@ class ElasticsearchSource(Source):
         return tie.ids if after is None else [id_ for id_ in tie.ids if id_ > after]
 
     def _fetch(
-        self, ids: Sequence[str], at: str, found: Sequence[Hit], index: WatchedIndex
+        self, ids: Sequence[str], at: str, found: Sequence[Hit], index: IndexInfo
     ) -> list[Hit]:
         """The documents with these ids that are still at that time, in the order of `ids`."""
         there = {hit.id: hit for hit in found}
@@ -200,7 +200,7 @@ class ElasticsearchSource(Source):
     # -- the connection --------------------------------------------------------------------------
 
     @contextmanager
-    def _answering(self) -> Iterator[WatchedIndex | None]:
+    def _answering(self) -> Iterator[IndexInfo | None]:
         """Errors told apart inside; None when no index has the field, as before the first document.
 
         Raises:

@@ -23,8 +23,8 @@ from retrain_service.sources.json_values import decode_json_text, is_set, to_jso
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
 from retrain_service.sources.sql.engine import break_off, check_file, open_engine, parse_url
 from retrain_service.sources.sql.errors import told_apart
-from retrain_service.sources.sql.table import WatchedTable, look_at
-from retrain_service.sources.sql.times import EARLIEST, TimeForm, day_begin, day_end
+from retrain_service.sources.sql.table import TableInfo, look_at
+from retrain_service.sources.sql.times import EARLIEST, TimeFormat, day_begin, day_end
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -54,7 +54,7 @@ class SqlSource(Source):
         self._url = parse_url(settings.url)
         self._where = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
-        self._watched: WatchedTable | None = None
+        self._watched: TableInfo | None = None
 
     @property
     def origin(self) -> str:
@@ -175,7 +175,7 @@ class SqlSource(Source):
         return Inspection(n_records, n_records - n_readable, newest, tuple(sample))
 
     def _estimate(
-        self, connection: sa.Connection, watched: WatchedTable, form: TimeForm
+        self, connection: sa.Connection, watched: TableInfo, form: TimeFormat
     ) -> Inspection | None:
         """From a sample of the pages of a large table; None where there is nothing to go by."""
         if self._dialect != "postgresql":
@@ -203,7 +203,7 @@ class SqlSource(Source):
     # -- statements ------------------------------------------------------------------------------
 
     def _is_readable(
-        self, table: sa.FromClause, watched: WatchedTable, form: TimeForm
+        self, table: sa.FromClause, watched: TableInfo, form: TimeFormat
     ) -> tuple[sa.ColumnElement[bool], ...]:
         key = form.key(table.c[self._stream.updated_at_field], self._dialect)
         earliest, latest = (
@@ -216,18 +216,18 @@ class SqlSource(Source):
     def _dialect(self) -> str:
         return self._engine.dialect.name
 
-    def _columns(self, watched: WatchedTable) -> list[sa.ColumnElement[Any]]:
+    def _columns(self, watched: TableInfo) -> list[sa.ColumnElement[Any]]:
         return [watched.table.c[name] for name in watched.names]
 
-    def _bind(self, value: Any, form: TimeForm) -> sa.ColumnElement[Any]:
+    def _bind(self, value: Any, form: TimeFormat) -> sa.ColumnElement[Any]:
         return sa.bindparam(None, value, type_=form.bind_type(self._dialect), unique=True)
 
     def _after(
         self,
         cursor: Cursor,
         key: sa.ColumnElement[Any],
-        watched: WatchedTable,
-        form: TimeForm,
+        watched: TableInfo,
+        form: TimeFormat,
     ) -> tuple[sa.ColumnElement[bool], ...]:
         if cursor is None or "key" not in cursor or cursor["form"] != form.name:
             at = EARLIEST if cursor is None else from_epoch_us(cursor["at_us"])
@@ -241,7 +241,7 @@ class SqlSource(Source):
         )
 
     def _on(
-        self, day: date, watched: WatchedTable, form: TimeForm
+        self, day: date, watched: TableInfo, form: TimeFormat
     ) -> tuple[sa.ColumnElement[bool], ...]:
         key = form.key(watched.updated_at, self._dialect)
         begin, end = (form.bound(at, self._dialect) for at in (day_begin(day), day_end(day)))
@@ -251,7 +251,7 @@ class SqlSource(Source):
             key < self._bind(end, form),
         )
 
-    def _id_as_text(self, watched: WatchedTable) -> sa.ColumnElement[Any]:
+    def _id_as_text(self, watched: TableInfo) -> sa.ColumnElement[Any]:
         as_text = sa.cast(watched.id, sa.Text)
         if self._dialect == "sqlite":
             return sa.case(
@@ -264,7 +264,7 @@ class SqlSource(Source):
 
     # -- rows ------------------------------------------------------------------------------------
 
-    def _record(self, row: Sequence[Any], watched: WatchedTable, form: TimeForm) -> Record | None:
+    def _record(self, row: Sequence[Any], watched: TableInfo, form: TimeFormat) -> Record | None:
         *values, key, id_ = row
         updated_at = form.decode(key)
         if updated_at is None:
@@ -276,7 +276,7 @@ class SqlSource(Source):
         fields = {name: decode_json_text(to_json(value)) for name, value in stored.items()}
         return Record(id_text(id_), updated_at, fields)
 
-    def _time_us(self, key: Any, form: TimeForm, before: Cursor) -> int:
+    def _time_us(self, key: Any, form: TimeFormat, before: Cursor) -> int:
         at = form.decode(key)
         if at is not None:
             return to_epoch_us(at)
@@ -290,7 +290,7 @@ class SqlSource(Source):
         with told_apart(self._where, self._timeout_s), self._engine.connect() as connection:
             yield connection
 
-    def _look(self, connection: sa.Connection) -> WatchedTable:
+    def _look(self, connection: sa.Connection) -> TableInfo:
         if self._watched is None or self._watched.form is None:
             self._watched = look_at(connection, self._stream)
         return self._watched

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from retrain_service.sources.sql.times import (
     DAY_US,
-    TextShape,
-    TimeForm,
+    TextFormat,
+    TimeFormat,
     epoch_form,
     text_form,
     text_shapes,
@@ -21,7 +21,7 @@ from shared.settings.per_model import StreamSettings
 
 
 @dataclass(frozen=True, slots=True)
-class WatchedTable:
+class TableInfo:
     """A table or view; its columns are untyped on SQLite, where any row may hold any type.
 
     form : None as long as no row tells how the times are kept.
@@ -32,10 +32,10 @@ class WatchedTable:
     id: sa.ColumnElement[Any]
     id_type: sa.types.TypeEngine[Any]
     updated_at: sa.ColumnElement[Any]
-    form: TimeForm | None
+    form: TimeFormat | None
 
 
-def look_at(connection: sa.Connection, stream: StreamSettings) -> WatchedTable:
+def look_at(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     """Find the table and learn what its columns hold.
 
     Raises:
@@ -63,7 +63,7 @@ def look_at(connection: sa.Connection, stream: StreamSettings) -> WatchedTable:
         declared = types[stream.updated_at_field]
         form = _declared_form(connection, table, updated_at, declared, stream)
         id_type = types[stream.id_field]
-    return WatchedTable(table, tuple(types), table.c[stream.id_field], id_type, updated_at, form)
+    return TableInfo(table, tuple(types), table.c[stream.id_field], id_type, updated_at, form)
 
 
 def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:
@@ -89,7 +89,7 @@ def _sqlite_form(
     table: sa.TableClause,
     updated_at: sa.ColumnElement[Any],
     stream: StreamSettings,
-) -> TimeForm | None:
+) -> TimeFormat | None:
     """From what is stored: a declared type binds nobody in SQLite. The greater part decides."""
     storage = sa.func.typeof(updated_at)
     n_rows: dict[str, int] = {
@@ -118,11 +118,11 @@ def _declared_form(
     updated_at: sa.ColumnElement[Any],
     declared: sa.types.TypeEngine[Any],
     stream: StreamSettings,
-) -> TimeForm | None:
+) -> TimeFormat | None:
     if isinstance(declared, sa.DateTime):
-        return TimeForm("timestamptz" if declared.timezone else "timestamp")
+        return TimeFormat("timestamptz" if declared.timezone else "timestamp")
     if isinstance(declared, sa.Date):
-        return TimeForm("date", resolution_us=DAY_US)
+        return TimeFormat("date", resolution_us=DAY_US)
     if isinstance(declared, sa.Integer | sa.Numeric | sa.Float):
         greatest = connection.execute(
             sa.select(sa.func.max(sa.func.abs(updated_at))).select_from(table)
@@ -144,7 +144,7 @@ def _text_column_form(
     updated_at: sa.ColumnElement[Any],
     stream: StreamSettings,
     is_text: sa.ColumnElement[bool],
-) -> TimeForm | None:
+) -> TimeFormat | None:
     shape = [part.label(f"shape_{i}") for i, part in enumerate(text_shapes(updated_at))]
     rows = connection.execute(
         sa.select(*shape, sa.func.count(), sa.func.min(updated_at))
@@ -152,7 +152,7 @@ def _text_column_form(
         .where(is_text)
         .group_by(*(sa.text(part.name) for part in shape))
     ).all()
-    shapes = [TextShape(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
+    shapes = [TextFormat(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
     if shapes:
         return text_form(shapes, connection.dialect.name)
     if not rows:

@@ -25,7 +25,7 @@ Kind = Literal["timestamptz", "timestamp", "date", "text", "text_converted", "ep
 
 
 @dataclass(frozen=True, slots=True)
-class TimeForm:
+class TimeFormat:
     """One column's way of keeping times.
 
     resolution_us : the smallest step the column can tell apart, in microseconds.
@@ -99,7 +99,7 @@ class TimeForm:
 
 
 @dataclass(frozen=True, slots=True)
-class TextShape:
+class TextFormat:
     """A group of texts that look alike: their length, separator and zone, and how many."""
 
     length: int
@@ -133,7 +133,7 @@ def text_shapes(column: sa.ColumnElement[Any]) -> tuple[sa.ColumnElement[Any], .
     )
 
 
-def text_form(shapes: Sequence[TextShape], dialect: str) -> TimeForm:
+def text_form(shapes: Sequence[TextFormat], dialect: str) -> TimeFormat:
     """Whether texts of these shapes sort like time as they are, or must be converted.
 
     They do when separator and zone are all the same and UTC; with a Z also only when the number
@@ -152,19 +152,19 @@ def text_form(shapes: Sequence[TextShape], dialect: str) -> TimeForm:
         and (len(timed) == len(shapes) or dialect == "sqlite")
     )
     if not is_sorted:
-        return TimeForm("text_converted", resolution_us=1000 if dialect == "sqlite" else 1)
-    return TimeForm(
+        return TimeFormat("text_converted", resolution_us=1000 if dialect == "sqlite" else 1)
+    return TimeFormat(
         "text",
         resolution_us=min(shape.resolution_us for shape in timed),
         separator=separators.pop() or "T",
     )
 
 
-def epoch_form(greatest: float, has_fractions: bool) -> TimeForm:
+def epoch_form(greatest: float, has_fractions: bool) -> TimeFormat:
     """The unit that puts the greatest value into our century."""
     units = ((1e11, SECOND_US), (1e14, 1000), (float("inf"), 1))
     unit_us = next(unit for limit, unit in units if abs(greatest) < limit)
-    return TimeForm("epoch", resolution_us=1 if has_fractions else unit_us, unit_us=unit_us)
+    return TimeFormat("epoch", resolution_us=1 if has_fractions else unit_us, unit_us=unit_us)
 
 
 def day_begin(day: date) -> datetime:

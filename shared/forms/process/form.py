@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.forms.input_mask import A_CATEGORY, A_NUMBER, Admission
+from shared.forms.input_mask import A_CATEGORY, A_NUMBER, InputMask
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.process.client import EstimatorProcess, EstimatorRefused
 from shared.versions.version_files import VersionFiles
@@ -28,7 +28,7 @@ class Processed:
 
     model: str
     n_planned: int
-    admission: Admission | None
+    admission: InputMask | None
     plan: Plan | None
     coded: tuple[int, ...]
 

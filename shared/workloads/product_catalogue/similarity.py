@@ -21,7 +21,7 @@ _BLOCK_CELLS = 1 << 20  # of one dense block of similarities: 4 MB stay in the p
 _N_CHUNKS = 4  # for each answer; see _best
 
 
-class Likeness(msgspec.Struct, frozen=True):
+class Similarity(msgspec.Struct, frozen=True):
     """The shares of the three parts; they add up to 1.
 
     text : cosine of the TF-IDF vectors. price : the lower price divided by the higher (of price
@@ -35,7 +35,7 @@ class Likeness(msgspec.Struct, frozen=True):
     __reduce__ = reduced
 
     @classmethod
-    def of(cls, text: float, price: float, rating: float) -> Likeness:
+    def of(cls, text: float, price: float, rating: float) -> Similarity:
         """Any weights, brought to a sum of 1.
 
         Raises:
@@ -51,7 +51,7 @@ class Likeness(msgspec.Struct, frozen=True):
 
 
 def nearest(
-    likeness: Likeness,
+    likeness: Similarity,
     vectors: WordVectors,
     catalogue: Catalogue,
     *,

@@ -19,7 +19,7 @@ from shared.records import Record, Table
 from shared.workloads.product_catalogue.catalogue import Catalogue
 from shared.workloads.product_catalogue.neighbours import Neighbours
 from shared.workloads.product_catalogue.records import APPROVED_WORDS, Product, read_product
-from shared.workloads.product_catalogue.similarity import Likeness, nearest
+from shared.workloads.product_catalogue.similarity import Similarity, nearest
 from shared.workloads.product_catalogue.text_vectors import WordVectors
 
 N_NEIGHBOURS = 50
@@ -40,10 +40,10 @@ class Stock:
         return WordVectors.fit(catalogue.names, self.words, catalogue.categories)
 
     @cached_property
-    def _neighbours(self) -> dict[Likeness, Neighbours]:
+    def _neighbours(self) -> dict[Similarity, Neighbours]:
         return {}
 
-    def neighbours(self, likeness: Likeness) -> Neighbours:
+    def neighbours(self, likeness: Similarity) -> Neighbours:
         """The nearest products of each product, best first."""
         known = self._neighbours
         if likeness not in known:

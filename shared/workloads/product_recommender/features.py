@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.product_catalogue.similarity import Likeness
+from shared.workloads.product_catalogue.similarity import Similarity
 from shared.workloads.product_recommender.rows import Ints, Visits
 
 N_TOGETHER = 100
@@ -95,7 +95,7 @@ class Taste:
 
 
 def taste_of(
-    visits: Visits, likeness: Likeness, taste_half_life: float, popularity_half_life_days: float
+    visits: Visits, likeness: Similarity, taste_half_life: float, popularity_half_life_days: float
 ) -> Taste:
     """Of the known events; made once and kept beside them."""
     key = f"taste {likeness} {taste_half_life} {popularity_half_life_days}"
@@ -172,7 +172,7 @@ def _best_of_each_row(block: Any, n: int, first_place: int) -> Any:
     return sparse.csr_matrix((data, block.indices[chosen], start), block.shape)
 
 
-def _alike(visits: Visits, likeness: Likeness) -> Any:
+def _alike(visits: Visits, likeness: Similarity) -> Any:
     from scipy import sparse
 
     n_products, n_others = visits.n_products, len(visits.items) - visits.n_products

@@ -24,7 +24,7 @@ from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
-from shared.workloads.product_catalogue.similarity import Likeness, Share
+from shared.workloads.product_catalogue.similarity import Share, Similarity
 from shared.workloads.product_catalogue.training_catalogue import read_stock
 from shared.workloads.product_recommender import evaluation, serving
 from shared.workloads.product_recommender import records as interactions
@@ -91,7 +91,7 @@ class ProductRecommender(Workload):
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
         own = self.parameters
-        self._likeness = Likeness.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._likeness = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
         self._default = Blend.of(
             own.content_weight, own.collaborative_weight, own.popularity_weight
         )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.neighbours import Neighbours
-from shared.workloads.product_catalogue.similarity import Likeness, nearest
+from shared.workloads.product_catalogue.similarity import Similarity, nearest
 from shared.workloads.product_catalogue.text_vectors import product_texts
 from shared.workloads.product_catalogue.training_catalogue import Stock
 
@@ -25,7 +25,7 @@ N_JUDGED = 10
 """So many of the nearest products are looked at."""
 
 UNIT = "misses per shown product"
-NEAREST_PRICE = Likeness(text=0.0, price=1.0, rating=0.0)
+NEAREST_PRICE = Similarity(text=0.0, price=1.0, rating=0.0)
 
 Places = NDArray[np.int64]
 
@@ -39,7 +39,7 @@ def labels(stock: Stock) -> Places:
     return np.where(has_peers, label, -1).astype(np.int64)
 
 
-def losses(stock: Stock, likeness: Likeness, asking: Places) -> Floats:
+def losses(stock: Stock, likeness: Similarity, asking: Places) -> Floats:
     """(n_asking,) 0..1. asking : places of the products that ask."""
     return _by_kind(
         stock,
@@ -76,7 +76,7 @@ def _by_kind(
     return loss
 
 
-def _disagreement(stock: Stock, likeness: Likeness, places: Places) -> Floats:
+def _disagreement(stock: Stock, likeness: Similarity, places: Places) -> Floats:
     """Of as many as there could be at most, up to ten, the share that is of another category."""
     label = labels(stock)
     texts = _texts(stock, places)
@@ -88,7 +88,7 @@ def _disagreement(stock: Stock, likeness: Likeness, places: Places) -> Floats:
     return 1.0 - np.asarray(is_right.sum(axis=1) / looked_at, dtype=np.float64)
 
 
-def _not_found(stock: Stock, likeness: Likeness, places: Places) -> Floats:
+def _not_found(stock: Stock, likeness: Similarity, places: Places) -> Floats:
     halves = [_half(text) for text in _texts(stock, places)]
     found = _ask(stock, likeness, halves, None, leave_out=np.full(len(places), -1))
     return 1.0 - np.asarray((found.places == places[:, None]).any(axis=1), dtype=np.float64)
@@ -96,7 +96,7 @@ def _not_found(stock: Stock, likeness: Likeness, places: Places) -> Floats:
 
 def _ask(
     stock: Stock,
-    likeness: Likeness,
+    likeness: Similarity,
     texts: list[str],
     places: Places | None,
     leave_out: Places,

@@ -24,7 +24,7 @@ from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records, state_files
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
-from shared.workloads.product_catalogue.similarity import Likeness, Share
+from shared.workloads.product_catalogue.similarity import Share, Similarity
 from shared.workloads.product_catalogue.training_catalogue import Stock, read_stock
 from shared.workloads.product_similarity import evaluation
 from shared.workloads.product_similarity.serving import SimilarProducts
@@ -69,7 +69,7 @@ class ProductSimilarity(Workload):
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
         own = self.parameters
-        self._likeness = Likeness.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._likeness = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
 
     # -- what the records are ------------------------------------------------------------------
 

@@ -27,7 +27,12 @@ from api_service.metrics.exposition import SHOWN_BOUNDS_S, Families, Scrape, add
 from api_service.metrics.flush import MetricsKeeper
 from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, OTHER, Recorder
 from api_service.metrics.swaps import WINDOW_S
-from api_service.metrics.worker_file import WorkerMetrics, absorb_dead, read_sum, worker_path
+from api_service.metrics.worker_file import (
+    WorkerMetrics,
+    merge_exited_workers,
+    read_sum,
+    worker_path,
+)
 from shared.exchange.json_files import write_unsynced
 from shared.exchange.training_metrics import metrics_dir
 from shared.exchange.worker_report import WatcherReport
@@ -247,7 +252,7 @@ def test_what_dead_workers_counted_is_kept_in_one_file(counting: Counting) -> No
         dead_worker(counting, 10, pid=pid, has_ended=pid == 999_002)
     before = counting.scrape()
 
-    n_absorbed = absorb_dead(counting.directory)
+    n_absorbed = merge_exited_workers(counting.directory)
 
     after = counting.scrape()
     assert n_absorbed == 2
@@ -263,11 +268,11 @@ def test_what_dead_workers_counted_is_kept_in_one_file(counting: Counting) -> No
 def test_a_file_that_was_absorbed_and_not_yet_removed_counts_once(counting: Counting) -> None:
     """The main process may be killed between the two."""
     dead = dead_worker(counting, 10, pid=999_001)
-    absorb_dead(counting.directory)
+    merge_exited_workers(counting.directory)
     write_unsynced(counting.directory / f"{dead.id}.worker", msgspec.msgpack.encode(dead))
 
     assert value(counting.scrape(), "hotfit_requests_total", route="/predict") == 10
-    assert absorb_dead(counting.directory) == 0
+    assert merge_exited_workers(counting.directory) == 0
     assert not (counting.directory / f"{dead.id}.worker").exists()
 
 

@@ -20,9 +20,9 @@ from api_service.metrics.traffic_history import (
 from api_service.metrics.worker_file import (
     Counted,
     WorkerMetrics,
-    absorb_dead,
     file_of_host,
     host_of,
+    merge_exited_workers,
     series_of,
     worker_path,
 )
@@ -111,7 +111,7 @@ def test_a_worker_that_dies_is_not_counted_again_when_it_is_absorbed(directory: 
     worker.answer(7)
     worker.write()
     keeper.look(START_S + FINE_S)
-    assert absorb_dead(directory) == 1
+    assert merge_exited_workers(directory) == 1
     keeper.look(START_S + 2 * FINE_S)
 
     assert fine(directory) == [(7, 0), (0, 0)]

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from api_service.reload.signal_scan import NO_SIGNAL, SignalSweep
+from api_service.reload.signal_scan import NO_SIGNAL, SignalScan
 from tests.support.versions import ServingHome, point_at
 
 
 def test_models_and_their_entities_are_found_as_they_come(home: ServingHome) -> None:
     """New ones appear while the daemon runs; the sweep remembers directories, so that matters."""
-    sweep = SignalSweep(home.store.models_dir)
+    sweep = SignalScan(home.store.models_dir)
     assert sweep.look() == {}
 
     version = home.publish("m", 1)
@@ -34,7 +34,7 @@ def test_models_and_their_entities_are_found_as_they_come(home: ServingHome) -> 
 
 def test_an_entity_whose_directory_is_filled_later_is_found(home: ServingHome) -> None:
     """A directory is made before what is in it: both looks must count."""
-    sweep = SignalSweep(home.store.models_dir)
+    sweep = SignalScan(home.store.models_dir)
     (home.store.models_dir / "fleet" / "one").mkdir(parents=True)
     assert sweep.look() == {}
 
@@ -45,10 +45,10 @@ def test_an_entity_whose_directory_is_filled_later_is_found(home: ServingHome) -
 
 def test_a_directory_that_is_none_is_said(tmp_path: Path) -> None:
     """Its absence is ordinary at a first start; a file in its place is not."""
-    assert SignalSweep(tmp_path / "none").look() == {}
+    assert SignalScan(tmp_path / "none").look() == {}
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="irectory"):
-        SignalSweep(tmp_path / "file").look()
+        SignalScan(tmp_path / "file").look()
 
 
 def test_directories_that_are_no_models_are_left_out(home: ServingHome) -> None:
@@ -62,7 +62,7 @@ def test_directories_that_are_no_models_are_left_out(home: ServingHome) -> None:
         )
     (home.store.models_dir / "no model").mkdir()
     (home.store.models_dir / "no model" / "reload_signal.json").write_text("{}")
-    sweep = SignalSweep(home.store.models_dir)
+    sweep = SignalScan(home.store.models_dir)
 
     assert set(sweep.look()) == {"m"}
 

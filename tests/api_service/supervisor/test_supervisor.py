@@ -15,7 +15,7 @@ from granian.server.mp import MPServer
 
 from api_service.config.listen_address import Address
 from api_service.supervisor import supervisor
-from api_service.supervisor.supervisor import PatientServer, wait_for_port
+from api_service.supervisor.supervisor import Supervisor, wait_for_port
 from api_service.worker.report import OwnReport
 from shared.daemon.loop import utc_now
 from shared.errors import PortTaken
@@ -37,7 +37,7 @@ def test_the_parts_of_the_server_library_that_we_replace_are_still_there() -> No
     ):
         assert name in source
     assert "workers, spawn_target, target_loader" in source
-    assert issubclass(PatientServer, MPServer)
+    assert issubclass(Supervisor, MPServer)
 
 
 def test_a_worker_that_keeps_dying_is_replaced_with_growing_pauses(
@@ -46,7 +46,7 @@ def test_a_worker_that_keeps_dying_is_replaced_with_growing_pauses(
     """A crash loop must neither end the daemon nor eat the processor."""
     now = 1000.0
     monkeypatch.setattr("api_service.supervisor.supervisor.time.monotonic", lambda: now)
-    patient = PatientServer("none:none")
+    patient = Supervisor("none:none")
     patient._pauses, patient._not_before = {}, {}
 
     pauses = []
@@ -64,13 +64,13 @@ def test_a_worker_that_keeps_dying_is_replaced_with_growing_pauses(
     assert patient._is_due(0, now - 500), "one that lived long is replaced at once"
 
 
-@pytest.mark.parametrize(("is_on_trial", "gives_up"), [(True, True), (False, False)])
+@pytest.mark.parametrize(("is_standby", "gives_up"), [(True, True), (False, False)])
 def test_only_an_instance_on_trial_gives_up_on_workers_that_die(
-    is_on_trial: bool, gives_up: bool, monkeypatch: pytest.MonkeyPatch
+    is_standby: bool, gives_up: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The daemon is all there is and tries for ever; a standby that goes on holds up an upgrade."""
-    patient = PatientServer("none:none", workers=2)
-    patient.is_on_trial = is_on_trial
+    patient = Supervisor("none:none", workers=2)
+    patient.is_standby = is_standby
     workers: Any = [_Dead(idx) for idx in range(2)]
     patient.wrks = workers
     started: list[int] = []
@@ -85,7 +85,7 @@ def test_only_an_instance_on_trial_gives_up_on_workers_that_die(
 
     patient._serve_loop(None, None)
 
-    assert patient.has_given_up is gives_up
+    assert patient.startup_failed is gives_up
     assert len(started) == (4 if gives_up else 20), "three lives of each; the first was given"
 
 
@@ -101,9 +101,9 @@ class _Dead:
         return False
 
 
-def _die_at_once(patient: PatientServer, idx: int, birth: float) -> bool:
+def _die_at_once(patient: Supervisor, idx: int, birth: float) -> bool:
     """The real count of a death, without its pause."""
-    PatientServer._is_due(patient, idx, birth)
+    Supervisor._is_due(patient, idx, birth)
     return True
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from api_service.connections import body_deadline
-from api_service.web.granian_adapter import Limits, call_in_one_lane, callback_of
-from api_service.web.request_lock import Lane
+from api_service.web.granian_adapter import Limits, callback_of, install_adapter
+from api_service.web.request_lock import RequestLock
 from api_service.web.yield_lock import opened
 from tests.support.waiting import wait_until
 
@@ -308,7 +308,7 @@ def test_the_place_in_the_server_library_is_still_there() -> None:
     assert "_wsgi_call_wrap(callback, scope_opts, log_access_fmt)" in inspect.getsource(
         granian.server.mp
     )
-    assert not call_in_one_lane(object())
+    assert not install_adapter(object())
 
 
 def test_a_bell_that_rings_late_does_not_lose_the_lead() -> None:
@@ -322,7 +322,7 @@ def test_a_bell_that_rings_late_does_not_lose_the_lead() -> None:
             lane.read(lambda: None, ())
         done.append(number)
 
-    lane = Lane(answer)
+    lane = RequestLock(answer)
     threads = [threading.Thread(target=lane.run, args=(i, None), daemon=True) for i in range(30)]
     for thread in threads:
         thread.start()
@@ -339,7 +339,7 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
             entered.set()
             assert go_on.wait(10)
 
-    lane = Lane(answer)
+    lane = RequestLock(answer)
     threads = [threading.Thread(target=lane.run, args=(0, None), daemon=True)]
     threads[0].start()
     assert entered.wait(30)
@@ -370,7 +370,7 @@ def test_no_call_returns_to_the_server_before_its_request_was_answered() -> None
             lane.acquire()
         answered.add(request)
 
-    lane = Lane(answer)
+    lane = RequestLock(answer)
 
     def call(first: int) -> None:
         for request in range(first, first + 200):

@@ -9,7 +9,7 @@ import pytest
 
 from api_service import reload_manager
 from api_service.status.workers import remove_stale
-from api_service.worker.crash_detection import deadly_versions, last_words
+from api_service.worker.crash_detection import crash_reports, crashing_versions
 from shared.exchange.json_files import read_struct, write_struct
 from shared.exchange.worker_report import WorkerReport
 from tests.api_service.conftest import Serving
@@ -36,14 +36,14 @@ def test_one_death_while_opening_is_an_accident_two_are_the_version(
 
     died_while("serving", serving)
     died_while("loading", serving)
-    assert deadly_versions(last_words(reports_dir, home.store), home.store) == {}
+    assert crashing_versions(crash_reports(reports_dir, home.store), home.store) == {}
 
     died_while("warming", serving)
-    words = last_words(reports_dir, home.store)
-    assert deadly_versions(words, home.store) == {"m": (version, 1)}
+    words = crash_reports(reports_dir, home.store)
+    assert crashing_versions(words, home.store) == {"m": (version, 1)}
 
     remove_stale(reports_dir, keep=words)
-    assert last_words(reports_dir, home.store) == words, "evidence stays until it is outdated"
+    assert crash_reports(reports_dir, home.store) == words, "evidence stays until it is outdated"
 
 
 def test_a_new_generation_is_a_new_chance(home: ServingHome, serving: Serving) -> None:
@@ -55,7 +55,7 @@ def test_a_new_generation_is_a_new_chance(home: ServingHome, serving: Serving) -
 
     home.publish("m", 2)
 
-    words = last_words(serving.config.reports_dir, home.store)
+    words = crash_reports(serving.config.reports_dir, home.store)
     assert words == []
     assert len(remove_stale(serving.config.reports_dir, keep=words)) == 2
 

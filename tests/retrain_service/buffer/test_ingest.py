@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrain_service.buffer.ingest import PAGES_A_POLL, Intake
+from retrain_service.buffer.ingest import PAGES_A_POLL, StreamIngestor
 from retrain_service.buffer.store import Buffer, read_snapshot
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.sources import open_source
@@ -101,7 +101,7 @@ class Reading:
 
     def open(self) -> None:
         self.buffer = Buffer(self._folder / "m.duckdb", START)
-        self.intake = Intake(
+        self.intake = StreamIngestor(
             stream="appointments",
             source_name="shop",
             settings=self._settings,
@@ -264,7 +264,7 @@ def test_a_source_that_cannot_be_opened_is_a_state_too(tmp_path: Path) -> None:
         raise SourceMisconfigured("the driver is not installed: pip install it")
 
     buffer = Buffer(tmp_path / "m.duckdb", START)
-    intake = Intake(
+    intake = StreamIngestor(
         stream="appointments",
         source_name="shop",
         settings=SourceSettings(kind="sql", url="postgresql://h/d"),
@@ -557,7 +557,7 @@ class History:
 
     def open(self) -> None:
         self.buffer = Buffer(self._buffer_path, self.now)
-        self.intake = Intake(
+        self.intake = StreamIngestor(
             stream="appointments",
             source_name="app",
             settings=SourceSettings(

@@ -13,15 +13,15 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from retrain_service.compiling.parity import NotEqual, Tolerance, compare, refer
-from retrain_service.compiling.probe_rows import HostileRows
-from shared.forms.input_mask import Admission
+from retrain_service.compiling.probe_rows import ProbeRows
+from shared.forms.input_mask import InputMask
 from shared.workloads.rows import RowRefused
 from tests.shared.forms.models import a_target, compiled, fitted, one_hot, some_rows
 
 Floats = NDArray[np.float64]
 
 REAL = some_rows(31)[:40, :3]
-ROWS = HostileRows(
+ROWS = ProbeRows(
     np.vstack([REAL, [[np.nan, 1.0, 2.0], [1.0, np.inf, 2.0]]]),
     np.array(["real"] * len(REAL) + ["missing"] * 2),
 )
@@ -122,10 +122,10 @@ def test_a_form_that_takes_what_the_estimator_refuses_is_not_published(
 ) -> None:
     """Whatever is wrong with how refusals were observed: another form serves, and why is said."""
 
-    def check_nothing(_self: Admission, _matrix: Floats) -> None:
+    def check_nothing(_self: InputMask, _matrix: Floats) -> None:
         return
 
-    monkeypatch.setattr(Admission, "check", check_nothing)
+    monkeypatch.setattr(InputMask, "check", check_nothing)
     monkeypatch.setattr("retrain_service.compiling.lower_onnx.is_installed", lambda: False)
     rows = some_rows(32)
     pipeline = make_pipeline(one_hot(handle_unknown="error"), Ridge())

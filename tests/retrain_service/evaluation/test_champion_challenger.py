@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import pytest
 
 from retrain_service.evaluation import champion_challenger
-from retrain_service.evaluation.champion_challenger import hold_contest
+from retrain_service.evaluation.champion_challenger import compare_with_champion
 from retrain_service.promotion.decide import (
     InsufficientData,
     Promote,
@@ -79,7 +79,9 @@ class Flats:
             threads=1,
         )
         verdict = decide(
-            hold_contest(spec, workload, estimator, train, holdout).evaluation, policy, seed=0
+            compare_with_champion(spec, workload, estimator, train, holdout).evaluation,
+            policy,
+            seed=0,
         )
         if isinstance(verdict, Promote):
             manifest = Manifest(

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from retrain_service.observers.mlflow_exporter import MARK_NAME, MlflowPlace, open_sink
-from retrain_service.observers.run_exporter import RunMirror
+from retrain_service.observers.run_exporter import RunExporter
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
 from tests.support.receiver import receiver
@@ -66,8 +66,8 @@ def add_run(
 
 
 @contextmanager
-def sink(uri: str, home: Path) -> Iterator[RunMirror]:
-    made = RunMirror(MlflowPlace(uri), home / MARK_NAME, home / "run_log.sqlite", period_s=0.05)
+def sink(uri: str, home: Path) -> Iterator[RunExporter]:
+    made = RunExporter(MlflowPlace(uri), home / MARK_NAME, home / "run_log.sqlite", period_s=0.05)
     try:
         yield made
     finally:

@@ -22,7 +22,7 @@ from retrain_service.observers.mongodb_exporter import (
     as_document,
     open_mirror,
 )
-from retrain_service.observers.run_exporter import RunMirror
+from retrain_service.observers.run_exporter import RunExporter
 from scripts.daemons.network import free_port
 from shared.errors import SettingsInvalid
 from shared.run_log.run import Run, RunStatus
@@ -101,7 +101,7 @@ def test_a_promoted_run_is_a_document_with_the_agreed_fields(
     log_path = tmp_path / "run_log.sqlite"
     add_run(log_path, 1, RunStatus.SUCCEEDED, promoted=True, verdict="no worse.", details=DETAILS)
 
-    with closing(RunMirror(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
+    with closing(RunExporter(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
         wait_until(lambda: n_documents(collection) == 1, 20, "the document")
 
     found = collection.find_one({"run_id": "run1"})
@@ -138,7 +138,7 @@ def test_a_failed_run_says_why_and_knows_what_it_can(
     log_path = tmp_path / "run_log.sqlite"
     add_run(log_path, 1, RunStatus.FAILED, error="out of memory")
 
-    with closing(RunMirror(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
+    with closing(RunExporter(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
         wait_until(lambda: n_documents(collection) == 1, 20, "the document")
 
     found = collection.find_one({})
@@ -175,7 +175,7 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
     place = MongodbRuns(MirrorSettings(url=url), timeout_s=3)
     with (
         capture_logs() as said,
-        closing(RunMirror(place, tmp_path / MARK_NAME, log_path, period_s=0.1)),
+        closing(RunExporter(place, tmp_path / MARK_NAME, log_path, period_s=0.1)),
     ):
         wait_until(lambda: len(said) == 1, 20, "a word about it")
         with started(server, url) as runs:
@@ -192,15 +192,15 @@ def test_a_restart_goes_on_where_it_was_and_doubles_nothing(
     log_path, mark_path = tmp_path / "run_log.sqlite", tmp_path / MARK_NAME
     for number in range(3):
         add_run(log_path, number, RunStatus.SUCCEEDED, details=DETAILS)
-    with closing(RunMirror(MongodbRuns(settings), mark_path, log_path)):
+    with closing(RunExporter(MongodbRuns(settings), mark_path, log_path)):
         wait_until(lambda: n_documents(collection) == 3, 20, "the first three")
     add_run(log_path, 3, RunStatus.SUCCEEDED, details=DETAILS)
 
-    mirror = RunMirror(MongodbRuns(settings), mark_path, log_path, period_s=60)
+    mirror = RunExporter(MongodbRuns(settings), mark_path, log_path, period_s=60)
     mirror.close()
     assert collection.count_documents({}) == 4
     mark_path.unlink()
-    again = RunMirror(MongodbRuns(settings), mark_path, log_path, period_s=60)
+    again = RunExporter(MongodbRuns(settings), mark_path, log_path, period_s=60)
     again.close()
 
     assert collection.count_documents({}) == 4

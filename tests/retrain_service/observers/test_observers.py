@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from retrain_service.maintenance import retention
-from retrain_service.observers.observers import Onlookers
-from retrain_service.observers.serving_events import WorkerWatch
+from retrain_service.observers.observers import Observers
+from retrain_service.observers.serving_events import ServingEventReader
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
 
@@ -23,16 +23,16 @@ def test_one_part_that_fails_keeps_no_other_from_its_work(
     """A report that cannot be read for an hour must not fill the disk with old versions."""
     pruned_at: list[datetime] = []
 
-    def fails(_self: WorkerWatch, _now: datetime) -> None:
+    def fails(_self: ServingEventReader, _now: datetime) -> None:
         raise OSError(5, "Input/output error")
 
     def prune(_settings: Settings, _log: RunLog, now: datetime, _request: str | None) -> None:
         pruned_at.append(now)
 
-    monkeypatch.setattr(WorkerWatch, "look", fails)
+    monkeypatch.setattr(ServingEventReader, "look", fails)
     monkeypatch.setattr(retention, "prune", prune)
     with closing(RunLog.open(tmp_path / "run_log.sqlite")) as log:
-        onlookers = Onlookers(Settings(home=tmp_path), log)
+        onlookers = Observers(Settings(home=tmp_path), log)
         for minutes in (0, 30, 61):
             onlookers.look(NOW + timedelta(minutes=minutes))
         onlookers.look(NOW - timedelta(days=3))  # the clock was set back

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from retrain_service.observers import serving_events
-from retrain_service.observers.serving_events import WorkerWatch
+from retrain_service.observers.serving_events import ServingEventReader
 from shared.exchange.json_files import write_struct
 from shared.exchange.worker_report import Receipt, ServingReport, WatcherReport, WorkerReport
 from shared.run_log.writer import RunLog
@@ -85,7 +85,7 @@ def test_a_quarantine_is_one_event_for_all_workers_and_all_restarts(
         report(tmp_path, pid, quarantined=bad)
 
     for _ in range(2):
-        watch = WorkerWatch(tmp_path, log)
+        watch = ServingEventReader(tmp_path, log)
         watch.look(NOW)
         watch.look(NOW)
 
@@ -98,7 +98,7 @@ def test_a_swap_leaves_its_receipt_in_the_log_once_the_old_version_is_gone(
     tmp_path: Path, log: RunLog
 ) -> None:
     """The receipt tells the drain time, too; a drain that never ends does not hide the swap."""
-    watch = WorkerWatch(tmp_path, log)
+    watch = ServingEventReader(tmp_path, log)
     report(tmp_path, 1, swapped=receipt(drain_ms=None))
     watch.look(NOW)
     assert not log.events()
@@ -121,7 +121,7 @@ def test_a_year_of_swaps_is_not_kept_in_memory(
 ) -> None:
     """What was told is known from the reports that still tell it; the rest is forgotten."""
     monkeypatch.setattr(serving_events, "MOST_TOLD", 3)
-    watch = WorkerWatch(tmp_path, log)
+    watch = ServingEventReader(tmp_path, log)
     report(tmp_path, 1, swapped=receipt(), quarantined={"v000001": "golden answers differ"})
     watch.look(NOW)
     for n in range(10):

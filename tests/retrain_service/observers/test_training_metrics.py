@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from retrain_service.observers.training_metrics import OUTCOME_OF_EVENT, MetricsBook
+from retrain_service.observers.training_metrics import OUTCOME_OF_EVENT, TrainingMetricsExporter
 from shared.exchange.training_metrics import read_training_metrics
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
@@ -30,8 +30,10 @@ class Log:
         self.n = 0
         self.notified: dict[str, int] = {}
 
-    def book(self) -> MetricsBook:
-        return MetricsBook(self.reports_dir, self.run_log, ["m", "solar"], lambda: self.notified)
+    def book(self) -> TrainingMetricsExporter:
+        return TrainingMetricsExporter(
+            self.reports_dir, self.run_log, ["m", "solar"], lambda: self.notified
+        )
 
     def end_run(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrain_service.evaluation.scores import Contract, Evaluation, Rival
+from retrain_service.evaluation.scores import Contract, Evaluation, Reference
 from retrain_service.promotion.decide import (
     InsufficientData,
     Promote,
@@ -215,8 +215,8 @@ def test_what_floating_point_cannot_tell_apart_is_equal() -> None:
         Evaluation(
             candidate=scores[0],
             baseline=scores[1],
-            champion=Rival("v000006", scores[1]),
-            anchor=Rival("v000002", scores[1]),
+            champion=Reference("v000006", scores[1]),
+            anchor=Reference("v000002", scores[1]),
         ),
         POLICY,
     )
@@ -224,7 +224,7 @@ def test_what_floating_point_cannot_tell_apart_is_equal() -> None:
         Evaluation(
             candidate=replace(a_score(0.01), scale=3.0),
             baseline=replace(a_score(0.02), scale=3.0),
-            champion=Rival("v000006", scores[1]),
+            champion=Reference("v000006", scores[1]),
         ),
         POLICY,
     )
@@ -274,7 +274,7 @@ def test_a_champion_that_cannot_be_scored_is_no_free_pass(
     evaluation = Evaluation(
         candidate=a_score(5.0),
         baseline=a_score(10.0),
-        champion=Rival("v000006", None, "it does not open", lacks=lacks),  # type: ignore[arg-type]
+        champion=Reference("v000006", None, "it does not open", lacks=lacks),  # type: ignore[arg-type]
         offered=a_contract("v000007"),
         served=a_contract() if served else None,
     )
@@ -339,8 +339,8 @@ def test_an_anchor_that_cannot_be_opened_is_said_and_skipped() -> None:
     evaluation = Evaluation(
         candidate=a_score(5.0),
         baseline=a_score(10.0),
-        champion=Rival("v000006", a_score(5.0)),
-        anchor=Rival("v000002", None, "it is gone"),
+        champion=Reference("v000006", a_score(5.0)),
+        anchor=Reference("v000002", None, "it is gone"),
         version="v000007",
     )
 

@@ -15,7 +15,7 @@ import grpc
 import pytest
 from google.cloud import firestore
 
-from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -31,7 +31,7 @@ class Shop:
         self.appointments = self.client.collection("appointments")
         self.now = datetime.now(UTC)
         self.buffer = Buffer(folder / "m.duckdb", self.now)
-        self.intake = Intake(
+        self.intake = StreamIngestor(
             stream="appointments",
             source_name="shop",
             settings=SourceSettings(

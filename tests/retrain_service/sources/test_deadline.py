@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer
 from retrain_service.retrain_loop import RetrainLoop
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
@@ -151,7 +151,7 @@ def test_a_frozen_database_is_an_outage_that_ends_by_itself(
     create_table(postgres_server, "freezes")
     stopping = threading.Event()
     with closing(Buffer(tmp_path / "m.duckdb", utc_now())) as buffer:
-        intake = Intake(
+        intake = StreamIngestor(
             stream="freezes",
             source_name="shop",
             settings=SourceSettings(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from retrain_service.buffer.ingest import Intake
+from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
@@ -403,7 +403,7 @@ def test_the_buffer_follows_the_export(shop: Shop, tmp_path: Path) -> None:
     """Source, cursor, buffer and loop together: counted once, deleted when gone."""
     put(shop, 9, price=1)
     buffer = Buffer(tmp_path / "m.duckdb", NOW)
-    intake = Intake(
+    intake = StreamIngestor(
         stream="products",
         source_name="shop",
         settings=SourceSettings(

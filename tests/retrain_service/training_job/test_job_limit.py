@@ -5,19 +5,19 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain_service.training_job.job_limit import JobSlots
+from retrain_service.training_job.job_limit import JobLimit
 
 
 def test_no_more_run_than_there_are_slots() -> None:
     """Two cores cannot train five hundred devices at once."""
-    slots = JobSlots(2)
+    slots = JobLimit(2)
 
     assert [slots.ask(name) for name in "abc"] == [True, True, False]
 
 
 def test_whoever_has_waited_longest_goes_first() -> None:
     """A device that happens to be asked early in each round must not starve the others."""
-    slots = JobSlots(1)
+    slots = JobLimit(1)
     assert slots.ask("a")
     assert not slots.ask("c")
     assert not slots.ask("b")
@@ -31,7 +31,7 @@ def test_whoever_has_waited_longest_goes_first() -> None:
 
 def test_who_no_longer_wants_does_not_block_the_queue() -> None:
     """A trigger that went away must not hold a place for ever."""
-    slots = JobSlots(1)
+    slots = JobLimit(1)
     slots.ask("a")
     slots.ask("b")
     slots.ask("c")
@@ -50,7 +50,7 @@ def test_everybody_who_keeps_asking_is_served_in_turn(
     n_slots: int, rounds: list[tuple[str, bool]]
 ) -> None:
     """Whatever the others do, nobody is passed by somebody who came later."""
-    slots, holding, arrived = JobSlots(n_slots), set(), list[str]()
+    slots, holding, arrived = JobLimit(n_slots), set(), list[str]()
 
     for name, gives_back in rounds:
         if gives_back and name in holding:
@@ -72,7 +72,7 @@ def test_everybody_who_keeps_asking_is_served_in_turn(
 
 def test_who_fails_before_it_can_ask_holds_up_nobody() -> None:
     """A model whose signal cannot be read stood first in the queue, and everybody waited for it."""
-    slots = JobSlots(1)
+    slots = JobLimit(1)
     assert slots.ask("a")
     slots.begin_round()
     assert not slots.ask("broken")

@@ -18,7 +18,7 @@ import pytest
 from retrain_service.buffer.snapshot import SnapshotInfo
 from retrain_service.training_job import run_supervisor
 from retrain_service.training_job.job import JobProgress, JobResult
-from retrain_service.training_job.retry_snapshot import PinnedSnapshot
+from retrain_service.training_job.retry_snapshot import RetrySnapshot
 from retrain_service.training_job.run_supervisor import RunSupervisor
 from retrain_service.triggers.decision import Train
 from shared.database import connection as database
@@ -280,7 +280,7 @@ def test_a_model_and_an_entity_of_like_names_do_not_share_pinned_rows(tmp_path: 
     rows = tmp_path / "rows.parquet"
     rows.write_bytes(b"rows")
 
-    PinnedSnapshot(tmp_path / "pinned", "solar/x").keep(rows, info, was_retry=False)
+    RetrySnapshot(tmp_path / "pinned", "solar/x").keep(rows, info, was_retry=False)
 
-    assert PinnedSnapshot(tmp_path / "pinned", "solar__x").take(tmp_path / "copy") is None
-    assert PinnedSnapshot(tmp_path / "pinned", "solar/x").take(tmp_path / "copy") == info
+    assert RetrySnapshot(tmp_path / "pinned", "solar__x").take(tmp_path / "copy") is None
+    assert RetrySnapshot(tmp_path / "pinned", "solar/x").take(tmp_path / "copy") == info

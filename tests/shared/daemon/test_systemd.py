@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.daemon.systemd import Feeder, notify, watchdog_period_s
+from shared.daemon.systemd import WatchdogNotifier, notify, watchdog_period_s
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is Linux only")
 
@@ -92,7 +92,7 @@ def test_the_watchdog_is_fed_twice_in_the_time_it_waits(
     """One late round must not cost a healthy daemon its life; a feed each round would be waste."""
     monkeypatch.setenv("WATCHDOG_USEC", "20000000")
     now = 100.0
-    feeder = Feeder(lambda: now)
+    feeder = WatchdogNotifier(lambda: now)
 
     for _ in range(400):
         feeder.feed("")
@@ -105,7 +105,7 @@ def test_the_watchdog_is_fed_twice_in_the_time_it_waits(
 def test_a_loop_that_stops_feeds_no_more(manager: Manager, monkeypatch: pytest.MonkeyPatch) -> None:
     """No thread feeds on its own: that would tell systemd that the thread works."""
     monkeypatch.setenv("WATCHDOG_USEC", "2000")
-    feeder = Feeder()
+    feeder = WatchdogNotifier()
     feeder.feed("")
     assert manager.heard() == ["WATCHDOG=1\nSTATUS="]
 
@@ -116,7 +116,7 @@ def test_a_loop_that_stops_feeds_no_more(manager: Manager, monkeypatch: pytest.M
 
 def test_a_status_is_said_when_it_changes_also_without_a_watchdog(manager: Manager) -> None:
     """`systemctl status` shows the last one; the journal must not fill with the same."""
-    feeder = Feeder()
+    feeder = WatchdogNotifier()
 
     for status in ("one", "one", "two", "two"):
         feeder.feed(status)

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from api_service.reload.switch.channel import SwitchLine
+from api_service.reload.switch.channel import SwitchChannel
 from api_service.reload.switch.coordinator import SwitchCoordinator
-from api_service.reload.switch.shared_generations import SwitchBoard
+from api_service.reload.switch.shared_generations import SharedGenerations
 from api_service.reload_manager import ReloadManager
 from api_service.serving_slot import ServingTable
 from shared.keys.signing import VerifyKey
@@ -27,13 +27,13 @@ class Side:
     """One worker without its process: a line, a table, a reload manager."""
 
     def __init__(
-        self, home: ServingHome, coordinator: SwitchCoordinator, board: SwitchBoard
+        self, home: ServingHome, coordinator: SwitchCoordinator, board: SharedGenerations
     ) -> None:
         ours, self._theirs = Pipe()
         self.is_ended = False
         coordinator.add(ours, self._end)
         self.table = ServingTable()
-        line = SwitchLine(self._theirs, board)
+        line = SwitchChannel(self._theirs, board)
         line.start(lambda: None)
         self.manager = ReloadManager(
             home.store,
@@ -69,7 +69,7 @@ def _shut_down(connection: Connection) -> None:
 
 class Pair:
     def __init__(self, home: ServingHome, timeout_s: float = 30.0) -> None:
-        self.board = SwitchBoard()
+        self.board = SharedGenerations()
         self.coordinator = SwitchCoordinator(self.board, timeout_s)
         self.coordinator.start()
         self.home = home
@@ -221,12 +221,12 @@ def test_a_cold_start_with_a_broken_wanted_version_is_the_same_in_both(
 
 def test_the_answer_to_ones_own_question_is_no_reason_to_look_again() -> None:
     """A worker with nothing to serve asks at each look what the others do: it would never rest."""
-    board = SwitchBoard()
+    board = SharedGenerations()
     coordinator = SwitchCoordinator(board, 30.0)
     coordinator.start()
     ours, theirs = Pipe()
     coordinator.add(ours, lambda: None)
-    line, woken = SwitchLine(theirs, board), threading.Event()
+    line, woken = SwitchChannel(theirs, board), threading.Event()
     line.start(woken.set)
 
     assert line.join("m") is None

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.evaluation.scores import Evaluation, Reference
 from retrain_service.promotion.data_gate import check_data
 from retrain_service.promotion.decide import decide
 from retrain_service.promotion.gate_result import Promote
@@ -288,7 +288,7 @@ def test_newer_events_alone_are_promoted_at_once() -> None:
     evaluation = Evaluation(
         workload.score(candidate, holdout),
         workload.score_baseline(holdout),
-        champion=Rival("v000001", workload.score(champion, holdout)),
+        champion=Reference("v000001", workload.score(champion, holdout)),
         history_days=rows.n_days,
     )
 

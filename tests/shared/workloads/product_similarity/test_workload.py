@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrain_service.evaluation.scores import Evaluation, Rival
+from retrain_service.evaluation.scores import Evaluation, Reference
 from retrain_service.promotion.data_gate import check_data
 from retrain_service.promotion.decide import decide
 from retrain_service.promotion.gate_result import Promote, Reject
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
 from shared.settings.per_model import GateSettings
 from shared.workloads import open_workload
-from shared.workloads.product_catalogue.similarity import Likeness
+from shared.workloads.product_catalogue.similarity import Similarity
 from shared.workloads.product_similarity.workload import ProductSimilarity
 from shared.workloads.training import TrainingSet
 from tests.shared.workloads.shop import (
@@ -53,7 +53,7 @@ def _verdict(catalogue: list[dict[str, Any]], champion: Any, **parameters: Any) 
     evaluation = Evaluation(
         workload.score(candidate, holdout),
         workload.score_baseline(holdout),
-        champion=Rival("v000001", workload.score(champion, holdout)),
+        champion=Reference("v000001", workload.score(champion, holdout)),
         history_days=rows.n_days,
     )
     return decide(evaluation, GateSettings())
@@ -102,7 +102,7 @@ def test_the_neighbours_are_exactly_those_of_comparing_every_pair() -> None:
     every += 0.1 * (1 - np.abs(catalogue.ratings[:, None] - catalogue.ratings) / 5)
     np.fill_diagonal(every, -1)
 
-    found = stock.neighbours(Likeness())
+    found = stock.neighbours(Similarity())
 
     expected = -np.sort(-every, axis=1)[:, : found.places.shape[1]]
     reached = np.take_along_axis(every, found.places.astype(np.int64), axis=1)
@@ -179,7 +179,7 @@ def test_text_beats_the_nearest_price_where_categories_mean_something() -> None:
     workload = ProductSimilarity({})
     _, holdout = workload.split(rows_of(workload, products()))
 
-    score = workload.score(Likeness(), holdout)
+    score = workload.score(Similarity(), holdout)
 
     assert score.metrics["category_precision_10"] > 0.9
     assert score.loss.mean() < 0.5 * workload.score_baseline(holdout).loss.mean()
@@ -191,7 +191,7 @@ def test_without_categories_a_product_must_be_found_by_half_of_its_words() -> No
     workload = ProductSimilarity({})
     _, holdout = workload.split(rows_of(workload, catalogue))
 
-    score = workload.score(Likeness(), holdout)
+    score = workload.score(Similarity(), holdout)
 
     assert score.metrics["known_item_hit_rate_10"] > 0.8
     assert score.loss.mean() < workload.score_baseline(holdout).loss.mean()
@@ -201,14 +201,16 @@ def test_a_catalogue_that_gained_and_lost_products_is_promoted_at_once() -> None
     """The shop wants the newest catalogue; no number of days has to pass for it."""
     catalogue = products(80)[5:] + products(90, seed=2)[80:]
 
-    verdict = _verdict(catalogue, Likeness())
+    verdict = _verdict(catalogue, Similarity())
 
     assert isinstance(verdict, Promote), verdict.gates[-1].sentence
 
 
 def test_weights_that_make_answers_worse_are_refused_on_the_same_catalogue() -> None:
     """Freshness comes for free; a change of the comparison has to earn its place."""
-    verdict = _verdict(products(), Likeness(), text_weight=0.0, price_weight=0.1, rating_weight=1.0)
+    verdict = _verdict(
+        products(), Similarity(), text_weight=0.0, price_weight=0.1, rating_weight=1.0
+    )
 
     assert isinstance(verdict, Reject)
 
@@ -223,7 +225,7 @@ def test_an_import_that_mixed_up_the_texts_is_refused() -> None:
         for one, (name, description) in zip(catalogue, texts, strict=True)
     ]
 
-    verdict = _verdict(mixed_up, Likeness())
+    verdict = _verdict(mixed_up, Similarity())
 
     assert isinstance(verdict, Reject)
     assert verdict.gates[-1].gate == "baseline"
@@ -316,7 +318,7 @@ def test_a_damaged_state_is_refused_at_loading_with_a_sentence(damage: Any, said
     damage(state)
 
     with pytest.raises(LoadFailed) as raised:
-        workload.open(Likeness(), state)
+        workload.open(Similarity(), state)
 
     assert said in str(raised.value)
 
