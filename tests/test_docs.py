@@ -306,6 +306,15 @@ def test_the_readme_shows_install_one_command_and_its_result_by_line_45() -> Non
     assert re.search(r"^Hotfit is ok after \d+ s: http://127\.0\.0\.1:5000$", first, re.MULTILINE)
 
 
+def test_no_page_or_example_holds_the_marks_of_an_unfinished_merge() -> None:
+    """A copied example with such a line is no configuration."""
+    marks = re.compile(r"^(<{7} |>{7} |={7}$)", re.MULTILINE)
+
+    for path in (*PAGES, *ROOT.glob("docs/*.*"), *ROOT.glob("scripts/**/*.*")):
+        if path.suffix in {".md", ".toml", ".sh", ".bat", ".py", ".yaml", ".yml", ".json"}:
+            assert not marks.search(text_of(path)), f"{page_name(path)}"
+
+
 def test_nothing_speaks_of_a_developers_machine() -> None:
     """Paths that exist on one machine only help nobody else."""
     private = re.compile(r"(?<![\w.])/(?:work|home/\w+|Users/\w+|root|tmp/\w+)/")
