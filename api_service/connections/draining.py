@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from api_service.connections.listening_sockets import is_listening, open_sockets
 
-LASTS_S = 0.5
+LASTS_S = 1.5
 """How long it takes: a client that asks more often than this loses nothing for certain."""
 
 _CLOSE = ("Connection", "close")

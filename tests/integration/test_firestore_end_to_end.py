@@ -40,6 +40,8 @@ lag_s = 0
 [models.m]
 workload = "mean"
 source = "app"
+[models.m.triggers]
+min_interval = "0s"
 """
     )
     return made
@@ -71,7 +73,7 @@ def retrain_daemon(place: MeanHome, server: FirestoreServer) -> Iterator[Daemon]
 
 
 def wait_for_promotions(place: MeanHome, n: int) -> None:
-    wait_until(lambda: sum(run.promoted for run in place.runs()) >= n, 40, f"{n} promotions")
+    wait_until(lambda: sum(run.promoted for run in place.runs()) >= n, 120, f"{n} promotions")
 
 
 def last_read(place: MeanHome) -> str:

@@ -129,6 +129,7 @@ source = "workshop"
 [models.spare_parts.triggers]
 min_interval = "0s"
 new_records = 10
+new_records_share = 0
 every = "0s"
 [models.spare_parts.gate]
 max_regression = 0.5
@@ -307,7 +308,7 @@ def test_five_systems_train_serve_retrain_by_their_own_triggers_and_swap(
                 return min(served.values()) >= 2
 
             try:
-                wait_until(all_swapped, 110, "a second version of each", every_s=0.2)
+                wait_until(all_swapped, 240, "a second version of each", every_s=0.2)
             except AssertionError as error:
                 raise AssertionError(f"{error}\n{systems.served()}\n{systems.told()}") from None
             enough = load.n_answered + 3 * len(TRIGGERS)
