@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.pages import first_column, quoted, section
+
 ROOT = Path(__file__).parent.parent
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 PACKAGES = ("shared", "retrain_service", "api_service")
 
 # Package -> packages of ours it may import.
@@ -518,6 +521,60 @@ def test_no_folder_imports_one_that_imports_it_back() -> None:
     graph = {unit: {target for target, _ in _arrows(unit)} for unit in _units()}
 
     TopologicalSorter(graph).prepare()
+
+
+def _graph_without_detours(package: str) -> dict[str, set[str]]:
+    """Unit -> units of the same package that it imports, without arrows that follow from others."""
+    units = [unit for unit in _units() if unit.startswith(f"{package}/") and unit not in FOR_ALL]
+    graph = {unit: {target for target, _ in _arrows(unit)} & set(units) for unit in units}
+    reached: dict[str, set[str]] = {}
+    for unit in TopologicalSorter(graph).static_order():
+        reached[unit] = graph[unit].union(*(reached[target] for target in graph[unit]))
+    return {
+        unit.partition("/")[2]: {
+            target.partition("/")[2]
+            for target in targets
+            if not any(target in reached[other] for other in targets)
+        }
+        for unit, targets in graph.items()
+        if targets
+    }
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_graph_in_the_architecture_page_is_that_of_the_code(package: str) -> None:
+    """A picture that is drawn by hand is wrong after a month."""
+    expected = [
+        f"    {unit} --> {' & '.join(sorted(targets))}"
+        for unit, targets in sorted(_graph_without_detours(package).items())
+    ]
+    lines = section(ARCHITECTURE, f"### Arrows in {package}").splitlines()
+
+    drawn = [line for line in lines if "-->" in line]
+    assert drawn == expected, "the page should have these lines:\n" + "\n".join(expected)
+
+
+def test_every_folder_has_its_sentence_in_the_architecture_page() -> None:
+    """The tree of the page is the tree of the code."""
+    folders = {f"{_name(path.parent)}/" for path in _files(*PACKAGES)}
+
+    assert first_column(ARCHITECTURE, "## The tree") == folders - {f"{one}/" for one in PACKAGES}
+
+
+def test_the_ways_through_the_code_name_files_that_exist() -> None:
+    """Each is short enough to be walked."""
+    ways = section(ARCHITECTURE, "## Four ways through the code").split("\n### ")[1:]
+    assert len(ways) == 4
+
+    for way in ways:
+        stops = [line for line in way.splitlines() if line[:1].isdigit()]
+        assert 8 <= len(stops) <= 12, way.splitlines()[0]
+        for stop in stops:
+            first, *others = [name for name in quoted(stop) if name.endswith(".py")]
+            assert list(ROOT.glob(first)), first
+            for name in others:
+                below = {path for package in PACKAGES for path in (ROOT / package).rglob(name)}
+                assert below or list(ROOT.glob(name)), name
 
 
 def test_a_level_can_be_seen_at_a_glance() -> None:
