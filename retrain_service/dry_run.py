@@ -23,7 +23,7 @@ from retrain_service.buffer.stream_reader import Round, StreamReader
 from retrain_service.home import read_store, signing_key
 from retrain_service.promotion.decide import Promote, check_data, reason
 from retrain_service.training_controller import TrainingController, watermark_of
-from retrain_service.training_job.build_spec import build_spec
+from retrain_service.training_job.build_spec import build_spec, parameters_of_run
 from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.repetition import repeated_run
 from retrain_service.triggers.manual_only import decide_when_asked
@@ -170,7 +170,7 @@ class _Stage:
     def _judged(self, base: DryRun) -> DryRun:
         settings, now = self._settings, self._clock()
         model = settings.models[split_name(base.name)[0]]
-        parameters = {**model.parameters, **self._options.get("parameters", {})}
+        parameters = parameters_of_run(model, self._options)
         workload = open_workload(model.workload, parameters)
         work_dir = settings.work_dir / "rehearsal"
         shutil.rmtree(work_dir, ignore_errors=True)

@@ -12,10 +12,13 @@ from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.trainer.libraries import libraries_for
 from retrain_service.training_job.inputs_digest import inputs_digest
 from retrain_service.training_job.job import SNAPSHOT_NAME
+from shared.errors import SettingsInvalid
 from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import PUBLIC_KEY_NAME
 from shared.run_log.run import Run
+from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
+from shared.workloads import open_workload
 
 
 def build_spec(
@@ -32,11 +35,14 @@ def build_spec(
 
     options : what a person asked for in this run: `days`, `parameters` (over the configured
         ones) and `incremental`; `force` is not the job's matter.
+
+    Raises:
+        SettingsInvalid: the parameters are none of the workload, or name code to run.
     """
     base_name = run.model.partition("/")[0]
     model = settings.models[base_name]
     training = model.training
-    parameters = {**model.parameters, **options.get("parameters", {})}
+    parameters = parameters_of_run(model, options)
     days = options.get("days")
     is_incremental = options.get("incremental", training.incremental)
     gate = model.gate.model_dump(mode="json")
@@ -78,6 +84,25 @@ def build_spec(
         days=days,
         full_every=training.full_every if is_incremental else None,
     )
+
+
+def parameters_of_run(model: ModelSettings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The configured parameters, and over them those that were asked for.
+
+    Raises:
+        SettingsInvalid: those that were asked for name code to run, as only the configuration may.
+    """
+    asked = options.get("parameters")
+    if not asked:
+        return dict(model.parameters)
+    parameters = {**model.parameters, **asked}
+    code = open_workload(model.workload, parameters).own_code
+    if code is not None and code != open_workload(model.workload, model.parameters).own_code:
+        raise SettingsInvalid(
+            f"parameters: {code}: code of your own is named in the configuration only, not in a"
+            " request to train."
+        )
+    return parameters
 
 
 def _fair_threads(n_parallel: int) -> int:

@@ -186,6 +186,14 @@ class Workload(ABC):
         del rows
         return self.features
 
+    @property
+    def own_code(self) -> str | None:
+        """Import path of the user's own code that training runs; None: there is none.
+
+        Only the configuration may name it: a request for one training must not.
+        """
+        return None
+
     def libraries(self) -> Mapping[str, str]:
         """Further code that an estimator is made of: name -> version, looked up each time.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
@@ -172,6 +173,25 @@ def test_a_request_file_that_cannot_be_read_now_is_not_set_aside(
 
     assert not path.exists()
     assert not list(loop.settings.requests_dir.glob("*.unreadable"))
+
+
+@pytest.mark.parametrize("run_id", ["../models", "/tmp/x", "..", "", "a\\b", "a\n"])
+def test_a_request_whose_id_could_be_a_path_is_set_aside(
+    loop: HandTickedLoop, home: ServingHome, run_id: str
+) -> None:
+    """Folders of a run bear its id, and are removed with all that is in them when it ends."""
+    loop.tick()
+    path = loop.ask("train", "a")
+    fields = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**fields, "id": run_id}))
+
+    loop.tick()
+    loop.tick()
+
+    assert path.with_suffix(".unreadable").exists()
+    assert home.store.versions("a")
+    with reading(loop.settings.run_log_path) as log:
+        assert not log.runs(model="a")[0]
 
 
 def test_directories_that_cannot_be_listed_now_end_nothing(

@@ -74,6 +74,10 @@ class Tabular(Workload):
         learnt: Learnt = rows.context
         return learnt.contract.features
 
+    @property
+    def own_code(self) -> str | None:
+        return self._given.estimator if self._given.is_own_code else None
+
     def libraries(self) -> Mapping[str, str]:
         return own_version(self._given.estimator) if self._given.is_own_code else {}
 
