@@ -48,12 +48,12 @@ def register(trained: Trained, n_models: int) -> list[str]:
         _link(source, trained.store.version_dir(name, version))
         signed = encode(sign(msgspec.structs.replace(manifest, model=name), key))
         (trained.store.version_dir(name, version) / MANIFEST_NAME).write_bytes(signed)
-        point_at(trained.store, name, version, 1)
+        write_signal(trained.store, name, version, 1)
     return names
 
 
-def point_at(store: ModelStore, name: str, version: str, generation: int) -> None:
-    store.point_at(
+def write_signal(store: ModelStore, name: str, version: str, generation: int) -> None:
+    store.write_signal(
         name,
         ReloadSignal(
             generation=generation,

@@ -133,7 +133,7 @@ def point_at_the_other(trained: Trained) -> None:
     assert current is not None
     a, b = trained.versions
     version = b if current.version == a else a
-    trained.store.point_at(
+    trained.store.write_signal(
         "bench",
         ReloadSignal(
             generation=current.generation + 1,

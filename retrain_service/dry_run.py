@@ -19,7 +19,7 @@ import numpy as np
 
 from retrain_service.buffer.snapshot import SnapshotInfo
 from retrain_service.buffer.store import read_snapshot
-from retrain_service.buffer.stream_reader import Round, StreamReader
+from retrain_service.buffer.stream_reader import ReadResult, StreamReader
 from retrain_service.home import read_store, signing_key
 from retrain_service.promotion.decide import Promote, check_data, reason
 from retrain_service.training_controller import TrainingController, watermark_of
@@ -59,7 +59,7 @@ class DryRun:
     gates: tuple[Any, ...] = field(default=())
 
 
-def rehearse(
+def make_dry_run(
     settings: Settings,
     name: str,
     run_log: RunLog,
@@ -89,7 +89,7 @@ def rehearse(
         stage = _Stage(settings, reader, run_log, options, clock)
         stage.read_all(patience_s, show)
         entities = [entity] if entity or not workload.per_entity else stage.entities()
-        return [stage.rehearse(full_name(model, each)) for each in entities]
+        return [stage.make_dry_run(full_name(model, each)) for each in entities]
     finally:
         reader.close()
 
@@ -105,7 +105,7 @@ class _Stage:
     ) -> None:
         self._settings, self._reader, self._run_log = settings, reader, run_log
         self._options, self._clock = options, clock
-        self._round: Round | None = None
+        self._round: ReadResult | None = None
 
     def read_all(self, patience_s: float, show: Callable[[str, float | None], None]) -> None:
         deadline: float | None = None
@@ -126,7 +126,7 @@ class _Stage:
         assert self._round is not None
         return sorted(entity for entity in self._round.by_entity if entity)
 
-    def rehearse(self, name: str) -> DryRun:
+    def make_dry_run(self, name: str) -> DryRun:
         assert self._round is not None
         entity = split_name(name)[1]
         if entity and entity not in self._round.by_entity:
@@ -136,7 +136,7 @@ class _Stage:
         watermark_seq = watermark_of(self._run_log.history(name))
         found = self._reader.read(self._clock(), {entity: watermark_seq})
         signal = read_store(self._settings).signal(name)
-        training.look(self._clock(), found, signal)
+        training.update_decision(self._clock(), found, signal)
         report = training.report([], None)
         base = DryRun(
             name,
@@ -216,7 +216,7 @@ class _Stage:
         if signal is None or self._options.get("force"):
             return None
         spec = build_spec(
-            _imagined(name, now),
+            _hypothetical_run(name, now),
             snapshot,
             settings=self._settings,
             options=self._options,
@@ -227,7 +227,7 @@ class _Stage:
         return repeated_run(spec, signal, self._run_log)
 
 
-def _imagined(name: str, now: datetime) -> Run:
+def _hypothetical_run(name: str, now: datetime) -> Run:
     return Run(
         run_id="rehearsal",
         model=name,

@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from retrain_service.buffer.stream_health import StreamHealth
-from retrain_service.buffer.stream_reader import Round, StreamReader
+from retrain_service.buffer.stream_reader import ReadResult, StreamReader
 from retrain_service.open_problems import OpenProblems
 from retrain_service.training_controller import Decide, TrainingController
 from retrain_service.training_job.job_limit import JobLimit
@@ -65,8 +65,8 @@ class ModelController:
         self._wake = wake
         self._decide = decide
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
-        self._reading: Future[Round] | None = None
-        self._round: Round | None = None
+        self._reading: Future[ReadResult] | None = None
+        self._round: ReadResult | None = None
         self.error: str | None = None
         self._retry_at_s = 0.0
         self._problems = OpenProblems()
@@ -88,11 +88,11 @@ class ModelController:
 
     def tick(self, now: datetime) -> None:
         """One look around: at most one step each of reading, training and deciding."""
-        self.know_stored()
+        self.add_stored_entities()
         self._collect_round(now)
         ended = [training.tick(now, self._round) for training in self.trainings.values()]
         if any(ended):
-            self._reader.look_now()
+            self._reader.request_read()
         is_retry_time = time.monotonic() >= self._retry_at_s
         if self._reading is None and is_retry_time and self._reader.is_due(now):
             watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
@@ -100,7 +100,7 @@ class ModelController:
 
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
-        self.know_stored()
+        self.add_stored_entities()
         training = self.trainings.get(split_name(request.model)[1])
         if training is not None:
             return training.handle(request, now)
@@ -145,27 +145,29 @@ class ModelController:
             found = reading.result()
         except Exception as error:  # noqa: BLE001 - a source may raise what nobody foresaw
             self._set_error(error, now)
-            self._reader.look_now()
+            self._reader.request_read()
             self._retry_at_s = time.monotonic() + RETRY_PAUSE_S
             return
         self.error = None
         self._round = found
-        for change in found.changes:
-            kind = EVENT_OF_STATE.get(change.state, "source_outage")
-            self._say(now, kind, f"{change.source}/{change.stream}: {change.sentence}")
-        for sentence in found.news:
+        for state_change in found.state_changes:
+            kind = EVENT_OF_STATE.get(state_change.state, "source_outage")
+            self._say(
+                now, kind, f"{state_change.source}/{state_change.stream}: {state_change.sentence}"
+            )
+        for sentence in found.findings:
             self._say(now, "chore", sentence)
-        if found.notice:
-            self._say(now, "buffer", found.notice)
+        if found.notification:
+            self._say(now, "buffer", found.notification)
         if self._reader.per_entity:
             for entity in sorted(found.by_entity.keys() - self.trainings.keys() - {""}):
                 if self._add_training(entity):
                     name = full_name(self.name, entity)
                     self._say(now, "entity", f"{name} is new in the data.")
         if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
-            self._reader.look_now()
+            self._reader.request_read()
 
-    def know_stored(self) -> bool:
+    def add_stored_entities(self) -> bool:
         """Add the trainings that have versions, or runs that a daemon which died left open.
 
         False when that cannot be looked up now.
@@ -225,7 +227,7 @@ class ModelController:
             self.error = sentence
             self._say(now, "error", sentence)
             if not is_ours:
-                log.error("unexpected", model=self.name, exc_info=error)
+                log.error("model_tick_failed", model=self.name, exc_info=error)
 
     def _say(
         self, now: datetime, kind: str, sentence: str, details: Mapping[str, str] | None = None

@@ -75,8 +75,8 @@ class RetrainLoop:
         self._wake = (wake or threading.Event()).set
         self._only = only
         self._decide = decide
-        self._onlookers: Observers | None = None
-        self._keepers: dict[str, ModelController] = {}
+        self._observers: Observers | None = None
+        self._controllers: dict[str, ModelController] = {}
         self._run_log: RunLog | None = None
         self._key: SigningKey | None = None
         self._started_at: datetime | None = None
@@ -120,7 +120,7 @@ class RetrainLoop:
         slots = self._slots = JobLimit(settings.retrain.max_parallel_runs)
         self._run_log = RunLog.open(settings.run_log_path)
         sign_signals_of_before(store, self._run_log)
-        self._onlookers = Observers(settings, self._run_log)
+        self._observers = Observers(settings, self._run_log)
         for name, workload in workloads.items():
             if self._only not in (None, name):
                 continue
@@ -136,10 +136,10 @@ class RetrainLoop:
                 ),
                 spent_elsewhere=partial(self._spent, name),
             )
-            keeper = ModelController(
+            controller = ModelController(
                 name, settings, reader, store, self._run_log, key, slots, self._wake, self._decide
             )
-            self._keepers[name] = keeper
+            self._controllers[name] = controller
         if self._only is None:
             self._guarded("run log", self._abandon_unknown, now)
         self._started_at = now
@@ -153,10 +153,10 @@ class RetrainLoop:
         if self._only is None:
             self._guarded("requests", self._handle_requests, now)
             self._guarded("events", self._collect_events, now)
-        for name, keeper in self._keepers.items():
-            self._guarded(name, keeper.tick, now)
-        if self._onlookers is not None:
-            self._guarded("onlookers", self._onlookers.look, now)
+        for name, controller in self._controllers.items():
+            self._guarded(name, controller.tick, now)
+        if self._observers is not None:
+            self._guarded("observers", self._observers.process_events, now)
         self._guarded(REPORT, self._report, now)
 
     def _guarded(self, name: str, step: Callable[[datetime], None], now: datetime) -> None:
@@ -190,16 +190,16 @@ class RetrainLoop:
         """How it is, in one line, as of the last report."""
         return status_line(self._reported, self._problems.sentence())
 
-    def keeper(self, model: str) -> ModelController:
-        """The keeper of a configured model."""
-        return self._keepers[model]
+    def controller(self, model: str) -> ModelController:
+        """The controller of a configured model."""
+        return self._controllers[model]
 
     def shutdown(self, now: datetime) -> None:
         """Stop runs under way and close everything; nothing is left but the files."""
-        for name, keeper in self._keepers.items():
-            self._guarded(name, keeper.close, now)
-        if (onlookers := self._onlookers) is not None:
-            self._guarded("onlookers", lambda _: onlookers.close(), now)
+        for name, controller in self._controllers.items():
+            self._guarded(name, controller.close, now)
+        if (observers := self._observers) is not None:
+            self._guarded("observers", lambda _: observers.close(), now)
         if self._run_log is not None:
             self._run_log.close()
         with contextlib.suppress(OSError):
@@ -208,8 +208,8 @@ class RetrainLoop:
     def _spent(self, model: str, source: str, _day: date) -> int:
         """Billed reads of a source today by the other models, as of their last look."""
         return sum(
-            keeper.billed_today.get(source, 0)
-            for name, keeper in self._keepers.items()
+            controller.billed_today.get(source, 0)
+            for name, controller in self._controllers.items()
             if name != model
         )
 
@@ -217,7 +217,7 @@ class RetrainLoop:
         """Close what a daemon that died left open of models that are not configured any more."""
         assert self._run_log is not None
         for run in self._run_log.unfinished():
-            if split_name(run.model)[0] not in self._keepers:
+            if split_name(run.model)[0] not in self._controllers:
                 sentence = f"{run.version}: abandoned, {run.model} is not configured any more."
                 self._run_log.finish_run(
                     run.run_id,
@@ -230,14 +230,14 @@ class RetrainLoop:
     def _collect_events(self, now: datetime) -> None:
         assert self._run_log is not None
         # Events are for trainings; those of a model whose are not known yet would be refused.
-        if all(keeper.know_stored() for keeper in self._keepers.values()):
+        if all(controller.add_stored_entities() for controller in self._controllers.values()):
             collect_events(self._settings.requests_dir, self._run_log, self._names(), now)
 
     def _names(self) -> dict[str, list[str]]:
         """Every name a caller may use -> the trainings it means: one, or all of a model's."""
         names: dict[str, list[str]] = {}
-        for name, keeper in self._keepers.items():
-            names[name] = [training.name for training in keeper.trainings.values()]
+        for name, controller in self._controllers.items():
+            names[name] = [training.name for training in controller.trainings.values()]
             names |= {full: [full] for full in names[name]}
         return names
 
@@ -266,11 +266,11 @@ class RetrainLoop:
             return False
         if request is None:
             return False
-        if request.kind == "prune" and self._onlookers is not None:
-            self._onlookers.prune(now, request.id)
+        if request.kind == "prune" and self._observers is not None:
+            self._observers.prune(now, request.id)
             return True
-        keeper = self._keepers.get(split_name(request.model)[0])
-        if keeper is None:
+        controller = self._controllers.get(split_name(request.model)[0])
+        if controller is None:
             assert self._run_log is not None
             sentence = f"{request.kind} refused: no model {request.model!r} is configured."
             log.warning("request_refused", sentence=sentence)
@@ -278,13 +278,13 @@ class RetrainLoop:
             details = {"request_id": request.id, "kind": request.kind}
             self._run_log.add_event(now, request.model, "refusal", sentence, details=details)
             return True
-        return keeper.handle(request, now)
+        return controller.handle(request, now)
 
     def _report(self, now: datetime) -> None:
         models = {
             name: report
-            for keeper in self._keepers.values()
-            for name, report in keeper.report().items()
+            for controller in self._controllers.values()
+            for name, report in controller.report().items()
         }
         age = now - self._reported_at if self._reported_at is not None else REPORT_PERIOD
         is_fresh = (

@@ -28,7 +28,7 @@ Show = Callable[[str, float | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class OneRun:
+class RunOutcome:
     """What came of one model. `run` is None when there was nothing to train on."""
 
     name: str
@@ -46,7 +46,7 @@ def train_once(
     stop: threading.Event,
     patience_s: float,
     show: Show,
-) -> list[OneRun]:
+) -> list[RunOutcome]:
     """Train `name`; a configured model with one model per entity: all its entities.
 
     Args:
@@ -85,8 +85,8 @@ class _Work:
         self._pause_s = min(LONGEST_PAUSE_S, settings.retrain.tick_interval_s)
 
     @property
-    def _keeper(self) -> ModelController:
-        return self._loop.keeper(split_name(self._name)[0])
+    def _controller(self) -> ModelController:
+        return self._loop.controller(split_name(self._name)[0])
 
     def _tick(self) -> None:
         if self._stop.is_set():
@@ -98,9 +98,9 @@ class _Work:
     def read_all(self, patience_s: float) -> None:
         """Until every stream has been read to its end."""
         in_trouble_since: datetime | None = None
-        while not self._keeper.is_caught_up:
+        while not self._controller.is_caught_up:
             self._tick()
-            sources = self._keeper.sources
+            sources = self._controller.sources
             if sources:
                 n_records = sum(each.n_records for each in sources)
                 self._show(f"reading, {n_records:,} records", None)
@@ -113,7 +113,7 @@ class _Work:
                     for each in sources
                     if each.state in ("unavailable", "budget")
                 ),
-                self._keeper.error,
+                self._controller.error,
             )
             in_trouble_since = (in_trouble_since or self._clock()) if trouble else None
             if (
@@ -123,10 +123,10 @@ class _Work:
             ):
                 raise SourceUnavailable(trouble)
 
-    def train_all(self, make_request: MakeRequest, options: Mapping[str, Any]) -> list[OneRun]:
+    def train_all(self, make_request: MakeRequest, options: Mapping[str, Any]) -> list[RunOutcome]:
         names = self._names()
         self._tick()  # so that what was read last is counted
-        reports = self._keeper.report()
+        reports = self._controller.report()
         asked = {
             name: make_request(name, options) for name in names if reports[name].n_usable_records
         }
@@ -134,7 +134,7 @@ class _Work:
         while len(ended) < len(asked):
             for name, request in asked.items():
                 if name not in ended:
-                    self._keeper.handle(request, self._clock())
+                    self._controller.handle(request, self._clock())
             self._tick()
             for name, request in asked.items():
                 run = self._run(request.id)
@@ -142,15 +142,15 @@ class _Work:
                     ended[name] = run
             self._show_progress(asked, ended)
         return [
-            OneRun(name, ended[name], outcome_sentence(ended[name]))
+            RunOutcome(name, ended[name], outcome_sentence(ended[name]))
             if name in ended
-            else OneRun(name, None, "there is no usable record yet.")
+            else RunOutcome(name, None, "there is no usable record yet.")
             for name in names
         ]
 
     def _names(self) -> Sequence[str]:
         model, entity = split_name(self._name)
-        known = sorted(training.name for training in self._keeper.trainings.values())
+        known = sorted(training.name for training in self._controller.trainings.values())
         if full_name(model, entity) in known:
             return [self._name]
         if entity or not known:
@@ -167,7 +167,7 @@ class _Work:
             return None
 
     def _show_progress(self, asked: Mapping[str, Request], ended: Mapping[str, Run]) -> None:
-        for name, report in self._keeper.report().items():
+        for name, report in self._controller.report().items():
             if name in asked and name not in ended and report.stage is not None:
                 where = f"{name}: " if len(asked) > 1 else ""
                 self._show(f"{where}{report.stage}", report.progress)

@@ -12,12 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 from retrain_service.buffer.snapshot import SnapshotInfo
-from retrain_service.buffer.stream_reader import Round
+from retrain_service.buffer.stream_reader import ReadResult
 from retrain_service.buffer.stream_statistics import EntityCount
 from retrain_service.open_problems import OpenProblems
 from retrain_service.publish.champion import Champion
 from retrain_service.publish.held_back import publish_held_back
-from retrain_service.publish.serving_pointer import point
+from retrain_service.publish.serving_pointer import apply_request
 from retrain_service.trainer.libraries import Environment
 from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.run_supervisor import RunSupervisor
@@ -97,7 +97,7 @@ class TrainingController:
         the last tick."""
         return watermark_of(self._history) if self._history is not None else 0
 
-    def tick(self, now: datetime, found: Round | None) -> bool:
+    def tick(self, now: datetime, found: ReadResult | None) -> bool:
         """One step of the run and one decision; True when a run ended in this call.
 
         Raises nothing: what goes wrong is this model's problem alone, told in its report, and
@@ -111,7 +111,7 @@ class TrainingController:
             self.runs.recover(now)
             if signal is not None and self._publish_held_back(signal, now):
                 signal = self._read_signal(now)
-            state = self.look(now, found, signal)
+            state = self.update_decision(now, found, signal)
             if state is not None and found is not None:
                 self._act(state, found, now)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other models go on
@@ -121,11 +121,11 @@ class TrainingController:
             self._problems.clear(self.name)
         finally:
             if not self.runs.is_at_work and not self._waits_for_slot:
-                self._slots.give_back(self.name)
+                self._slots.release(self.name)
         return run_id is not None and self.runs.running_run_id != run_id
 
-    def look(
-        self, now: datetime, found: Round | None, signal: ReloadSignal | None
+    def update_decision(
+        self, now: datetime, found: ReadResult | None, signal: ReloadSignal | None
     ) -> TrainingState | None:
         """Decide, without acting on it; None as long as there is no count to decide on."""
         self._signal, self._history = signal, self.runs.history
@@ -178,12 +178,12 @@ class TrainingController:
                 kind, sentence = "cancel", f"cancel asked for by {request.requested_by}: done."
             self.runs.say(now, kind, sentence, details={"request_id": request.id})
             return True
-        kind, sentence = point(self._store, request, self._key.verify_key, now)
+        kind, sentence = apply_request(self._store, request, self._key.verify_key, now)
         self.runs.say(now, kind, sentence, details={"request_id": request.id})
         return True
 
     def report(
-        self, sources: list[SourceReport], error: str | None, found: Round | None = None
+        self, sources: list[SourceReport], error: str | None, found: ReadResult | None = None
     ) -> TrainingReport:
         """What the API shows of this model's training.
 
@@ -209,7 +209,7 @@ class TrainingController:
             sources=sources,
         )
 
-    def _not_ready(self, found: Round | None) -> str | None:
+    def _not_ready(self, found: ReadResult | None) -> str | None:
         """Why a training that is asked for now would not begin at once; None when it would."""
         if self.runs.running_run_id is not None:
             return "a run is under way"
@@ -237,7 +237,7 @@ class TrainingController:
 
     # -- deciding ----------------------------------------------------------------------------------
 
-    def _state(self, history: History, found: Round, now: datetime) -> TrainingState:
+    def _state(self, history: History, found: ReadResult, now: datetime) -> TrainingState:
         signal, request = self._signal, self._requested
         return training_state(
             history,
@@ -262,7 +262,7 @@ class TrainingController:
             self.runs.say(now, "error", f"the wanted version cannot be served: {fault}")
         return is_there
 
-    def _act(self, state: TrainingState, found: Round, now: datetime) -> None:
+    def _act(self, state: TrainingState, found: ReadResult, now: datetime) -> None:
         decision = self._decision
         if isinstance(decision, Replace):
             self.runs.cancel(now, None, f"a newer run: {decision.reason}")
@@ -281,7 +281,7 @@ class TrainingController:
         self,
         decision: Train,
         state: TrainingState,
-        found: Round,
+        found: ReadResult,
         now: datetime,
         *,
         is_replacement: bool = False,

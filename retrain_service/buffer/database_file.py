@@ -142,7 +142,7 @@ class BufferFile:
 
     def __init__(self, path: Path, now: datetime) -> None:
         self.path = path
-        self.database, self.notice = open_database(path, now)
+        self.database, self.notification = open_database(path, now)
 
     def close(self) -> None:
         self.database.close()

@@ -17,7 +17,7 @@ import msgspec
 
 from retrain_service.backoff import Pause, pause_s
 from retrain_service.buffer.reconcile import Reconciler
-from retrain_service.buffer.store import Applied, Buffer, RejectReason
+from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.stream_health import PollResult, State, StreamHealth
 from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources import open_source as open_registered_source
@@ -75,8 +75,8 @@ class StreamIngestor:
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
         self._stopping, self._chance = stopping or threading.Event(), chance
         self._source: Source | None = None
-        self._upkeep: Reconciler | None = None
-        self._steps: Iterator[Applied] | None = None
+        self._reconciler: Reconciler | None = None
+        self._steps: Iterator[UpsertCounts] | None = None
         self._pause: Pause | None = None
         self._is_in_backlog = False
         self._is_caught_up = False
@@ -130,7 +130,7 @@ class StreamIngestor:
         """
         if not self.is_due(now):
             return PollResult()
-        before, applied = self._health.state, Applied()
+        before, applied = self._health.state, UpsertCounts()
         was_first = self._health.since is None
         try:
             source = self._opened(now)
@@ -150,7 +150,7 @@ class StreamIngestor:
             applied,
             self._is_in_backlog or self._steps is not None,
             self._health if has_changed else None,
-            self._upkeep.take_news() if self._upkeep is not None else (),
+            self._reconciler.take_findings() if self._reconciler is not None else (),
         )
 
     # -- one look --------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class StreamIngestor:
             )
             self._buffer.open_stream(self._stream, source.origin, self._is_counted)
             self._source = source
-            self._upkeep = Reconciler(
+            self._reconciler = Reconciler(
                 source=source,
                 source_name=self._source_name,
                 stream=self._stream,
@@ -185,8 +185,8 @@ class StreamIngestor:
         oldest = self._oldest_kept(now)
         return source.cursor_at(oldest) if cursor is None and oldest is not None else cursor
 
-    def _read(self, source: Source, now: datetime) -> Applied:
-        applied = Applied()
+    def _read(self, source: Source, now: datetime) -> UpsertCounts:
+        applied = UpsertCounts()
         for _ in range(PAGES_A_POLL):
             limit = self._settings.page_size
             left = self._budget_left(now)
@@ -230,19 +230,19 @@ class StreamIngestor:
             )
         else:
             self._enter("ok", "up to date", now)
-        if self._steps is None and self._upkeep is not None and self._upkeep.is_due(now):
-            self._steps = self._upkeep.steps(now)
+        if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
+            self._steps = self._reconciler.steps(now)
 
-    def _step(self, now: datetime) -> Applied:
+    def _step(self, now: datetime) -> UpsertCounts:
         left = self._budget_left(now)
         if left is not None and left <= 0:
             self._pause_until_tomorrow(now)
-            return Applied()
+            return UpsertCounts()
         assert self._steps is not None
         applied = next(self._steps, None)
         if applied is None:
             self._steps = None
-        return applied or Applied()
+        return applied or UpsertCounts()
 
     # -- budget ----------------------------------------------------------------------------------
 
@@ -318,7 +318,7 @@ class StreamIngestor:
             self._health, state=state, sentence=sentence, since=since
         )
 
-    def _refresh(self, applied: Applied, now: datetime) -> None:
+    def _refresh(self, applied: UpsertCounts, now: datetime) -> None:
         has_news = applied.n_new or applied.n_changed or applied.n_deleted
         try:
             spent = self._spent(now)

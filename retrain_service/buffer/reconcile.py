@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from retrain_service.backoff import Pause, pause_s
-from retrain_service.buffer.store import Applied, Buffer, RejectReason
+from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources.base import ReadInterrupted, Source
 from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
@@ -34,7 +34,7 @@ class _Chore:
     """
 
     name: str
-    steps: Callable[[datetime], Iterator[Applied]]
+    steps: Callable[[datetime], Iterator[UpsertCounts]]
     done_at: datetime | None = None
     n_failures: int = 0
     pause: Pause | None = None
@@ -66,17 +66,17 @@ class Reconciler:
             _Chore("the comparison of days", self._reconcile),
             _Chore("forgetting old records", self._prune),
         )
-        self._news: list[str] = []
+        self._findings: list[str] = []
 
     def is_due(self, now: datetime) -> bool:
         return bool(self._due(now))
 
-    def take_news(self) -> tuple[str, ...]:
+    def take_findings(self) -> tuple[str, ...]:
         """What a person may want to know: which chore failed, and that it works again."""
-        news, self._news = self._news, []
-        return tuple(news)
+        findings, self._findings = self._findings, []
+        return tuple(findings)
 
-    def steps(self, now: datetime) -> Iterator[Applied]:
+    def steps(self, now: datetime) -> Iterator[UpsertCounts]:
         """Everything that is due at `now`; each step asks the source a bounded question.
 
         A chore that fails is tried again after a pause of its own; the others go on.
@@ -101,7 +101,7 @@ class Reconciler:
 
     def _enter_done(self, chore: _Chore, now: datetime) -> None:
         if chore.n_failures:
-            self._news.append(f"{chore.name} works again.")
+            self._findings.append(f"{chore.name} works again.")
         chore.done_at, chore.n_failures, chore.pause = now, 0, None
         state = self._buffer.state(self._stream)
         if chore is self._inspection:
@@ -115,7 +115,7 @@ class Reconciler:
         pause = timedelta(seconds=pause_s(chore.n_failures, first_s, longest_s))
         chore.pause = Pause(now, pause)
         if chore.n_failures == 1:  # one line for an outage, however long
-            self._news.append(
+            self._findings.append(
                 f"{chore.name} failed: {error} Reading goes on; tried again in"
                 f" {pause.total_seconds() / 60:.0f} min, then less and less often."
             )
@@ -124,26 +124,26 @@ class Reconciler:
 
     # -- the chores ------------------------------------------------------------------------------
 
-    def _inspect(self, now: datetime) -> Iterator[Applied]:
+    def _inspect(self, now: datetime) -> Iterator[UpsertCounts]:
         found = self._source.inspect()
         self._add_reads(found.billed_reads, now)
         state = self._buffer.state(self._stream)
         without = found.n_without_cursor_field
         self._buffer.set_state(self._stream, replace(state, n_without_cursor_field=without))
-        yield Applied()
+        yield UpsertCounts()
 
-    def _prune(self, now: datetime) -> Iterator[Applied]:
+    def _prune(self, now: datetime) -> Iterator[UpsertCounts]:
         oldest = self._oldest_kept(now)
         if oldest is not None:
             self._buffer.prune(self._stream, oldest)
-        yield Applied()
+        yield UpsertCounts()
 
-    def _read_overlap(self, now: datetime) -> Iterator[Applied]:
+    def _read_overlap(self, now: datetime) -> Iterator[UpsertCounts]:
         newest = self._buffer.newest(self._stream)
         if newest is not None:
             yield from self._read_again(newest - self._settings.overlap, newest, now)
 
-    def _read_again(self, begin: datetime, end: datetime, now: datetime) -> Iterator[Applied]:
+    def _read_again(self, begin: datetime, end: datetime, now: datetime) -> Iterator[UpsertCounts]:
         """Read from `begin` to `end`, both included, without moving the stream's cursor."""
         oldest = self._oldest_kept(now)
         cursor = self._source.cursor_at(begin if oldest is None else max(begin, oldest))
@@ -162,23 +162,23 @@ class Reconciler:
                 return
             cursor = batch.cursor
 
-    def _reconcile(self, now: datetime) -> Iterator[Applied]:
+    def _reconcile(self, now: datetime) -> Iterator[UpsertCounts]:
         """Compare whole UTC days with the source; today is still being written."""
         days = self._days(now)
         if not days:
             return
         theirs = self._source.count_by_day(days)
         self._add_reads(theirs.billed_reads, now)
-        yield Applied()
+        yield UpsertCounts()
         ours = self._buffer.count_by_day(self._stream, days)
         for day in days:
             if ours[day] != theirs.by_day[day]:
                 yield from self._reconcile_day(day, theirs.by_day[day], now)
 
-    def _reconcile_day(self, day: date, n_expected: int, now: datetime) -> Iterator[Applied]:
+    def _reconcile_day(self, day: date, n_expected: int, now: datetime) -> Iterator[UpsertCounts]:
         found = self._source.ids_of_day(day)
         self._add_reads(found.billed_reads, now)
-        yield Applied()
+        yield UpsertCounts()
         if len(found.ids) != n_expected:
             return  # it changed meanwhile, or the answer broke off: tomorrow again
         ours = self._buffer.ids_of_day(self._stream, day)
@@ -187,7 +187,7 @@ class Reconciler:
             # A record that was changed since has only moved to another day.
             gone = self._source.missing(suspects)
             self._add_reads(gone.billed_reads, now)
-            yield Applied(n_deleted=self._buffer.delete_ids(self._stream, sorted(gone.ids)))
+            yield UpsertCounts(n_deleted=self._buffer.delete_ids(self._stream, sorted(gone.ids)))
         if found.ids - ours:
             begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
             yield from self._read_again(begin, begin + PERIOD, now)

@@ -171,8 +171,8 @@ class _Column(Sequence[Any]):
             if wanted.step != 1:
                 return list(self)[at]
             return list(self._values(wanted.start, wanted.stop))
-        place = range(self._begin, self._end)[at]
-        return next(self._values(place, place + 1))
+        sink = range(self._begin, self._end)[at]
+        return next(self._values(sink, sink + 1))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

@@ -19,17 +19,17 @@ import pyarrow as pa
 from retrain_service.buffer.database_file import BufferFile, buffer_path
 from retrain_service.buffer.snapshot import SnapshotInfo, read_snapshot, write_snapshot
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
-from retrain_service.buffer.upsert import Applied, EntityOf, RejectReason, to_arrow, upsert
+from retrain_service.buffer.upsert import EntityOf, RejectReason, UpsertCounts, to_arrow, upsert
 from shared.records import Batch, Cursor, from_epoch_us, to_epoch_us
 
 __all__ = [
-    "Applied",
     "Buffer",
     "EntityCount",
     "RejectReason",
     "SnapshotInfo",
     "StreamState",
     "StreamStatistics",
+    "UpsertCounts",
     "buffer_path",
     "read_snapshot",
 ]
@@ -60,7 +60,7 @@ class Buffer:
         """
         self.path = path
         self._file = BufferFile(path, now)
-        self._notices = [self._file.notice] if self._file.notice else []
+        self._notices = [self._file.notification] if self._file.notification else []
         found = self._file.one("SELECT value FROM meta WHERE key = 'high_seq'")
         self._high_seq = int(found[0])
         # Both go through every row; a look that brought nothing must not.
@@ -70,7 +70,7 @@ class Buffer:
     def close(self) -> None:
         self._file.close()
 
-    def take_notice(self) -> str | None:
+    def take_message(self) -> str | None:
         """What a person should know: the file was rebuilt, a stream has moved. Given once."""
         notices, self._notices = self._notices, []
         return " ".join(notices) or None
@@ -143,7 +143,7 @@ class Buffer:
         reject_reason: RejectReason,
         entity_of: EntityOf = lambda _fields: "",
         moves_cursor: bool = True,
-    ) -> Applied:
+    ) -> UpsertCounts:
         """Take a batch in: rows, cursor and billed reads together or not at all.
 
         A record read again with the same time and body changes nothing; a new or changed one
@@ -159,7 +159,7 @@ class Buffer:
         """
         incoming = to_arrow(batch.records, reject_reason, entity_of)
         has_moved = moves_cursor and batch.cursor != self.cursor(stream)
-        applied, high_seq = Applied(), self._high_seq
+        applied, high_seq = UpsertCounts(), self._high_seq
         if not (incoming.num_rows or has_moved or batch.billed_reads):
             return applied
         with self._file.transaction():

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from retrain_service.buffer.store import Applied
+from retrain_service.buffer.store import UpsertCounts
 
 State = Literal["catching_up", "ok", "budget", "unavailable", "misconfigured"]
 
@@ -44,11 +44,11 @@ class PollResult:
     """What one call did.
 
     has_more : there is more to do now; call again at the next tick without waiting.
-    change : the health when its state changed, to be logged once; None otherwise.
-    news : of the daily chores, as sentences; they are no state of the stream.
+    state_change : the health when its state changed, to be logged once; None otherwise.
+    findings : of the daily chores, as sentences; they are no state of the stream.
     """
 
-    applied: Applied = field(default_factory=Applied)
+    applied: UpsertCounts = field(default_factory=UpsertCounts)
     has_more: bool = False
-    change: StreamHealth | None = None
-    news: tuple[str, ...] = ()
+    state_change: StreamHealth | None = None
+    findings: tuple[str, ...] = ()

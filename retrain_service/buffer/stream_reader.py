@@ -1,6 +1,6 @@
 """The streams of one model on one thread: poll what is due, count what is new, freeze a snapshot.
 
-Everything but `is_due`, `look_now` and `stop` runs on the keeper's reader thread, one call at a
+Everything but `is_due`, `request_read` and `stop` runs on the keeper's reader thread, one call at a
 time. Decides nothing about training.
 """
 
@@ -29,14 +29,14 @@ from shared.workloads.contract import Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class ReadResult:
     """What one look at all streams came to.
 
     watermarks : entity -> the number after which its records were counted as new.
     by_entity : entity ("" where there are none) -> its usable and its new records.
     read_until : what was committed before this has been read from every stream; None: not yet.
-    changes : streams whose state changed in this round; to be written down once.
-    news : of the daily chores, each with the name of its stream.
+    state_changes : streams whose state changed in this round; to be written down once.
+    findings : of the daily chores, each with the name of its stream.
     billed_today : source -> billed reads of this UTC day by this model.
     """
 
@@ -46,11 +46,11 @@ class Round:
     is_caught_up: bool
     read_until: datetime | None
     health: tuple[StreamHealth, ...]
-    changes: tuple[StreamHealth, ...]
-    news: tuple[str, ...]
+    state_changes: tuple[StreamHealth, ...]
+    findings: tuple[str, ...]
     billed_today: Mapping[str, int]
     buffer: BufferReport
-    notice: str | None
+    notification: str | None
 
 
 class StreamReader:
@@ -72,8 +72,8 @@ class StreamReader:
         self._n_sharing = n_sharing
         self._spent_elsewhere = spent_elsewhere
         self._buffer: Buffer | None = None
-        self._intakes: list[StreamIngestor] = []
-        self._must_look = True
+        self._ingestors: list[StreamIngestor] = []
+        self._read_requested = True
         self._has_more = False
         self._stopping = threading.Event()
 
@@ -85,13 +85,13 @@ class StreamReader:
 
     def is_due(self, now: datetime) -> bool:
         """Whether `read` would do something now."""
-        if self._must_look or self._has_more:
+        if self._read_requested or self._has_more:
             return True
-        return any(intake.is_due(now) for intake in self._intakes)
+        return any(ingestor.is_due(now) for ingestor in self._ingestors)
 
-    def look_now(self) -> None:
+    def request_read(self) -> None:
         """Make the next `read` due at once, without polling a source before its time."""
-        self._must_look = True
+        self._read_requested = True
 
     def stop(self) -> None:
         """End the wait for an answer that a call of the reader thread may be in, for good."""
@@ -99,49 +99,51 @@ class StreamReader:
 
     # -- the reader thread -------------------------------------------------------------------------
 
-    def read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
+    def read(self, now: datetime, watermarks: Mapping[str, int]) -> ReadResult:
         """Poll every stream that is due, at most a few pages each, and count.
 
         Raises:
             StorageUnavailable: the buffer cannot be opened or written.
         """
-        with self._opened_anew_after_trouble():
+        with self._reopen_after_trouble():
             return self._read(now, watermarks)
 
-    def _read(self, now: datetime, watermarks: Mapping[str, int]) -> Round:
+    def _read(self, now: datetime, watermarks: Mapping[str, int]) -> ReadResult:
         buffer = self._open(now)
-        self._must_look = False
-        results = [intake.poll(now) for intake in self._intakes]
+        self._read_requested = False
+        results = [ingestor.poll(now) for ingestor in self._ingestors]
         self._has_more = any(result.has_more for result in results)
         statistics = buffer.statistics()
         source = self._model.source
         names = [stream.name for stream in self._workload.streams]
-        return Round(
+        return ReadResult(
             watermarks=watermarks,
             by_entity=buffer.count_by_entity(watermarks),
             n_records={name: found.n_records for name, found in statistics.items()},
-            is_caught_up=all(intake.is_caught_up for intake in self._intakes),
+            is_caught_up=all(ingestor.is_caught_up for ingestor in self._ingestors),
             read_until=self._read_until(),
-            health=tuple(intake.health for intake in self._intakes),
-            changes=tuple(result.change for result in results if result.change is not None),
-            news=tuple(
+            health=tuple(ingestor.health for ingestor in self._ingestors),
+            state_changes=tuple(
+                result.state_change for result in results if result.state_change is not None
+            ),
+            findings=tuple(
                 f"{source}/{name}: {sentence}"
                 for name, result in zip(names, results, strict=True)
-                for sentence in result.news
+                for sentence in result.findings
             ),
             billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
             buffer=_buffer_report(buffer, statistics),
-            notice=buffer.take_notice(),
+            notification=buffer.take_message(),
         )
 
     def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:
         """Freeze all streams, or one entity's part of them, into a parquet file."""
         names = [stream.name for stream in self._workload.streams]
-        with self._opened_anew_after_trouble():
+        with self._reopen_after_trouble():
             return self._open(now).snapshot(path, names, now, entity)
 
     @contextmanager
-    def _opened_anew_after_trouble(self) -> Iterator[None]:
+    def _reopen_after_trouble(self) -> Iterator[None]:
         """A connection that met a full disk may refuse everything from then on; a new one not."""
         try:
             yield
@@ -151,15 +153,15 @@ class StreamReader:
 
     def close(self) -> None:
         """Leave no connection and no lock on the buffer behind."""
-        for intake in self._intakes:
-            intake.close()
-        self._intakes = []
+        for ingestor in self._ingestors:
+            ingestor.close()
+        self._ingestors = []
         if self._buffer is not None:
             self._buffer.close()
             self._buffer = None
 
     def _read_until(self) -> datetime | None:
-        times = [intake.health.last_read_at for intake in self._intakes]
+        times = [ingestor.health.last_read_at for ingestor in self._ingestors]
         read = [at for at in times if at is not None]
         lag = timedelta(seconds=self._settings.sources[self._model.source].lag_s)
         return min(read) - lag if read and len(read) == len(times) else None
@@ -172,7 +174,7 @@ class StreamReader:
         if self._buffer is None:
             path = buffer_path(self._settings.buffer_dir, self._model_name)
             self._buffer = Buffer(path, now)
-            self._intakes = [
+            self._ingestors = [
                 StreamIngestor(
                     stream=stream.name,
                     source_name=self._model.source,

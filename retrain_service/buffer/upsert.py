@@ -39,7 +39,7 @@ _INCOMING = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class UpsertCounts:
     """What a batch changed: numbers of records."""
 
     n_new: int = 0
@@ -47,8 +47,8 @@ class Applied:
     n_deleted: int = 0
     n_unchanged: int = 0
 
-    def __add__(self, other: Applied) -> Applied:
-        return Applied(
+    def __add__(self, other: UpsertCounts) -> UpsertCounts:
+        return UpsertCounts(
             self.n_new + other.n_new,
             self.n_changed + other.n_changed,
             self.n_deleted + other.n_deleted,
@@ -56,7 +56,9 @@ class Applied:
         )
 
 
-def upsert(file: BufferFile, stream: str, incoming: pa.Table, high_seq: int) -> tuple[Applied, int]:
+def upsert(
+    file: BufferFile, stream: str, incoming: pa.Table, high_seq: int
+) -> tuple[UpsertCounts, int]:
     """Insert or replace by id; new and changed rows get the numbers after `high_seq`.
 
     Returns:
@@ -97,7 +99,7 @@ def upsert(file: BufferFile, stream: str, incoming: pa.Table, high_seq: int) -> 
     database.execute("DROP TABLE changed")
     # A tombstone of something never met changes nothing that anyone could see.
     n_unchanged = incoming.num_rows - n_new - n_changed - n_deleted
-    return Applied(n_new, n_changed, n_deleted, n_unchanged), high_seq + n_all
+    return UpsertCounts(n_new, n_changed, n_deleted, n_unchanged), high_seq + n_all
 
 
 def to_arrow(

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from retrain_service.commands.daemon_client import look_at_daemon
-from retrain_service.commands.options import EXIT_FAILED, framed
+from retrain_service.commands.daemon_client import read_daemon_state
+from retrain_service.commands.options import EXIT_FAILED, with_options
 from retrain_service.commands.output import Output
 from retrain_service.observers.notifications import open_addresses
 from retrain_service.sources import open_source
@@ -27,7 +27,7 @@ N_SAMPLE = 20
 
 
 @click.command()
-@framed
+@with_options
 def check(settings: Settings, out: Output) -> None:
     """Connect to every source; say what is found, what is missing, what a retrain would need.
 
@@ -124,7 +124,7 @@ def _needs(settings: Settings, name: str, streams: list[dict[str, Any]]) -> list
         f"a retrain needs at least {gate.min_rows} rows over {gate.min_days} days, at most"
         f" {gate.max_rejected:.0%} of the records unusable."
     ]
-    daemon = look_at_daemon(settings)
+    daemon = read_daemon_state(settings)
     trainings = (
         {
             full: report

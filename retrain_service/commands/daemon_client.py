@@ -28,12 +28,12 @@ from shared.settings.root import Settings
 
 T = TypeVar("T")
 LOCK = "retrain_service"
-LOOK_EVERY_S = 0.1
+POLL_PERIOD_S = 0.1
 ANSWER_TIMEOUT_S = 30.0
 _A_PAGE = 1000
 
 
-class NotInTime(TryLater):
+class AnswerTimeout(TryLater):
     """The daemon did not do it in time."""
 
 
@@ -50,7 +50,7 @@ class DaemonState:
         return self.state == "running"
 
 
-def look_at_daemon(settings: Settings) -> DaemonState:
+def read_daemon_state(settings: Settings) -> DaemonState:
     """By its report and its process; of another machine, by its report alone."""
     try:
         report = read_struct(settings.reports_dir / RETRAIN_REPORT_NAME, RetrainReport)
@@ -73,7 +73,7 @@ def look_at_daemon(settings: Settings) -> DaemonState:
 
 
 @contextlib.contextmanager
-def instead_of_daemon(settings: Settings) -> Iterator[RunLog]:
+def exclusive_lock(settings: Settings) -> Iterator[RunLog]:
     """Hold the lock and the run log.
 
     Raises:
@@ -109,7 +109,7 @@ def ask(settings: Settings, request: Request, timeout_s: float = ANSWER_TIMEOUT_
 
     Raises:
         StateConflict: it refused, with its sentence.
-        NotInTime: it did not answer; the request was taken back.
+        AnswerTimeout: it did not answer; the request was taken back.
     """
     seen = _last_seq(settings)
     put(settings, request)
@@ -120,9 +120,9 @@ def ask(settings: Settings, request: Request, timeout_s: float = ANSWER_TIMEOUT_
     if answer is None:
         answer = answer_to(settings, request.id, seen)
     if answer is None:
-        raise NotInTime(
+        raise AnswerTimeout(
             f"{request.kind}: not done within {timeout_s:g} s and taken back;"
-            f" {look_at_daemon(settings).sentence}"
+            f" {read_daemon_state(settings).sentence}"
         )
     if answer.kind == "refusal":
         raise StateConflict(answer.sentence)
@@ -138,7 +138,7 @@ def do_or_ask(
 ) -> T:
     """Do it here when no daemon runs, else ask it."""
     try:
-        with instead_of_daemon(settings) as run_log:
+        with exclusive_lock(settings) as run_log:
             return do(run_log)
     except AlreadyRunning:
         return told(ask(settings, request, timeout_s))
@@ -148,7 +148,7 @@ def wait_for(look: Callable[[], T | None], timeout_s: float) -> T | None:
     """What `look` finds within `timeout_s`, else None."""
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY_S)
+        time.sleep(POLL_PERIOD_S)
     return found
 
 

@@ -6,23 +6,23 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from retrain_service.commands.daemon_client import instead_of_daemon, look_at_daemon
+from retrain_service.commands.daemon_client import exclusive_lock, read_daemon_state
 from retrain_service.commands.options import EXIT_NOT_PROMOTED
 from retrain_service.commands.output import Output
-from retrain_service.commands.through_daemon import names_of
-from retrain_service.dry_run import DryRun, rehearse
+from retrain_service.commands.via_daemon import names_of
+from retrain_service.dry_run import DryRun, make_dry_run
 from shared.daemon.loop import utc_now
 from shared.errors import AlreadyRunning
 from shared.exchange.retrain_report import RetrainReport
 from shared.settings.root import Settings
 
 
-def say_what_would_happen(
+def print_dry_run(
     settings: Settings, out: Output, name: str, options: Mapping[str, Any], patience_s: float
 ) -> None:
     try:
-        with out.meter() as meter, instead_of_daemon(settings) as run_log:
-            found = rehearse(
+        with out.meter() as meter, exclusive_lock(settings) as run_log:
+            found = make_dry_run(
                 settings,
                 name,
                 run_log,
@@ -32,12 +32,12 @@ def say_what_would_happen(
                 show=meter.show,
             )
     except AlreadyRunning:
-        report = look_at_daemon(settings).report
+        report = read_daemon_state(settings).report
         if report is None:
             raise
         found = [_as_reported(report, each) for each in names_of(report, name)]
     for each in found:
-        _say_rehearsal(out, each)
+        _print_forecast(out, each)
     would_train = all(each.would_train for each in found)
     code = 0 if would_train else EXIT_NOT_PROMOTED
     out.document(
@@ -76,7 +76,7 @@ def _as_reported(report: RetrainReport, name: str) -> DryRun:
     )
 
 
-def _say_rehearsal(out: Output, found: DryRun) -> None:
+def _print_forecast(out: Output, found: DryRun) -> None:
     out.say(
         f"{found.name}: {'would train' if found.would_train else 'would not train'}: {found.reason}"
     )

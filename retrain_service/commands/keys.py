@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from retrain_service.commands.options import framed
+from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from shared.daemon.one_instance import only_instance
 from shared.keys.api_keys import Role, add_key, list_keys, revoke_key, rotate_keys
@@ -20,7 +20,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@framed
+@with_options
 def list_(settings: Settings, out: Output) -> None:
     """Roles and ids; the secrets stay in their files."""
     found = list_keys(settings.keys_dir)
@@ -35,7 +35,7 @@ def list_(settings: Settings, out: Output) -> None:
 
 @keys.command()
 @_ROLE
-@framed
+@with_options
 def create(settings: Settings, out: Output, role: str) -> None:
     """Add a key of ROLE beside those that are valid, and show it once."""
     _made(out, Role(role), add_key(settings.keys_dir, Role(role)), "beside the others")
@@ -43,7 +43,7 @@ def create(settings: Settings, out: Output, role: str) -> None:
 
 @keys.command()
 @_ROLE
-@framed
+@with_options
 def rotate(settings: Settings, out: Output, role: str) -> None:
     """Replace all keys of ROLE by a new one, shown once; the old ones stop at once."""
     _made(out, Role(role), rotate_keys(settings.keys_dir, Role(role)), "alone; all others are gone")
@@ -51,7 +51,7 @@ def rotate(settings: Settings, out: Output, role: str) -> None:
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
-@framed
+@with_options
 def revoke(settings: Settings, out: Output, key_id: str) -> None:
     """Take back the key with this ID, as `keys list` shows it."""
     key = revoke_key(settings.keys_dir, key_id)
@@ -61,7 +61,7 @@ def revoke(settings: Settings, out: Output, key_id: str) -> None:
 
 @keys.command("new-signing-key")
 @click.confirmation_option(prompt="Every version there is can then be served no more. Go on?")
-@framed
+@with_options
 def new_signing_key(settings: Settings, out: Output) -> None:
     """Sign versions with a new key from now on, where the old one is lost or was seen.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from retrain_service.commands.options import framed
+from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from retrain_service.maintenance.backup import Copied, back_up
 from shared.daemon.one_instance import only_instance
@@ -16,7 +16,7 @@ from shared.settings.root import Settings, config_path
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@framed
+@with_options
 def backup(settings: Settings, out: Output, folder: Path) -> None:
     """Copy models, keys, run log and what was fed to FOLDER, which must not exist yet.
 

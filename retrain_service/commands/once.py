@@ -9,21 +9,21 @@ from typing import Any, Protocol
 
 import click
 
-from retrain_service.commands.daemon_client import look_at_daemon, new_request
-from retrain_service.commands.dry_run import say_what_would_happen
+from retrain_service.commands.daemon_client import new_request, read_daemon_state
+from retrain_service.commands.dry_run import print_dry_run
 from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
     fail,
-    framed,
     log_to_stderr,
     meant,
     with_model,
+    with_options,
 )
 from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
-from retrain_service.commands.through_daemon import names_of, train_through_daemon
-from retrain_service.run_once import OneRun, outcome_sentence, train_once
+from retrain_service.commands.via_daemon import names_of, train_via_daemon
+from retrain_service.run_once import RunOutcome, outcome_sentence, train_once
 from shared.daemon.loop import utc_now
 from shared.daemon.one_instance import only_instance
 from shared.daemon.stop import stop_on_signals
@@ -58,7 +58,7 @@ class Ended(Protocol):
     show_default=True,
     help="seconds that a source may be away before it counts as a failure",
 )
-@framed
+@with_options
 def once(
     settings: Settings,
     out: Output,
@@ -83,14 +83,14 @@ def once(
     log_to_stderr(settings, verbose=verbose)
     try:
         if dry_run:
-            say_what_would_happen(settings, out, name, options, patience_s)
+            print_dry_run(settings, out, name, options, patience_s)
         else:
             _answer(out, name, _train(settings, out, name, options, patience_s))
     except SourceUnavailable as error:
-        fail(out, _SourceAway(str(error)))
+        fail(out, _SourceDown(str(error)))
 
 
-class _SourceAway(AnswerClient):
+class _SourceDown(AnswerClient):
     """For the exit code: a source that is away is a failed attempt, not a full disk."""
 
 
@@ -115,12 +115,12 @@ def _train(
                     show=meter.show,
                 )
         except AlreadyRunning:
-            report = look_at_daemon(settings).report
+            report = read_daemon_state(settings).report
             if report is None:
                 raise
             return [
-                OneRun(each, run, outcome_sentence(run))
-                for each, run in train_through_daemon(
+                RunOutcome(each, run, outcome_sentence(run))
+                for each, run in train_via_daemon(
                     settings, names_of(report, name), options, stop, meter.show
                 )
             ]

@@ -30,7 +30,7 @@ EXIT_NOT_PROMOTED = 10
 Command = Callable[..., None]
 
 
-def framed(command: Command) -> Command:
+def with_options(command: Command) -> Command:
     """Give a command `--json`, the settings and an Output, and end it with an exit code.
 
     The command is called with `settings` and `out` before its own arguments.

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from retrain_service.commands.daemon_client import do_or_ask, new_request
-from retrain_service.commands.options import framed
+from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from retrain_service.maintenance import retention
 from shared.daemon.loop import utc_now
@@ -23,7 +23,7 @@ PRUNE_TIMEOUT_S = 120.0
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="say what would go, and how much; remove nothing")
-@framed
+@with_options
 def prune(settings: Settings, out: Output, dry_run: bool) -> None:
     """Forget old versions, runs, events and files set aside, as [retention] says."""
     if dry_run:

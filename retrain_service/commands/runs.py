@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from retrain_service.commands.daemon_client import look_at_daemon
-from retrain_service.commands.options import framed, meant, with_model
+from retrain_service.commands.daemon_client import read_daemon_state
+from retrain_service.commands.options import meant, with_model, with_options
 from retrain_service.commands.output import Output
 from shared.errors import FixConfiguration, NotFound
 from shared.exchange.retrain_report import TrainingReport
@@ -33,7 +33,7 @@ FOLLOW_PERIOD_S = 0.5
 @click.option("--trigger", type=click.Choice(TRIGGERS), help="only runs that this started")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @click.option("--offset", type=click.IntRange(min=0), default=0, show_default=True)
-@framed
+@with_options
 def runs(
     settings: Settings,
     out: Output,
@@ -56,7 +56,7 @@ def runs(
             limit=limit,
             offset=offset,
         )
-    lines = [run_line(run, **_how_far(settings, run)) for run in found]
+    lines = [run_line(run, **_progress_of(settings, run)) for run in found]
     following = offset + len(found) if offset + len(found) < total else None
     out.document(
         {
@@ -78,12 +78,12 @@ def runs(
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
-@framed
+@with_options
 def show(settings: Settings, out: Output, run_id: str) -> None:
     """All that is known of one run; the beginning of its id is enough."""
     with reading(settings.run_log_path) as log:
         run = _run_of(log, run_id)
-    record = run_record(run, **_how_far(settings, run))
+    record = run_record(run, **_progress_of(settings, run))
     out.document(record)
     gates, details = record.pop("gates"), record.pop("details")
     out.fields({**record, **{f"details.{key}": value for key, value in details.items()}})
@@ -111,7 +111,7 @@ def show(settings: Settings, out: Output, run_id: str) -> None:
 @click.option("--after", type=int, help="only events with a higher number, oldest first")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--follow", is_flag=True, help="go on with what comes, until interrupted")
-@framed
+@with_options
 def events(
     settings: Settings,
     out: Output,
@@ -161,10 +161,10 @@ def _run_of(log: RunLogReader, run_id: str) -> Run:
         raise
 
 
-def _how_far(settings: Settings, run: Run) -> Mapping[str, Any]:
+def _progress_of(settings: Settings, run: Run) -> Mapping[str, Any]:
     if run.finished_at is not None:
         return {}
-    report = look_at_daemon(settings).report
+    report = read_daemon_state(settings).report
     training: TrainingReport | None = report.models.get(run.model) if report else None
     if training is None or training.running_run_id != run.run_id:
         return {}

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import msgspec
 
-from retrain_service.commands.daemon_client import DaemonState, look_at_daemon
-from retrain_service.commands.options import framed
+from retrain_service.commands.daemon_client import DaemonState, read_daemon_state
+from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from retrain_service.home import read_store
 from shared.daemon.liveness import still_runs
@@ -31,10 +31,10 @@ from shared.versions.model_store import ModelStore
 
 
 @click.command()
-@framed
+@with_options
 def status(settings: Settings, out: Output) -> None:
     """Whether the daemon runs, what each model serves, how its training stands."""
-    daemon = look_at_daemon(settings)
+    daemon = read_daemon_state(settings)
     store = read_store(settings)
     workers = [report for report in read_worker_reports(settings.reports_dir) if _lives(report)]
     names = _names(settings, store, daemon)
@@ -99,7 +99,7 @@ def _model(
         "error": error,
         "workers": dict(serving),
         "training": msgspec.to_builtins(training) if training else None,
-        "last_run": run_line(run, **_how_far(training, run)) if run else None,
+        "last_run": run_line(run, **_progress_of(training, run)) if run else None,
     }
 
 
@@ -117,7 +117,7 @@ def _last_run(settings: Settings, name: str) -> Run | None:
     return None
 
 
-def _how_far(training: TrainingReport | None, run: Run) -> Mapping[str, Any]:
+def _progress_of(training: TrainingReport | None, run: Run) -> Mapping[str, Any]:
     if training is None or training.running_run_id != run.run_id:
         return {}
     return {"stage": training.stage, "progress": training.progress}

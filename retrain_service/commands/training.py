@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import click
 
-from retrain_service.commands.daemon_client import ask, look_at_daemon, new_request
+from retrain_service.commands.daemon_client import ask, new_request, read_daemon_state
 from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
-    framed,
     meant,
     with_model,
+    with_options,
 )
 from retrain_service.commands.output import Output
 from retrain_service.commands.run_options import options_of, run_options
-from retrain_service.commands.through_daemon import ask_to_train, follow, run_or_none
+from retrain_service.commands.via_daemon import ask_to_train, follow, run_or_none
 from retrain_service.run_once import outcome_sentence
 from shared.daemon.loop import utc_now
 from shared.daemon.stop import stop_on_signals
@@ -34,7 +34,7 @@ from shared.settings.root import Settings
 @with_model
 @run_options
 @click.option("--wait", is_flag=True, help="wait for the end; exit code as of once")
-@framed
+@with_options
 def train(
     settings: Settings,
     out: Output,
@@ -49,7 +49,7 @@ def train(
     """Ask the daemon for a run and say its id at once; without a daemon, see once."""
     name = meant(settings, model, entity)
     options = options_of(days, parameters, incremental, force)
-    daemon = look_at_daemon(settings)
+    daemon = read_daemon_state(settings)
     if not daemon.is_running:
         raise StateConflict(f"{daemon.sentence} `once` trains without it.")
     request = ask_to_train(settings, name, options)
@@ -70,10 +70,10 @@ def train(
 @click.command()
 @with_model
 @click.argument("run_id", metavar="[RUN]", default="")
-@framed
+@with_options
 def cancel(settings: Settings, out: Output, model: str, entity: str, run_id: str) -> None:
     """Stop a run that is under way; without RUN, the one of the model."""
-    daemon = look_at_daemon(settings)
+    daemon = read_daemon_state(settings)
     if not daemon.is_running:
         raise StateConflict(f"{daemon.sentence} There is nothing to cancel.")
     run = _under_way(settings, model, entity, run_id)

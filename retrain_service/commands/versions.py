@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from retrain_service.commands.daemon_client import do_or_ask, new_request
-from retrain_service.commands.options import framed, meant, with_model
+from retrain_service.commands.options import meant, with_model, with_options
 from retrain_service.commands.output import Output
 from retrain_service.home import read_store, signing_key
-from retrain_service.publish.serving_pointer import point
+from retrain_service.publish.serving_pointer import apply_request
 from shared.daemon.loop import utc_now
 from shared.errors import ManifestInvalid, NotFound, StateConflict, StorageUnavailable
 from shared.exchange.reload_signal import ReloadSignal
@@ -24,7 +24,7 @@ from shared.versions.model_store import ModelStore
 
 @click.command()
 @with_model
-@framed
+@with_options
 def versions(settings: Settings, out: Output, model: str, entity: str) -> None:
     """The versions that are kept, newest first, and what each is."""
     store = read_store(settings)
@@ -117,7 +117,7 @@ def _line(
 @with_model
 @click.option("--to", "version", default="", help="which version; default: the previous one")
 @click.option("--reason", default="", help="why, for the log")
-@framed
+@with_options
 def rollback(
     settings: Settings, out: Output, model: str, entity: str, version: str, reason: str
 ) -> None:
@@ -134,7 +134,7 @@ def rollback(
 @click.command()
 @with_model
 @click.option("--reason", default="", help="why, for the log")
-@framed
+@with_options
 def hold(settings: Settings, out: Output, model: str, entity: str, reason: str) -> None:
     """Keep what serves: runs go on, but nothing is promoted until release."""
     _point(settings, out, "hold", meant(settings, model, entity), None, reason)
@@ -143,7 +143,7 @@ def hold(settings: Settings, out: Output, model: str, entity: str, reason: str) 
 @click.command()
 @with_model
 @click.option("--reason", default="", help="why, for the log")
-@framed
+@with_options
 def release(settings: Settings, out: Output, model: str, entity: str, reason: str) -> None:
     """Let better versions be promoted again."""
     _point(settings, out, "release", meant(settings, model, entity), None, reason)
@@ -157,7 +157,7 @@ def _point(
     def do(run_log: RunLog) -> str:
         key = signing_key(settings)
         store = ModelStore(settings.models_dir, signing=key)
-        said, sentence = point(store, request, key.verify_key, utc_now())
+        said, sentence = apply_request(store, request, key.verify_key, utc_now())
         run_log.add_event(utc_now(), name, said, sentence, details={"request_id": request.id})
         if said == "refusal":
             raise StateConflict(sentence)

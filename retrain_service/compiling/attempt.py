@@ -40,7 +40,7 @@ class Candidate:
     one_by_one: int = ONE_BY_ONE
 
 
-class Trial:
+class FormTrial:
     """Writes forms to the same place, one after the other, and keeps the first that is equal."""
 
     def __init__(self, staged: StagedFiles, check: Check, refused: dict[str, str]) -> None:
@@ -48,7 +48,7 @@ class Trial:
         self._check = check
         self.refused = refused
 
-    def of_data(self, estimator: Any) -> ServingForm | None:
+    def try_as_data(self, estimator: Any) -> ServingForm | None:
         """An estimator that is data of ours needs no other form."""
         candidate = Candidate("numpy", "data", EXACT, lambda _: OwnForm(estimator))
         opened = self._opened(candidate)

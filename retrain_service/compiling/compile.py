@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_service.compiling import lower_onnx
-from retrain_service.compiling.attempt import EXACT, ROUNDED, Candidate, Check, Trial
+from retrain_service.compiling.attempt import EXACT, ROUNDED, Candidate, Check, FormTrial
 from retrain_service.compiling.columns import Columns, NotLowered, as_plan, input_columns
 from retrain_service.compiling.lower_model import Model, lower_model
 from retrain_service.compiling.lower_preprocessing import lower, with_known_categories
 from retrain_service.compiling.lower_trees import thresholds
-from retrain_service.compiling.parity import refer
+from retrain_service.compiling.parity import reference_answers
 from retrain_service.compiling.probe_inputs import NotObservable, observe
-from retrain_service.compiling.probe_rows import MAX_REAL, ProbeRows, hostile_rows
+from retrain_service.compiling.probe_rows import MAX_REAL, ProbeRows, make_probe_rows
 from shared.forms.input_mask import InputMask
 from shared.forms.linear import Linear
 from shared.forms.preprocessing_plan import Plan
@@ -74,8 +74,8 @@ def compile_estimator(
     """
     refused: dict[str, str] = {}
     with in_one_thread(estimator):
-        trial = Trial(staged, check, refused)
-        found = trial.of_data(estimator)
+        trial = FormTrial(staged, check, refused)
+        found = trial.try_as_data(estimator)
         if found is None and hasattr(estimator, "predict"):
             found = _compile_rows(estimator, probe, contract, trial)
     if found is None:
@@ -85,7 +85,7 @@ def compile_estimator(
 
 
 def _compile_rows(
-    estimator: Any, probe: Floats | None, contract: RowContract | None, trial: Trial
+    estimator: Any, probe: Floats | None, contract: RowContract | None, trial: FormTrial
 ) -> ServingForm | None:
     contract = getattr(estimator, "contract", contract)
     n_columns = getattr(estimator, "n_features_in_", None)
@@ -105,7 +105,7 @@ def _compile_rows(
         model = _model_of(lowered, trial.refused)
         splits = thresholds(lowered.rest)
         n_codes = _n_codes(contract)
-        rows = hostile_rows(real, lowered.plan, lowered.admission, splits, n_codes, _SEED)
+        rows = make_probe_rows(real, lowered.plan, lowered.admission, splits, n_codes, _SEED)
         suspected = np.asarray(lowered.admission.refused(rows.rows).any(axis=1))
         candidates = list(_candidates(lowered, rows.rows[:1], model, trial.refused))
     except (NotLowered, NotObservable) as reason:
@@ -117,7 +117,7 @@ def _compile_rows(
         rows, candidates = only_real, []
         suspected = _is_odd(real)
     try:
-        reference = refer(estimator, rows, suspected)
+        reference = reference_answers(estimator, rows, suspected)
     except Exception as error:  # noqa: BLE001
         trial.refused["scikit-learn"] = f"it does not answer the rows: {error!r}"
         return None
@@ -137,7 +137,7 @@ def _compile_rows(
     # The estimator itself: that it can be asked through pipes is all there is to see.
     whole = Processed(MODEL_NAME, 0, None, None, coded)
     last = Candidate("scikit-learn", "scikit-learn", EXACT, lambda _: ProcessForm(whole), 5)
-    return trial.of(last, refer(estimator, only_real, _is_odd(real)))
+    return trial.of(last, reference_answers(estimator, only_real, _is_odd(real)))
 
 
 def _is_odd(rows: Floats) -> NDArray[np.bool_]:

@@ -54,14 +54,14 @@ def with_known_categories(model: Any, columns: Columns) -> Columns:
         return columns
     found = list(columns)
     encoder = preprocessor.named_transformers_["encoder"]
-    for place, known in zip(np.flatnonzero(is_categorical), encoder.categories_, strict=True):
-        column = columns[place]
+    for sink, known in zip(np.flatnonzero(is_categorical), encoder.categories_, strict=True):
+        column = columns[sink]
         if isinstance(column, Number):
             column = followed(column, known)
         if not column.is_numeric():
             raise NotLowered("categories reach HistGradientBoosting as texts")
         values = tuple(value if value in known else math.nan for value in column.values)
-        found[place] = replace(column, values=values)
+        found[sink] = replace(column, values=values)
     return found
 
 

@@ -49,7 +49,7 @@ class Reference:
     is_classifier: bool
 
 
-def refer(estimator: Any, rows: ProbeRows, suspected: NDArray[np.bool_]) -> Reference:
+def reference_answers(estimator: Any, rows: ProbeRows, suspected: NDArray[np.bool_]) -> Reference:
     """Ask scikit-learn; of the others, rows that it refuses are found by halving.
 
     suspected : (n_rows,) rows that are probably refused; they are asked one by one.
@@ -58,8 +58,8 @@ def refer(estimator: Any, rows: ProbeRows, suspected: NDArray[np.bool_]) -> Refe
         warnings.simplefilter("ignore")
         is_refused = np.zeros(len(rows.rows), dtype=np.bool_)
         one_by_one = np.flatnonzero(suspected)
-        for place in one_by_one.tolist():
-            is_refused[place] = any(_refused(estimator, rows.rows[place : place + 1], 0, 1))
+        for sink in one_by_one.tolist():
+            is_refused[sink] = any(_refused(estimator, rows.rows[sink : sink + 1], 0, 1))
         together = np.flatnonzero(~suspected)
         for start, stop in _refused(estimator, rows.rows[together], 0, len(together)):
             is_refused[together[start:stop]] = True
@@ -126,10 +126,10 @@ def _compare_refusals(form: Any, reference: Reference) -> None:
     operations = [form.predict]
     if reference.probabilities is not None:
         operations.append(form.predict_proba)
-    for place in np.flatnonzero(reference.is_refused):
-        for matrix in (rows[[place]], rows[[*taken, place]]):
+    for sink in np.flatnonzero(reference.is_refused):
+        for matrix in (rows[[sink]], rows[[*taken, sink]]):
             for operation in operations:
-                _must_refuse_last(operation, matrix, reference.rows.kind[place])
+                _must_refuse_last(operation, matrix, reference.rows.kind[sink])
 
 
 def _must_refuse_last(operation: Callable[[Floats], Any], matrix: Floats, kind: str) -> None:

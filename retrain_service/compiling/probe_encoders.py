@@ -30,14 +30,14 @@ def observed(step: Any, columns: Columns, n_outputs: Sequence[int]) -> Columns:
     numbers = [followed(column, known) for column, known in zip(columns, categories, strict=True)]
     found: Columns = []
     first = 0
-    for place, (column, n_own) in enumerate(zip(numbers, n_outputs, strict=True)):
+    for sink, (column, n_own) in enumerate(zip(numbers, n_outputs, strict=True)):
         is_numeric = all(each.is_numeric() for each in numbers)
         rows = np.empty(
             (len(column.values), len(numbers)), dtype=np.float64 if is_numeric else object
         )
         for j, other in enumerate(numbers):
             rows[:, j] = other.values[0]
-        rows[:, place] = column.values
+        rows[:, sink] = column.values
         became = _transformed(step, rows)
         for output in range(first, first + n_own):
             values = tuple(_value(row[output]) for row in became)

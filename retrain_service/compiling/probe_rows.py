@@ -32,7 +32,7 @@ class ProbeRows:
     kind: NDArray[np.str_]
 
 
-def hostile_rows(
+def make_probe_rows(
     real: Floats,
     plan: Plan,
     admission: InputMask,

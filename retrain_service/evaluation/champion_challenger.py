@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from retrain_service.evaluation.scores import (
-    Contract,
     Evaluation,
+    FeatureContract,
     Reference,
     metrics_of,
     score_baseline_on,
@@ -95,7 +95,7 @@ def compare_with_champion(
         version=spec.version,
         history_days=history_days,
         target_varies=varies(holdout.target),
-        offered=Contract(
+        offered=FeatureContract(
             spec.version,
             spec.workload,
             workload.features_of(train),
@@ -237,7 +237,7 @@ def _is_compiled(signed: SignedVersion) -> bool:
     return f"{COMPILED_NAME}/{TREE_NAME}" in signed.manifest.files
 
 
-def _served(champion: _Verified | None) -> Contract | None:
+def _served(champion: _Verified | None) -> FeatureContract | None:
     """What clients get now; None where this code could not serve it anyway."""
     if champion is None or champion.signed is None:
         return None
@@ -249,7 +249,7 @@ def _served(champion: _Verified | None) -> Contract | None:
         own.check_contract(manifest.features)
     except VersionUnusable:
         return None
-    return Contract(
+    return FeatureContract(
         manifest.version,
         manifest.workload,
         tuple(manifest.features),

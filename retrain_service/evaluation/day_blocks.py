@@ -59,13 +59,13 @@ def totals(
     pairs, pair_of_row = np.unique(group * len(days) + day_of_row, return_inverse=True)
     by_day = np.bincount(pair_of_row, value)
     group_of_day = pairs // len(days)
-    place = places(days[pairs % len(days)], block_days, group_of_day)
+    sink = places(days[pairs % len(days)], block_days, group_of_day)
 
     length = np.zeros(int(group.max()) + 1, dtype=np.int64)
-    np.maximum.at(length, group_of_day, place + 1)
+    np.maximum.at(length, group_of_day, sink + 1)
     first = np.cumsum(length) - length
     on_circle = np.zeros(int(length.sum()))
-    on_circle[first[group_of_day] + place] = by_day
+    on_circle[first[group_of_day] + sink] = by_day
     circle = np.repeat(np.arange(len(length)), length)
     at = np.arange(len(on_circle)) - first[circle]
     sums = np.zeros(len(on_circle))

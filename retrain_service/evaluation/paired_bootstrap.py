@@ -62,9 +62,9 @@ def compare(
     """
     days, losses = losses_by_day(candidate, rival)
     n_rows = int(candidate.loss.shape[0])
-    place = places(days, block_days)
-    on_circle = np.zeros((int(place[-1]) + 1, 2))
-    on_circle[place] = losses
+    sink = places(days, block_days)
+    on_circle = np.zeros((int(sink[-1]) + 1, 2))
+    on_circle[sink] = losses
     least = resolution(candidate, rival) * n_rows
     missing = fewest_days(confidence, block_days) - on_circle.shape[0]
     upper = math.inf

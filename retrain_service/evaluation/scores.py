@@ -14,7 +14,7 @@ from shared.workloads.training import Score, TrainingSet
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class FeatureContract:
     """What a version asks of its clients and of the environment that opens it.
 
     libraries : distribution -> version it was trained with.
@@ -67,8 +67,8 @@ class Evaluation:
     version: str = "the candidate"
     history_days: int = 0
     target_varies: bool = True
-    offered: Contract | None = None
-    served: Contract | None = None
+    offered: FeatureContract | None = None
+    served: FeatureContract | None = None
 
     @property
     def n_rows(self) -> int:

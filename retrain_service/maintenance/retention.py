@@ -126,7 +126,7 @@ def prune(
     """
     found = plan(settings, run_log, now)
     for note in found.notes:
-        log.warning("retention", sentence=note)
+        log.warning("retention_limit_not_met", sentence=note)
     carry_out(found, settings, run_log)
     if request_id is not None or not found.is_empty:
         sentence = f"forgotten: {found.sentence()}."

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 EXPERIMENT_VARIABLE = "MLFLOW_EXPERIMENT_NAME"
-MARK_NAME = "mlflow_mirror.json"
+CHECKPOINT_NAME = "mlflow_mirror.json"
 RUN_ID_TAG = "hotfit.run_id"
 _LONGEST_VALUE = 500  # what every MLflow since 2.8 takes; older ones refuse longer ones
 _REFUSED = (400, 413, 422)
@@ -45,16 +45,16 @@ def open_sink(home: Path, run_log_path: Path) -> RunExporter | None:
         return None
     if not uri.startswith(("http://", "https://")):
         log.warning(
-            "mlflow",
+            "mlflow_address_unusable",
             sentence=f"{URI_VARIABLE}: expected the address of a tracking server (http://…),"
-            f" found {uri.partition(':')[0]}:…; runs are not mirrored.",
+            f" found {uri.partition(':')[0]}:…; runs are not exported.",
         )
         return None
-    return RunExporter(MlflowPlace(uri), home / MARK_NAME, run_log_path)
+    return RunExporter(MlflowSink(uri), home / CHECKPOINT_NAME, run_log_path)
 
 
-class MlflowPlace:
-    """See `run_mirror.Place`."""
+class MlflowSink:
+    """See `run_exporter.RunSink`."""
 
     name = "mlflow"
 
@@ -66,20 +66,22 @@ class MlflowPlace:
     def close(self) -> None:
         """Each request has a connection of its own."""
 
-    def bring(self, run: Run) -> None:
+    def write(self, run: Run) -> None:
         """Write the run down; one that the server never will take is said and left out.
 
         Raises:
             MlflowUnavailable: not now.
         """
         try:
-            self._bring(run)
+            self._write(run)
         except MlflowUnavailable as error:
             if error.status not in _REFUSED:
                 raise
-            log.warning("mlflow", run_id=run.run_id, sentence=f"{error} This run is left out.")
+            log.warning(
+                "mlflow_run_left_out", run_id=run.run_id, sentence=f"{error} This run is left out."
+            )
 
-    def _bring(self, run: Run) -> None:
+    def _write(self, run: Run) -> None:
         experiment_id = self._experiment_of(run.model)
         started_at = run.started_at or run.requested_at
         ended_at = run.finished_at or started_at

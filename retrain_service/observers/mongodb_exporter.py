@@ -22,15 +22,15 @@ from shared.workloads import open_workload
 
 log = structlog.get_logger()
 
-MARK_NAME = "mongodb_mirror.json"
+CHECKPOINT_NAME = "mongodb_mirror.json"
 TIMEOUT_S = 10.0
 
 
-class MirrorUnavailable(TryLater):
+class ExportUnavailable(TryLater):
     """The database of the mirror did not answer, or refused."""
 
 
-def open_mirror(settings: MirrorSettings, home: Path, run_log_path: Path) -> RunExporter | None:
+def open_sink(settings: MirrorSettings, home: Path, run_log_path: Path) -> RunExporter | None:
     """The mirror that the settings ask for; None when they ask for none.
 
     Raises:
@@ -38,10 +38,10 @@ def open_mirror(settings: MirrorSettings, home: Path, run_log_path: Path) -> Run
     """
     if not settings.url:
         return None
-    return RunExporter(MongodbRuns(settings), home / MARK_NAME, run_log_path)
+    return RunExporter(MongodbSink(settings), home / CHECKPOINT_NAME, run_log_path)
 
 
-class MongodbRuns:
+class MongodbSink:
     """The collection; connects with the first run that is brought."""
 
     name = "mongodb_mirror"
@@ -69,7 +69,7 @@ class MongodbRuns:
     def address(self) -> str:
         return f"{self._hosts}/{self._database}.{self._settings.collection}"
 
-    def bring(self, run: Run) -> None:
+    def write(self, run: Run) -> None:
         model = split_name(run.model)[0]
         if self._settings.models and model not in self._settings.models:
             return
@@ -80,7 +80,7 @@ class MongodbRuns:
         except self._pymongo.errors.PyMongoError as error:
             # The topology at the end of some messages is long and helps nobody.
             said = str(error).partition(", Timeout:")[0].partition(", full error:")[0]
-            raise MirrorUnavailable(f"MongoDB {self.address}: {said}.") from error
+            raise ExportUnavailable(f"MongoDB {self.address}: {said}.") from error
 
     def close(self) -> None:
         if self._client is not None:

@@ -53,7 +53,7 @@ _TITLES: Mapping[NoticeKind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One thing to tell. `n_before`: how many like it were held back since the last one told."""
 
     kind: NoticeKind
@@ -79,7 +79,7 @@ class Notice:
 
 
 class Notifier:
-    """One thread. `tell` may be called from the loop's thread and never waits."""
+    """One thread. `send` may be called from the loop's thread and never waits."""
 
     def __init__(
         self,
@@ -97,8 +97,8 @@ class Notifier:
         self._repeat_after = settings.repeat_after
         self._pauses_s = pauses_s
         self._addresses = open_addresses(settings.urls)
-        self._queue: queue.Queue[Notice] = queue.Queue(queue_length)
-        self._told: dict[tuple[NoticeKind, str, str], datetime] = {}
+        self._queue: queue.Queue[Notification] = queue.Queue(queue_length)
+        self._last_sent: dict[tuple[NoticeKind, str, str], datetime] = {}
         self._held_back: dict[tuple[NoticeKind, str, str], int] = {}
         self._counting = threading.Lock()
         self._n_dropped = 0
@@ -115,19 +115,19 @@ class Notifier:
         with self._counting:
             return dict(self._counts)
 
-    def tell(self, event: Event) -> None:
+    def send(self, event: Event) -> None:
         """Queue the event when it is of a kind that is told of and not just told."""
         kind = KIND_OF_EVENT.get(event.kind)
         if self._thread is None or kind is None or kind not in self._kinds:
             return
         # Versions and figures differ from one to the next; the matter is the same.
         same = (kind, event.model, re.sub(r"\d+", "", event.sentence))
-        last = self._told.get(same)
+        last = self._last_sent.get(same)
         # A last time that is still to come was written while the clock was wrong.
         if last is not None and timedelta(0) <= event.at - last < self._repeat_after:
             self._held_back[same] = self._held_back.get(same, 0) + 1
             return
-        notice = Notice(
+        notification = Notification(
             kind,
             event.model,
             event.sentence,
@@ -136,11 +136,11 @@ class Notifier:
             n_before=self._held_back.pop(same, 0),
         )
         try:
-            self._queue.put_nowait(notice)
+            self._queue.put_nowait(notification)
         except queue.Full:
             self._drop(1, "the queue is full")
             return
-        self._told[same] = event.at
+        self._last_sent[same] = event.at
         self._forget_old(event.at)
 
     def close(self) -> None:
@@ -153,12 +153,12 @@ class Notifier:
             self._drop(self._queue.qsize(), "the daemon stops")
 
     def _forget_old(self, now: datetime) -> None:
-        old = [same for same, at in self._told.items() if now - at >= self._repeat_after]
+        old = [same for same, at in self._last_sent.items() if now - at >= self._repeat_after]
         # How many were held back is said with the next one, if there is one before long.
-        n_too_many = len(self._told) - MOST_MATTERS
-        for place, same in enumerate(old):
-            if same not in self._held_back or place < n_too_many:
-                del self._told[same]
+        n_too_many = len(self._last_sent) - MOST_MATTERS
+        for sink, same in enumerate(old):
+            if same not in self._held_back or sink < n_too_many:
+                del self._last_sent[same]
                 self._held_back.pop(same, None)
 
     def _count(self, outcome: str) -> None:
@@ -169,25 +169,25 @@ class Notifier:
         with self._counting:
             self._n_dropped += n
             self._counts["dropped"] += n
-        log.warning("notice_dropped", sentence=f"{n} messages to people were dropped: {why}.")
+        log.warning("notification_dropped", sentence=f"{n} messages to people were dropped: {why}.")
 
     # -- the thread ------------------------------------------------------------------------------
 
     def _turn(self) -> None:
         try:
-            notice = self._queue.get(timeout=0.2)
+            notification = self._queue.get(timeout=0.2)
         except queue.Empty:
             if self._closing.is_set():
                 self._ended.set()
         else:
-            self._deliver(notice)
+            self._deliver(notification)
 
-    def _deliver(self, notice: Notice) -> None:
+    def _deliver(self, notification: Notification) -> None:
         with self._counting:
             n_dropped, self._n_dropped = self._n_dropped, 0
-        body, left = notice.body(n_dropped), list(self._addresses)
+        body, left = notification.body(n_dropped), list(self._addresses)
         for pause_s in (*self._pauses_s, None):
-            left = [address for address in left if not address.send(notice.title, body)]
+            left = [address for address in left if not address.send(notification.title, body)]
             if not left:
                 self._count("sent")
                 return
@@ -197,10 +197,10 @@ class Notifier:
         self._count("failed")
         reasons = "; ".join(sorted({address.reason for address in left if address.reason}))
         log.warning(
-            "notice_failed",
-            model=notice.model,
+            "notification_failed",
+            model=notification.model,
             sentence=f"could not be told to {where}: {reasons or 'no reason given'};"
-            f" it said: {notice.title}: {notice.sentence}",
+            f" it said: {notification.title}: {notification.sentence}",
         )
         if n_dropped and len(left) == len(self._addresses):
             with self._counting:
@@ -216,7 +216,7 @@ class Address:
         self.reason = ""
 
     def send(self, title: str, body: str) -> bool:
-        with _Listening() as said:
+        with _LogCapture() as said:
             try:
                 is_sent = bool(self._target.notify(title=title, body=body))
             except Exception as error:  # noqa: BLE001 - a hundred services, any of them
@@ -226,7 +226,7 @@ class Address:
         return is_sent
 
 
-class _Listening(logging.Handler):
+class _LogCapture(logging.Handler):
     """apprise answers True or False; why, it only logs."""
 
     def __init__(self) -> None:
@@ -236,7 +236,7 @@ class _Listening(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
 
-    def __enter__(self) -> _Listening:
+    def __enter__(self) -> _LogCapture:
         logger = logging.getLogger("apprise")
         logger.propagate = False  # it is said by us, once
         logger.addHandler(self)
@@ -262,7 +262,7 @@ def open_addresses(urls: Sequence[str]) -> list[Address]:
             ' extra "notify" (python -m pip install apprise).'
         ) from None
     found = []
-    with _Listening():
+    with _LogCapture():
         for i, url in enumerate(urls):
             target = apprise.Apprise.instantiate(url)
             if target is None:

@@ -1,6 +1,7 @@
-"""What follows from what the log says: people are told, MLflow is kept up, old things go.
+"""Side effects after each tick: notifications, exporters, metrics and the hourly pruning.
 
-The loop calls `look` once a tick. Whatever goes wrong here is logged and never stops the loop.
+An error here is logged once and never stops the loop. Knows events, not how a run is made. Only the
+loop's thread calls it.
 """
 
 from __future__ import annotations
@@ -40,31 +41,31 @@ class Observers:
         self._metrics = TrainingMetricsExporter(
             settings.reports_dir, run_log, settings.models, lambda: self._notifier.counts
         )
-        self._mirror = mlflow_exporter.open_sink(settings.home, settings.run_log_path)
-        self._documents = mongodb_exporter.open_mirror(
+        self._mlflow_exporter = mlflow_exporter.open_sink(settings.home, settings.run_log_path)
+        self._mongodb_exporter = mongodb_exporter.open_sink(
             settings.mirror, settings.home, settings.run_log_path
         )
-        self._workers = ServingEventReader(settings.reports_dir, run_log)
+        self._serving_events = ServingEventReader(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
         self._pause: Pause | None = None
-        self._troubles: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
 
-    def look(self, now: datetime) -> None:
-        """Look at what is new; each hour, forget what is old. What fails holds up nothing else."""
-        self._attempt("workers", lambda: self._workers.look(now))
-        self._attempt("notify", self._tell)
-        self._attempt("metrics", self._metrics.look)  # before anything of the log is forgotten
+    def process_events(self, now: datetime) -> None:
+        """Process new events; once an hour, prune. A step that fails stops no other step."""
+        self._attempt("workers", lambda: self._serving_events.poll_reports(now))
+        self._attempt("notify", self._notify)
+        self._attempt("metrics", self._metrics.update)  # before anything of the log is forgotten
         if self._pause is None or self._pause.is_over(now):
             self._pause = Pause(now, PRUNE_PERIOD)
             self._attempt("retention", lambda: self.prune(now))
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for event in self._run_log.events(after=self._seen_seq):
             self._seen_seq = event.seq
-            self._notifier.tell(event)
+            self._notifier.send(event)
 
     def prune(self, now: datetime, request_id: str | None = None) -> None:
-        """Forget what is old, and write down what went, for the one who asked in any case."""
+        """Prune old versions, runs and events; with `request_id`, always log what was removed."""
         try:
             retention.prune(self._settings, self._run_log, now, request_id)
         except HotfitError as error:
@@ -74,22 +75,22 @@ class Observers:
             )
 
     def close(self) -> None:
-        """Tell what is left to tell, for a few seconds at most."""
-        self._attempt("notify", self._tell)
+        """Deliver what is still queued, within a few seconds, and end the threads."""
+        self._attempt("notify", self._notify)
         self._notifier.close()
-        self._attempt("metrics", self._metrics.look)
-        if self._mirror is not None:
-            self._mirror.close()
-        if self._documents is not None:
-            self._documents.close()
+        self._attempt("metrics", self._metrics.update)
+        if self._mlflow_exporter is not None:
+            self._mlflow_exporter.close()
+        if self._mongodb_exporter is not None:
+            self._mongodb_exporter.close()
 
     def _attempt(self, name: str, work: Callable[[], object]) -> None:
         try:
             work()
         except Exception as error:
             sentence = f"{name}: {type(error).__name__}: {error}"
-            if self._troubles.get(name) != sentence:  # once per trouble, not once per tick
-                self._troubles[name] = sentence
-                log.warning("onlookers", sentence=sentence, exc_info=error)
+            if self._failures.get(name) != sentence:  # once per failure, not once per tick
+                self._failures[name] = sentence
+                log.warning("observer_failed", sentence=sentence, exc_info=error)
         else:
-            self._troubles.pop(name, None)
+            self._failures.pop(name, None)

@@ -30,7 +30,7 @@ CLOSE_TIMEOUT_S = 5.0
 _PAGE = 100
 
 
-class Place(Protocol):
+class RunSink(Protocol):
     """Where runs are brought to. Only the mirror's thread calls it."""
 
     @property
@@ -41,7 +41,7 @@ class Place(Protocol):
     def address(self) -> str:
         """Which place it is, without any password: another one gets all runs anew."""
 
-    def bring(self, run: Run) -> None:
+    def write(self, run: Run) -> None:
         """Write an ended run down there. Must be the same when it is done twice.
 
         Raises:
@@ -52,7 +52,7 @@ class Place(Protocol):
         """Leave no connection behind."""
 
 
-class _Mark(msgspec.Struct, frozen=True):
+class _Checkpoint(msgspec.Struct, frozen=True):
     """Runs that ended before `at` are there, and of those that ended at it, `run_ids`."""
 
     address: str
@@ -64,17 +64,22 @@ class RunExporter:
     """One thread; `close` ends it."""
 
     def __init__(
-        self, place: Place, mark_path: Path, run_log_path: Path, *, period_s: float = PERIOD_S
+        self,
+        sink: RunSink,
+        checkpoint_path: Path,
+        run_log_path: Path,
+        *,
+        period_s: float = PERIOD_S,
     ) -> None:
-        self._place = place
-        self._mark_path = mark_path
+        self._sink = sink
+        self._checkpoint_path = checkpoint_path
         self._run_log_path = run_log_path
         self._period_s = period_s
         self._closing = threading.Event()
         self._trouble: str | None = None
         self._ended = threading.Event()
         self._n_failures = 0
-        self._thread = run_in_background(place.name, self._turn, self._ended)
+        self._thread = run_in_background(sink.name, self._turn, self._ended)
 
     def close(self) -> None:
         """End the thread; it has a few seconds to bring over what has just ended."""
@@ -85,36 +90,40 @@ class RunExporter:
         is_last = self._closing.is_set()
         wait_s = self._period_s
         try:
-            self.mirror()
+            self.export_runs()
         except HotfitError as error:
             self._n_failures += 1
             wait_s = pause_s(self._n_failures, 2 * self._period_s, LONGEST_PAUSE_S)
-            self._say_once(str(error))
+            self._log_once(str(error))
         else:
             self._n_failures, self._trouble = 0, None
         finally:
             if is_last:
                 self._ended.set()
-                self._place.close()
+                self._sink.close()
         self._closing.wait(wait_s)
 
-    def _say_once(self, sentence: str) -> None:
+    def _log_once(self, sentence: str) -> None:
         if sentence != self._trouble:
             self._trouble = sentence
-            log.warning(self._place.name, sentence=f"{sentence} Runs are mirrored when it is over.")
+            log.warning(
+                "run_export_failed",
+                sink=self._sink.name,
+                sentence=f"{sentence} Runs are exported when it answers again.",
+            )
 
-    def mirror(self) -> int:
+    def export_runs(self) -> int:
         """Bring every ended run over that is not there yet; how many.
 
         Raises:
             HotfitError: the place or the run log is away; what is left comes next time.
         """
-        mark, n = self._read_mark(), 0
+        checkpoint, n = self._read_checkpoint(), 0
         while True:
-            known = mark.run_ids if mark is not None else []
+            known = checkpoint.run_ids if checkpoint is not None else []
             try:
                 with reading(self._run_log_path) as run_log:
-                    after = mark.at if mark is not None else None
+                    after = checkpoint.at if checkpoint is not None else None
                     ended = run_log.ended_since(after, _PAGE + len(known))
             except NotFound:
                 return n
@@ -122,20 +131,20 @@ class RunExporter:
             if not new:
                 return n
             for run in new:
-                self._place.bring(run)
-                mark = self._advance(mark, run)
+                self._sink.write(run)
+                checkpoint = self._advance(checkpoint, run)
                 n += 1
 
-    def _read_mark(self) -> _Mark | None:
+    def _read_checkpoint(self) -> _Checkpoint | None:
         try:
-            mark = msgspec.json.decode(self._mark_path.read_bytes(), type=_Mark)
+            checkpoint = msgspec.json.decode(self._checkpoint_path.read_bytes(), type=_Checkpoint)
         except (OSError, msgspec.DecodeError):
             return None  # then everything is brought once more, which changes nothing
-        return mark if mark.address == self._place.address else None
+        return checkpoint if checkpoint.address == self._sink.address else None
 
-    def _advance(self, mark: _Mark | None, run: Run) -> _Mark:
+    def _advance(self, checkpoint: _Checkpoint | None, run: Run) -> _Checkpoint:
         at = run.finished_at or run.requested_at
-        others = mark.run_ids if mark is not None and mark.at == at else []
-        new = _Mark(self._place.address, at, [*others, run.run_id])
-        write_atomic(self._mark_path, msgspec.json.encode(new))
+        others = checkpoint.run_ids if checkpoint is not None and checkpoint.at == at else []
+        new = _Checkpoint(self._sink.address, at, [*others, run.run_id])
+        write_atomic(self._checkpoint_path, msgspec.json.encode(new))
         return new

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 _STAGES = ("detect_ms", "verify_ms", "load_ms", "golden_ms", "warm_ms", "switch_ms")
 _A_PAGE = 1000
-DRAIN_PATIENCE = timedelta(minutes=1)
+DRAIN_TIMEOUT = timedelta(minutes=1)
 MOST_TOLD = 10_000
 
 
@@ -36,37 +36,37 @@ class ServingEvent:
 
 
 class ServingEventReader:
-    """Knows what was told; `look` tells the rest."""
+    """Knows what was told; `poll_reports` tells the rest."""
 
     def __init__(self, reports_dir: Path, run_log: RunLog) -> None:
         self._reports_dir = reports_dir
         self._run_log = run_log
-        self._told: dict[str, None] = dict.fromkeys(
+        self._last_sent: dict[str, None] = dict.fromkeys(
             key for kind in ("quarantine", "swap") for key in _keys_in_log(run_log, kind)
         )
 
-    def look(self, now: datetime) -> None:
+    def poll_reports(self, now: datetime) -> None:
         """Write down what the reports say that the log does not."""
         reported: dict[str, None] = {}
         for report in read_worker_reports(self._reports_dir):
-            for found in _happenings(report):
-                if found.key not in self._told:
+            for found in _events_of(report):
+                if found.key not in self._last_sent:
                     details = {**found.details, "key": found.key}
                     self._run_log.add_event(
                         now, found.model, found.kind, found.sentence, details=details
                     )
                     log.info(found.kind, model=found.model, sentence=found.sentence)
-                self._told[found.key] = reported[found.key] = None
+                self._last_sent[found.key] = reported[found.key] = None
         self._forget_old(reported)
 
     def _forget_old(self, reported: Mapping[str, None]) -> None:
         """What the workers report no more comes again only in a report that is restored."""
-        n_too_many = len(self._told) - MOST_TOLD
+        n_too_many = len(self._last_sent) - MOST_TOLD
         if n_too_many <= 0:
             return
-        for key in list(self._told)[:n_too_many]:
+        for key in list(self._last_sent)[:n_too_many]:
             if key not in reported:
-                del self._told[key]
+                del self._last_sent[key]
 
 
 def _keys_in_log(run_log: RunLog, kind: str) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _keys_in_log(run_log: RunLog, kind: str) -> Iterator[str]:
         after = events[-1].seq
 
 
-def _happenings(report: WorkerReport) -> Iterator[ServingEvent]:
+def _events_of(report: WorkerReport) -> Iterator[ServingEvent]:
     for model, serving in report.models.items():
         for which, reason in serving.quarantined.items():
             # One line for all workers: they quarantine the same version for the same reason.
@@ -94,7 +94,7 @@ def _happenings(report: WorkerReport) -> Iterator[ServingEvent]:
 def _is_final(receipt: Receipt, reported_at: datetime) -> bool:
     """The old version has been drained, or takes so long that we tell without that."""
     is_drained = receipt.drain_ms is not None or receipt.previous is None
-    return is_drained or reported_at - receipt.swapped_at > DRAIN_PATIENCE
+    return is_drained or reported_at - receipt.swapped_at > DRAIN_TIMEOUT
 
 
 def _swap(report: WorkerReport, model: str, receipt: Receipt) -> ServingEvent:

@@ -65,7 +65,7 @@ class TrainingMetricsExporter:
             self._metrics.last_seq = 0  # the log was begun anew; what was counted stays
         self._written: bytes | None = None
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Count what is new in the log and write it down when there was something.
 
         Raises:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from retrain_service.evaluation.scores import Contract
+from retrain_service.evaluation.scores import FeatureContract
 from retrain_service.promotion.gate_result import GateResult
 from shared.errors import ContractMismatch
 from shared.settings.per_model import GateSettings
@@ -17,7 +17,10 @@ _WIDER: Mapping[str, tuple[str, ...]] = {"bool": ("int64", "float64"), "int64": 
 
 
 def judge_contract(
-    offered: Contract | None, served: Contract | None, n_rows: int, policy: GateSettings
+    offered: FeatureContract | None,
+    served: FeatureContract | None,
+    n_rows: int,
+    policy: GateSettings,
 ) -> GateResult:
     """What is predicted, columns, dtypes, units, workload and library generations against what is
     served."""
@@ -40,7 +43,7 @@ def judge_contract(
     return GateResult(GATE, n, 0.0, n_rows, "failed", sentence)
 
 
-def _changes(offered: Contract, served: Contract) -> list[str]:
+def _changes(offered: FeatureContract, served: FeatureContract) -> list[str]:
     changes = []
     if offered.workload != served.workload:
         changes.append(f"workload was {served.workload}, is {offered.workload}")

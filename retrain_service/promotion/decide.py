@@ -24,7 +24,7 @@ from retrain_service.promotion.gate_result import (
     conclude,
     reason,
 )
-from retrain_service.promotion.noninferiority import Margin, is_superior, judge
+from retrain_service.promotion.noninferiority import Margin, check_noninferiority, is_superior
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
@@ -155,7 +155,9 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
         kept_days=champion.age_days,
         history_days=evaluation.history_days,
     )
-    return judge("champion", evaluation.candidate, champion.score, allowed, policy, seed)
+    return check_noninferiority(
+        "champion", evaluation.candidate, champion.score, allowed, policy, seed
+    )
 
 
 def _unscored(champion: Reference, evaluation: Evaluation, policy: GateSettings) -> GateResult:
@@ -209,4 +211,4 @@ def _anchor(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResu
         kept_days=None,  # by patience, version after version, small losses would add up
         history_days=evaluation.history_days,
     )
-    return judge("anchor", evaluation.candidate, anchor.score, allowed, policy, seed)
+    return check_noninferiority("anchor", evaluation.candidate, anchor.score, allowed, policy, seed)

@@ -35,7 +35,7 @@ class Margin:
     history_days: int
 
 
-def judge(
+def check_noninferiority(
     gate: str, candidate: Score, rival: Score, allowed: Margin, policy: GateSettings, seed: int
 ) -> GateResult:
     """Compare on the same rows. The value is the upper bound of the ratio, or in mode `point`,

@@ -44,7 +44,7 @@ def judge_slices(candidate: Score, champion: Score, policy: GateSettings) -> Gat
     bound = 1.0 + policy.slice_tolerance
     if not policy.slice_tolerance:
         return _skipped(candidate, "slice_tolerance is 0: slices are not looked at.")
-    found = _look_at(candidate, champion, policy)
+    found = _compare_slices(candidate, champion, policy)
     n_slices = int(np.unique(candidate.slices).shape[0])
     n = int(found.name.shape[0])
     if n_slices < 2 or not n:
@@ -80,7 +80,7 @@ def _skipped(candidate: Score, sentence: str) -> GateResult:
     return GateResult(GATE, None, None, int(candidate.loss.shape[0]), "skipped", sentence)
 
 
-def _look_at(candidate: Score, champion: Score, policy: GateSettings) -> _Slices:
+def _compare_slices(candidate: Score, champion: Score, policy: GateSettings) -> _Slices:
     """A one-sided t test per slice on its excess loss, in blocks of days as the other gates."""
     names, slice_of_row = np.unique(candidate.slices, return_inverse=True)
     n_rows = np.bincount(slice_of_row)

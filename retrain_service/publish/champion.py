@@ -1,6 +1,6 @@
 """Whether the wanted version can still be served: its files, its signature, its key.
 
-Looked up once a generation, for it reads every byte of the version; `look_again` reads anew.
+Looked up once a generation, for it reads every byte of the version; `recheck` reads anew.
 Only the loop's thread calls it.
 """
 
@@ -29,10 +29,10 @@ class Champion:
         if signal is None:
             return False
         if signal.generation != self._looked_at:
-            self.look_again(signal)
+            self.recheck(signal)
         return self.fault is None
 
-    def look_again(self, signal: ReloadSignal) -> None:
+    def recheck(self, signal: ReloadSignal) -> None:
         """Read the version anew."""
         self._looked_at = signal.generation
         directory = self._store.version_dir(self._model, signal.version)

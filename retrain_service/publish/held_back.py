@@ -53,7 +53,7 @@ def publish_held_back(
         if signal.hold or signal.version != run.details.get("champion"):
             return False
         try:
-            serving_pointer.point_back(
+            serving_pointer.set_serving_version(
                 store,
                 run.model,
                 run.version,

@@ -31,7 +31,9 @@ from shared.versions.model_store import ModelStore
 HOLD_AFTER = {"rollback": True, "hold": True, "release": False}
 
 
-def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) -> tuple[str, str]:
+def apply_request(
+    store: ModelStore, request: Request, key: VerifyKey, now: datetime
+) -> tuple[str, str]:
     """Do what was asked.
 
     Returns:
@@ -49,7 +51,7 @@ def point(store: ModelStore, request: Request, key: VerifyKey, now: datetime) ->
             hold = request.kind == "hold"
             set_hold(store, signal, request.model, hold=hold, reason=reason, now=now)
         else:
-            point_back(
+            set_serving_version(
                 store,
                 request.model,
                 version,
@@ -113,11 +115,11 @@ def _point_at_new(
         promoted_at=now,
     )
     # Signal last: its rename is the commit.
-    store.point_at(manifest.model, signal)
+    store.write_signal(manifest.model, signal)
     return signal
 
 
-def point_back(
+def set_serving_version(
     store: ModelStore,
     model: str,
     version: str,
@@ -148,7 +150,7 @@ def point_back(
         hold=hold,
         promoted_at=now,
     )
-    store.point_at(model, signal)
+    store.write_signal(model, signal)
     return signal
 
 
@@ -163,7 +165,7 @@ def set_hold(
     changed = msgspec.structs.replace(
         signal, generation=signal.generation + 1, hold=hold, reason=reason, promoted_at=now
     )
-    store.point_at(model, changed)
+    store.write_signal(model, changed)
     return changed
 
 

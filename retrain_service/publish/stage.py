@@ -1,7 +1,7 @@
 """stage → version directory → signal; in between, `trial` opens what was staged.
 
 Artefact first, manifest next, signal last. `stage` runs in the training process; `promote`,
-`point_back` and `finish_interrupted` only in the daemon, which alone writes the signal.
+`set_serving_version` and `finish_interrupted` only in the daemon, which alone writes the signal.
 """
 
 from __future__ import annotations

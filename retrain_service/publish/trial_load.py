@@ -19,7 +19,7 @@ from shared.loading.trial_load import TrialResult
 TRIAL_GRACE_S = 60
 
 
-class Trial:
+class TrialLoad:
     """One process for one version; leaving the block ends it, whether it was asked or not."""
 
     def __init__(self) -> None:

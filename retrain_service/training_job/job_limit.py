@@ -32,7 +32,7 @@ class JobLimit:
         self._holding.add(name)
         return True
 
-    def give_back(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """`name` no longer runs, or no longer wants to."""
         self._holding.discard(name)
         self._waiting.pop(name, None)

@@ -21,7 +21,7 @@ FOLDER = "pinned"
 """Beside the work directories of runs."""
 
 
-class _Pinned(msgspec.Struct, frozen=True):
+class _SavedRows(msgspec.Struct, frozen=True):
     """model : whose it is; those of the first release do not say, and are not used any more."""
 
     digest: str
@@ -42,14 +42,14 @@ class RetrySnapshot:
         self._snapshot = directory / "snapshot.parquet"
         self._info = directory / "snapshot.json"
 
-    def keep(self, path: Path, info: SnapshotInfo, *, was_retry: bool) -> None:
+    def save(self, path: Path, info: SnapshotInfo, *, was_retry: bool) -> None:
         """Move a failed run's snapshot here, unless it was retried often enough."""
         before = self._read()
         n_retries = (before.n_retries + 1) if was_retry and before is not None else 0
         if n_retries >= MAX_RETRIES:
-            self.let_go()
+            self.delete()
             return
-        pinned = _Pinned(
+        saved = _SavedRows(
             info.digest,
             dict(info.n_rows),
             info.newest,
@@ -61,29 +61,33 @@ class RetrySnapshot:
         with storage_errors(self._snapshot):
             self._snapshot.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, self._snapshot)
-        write_atomic(self._info, msgspec.json.encode(pinned))
+        write_atomic(self._info, msgspec.json.encode(saved))
 
-    def take(self, path: Path) -> SnapshotInfo | None:
+    def load(self, path: Path) -> SnapshotInfo | None:
         """Copy the kept snapshot to `path` for a retry; None when there is none."""
-        pinned = self._read()
-        if pinned is None:
+        saved = self._read()
+        if saved is None:
             return None
         with storage_errors(path):
             shutil.copyfile(self._snapshot, path)
         return SnapshotInfo(
-            pinned.digest, pinned.n_rows, pinned.newest, pinned.high_seq, pinned.taken_at
+            saved.digest,
+            saved.n_rows,
+            saved.newest,
+            saved.high_seq,
+            saved.taken_at,
         )
 
-    def let_go(self) -> None:
+    def delete(self) -> None:
         """Forget it."""
         self._info.unlink(missing_ok=True)
         self._snapshot.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self._snapshot.parent.rmdir()
 
-    def _read(self) -> _Pinned | None:
+    def _read(self) -> _SavedRows | None:
         try:
-            pinned = msgspec.json.decode(self._info.read_bytes(), type=_Pinned)
+            saved = msgspec.json.decode(self._info.read_bytes(), type=_SavedRows)
         except (OSError, msgspec.DecodeError, msgspec.ValidationError):
             return None
-        return pinned if pinned.model == self._model and self._snapshot.exists() else None
+        return saved if saved.model == self._model and self._snapshot.exists() else None

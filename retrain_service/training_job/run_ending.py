@@ -50,7 +50,7 @@ def write_end(run_log: RunLog, current: CurrentRun, ending: Ending) -> None:
         log.error("run_ended_before", model=run.model, run_id=run.run_id, sentence=unexpected)
 
 
-def tidy_up(current: CurrentRun, store: ModelStore, pinned: RetrySnapshot) -> None:
+def tidy_up(current: CurrentRun, store: ModelStore, retry_snapshot: RetrySnapshot) -> None:
     """Keep the rows of a run that failed for its retry, and remove everything else.
 
     What refuses to go is removed by the next start.
@@ -58,7 +58,7 @@ def tidy_up(current: CurrentRun, store: ModelStore, pinned: RetrySnapshot) -> No
     run = current.run
     try:
         if current.ending is not None:
-            _keep_or_let_go(current, current.ending.status, pinned)
+            _save_or_delete_rows(current, current.ending.status, retry_snapshot)
         stage.discard(store.staged_dir(run.model, run.run_id))
         if current.job is not None:
             current.job.close()
@@ -67,12 +67,14 @@ def tidy_up(current: CurrentRun, store: ModelStore, pinned: RetrySnapshot) -> No
     _remove_work_dir(current)
 
 
-def _keep_or_let_go(current: CurrentRun, status: RunStatus, pinned: RetrySnapshot) -> None:
+def _save_or_delete_rows(
+    current: CurrentRun, status: RunStatus, retry_snapshot: RetrySnapshot
+) -> None:
     if status is RunStatus.FAILED and current.snapshot is not None:
         path = current.work_dir / SNAPSHOT_NAME
-        pinned.keep(path, current.snapshot, was_retry=current.is_retry)
+        retry_snapshot.save(path, current.snapshot, was_retry=current.is_retry)
     elif status in FINISHED:
-        pinned.let_go()
+        retry_snapshot.delete()
 
 
 def _remove_work_dir(current: CurrentRun) -> None:

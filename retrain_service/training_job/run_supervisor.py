@@ -69,7 +69,7 @@ class RunSupervisor:
         self._run_log = run_log
         self._key = key
         self._wake = wake
-        self._pinned = RetrySnapshot(settings.work_dir / FOLDER, model)
+        self._retry_snapshot = RetrySnapshot(settings.work_dir / FOLDER, model)
         self._current: CurrentRun | None = None
         self._is_clear = False
 
@@ -135,7 +135,7 @@ class RunSupervisor:
             with contextlib.suppress(StorageUnavailable):
                 self._write_end(self._current, self._current.ending)
         if self._current is not None:  # its end is still unwritten: the next start finds it open
-            tidy_up(self._current, self._store, self._pinned)
+            tidy_up(self._current, self._store, self._retry_snapshot)
 
     # -- a run's steps ---------------------------------------------------------------------------
 
@@ -175,11 +175,11 @@ class RunSupervisor:
         path = work_dir / SNAPSHOT_NAME
         try:
             work_dir.mkdir(parents=True, exist_ok=True)
-            pinned = self._pinned.take(path) if request is None else None
-            if pinned is None:
+            retry_snapshot = self._retry_snapshot.load(path) if request is None else None
+            if retry_snapshot is None:
                 self._current = replace(current, freezing=freeze(path, now))
             else:
-                self._current = replace(current, snapshot=pinned, is_retry=True)
+                self._current = replace(current, snapshot=retry_snapshot, is_retry=True)
                 self._wake()
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has an end
             self._end(now, RunStatus.FAILED, _sentence(error))
@@ -219,7 +219,7 @@ class RunSupervisor:
 
     def use_fresh_rows(self) -> None:
         """The next run does not train on the rows of the last one, should that have failed."""
-        self._pinned.let_go()
+        self._retry_snapshot.delete()
 
     def _next_number(self) -> int:
         published = [ModelVersion.parse(name).number for name in self._store.versions(self.model)]
@@ -351,11 +351,11 @@ class RunSupervisor:
     def _write_end(self, current: CurrentRun, ending: Ending) -> None:
         write_end(self._run_log, current, ending)
         self._current = None
-        tidy_up(current, self._store, self._pinned)
+        tidy_up(current, self._store, self._retry_snapshot)
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, HotfitError | OSError):
         return str(error)
-    log.error("unexpected", exc_info=error)
+    log.error("run_step_failed", exc_info=error)
     return f"internal error: {type(error).__name__}: {error}"

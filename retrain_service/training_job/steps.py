@@ -19,7 +19,7 @@ from retrain_service.promotion.decide import (
     reason,
 )
 from retrain_service.publish.stage import stage
-from retrain_service.publish.trial_load import Trial
+from retrain_service.publish.trial_load import TrialLoad
 from retrain_service.trainer.fit import Fitted, fit_candidate
 from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.training_job.candidate_manifest import (
@@ -84,7 +84,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     key = SigningKey.read(Path(spec.keys_dir))
     staged, public_key = Path(spec.staged), Path(spec.public_key)
     sample = holdout_sample(workload, evaluation, holdout)
-    with Trial() as trial:
+    with TrialLoad() as trial:
         digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
         progress("trial")
         tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)

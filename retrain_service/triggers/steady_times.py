@@ -41,7 +41,7 @@ class SteadyTimes:
         """What is not placed again until the next call is forgotten by then."""
         self._before, self._met = self._met, {}
 
-    def place(self, at: datetime, now: datetime) -> datetime:
+    def sink(self, at: datetime, now: datetime) -> datetime:
         """`at`, as long as the clock is not set; else `now` less the time that has passed since.
 
         What lies after `now` when it is first met counts as `now`. Never later than `now`.

@@ -97,14 +97,14 @@ def training_state(
     times.start_round()
 
     def placed(at: datetime | None) -> datetime | None:
-        return times.place(at, now) if at is not None else None
+        return times.sink(at, now) if at is not None else None
 
     if events is not None:
-        first_at, last_at = times.place(events.first_at, now), times.place(events.last_at, now)
+        first_at, last_at = times.sink(events.first_at, now), times.sink(events.last_at, now)
         events = replace(events, first_at=first_at, last_at=last_at)
     if running is not None:
-        running = replace(running, requested_at=times.place(running.requested_at, now))
-    recent = sorted(times.place(at, now) for at in history.recent_requests)
+        running = replace(running, requested_at=times.sink(running.requested_at, now))
+    recent = sorted(times.sink(at, now) for at in history.recent_requests)
     return TrainingState(
         covered_at=placed(history.covered_at),
         finished_at=placed(history.finished_at),

@@ -1,6 +1,7 @@
 """The directory of versions: stage, publish, list, point at. Knows paths, opens no model.
 
-Only the retrain daemon calls `clear_staged`, `stage`, `commit` and `point_at`; anybody may read.
+Only the retrain daemon calls `clear_staged`, `stage`, `commit` and `write_signal`; any process
+may read.
 Versions are staged outside the directory of models, where nobody but the daemon can write.
 """
 
@@ -145,7 +146,7 @@ class ModelStore:
         self._looked_at[model] = stamp  # of before: what came since is looked at next
         return found
 
-    def point_at(self, model: str, signal: ReloadSignal) -> None:
+    def write_signal(self, model: str, signal: ReloadSignal) -> None:
         """State the wanted version. The rename inside is the commit of a promotion.
 
         Raises:

@@ -15,7 +15,7 @@ from shared.loading.open_version import LoadedModel
 from shared.versions.manifest import MANIFEST_NAME, MODEL_NAME
 from shared.workloads.rows import FeatureSpec
 from tests.api_service.conftest import Serving
-from tests.support.versions import ServingHome, make_version, point_at, publish, version_name
+from tests.support.versions import ServingHome, make_version, publish, version_name, write_signal
 
 
 def flip_a_byte(home: ServingHome, version: str) -> None:
@@ -121,7 +121,7 @@ def test_a_damaged_version_is_quarantined_and_the_old_one_goes_on(
     """Disks fail and people copy files; what does not verify must never answer."""
     good = a_good_version_then(home, serving)
     bad = home.make("m", 2)
-    point_at(home.store, "m", bad)
+    write_signal(home.store, "m", bad)
     damage(home, bad)  # type: ignore[operator]
 
     serving.tick()
@@ -207,7 +207,7 @@ def test_a_quarantined_version_is_tried_again_only_under_a_new_generation(
     assert serving.version() != bad
     assert capsys.readouterr().out.count("version quarantined") == 1
 
-    point_at(home.store, "m", bad)
+    write_signal(home.store, "m", bad)
     serving.tick()
 
     assert serving.version() == bad
@@ -418,7 +418,7 @@ def test_a_rollback_brings_the_old_version_back_under_a_new_generation(
     home.publish("m", 2)
     serving.tick()
 
-    point_at(home.store, "m", first, hold=True)
+    write_signal(home.store, "m", first, hold=True)
     serving.tick()
 
     report = serving.report()
@@ -483,7 +483,7 @@ def test_two_versions_of_one_number_cannot_confuse_a_worker(
     good = a_good_version_then(home, serving)
     version = make_version(home.store, home.key, "m", 2)
 
-    point_at(home.store, "m", version, manifest_sha256="f" * 64)
+    write_signal(home.store, "m", version, manifest_sha256="f" * 64)
     serving.tick()
 
     assert serving.version() == good

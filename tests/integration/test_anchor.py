@@ -146,52 +146,52 @@ def _manifest(spec: JobSpec, promotion: Promotion, now: datetime) -> Manifest:
 
 def test_many_small_losses_are_stopped_at_the_best_past_version(tmp_path: Path) -> None:
     """Each is about 3 % worse than what is served, which the champion alone lets pass for ever."""
-    keeper = Keeper(tmp_path, POLICY)
-    best, _, _ = keeper.offer(0.0)
+    controller = Keeper(tmp_path, POLICY)
+    best, _, _ = controller.offer(0.0)
 
-    verdicts = [keeper.offer(offset)[1] for offset in (0.06, 0.12, 0.11)]
+    verdicts = [controller.offer(offset)[1] for offset in (0.06, 0.12, 0.11)]
 
     assert [isinstance(verdict, Promote) for verdict in verdicts] == [True, False, False]
     assert [verdict.gates[-1].gate for verdict in verdicts] == ["contract", "anchor", "anchor"]
     assert f"best past version {best}" in verdicts[-1].gates[-1].sentence
-    assert keeper.anchor() == best
+    assert controller.anchor() == best
 
 
 def test_without_the_anchor_the_same_losses_go_on(tmp_path: Path) -> None:
     """The other half of the proof: it is the anchor that stops them."""
-    keeper = Keeper(tmp_path, GateSettings(max_total_regression=10))
+    controller = Keeper(tmp_path, GateSettings(max_total_regression=10))
 
-    verdicts = [keeper.offer(0.06 * step)[1] for step in range(5)]
+    verdicts = [controller.offer(0.06 * step)[1] for step in range(5)]
 
     assert all(isinstance(verdict, Promote) for verdict in verdicts)
 
 
 def test_a_surely_better_version_becomes_the_anchor(tmp_path: Path) -> None:
     """Later versions are measured against the best, not against the first."""
-    keeper = Keeper(tmp_path, POLICY)
-    keeper.offer(0.9)
+    controller = Keeper(tmp_path, POLICY)
+    controller.offer(0.9)
 
-    better, verdict, _ = keeper.offer(0.0)
+    better, verdict, _ = controller.offer(0.0)
 
     assert isinstance(verdict, Promote)
-    assert keeper.anchor() == better
+    assert controller.anchor() == better
 
 
 def test_an_anchor_that_is_gone_is_skipped_and_the_champion_takes_its_place(
     tmp_path: Path,
 ) -> None:
     """Somebody tidied up by hand; the model goes on, and is anchored again."""
-    keeper = Keeper(tmp_path, POLICY)
-    best, _, _ = keeper.offer(0.0)
-    second, _, _ = keeper.offer(0.06)
-    shutil.rmtree(keeper.store.version_dir("m", best))
+    controller = Keeper(tmp_path, POLICY)
+    best, _, _ = controller.offer(0.0)
+    second, _, _ = controller.offer(0.06)
+    shutil.rmtree(controller.store.version_dir("m", best))
 
-    _, verdict, evaluation = keeper.offer(0.08)
+    _, verdict, evaluation = controller.offer(0.08)
 
     assert isinstance(verdict, Promote)
     assert evaluation.anchor is not None
     assert "does not exist" in (evaluation.anchor.missing or "")
-    assert keeper.anchor() == second
+    assert controller.anchor() == second
 
 
 @pytest.mark.parametrize("content", [b"no pickle", b"cos\nnot_there\n."])
@@ -199,17 +199,17 @@ def test_a_champion_that_does_not_unpickle_does_not_block_its_successor(
     tmp_path: Path, content: bytes
 ) -> None:
     """After an upgrade of a library the old estimator may not open; the new one is the cure."""
-    keeper = Keeper(tmp_path, POLICY)
-    first, _, _ = keeper.offer(0.0)
-    directory = keeper.store.version_dir("m", first)
+    controller = Keeper(tmp_path, POLICY)
+    first, _, _ = controller.offer(0.0)
+    directory = controller.store.version_dir("m", first)
     (directory / "model.joblib").write_bytes(content)
     # Signed and intact, but not to be opened: what matters here is what unpickling raises.
     manifest = msgspec.structs.replace(
-        keeper.store.manifest("m", first), files=described(directory), signature=None
+        controller.store.manifest("m", first), files=described(directory), signature=None
     )
-    (directory / MANIFEST_NAME).write_bytes(encode(sign(manifest, keeper.key)))
+    (directory / MANIFEST_NAME).write_bytes(encode(sign(manifest, controller.key)))
 
-    _, verdict, evaluation = keeper.offer(0.0)
+    _, verdict, evaluation = controller.offer(0.0)
 
     assert isinstance(verdict, Promote)
     assert evaluation.champion is not None

@@ -30,15 +30,15 @@ def test_an_entity_that_cannot_be_added_does_not_keep_its_siblings_away(
 ) -> None:
     """Five hundred devices, one of them with a name or a past that makes our code raise."""
     loop = HandTickedLoop(home.path)
-    keeper = loop.loop.keeper("solar")
-    real = keeper._new_training
+    controller = loop.loop.controller("solar")
+    real = controller._new_training
 
     def new_training(name: str) -> Any:
         if name.endswith("roof-2"):
             raise ZeroDivisionError("no")
         return real(name)
 
-    monkeypatch.setattr(keeper, "_new_training", new_training)
+    monkeypatch.setattr(controller, "_new_training", new_training)
     try:
         report = loop.tick()
     finally:
@@ -61,7 +61,7 @@ def test_the_past_of_one_entity_that_cannot_be_understood_is_its_own_problem(
     loop = HandTickedLoop(home.path)
     try:
         loop.tick()
-        wait_until(lambda: loop.tick() and loop.loop.keeper("solar").sources, 30, "a reading")
+        wait_until(lambda: loop.tick() and loop.loop.controller("solar").sources, 30, "a reading")
         report = loop.tick()
     finally:
         loop.loop.shutdown(loop.now)

@@ -118,8 +118,8 @@ def test_a_model_whose_tick_raises_does_not_keep_the_others_from_theirs(
     def raise_it(_now: datetime) -> None:
         raise raised("one workload divides by nothing")
 
-    monkeypatch.setattr(loop.loop.keeper("a"), "tick", raise_it)
-    monkeypatch.setattr(loop.loop.keeper("b"), "tick", ticked.append)
+    monkeypatch.setattr(loop.loop.controller("a"), "tick", raise_it)
+    monkeypatch.setattr(loop.loop.controller("b"), "tick", ticked.append)
 
     report = loop.tick()
 
@@ -140,7 +140,7 @@ def test_each_request_is_done_although_one_before_it_raises(
         raise emfile("run log")
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.loop.keeper("a"), "handle", refuse)
+        patch.setattr(loop.loop.controller("a"), "handle", refuse)
         report = loop.tick()
         assert broken.exists()
         assert not fine.exists()

@@ -8,7 +8,7 @@ from retrain_service.publish.stage import stage
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads import open_workload
 from shared.workloads.training import TrainingSet
-from tests.support.versions import FIRST_AT, ServingHome, point_at, version_name
+from tests.support.versions import FIRST_AT, ServingHome, version_name, write_signal
 
 
 def publish_products(
@@ -40,5 +40,5 @@ def publish_products(
     estimator = workload.fit(train, 0, lambda _fraction, _stage: None)
     stage(staged, workload, estimator, rows, manifest, home.key)
     home.store.commit(model, staged, version)
-    point_at(home.store, model, version)
+    write_signal(home.store, model, version)
     return version

@@ -123,7 +123,7 @@ def make_version(
     return version
 
 
-def point_at(
+def write_signal(
     store: ModelStore,
     model: str,
     version: str,
@@ -145,14 +145,14 @@ def point_at(
         hold=hold,
         promoted_at=datetime.now(UTC),
     )
-    store.point_at(model, signal)
+    store.write_signal(model, signal)
     return signal
 
 
 def publish(store: ModelStore, key: SigningKey, model: str, number: int, **estimator: Any) -> str:
     """Make a version and point at it."""
     version = make_version(store, key, model, number, **estimator)
-    point_at(store, model, version)
+    write_signal(store, model, version)
     return version
 
 

@@ -16,9 +16,9 @@ def open_client(settings: SourceSettings) -> tuple[str, Elasticsearch]:
     """The place without credentials, and a client that has not connected yet."""
     try:
         parts = urlsplit(settings.url)
-        place = f"{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"
+        sink = f"{parts.hostname}:{parts.port}{parts.path.rstrip('/')}"
     except ValueError:
-        parts, place = urlsplit(""), ""
+        parts, sink = urlsplit(""), ""
     if parts.scheme not in ("http", "https") or not parts.hostname or not parts.port:
         # Not the text itself: it may hold a password.
         raise SourceMisconfigured('url: expected "https://host:9200", with the port.')
@@ -42,5 +42,5 @@ def open_client(settings: SourceSettings) -> tuple[str, Elasticsearch]:
             **options,
         )
     except (ValueError, TypeError, OSError) as error:
-        raise SourceMisconfigured(f"url: {type(error).__name__} for {place}.") from error
-    return place, client
+        raise SourceMisconfigured(f"url: {type(error).__name__} for {sink}.") from error
+    return sink, client

@@ -18,7 +18,7 @@ from shared.errors import HotfitError, SourceMisconfigured, SourceUnavailable
 
 
 @contextmanager
-def told_apart(where: str, timeout_s: float) -> Iterator[None]:
+def translate_errors(where: str, timeout_s: float) -> Iterator[None]:
     """Turn what the client raises inside into our errors; `where` must hold no password."""
     try:
         yield

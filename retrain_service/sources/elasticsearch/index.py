@@ -32,7 +32,7 @@ class IndexInfo:
     refresh_s: float
 
 
-def look_at(client: Elasticsearch, name: str, field: str) -> IndexInfo:
+def describe(client: Elasticsearch, name: str, field: str) -> IndexInfo:
     """Learn it from the field capabilities and the settings.
 
     Raises:

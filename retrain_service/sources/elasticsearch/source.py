@@ -30,8 +30,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.elasticsearch.client import open_client
-from retrain_service.sources.elasticsearch.errors import told_apart
-from retrain_service.sources.elasticsearch.index import IndexInfo, look_at, whole_seconds
+from retrain_service.sources.elasticsearch.errors import translate_errors
+from retrain_service.sources.elasticsearch.index import IndexInfo, describe, whole_seconds
 from retrain_service.sources.elasticsearch.search import MOST_HITS, Hit, Query, Searches
 from retrain_service.sources.json_values import is_set, to_json
 from shared.errors import SourceMisconfigured
@@ -39,7 +39,7 @@ from shared.records import Batch, Cursor, Record
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
-_LOOK_AGAIN_S = 30.0
+_RECHECK_S = 30.0
 _EARLIEST, _LATEST = "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"
 
 
@@ -67,15 +67,15 @@ class ElasticsearchSource(Source):
         self._stream, self._field = stream, stream.updated_at_field
         self._lag_s, self._timeout_s = settings.lag_s, settings.timeout_s
         self._page_size = settings.page_size
-        self._place, self._client = open_client(settings)
-        self._where = f"Elasticsearch {self._place}/{stream.collection}"
+        self._sink, self._client = open_client(settings)
+        self._where = f"Elasticsearch {self._sink}/{stream.collection}"
         self._searches = Searches(self._client, stream.collection, stream.updated_at_field)
         self._looked: tuple[float, IndexInfo] | None = None
         self._tie: _Tie | None = None
 
     @property
     def origin(self) -> str:
-        return f"elasticsearch:{self._place}/{self._stream.collection}({self._field})"
+        return f"elasticsearch:{self._sink}/{self._stream.collection}({self._field})"
 
     def close(self) -> None:
         self._client.close()
@@ -206,10 +206,10 @@ class ElasticsearchSource(Source):
         Raises:
             SourceMisconfigured: there are documents, and none of their indices has the field.
         """
-        with told_apart(self._where, self._timeout_s):
+        with translate_errors(self._where, self._timeout_s):
             now_s = time.monotonic()
-            if self._looked is None or now_s - self._looked[0] > _LOOK_AGAIN_S:
-                index = look_at(self._client, self._stream.collection, self._field)
+            if self._looked is None or now_s - self._looked[0] > _RECHECK_S:
+                index = describe(self._client, self._stream.collection, self._field)
                 self._looked = (now_s, index)
             index = self._looked[1]
             if index.is_mapped:

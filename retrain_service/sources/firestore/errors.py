@@ -20,7 +20,7 @@ _MISCONFIGURED = (
 
 
 @contextmanager
-def told_apart(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """Turn what the client raises inside into our errors."""
     try:
         yield

@@ -30,7 +30,11 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, ReadInterrupted, Source
-from retrain_service.sources.firestore.errors import first_line, is_lost_connection, told_apart
+from retrain_service.sources.firestore.errors import (
+    first_line,
+    is_lost_connection,
+    translate_errors,
+)
 from retrain_service.sources.firestore.server_clock import ServerClock
 from retrain_service.sources.firestore.values import from_firestore
 from retrain_service.sources.json_values import is_set, to_json, to_rfc3339
@@ -70,8 +74,8 @@ class FirestoreSource(Source):
 
     @property
     def origin(self) -> str:
-        place = "emulator" if "FIRESTORE_EMULATOR_HOST" in os.environ else "firestore"
-        return f"{place}:{self._documents}/{self._stream.collection}({self._field})"
+        sink = "emulator" if "FIRESTORE_EMULATOR_HOST" in os.environ else "firestore"
+        return f"{sink}:{self._documents}/{self._stream.collection}({self._field})"
 
     def close(self) -> None:
         self._disconnect()
@@ -132,7 +136,7 @@ class FirestoreSource(Source):
             references = [collection.document(id_) for id_ in some]
             answered = 0
             try:
-                with told_apart(self._where):
+                with translate_errors(self._where):
                     for snapshot in self._client.get_all(
                         references,
                         field_paths=[self._field],
@@ -229,7 +233,7 @@ class FirestoreSource(Source):
         snapshots: list[Any] = []
         error: SourceUnavailable | None = None
         try:
-            with told_apart(self._where):
+            with translate_errors(self._where):
                 for snapshot in query.stream(retry=self._never_retry(), timeout=timeout_s):
                     snapshots.append(snapshot)  # kept when a later one fails
         except SourceUnavailable as broken:
@@ -240,7 +244,7 @@ class FirestoreSource(Source):
 
     def _count(self, query: Any) -> tuple[int, int]:
         """How many documents match, and what it is billed: one read for each thousand begun."""
-        with told_apart(self._where):
+        with translate_errors(self._where):
             answer = query.count(alias="n").get(retry=self._never_retry(), timeout=self._timeout_s)
             if not answer or not answer[0]:
                 raise SourceUnavailable(f"{self._where}: a count ended without an answer.")

@@ -49,13 +49,13 @@ class ExportClient:
         self._name, self._clock = name, clock
         self._timeout_s = settings.timeout_s
         self._url = _parse(settings.url)
-        self._where = f"{self.place} {name!r}"
+        self._where = f"{self.sink} {name!r}"
         self._headers = {"Accept": "application/json", **_key_header(settings)}
         self._client: httpx.Client | None = None
         self._not_before_s = 0.0
 
     @property
-    def place(self) -> str:
+    def sink(self) -> str:
         """Host and path, without credentials and parameters."""
         return f"{self._url.scheme}://{self._url.netloc.decode()}{self._url.path}"
 
@@ -115,7 +115,7 @@ class ExportClient:
         left_s = max(0.001, deadline_s - time.monotonic())
         body = bytearray()
         with (
-            self._told_apart(),
+            self._translate_errors(),
             self._client.stream("GET", url, headers=headers, timeout=left_s) as response,
         ):
             for part in response.iter_bytes():
@@ -128,7 +128,7 @@ class ExportClient:
         return response, bytes(body)
 
     @contextmanager
-    def _told_apart(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException as error:

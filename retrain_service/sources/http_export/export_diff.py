@@ -20,7 +20,7 @@ DAY_US = 86_400 * 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ExportWindow:
     """When an export was made, and how far back it goes.
 
     newest_us : records dated later are left for the next export.
@@ -30,7 +30,7 @@ class Moment:
     newest_us: int
     window_days: int = 0
 
-    def has_moved_past(self, at_us: int, before_us: int) -> bool:
+    def has_expired(self, at_us: int, before_us: int) -> bool:
         """Whether the window may have left that time behind since the export at `before_us`.
 
         A day is allowed for on both sides: whose midnight a back end counts from is not known.
@@ -42,7 +42,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ExportDiff:
     """The difference between a complete export and the one before.
 
     changed : rows that are new or have other fields.
@@ -58,16 +58,16 @@ class News:
 def compare(
     rows: Mapping[str, Row],
     times_us: Mapping[str, int],
-    moment: Moment,
+    window: ExportWindow,
     before: Known,
     before_us: int | None,
-) -> News:
+) -> ExportDiff:
     """Tell what is new. times_us: id -> the time that the row has, or was given."""
     changed: list[Row] = []
     known: dict[str, list[Any]] = {}
     for id_, row in rows.items():
         old = before.get(id_)
-        if times_us[id_] > moment.newest_us:
+        if times_us[id_] > window.newest_us:
             if old is not None:
                 known[id_] = list(old)
             continue
@@ -77,12 +77,12 @@ def compare(
     gone = [
         id_
         for id_, (_, at_us) in before.items()
-        if id_ not in rows and not (before_us and moment.has_moved_past(at_us, before_us))
+        if id_ not in rows and not (before_us and window.has_expired(at_us, before_us))
     ]
-    return News(changed, gone, known)
+    return ExportDiff(changed, gone, known)
 
 
-class Reading:
+class ExportPager:
     """The news of one export, in pages.
 
     Its cursors in the middle hold the base that the export was compared with, the export's digest
@@ -91,10 +91,10 @@ class Reading:
     buffer as unchanged.
     """
 
-    def __init__(self, base: Cursor, digest: str, news: list[Record], final: Cursor) -> None:
+    def __init__(self, base: Cursor, digest: str, diff: list[Record], final: Cursor) -> None:
         self.digest = digest
         self._base, self._final = base, final
-        self._news = sorted(news, key=position)
+        self._news = sorted(diff, key=position)
         self._n_read = 0
         self._cursor: Cursor = base
 
@@ -102,8 +102,8 @@ class Reading:
         """Whether the next page is the one behind `cursor`."""
         return 0 < self._n_read < len(self._news) and bool(cursor == self._cursor)
 
-    def skip_to(self, place: Position) -> None:
-        self._n_read = bisect_right(self._news, place, key=position)
+    def skip_to(self, sink: Position) -> None:
+        self._n_read = bisect_right(self._news, sink, key=position)
 
     def page(self, cursor: Cursor, limit: int) -> Batch:
         records = tuple(self._news[self._n_read : self._n_read + limit])
@@ -124,8 +124,8 @@ def position(record: Record) -> Position:
     return to_epoch_us(record.updated_at), record.id
 
 
-def since_cursor(place: Position) -> Cursor:
-    return {"at_us": place[0], "id": place[1], "since": True}
+def since_cursor(sink: Position) -> Cursor:
+    return {"at_us": sink[0], "id": sink[1], "since": True}
 
 
 def is_since(cursor: Cursor) -> bool:

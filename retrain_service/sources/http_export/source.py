@@ -31,9 +31,9 @@ from typing import Any
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.http_export.client import Export, ExportClient
 from retrain_service.sources.http_export.export_diff import (
-    Moment,
+    ExportPager,
+    ExportWindow,
     Position,
-    Reading,
     compare,
     digest_of,
     is_since,
@@ -69,14 +69,14 @@ class HttpExportSource(Source):
         self._stream = stream
         self._lag = timedelta(seconds=settings.lag_s)
         self._client = ExportClient(settings, stream.collection, clock)
-        self._where = f"{self._client.place} {stream.collection!r}"
+        self._where = f"{self._client.sink} {stream.collection!r}"
         self._url_days = _whole(self._client.parameters.get("days"))
         if 0 < self._url_days <= settings.reconcile_days:
             raise SourceMisconfigured(
                 f"reconcile_days: expected less than the {self._url_days} days of the export,"
                 f" found {settings.reconcile_days}."
             )
-        self._reading: Reading | None = None
+        self._pager: ExportPager | None = None
         self._etag: str | None = None  # of the export that is being read
         self._consumed: tuple[str, Cursor] | None = None  # an ETag, and the cursor behind its news
         self._given: dict[str, tuple[str, int]] = {}  # undated id -> digest, and the time given
@@ -85,27 +85,27 @@ class HttpExportSource(Source):
     @property
     def origin(self) -> str:
         fields = f"{self._stream.id_field},{self._stream.updated_at_field}"
-        return f"export:{self._client.place}#{self._stream.collection}({fields})"
+        return f"export:{self._client.sink}#{self._stream.collection}({fields})"
 
     def close(self) -> None:
         self._client.close()
-        self._reading = self._consumed = None
+        self._pager = self._consumed = None
 
     # -- reading ---------------------------------------------------------------------------------
 
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
-        reading = self._reading
-        if reading is None or not reading.continues(cursor):
-            reading = self._reading = self._begin(cursor)
-        if reading is None:
+        pager = self._pager
+        if pager is None or not pager.continues(cursor):
+            pager = self._pager = self._begin(cursor)
+        if pager is None:
             return Batch((), cursor, is_last=True)
-        batch = reading.page(cursor, limit)
-        if not reading.continues(batch.cursor):
-            self._reading = None
+        batch = pager.page(cursor, limit)
+        if not pager.continues(batch.cursor):
+            self._pager = None
             self._consumed = (self._etag, batch.cursor) if self._etag else None
         return batch
 
-    def _begin(self, cursor: Cursor) -> Reading | None:
+    def _begin(self, cursor: Cursor) -> ExportPager | None:
         """Fetch and compare; None when the server has nothing else than at `cursor`."""
         is_middle = bool(cursor) and "export" in cursor
         base = cursor["base"] if is_middle else cursor
@@ -123,36 +123,36 @@ class HttpExportSource(Source):
         if parameters and not self._has_since:
             export = self._fetch()  # what it did with `since` is not known
             parameters = {}
-        reading = self._compare(base, after, export, is_complete=not parameters)
-        if is_middle and reading.digest == cursor["export"]:
-            reading.skip_to((cursor["at_us"], cursor["id"]))
-        return reading
+        pager = self._compare(base, after, export, is_complete=not parameters)
+        if is_middle and pager.digest == cursor["export"]:
+            pager.skip_to((cursor["at_us"], cursor["id"]))
+        return pager
 
     def _compare(
         self, base: Cursor, after: Position | None, export: Export, *, is_complete: bool
-    ) -> Reading:
+    ) -> ExportPager:
         before, before_us = (
             (base["known"], base["seen_us"]) if base and "known" in base else ({}, None)
         )
         self._given.update((id_, (digest, at_us)) for id_, (digest, at_us) in before.items())
         rows = self._rows(export)
-        moment = self._moment(export)
+        window = self._window(export)
         # Later than what was read, or it would never be read.
-        times_us = self._times(rows, max(moment.newest_us, after[0] + 1 if after else 0))
-        news = compare(rows, times_us, moment, before, before_us)
-        records = [self._record(row, times_us[row.id]) for row in news.changed]
+        times_us = self._times(rows, max(window.newest_us, after[0] + 1 if after else 0))
+        diff = compare(rows, times_us, window, before, before_us)
+        records = [self._record(row, times_us[row.id]) for row in diff.changed]
         if after is not None:
             records = [each for each in records if position(each) > after]
         if is_complete:
-            gone_at = from_epoch_us(moment.newest_us)
-            records += [Record(id_, gone_at, {}, is_deleted=True) for id_ in news.gone]
-        final: Cursor = {"known": news.known, "seen_us": moment.newest_us}
+            gone_at = from_epoch_us(window.newest_us)
+            records += [Record(id_, gone_at, {}, is_deleted=True) for id_ in diff.gone]
+        final: Cursor = {"known": diff.known, "seen_us": window.newest_us}
         if self._has_since:
-            places = [(at_us, id_) for id_, (_, at_us) in news.known.items()]
+            places = [(at_us, id_) for id_, (_, at_us) in diff.known.items()]
             final = since_cursor(max([*places, after or (0, "")]))
         # What was too young is in the same export at the next look.
-        self._etag = export.etag if len(news.known) == len(rows) else None
-        return Reading(base, digest_of(rows), records, final)
+        self._etag = export.etag if len(diff.known) == len(rows) else None
+        return ExportPager(base, digest_of(rows), records, final)
 
     def cursor_at(self, at: datetime) -> Cursor:
         return {"at_us": to_epoch_us(at)}
@@ -177,7 +177,7 @@ class HttpExportSource(Source):
     def inspect(self, n_sample: int = 0) -> Inspection:
         export = self._fetch()
         rows = self._rows(export)
-        times_us = self._times(rows, self._moment(export).newest_us)
+        times_us = self._times(rows, self._window(export).newest_us)
         newest = sorted(rows.values(), key=lambda row: (times_us[row.id], row.id), reverse=True)
         sample = tuple(self._record(row, times_us[row.id]) for row in newest[:n_sample])
         n_without_id = sum(not has_id(item, self._stream.id_field) for item in export.items)
@@ -191,9 +191,9 @@ class HttpExportSource(Source):
         assert export is not None  # nobody asked whether it had changed
         return export
 
-    def _moment(self, export: Export) -> Moment:
+    def _window(self, export: Export) -> ExportWindow:
         days = self._url_days or _whole(export.metadata.get("days"))
-        return Moment(to_epoch_us(export.server_time - self._lag), days)
+        return ExportWindow(to_epoch_us(export.server_time - self._lag), days)
 
     def _rows(self, export: Export) -> dict[str, Row]:
         """Raises SourceMisconfigured when not one of the records has an id."""
@@ -225,7 +225,7 @@ class HttpExportSource(Source):
         rows = self._rows(export)
         # A whole export: what is not in it is gone, and its time with it.
         self._given = {id_: given for id_, given in self._given.items() if id_ in rows}
-        return self._times(rows, self._moment(export).newest_us)
+        return self._times(rows, self._window(export).newest_us)
 
     def _record(self, row: Row, at_us: int) -> Record:
         at = from_epoch_us(at_us)

@@ -104,9 +104,9 @@ def possible_ids(text: str) -> list[Any]:
 
 def greater_ids(value: Any) -> list[dict[str, Any]]:
     """Conditions on _id, any of which holds exactly for the ids that come after `value`."""
-    place = _ORDER.index(_type_of(value))
-    later: list[dict[str, Any]] = [{"_id": {"$type": list(_ORDER[place + 1 :])}}]
-    if place == len(_ORDER) - 1:
+    sink = _ORDER.index(_type_of(value))
+    later: list[dict[str, Any]] = [{"_id": {"$type": list(_ORDER[sink + 1 :])}}]
+    if sink == len(_ORDER) - 1:
         return []
     if _is_nan(value):  # before all other numbers, but $gt finds nothing
         return [{"_id": {"$gte": -math.inf}}, *later]

@@ -22,7 +22,7 @@ _NO_MEMORY_TO_SORT = 292
 
 
 @contextmanager
-def told_apart(where: str, timeout_s: float) -> Iterator[None]:
+def translate_errors(where: str, timeout_s: float) -> Iterator[None]:
     """Turn what pymongo raises inside into our errors; `where` must hold no password."""
     try:
         yield

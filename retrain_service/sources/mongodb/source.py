@@ -37,7 +37,7 @@ from retrain_service.sources.mongodb.bson_values import (
     possible_ids,
     unpack_id,
 )
-from retrain_service.sources.mongodb.errors import told_apart
+from retrain_service.sources.mongodb.errors import translate_errors
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
@@ -220,7 +220,7 @@ class MongodbSource(Source):
 
     @contextmanager
     def _connected(self) -> Iterator[MongoCollection[dict[str, Any]]]:
-        with told_apart(self._where, self._timeout_s), pymongo.timeout(self._timeout_s):
+        with translate_errors(self._where, self._timeout_s), pymongo.timeout(self._timeout_s):
             if self._client is None:
                 within_ms = round(min(self._timeout_s, _CONNECT_WITHIN_S) * 1000)
                 self._client = pymongo.MongoClient(

@@ -42,7 +42,7 @@ _REFUSALS = (
 
 
 @contextmanager
-def told_apart(where: str, timeout_s: float) -> Iterator[None]:
+def translate_errors(where: str, timeout_s: float) -> Iterator[None]:
     """Turn what SQLAlchemy raises inside into our errors; `where` must hold no password."""
     try:
         yield

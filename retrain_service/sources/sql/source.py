@@ -22,8 +22,8 @@ from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import decode_json_text, is_set, to_json
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
 from retrain_service.sources.sql.engine import break_off, check_file, open_engine, parse_url
-from retrain_service.sources.sql.errors import told_apart
-from retrain_service.sources.sql.table import TableInfo, look_at
+from retrain_service.sources.sql.errors import translate_errors
+from retrain_service.sources.sql.table import TableInfo, describe
 from retrain_service.sources.sql.times import EARLIEST, TimeFormat, day_begin, day_end
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
@@ -54,18 +54,18 @@ class SqlSource(Source):
         self._url = parse_url(settings.url)
         self._where = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
-        self._watched: TableInfo | None = None
+        self._info: TableInfo | None = None
 
     @property
     def origin(self) -> str:
-        place = self._url.set(username=None, password=None, query={}, drivername="sql")
+        sink = self._url.set(username=None, password=None, query={}, drivername="sql")
         backend = self._url.get_backend_name()
         fields = f"{self._stream.id_field},{self._stream.updated_at_field}"
-        return f"{backend}:{place.render_as_string()}/{self._stream.collection}({fields})"
+        return f"{backend}:{sink.render_as_string()}/{self._stream.collection}({fields})"
 
     def close(self) -> None:
         self._engine.dispose()
-        self._watched = None
+        self._info = None
 
     def cancel(self) -> None:
         break_off(self._open_now)
@@ -145,7 +145,7 @@ class SqlSource(Source):
         return IdSet(frozenset(wanted) - there)
 
     def inspect(self, n_sample: int = 0) -> Inspection:
-        self._watched = None  # columns may have come and gone since
+        self._info = None  # columns may have come and gone since
         with self._connected() as connection:
             watched = self._look(connection)
             form = watched.form
@@ -287,13 +287,13 @@ class SqlSource(Source):
     @contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
         check_file(self._url)
-        with told_apart(self._where, self._timeout_s), self._engine.connect() as connection:
+        with translate_errors(self._where, self._timeout_s), self._engine.connect() as connection:
             yield connection
 
     def _look(self, connection: sa.Connection) -> TableInfo:
-        if self._watched is None or self._watched.form is None:
-            self._watched = look_at(connection, self._stream)
-        return self._watched
+        if self._info is None or self._info.form is None:
+            self._info = describe(connection, self._stream)
+        return self._info
 
     def _server_time(self, connection: sa.Connection) -> datetime:
         if self._dialect == "sqlite":

@@ -35,7 +35,7 @@ class TableInfo:
     form: TimeFormat | None
 
 
-def look_at(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
+def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     """Find the table and learn what its columns hold.
 
     Raises:

@@ -15,7 +15,7 @@ from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.exchange.worker_report import ServingReport, WatcherReport, WorkerReport
 from tests.api_service.console.conftest import HTML, Desk
 from tests.api_service.console.past import source, training, write_past, write_retrain_report
-from tests.support.versions import point_at
+from tests.support.versions import write_signal
 
 
 def text_of(desk: Desk, path: str, status: int = 200) -> str:
@@ -180,7 +180,7 @@ def test_a_troubled_system_names_each_trouble(served: Desk) -> None:
     """The source, the training, the hold: each where one looks for it."""
     sources = [source(served.now, state="unavailable", sentence="connection refused")]
     report(served, error="out of memory", hold=True, sources=sources)
-    point_at(served.home.store, "m", served.home.store.versions("m")[0], hold=True)
+    write_signal(served.home.store, "m", served.home.store.versions("m")[0], hold=True)
 
     page, overview = text_of(served, "/console/models/m"), text_of(served, "/?show=attention")
 

@@ -14,7 +14,7 @@ from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.api_service.conftest import Serving, serving_config
 from tests.shared.workloads import garage, shop
 from tests.support.product_versions import publish_products
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 
 WORKLOADS = {"goods": "product_recommender", "parts": "spare_parts", "servers": "server_metrics"}
 
@@ -146,7 +146,7 @@ def test_reloading_a_closed_model_under_the_old_path_says_what_served_before(
     answer: Any = closed.client().post(
         f"/admin/reload-model?version={first}", headers=_admin(closed)
     )
-    point_at(home.store, "servers", first)
+    write_signal(home.store, "servers", first)
     closed.tick()
 
     assert answer.status_code == 202

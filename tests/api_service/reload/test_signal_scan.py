@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from api_service.reload.signal_scan import NO_SIGNAL, SignalScan
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 
 
 def test_models_and_their_entities_are_found_as_they_come(home: ServingHome) -> None:
@@ -27,7 +27,7 @@ def test_models_and_their_entities_are_found_as_they_come(home: ServingHome) -> 
     assert found["made"] == NO_SIGNAL
     assert sweep.look() == found
 
-    point_at(home.store, "m", version)
+    write_signal(home.store, "m", version)
     changed = sweep.look()
     assert {name for name in found if changed[name] != found[name]} == {"m"}
 

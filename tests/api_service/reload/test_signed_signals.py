@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tests.api_service.conftest import Serving, serving_config
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_worker_that_starts_without_a_signal_serves_what_was_wanted_last(
 ) -> None:
     """Not the newest that verifies: somebody rolled back from that one, or never promoted it."""
     first, second = home.publish("m", 1), home.publish("m", 2)
-    point_at(home.store, "m", first, hold=True)
+    write_signal(home.store, "m", first, hold=True)
     home.make("m", 3)  # staged and named, but its signal could not be written
     lay(home.store.signal_path("m"))
 

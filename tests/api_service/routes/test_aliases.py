@@ -26,7 +26,7 @@ from tests.api_service.routes.test_health import write_retrain_report
 from tests.api_service.routes.test_models import run
 from tests.shared.workloads.shop import events, products, rows_of
 from tests.support.product_versions import publish_products
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 from tests.support.waiting import wait_until
 
 MODELS = {
@@ -480,7 +480,7 @@ def test_reloading_waits_for_the_swap_and_says_how_long_it_took(home: ServingHom
 
     asking.start()
     wait_until(lambda: list(serving.config.requests_dir.glob("2*.json")), 10, "the request")
-    point_at(home.store, "servers", first)
+    write_signal(home.store, "servers", first)
     serving.tick()
     asking.join(25)
 

@@ -28,7 +28,7 @@ from shared.settings.sections import SourceSettings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from tests.api_service.conftest import NOW, Serving, serving_config
-from tests.support.versions import ServingHome, point_at, version_name
+from tests.support.versions import ServingHome, version_name, write_signal
 
 CRITICAL, WARNING, HEALTHY = "critical", "warning", "healthy"
 
@@ -323,7 +323,7 @@ def publish_metrics(home: ServingHome, number: int) -> None:
     )
     stage(staged, workload, estimator, rows, manifest, home.key)
     home.store.commit("metrics", staged, version_name(number))
-    point_at(home.store, "metrics", version_name(number))
+    write_signal(home.store, "metrics", version_name(number))
 
 
 def last_hour(server: str, cpu: float, until: datetime = NOW) -> list[dict[str, Any]]:

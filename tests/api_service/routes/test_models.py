@@ -16,7 +16,7 @@ from shared.run_log.writer import RunLog
 from shared.versions.manifest import MANIFEST_NAME, MODEL_NAME
 from tests.api_service.conftest import NOW, Serving
 from tests.api_service.routes.test_health import write_retrain_report, write_worker_report
-from tests.support.versions import ServingHome, point_at, version_name
+from tests.support.versions import ServingHome, version_name, write_signal
 
 
 def get(client: FlaskClient, path: str) -> Any:
@@ -286,7 +286,7 @@ def test_a_rollback_does_not_go_to_a_version_in_quarantine_but_a_reload_tries_it
     serving.tick()
     broken = home.publish("m", 2, broken="load")
     serving.tick()
-    point_at(home.store, "m", first)
+    write_signal(home.store, "m", first)
     serving.tick()
     write_worker_report(serving)
     client = serving.client()

@@ -90,18 +90,18 @@ class ScriptedSource(Source):
 class Reading:
     """An intake with its buffer and source, polled like the loop does it."""
 
-    def __init__(self, folder: Path, source: ScriptedSource, **changes: Any) -> None:
+    def __init__(self, folder: Path, source: ScriptedSource, **state_changes: Any) -> None:
         self.source, self._folder = source, folder
         self._settings = SourceSettings(
-            **{"kind": "firestore", "page_size": 5, "poll_interval_s": 30, **changes}
+            **{"kind": "firestore", "page_size": 5, "poll_interval_s": 30, **state_changes}
         )
         self.stream_settings = StreamSettings(collection="appointments")
-        self.changes: list[StreamHealth] = []
+        self.state_changes: list[StreamHealth] = []
         self.open()
 
     def open(self) -> None:
         self.buffer = Buffer(self._folder / "m.duckdb", START)
-        self.intake = StreamIngestor(
+        self.ingestor = StreamIngestor(
             stream="appointments",
             source_name="shop",
             settings=self._settings,
@@ -113,22 +113,22 @@ class Reading:
         )
 
     def close(self) -> None:
-        self.intake.close()
+        self.ingestor.close()
         self.buffer.close()
 
     def poll(self, now: datetime) -> StreamHealth:
         """As long as there is more to do, like the loop's ticks."""
         for _ in range(200):
-            result = self.intake.poll(now)
-            if result.change is not None:
-                self.changes.append(result.change)
+            result = self.ingestor.poll(now)
+            if result.state_change is not None:
+                self.state_changes.append(result.state_change)
             if not result.has_more:
-                return self.intake.health
+                return self.ingestor.health
         raise AssertionError("the intake always has more to do")
 
     @property
     def states(self) -> list[str]:
-        return [change.state for change in self.changes]
+        return [state_change.state for state_change in self.state_changes]
 
 
 @pytest.fixture
@@ -140,8 +140,8 @@ def source() -> ScriptedSource:
 def make(tmp_path: Path, source: ScriptedSource) -> Iterator[Callable[..., Reading]]:
     opened: list[Reading] = []
 
-    def _make(**changes: Any) -> Reading:
-        opened.append(Reading(tmp_path, source, **changes))
+    def _make(**state_changes: Any) -> Reading:
+        opened.append(Reading(tmp_path, source, **state_changes))
         return opened[-1]
 
     yield _make
@@ -157,16 +157,16 @@ def test_a_first_load_is_read_in_bounded_calls(
     for i in range(100):
         source.put(f"a{i:03d}", START - timedelta(minutes=i))
 
-    first = reading.intake.poll(START)
-    was_caught_up = reading.intake.is_caught_up
+    first = reading.ingestor.poll(START)
+    was_caught_up = reading.ingestor.is_caught_up
 
     assert first.applied.n_new == PAGES_A_POLL * 5
     assert first.has_more
     assert not was_caught_up
-    assert first.change is not None
-    assert first.change.state == "catching_up"
+    assert first.state_change is not None
+    assert first.state_change.state == "catching_up"
     assert reading.poll(START).state == "ok"
-    assert reading.intake.is_caught_up
+    assert reading.ingestor.is_caught_up
     assert len(reading.buffer.ids("appointments")) == 100
 
 
@@ -184,7 +184,7 @@ def test_nothing_is_asked_before_it_is_due(
 
     reading.poll(START + timedelta(seconds=30))
     assert source.asked == ["read"]
-    reading.intake.poll_now()
+    reading.ingestor.poll_now()
     reading.poll(START + timedelta(seconds=31))
     assert source.asked == ["read", "read"]
 
@@ -195,7 +195,7 @@ def test_an_outage_is_one_change_with_growing_patience(
     """One line in the log when it goes, one when it is back; no storm of questions between."""
     reading = make(poll_interval_s=2)
     reading.poll(START)
-    reading.changes.clear()
+    reading.state_changes.clear()
     source.error = SourceUnavailable("shop: connection refused.")
     asked_at = []
 
@@ -214,8 +214,8 @@ def test_an_outage_is_one_change_with_growing_patience(
     assert waits[:7] == [1, 2, 4, 8, 16, 32, 60]
     assert set(waits[7:]) == {60}
     assert reading.states == ["unavailable", "ok"]
-    assert "connection refused" in reading.changes[0].sentence
-    assert reading.changes[0].since == START + timedelta(seconds=2)
+    assert "connection refused" in reading.state_changes[0].sentence
+    assert reading.state_changes[0].since == START + timedelta(seconds=2)
     assert back.n_failures == 0
     assert reading.buffer.ids("appointments") == {"a1"}
 
@@ -253,7 +253,7 @@ def test_a_misconfigured_source_is_left_alone_and_opened_afresh(
     assert n_asked == 1
     assert source.n_closed == 1
     assert reading.states == ["misconfigured", "ok"]
-    assert "no table 'appointments'" in reading.changes[0].sentence
+    assert "no table 'appointments'" in reading.state_changes[0].sentence
     assert fixed.state == "ok"
 
 
@@ -264,7 +264,7 @@ def test_a_source_that_cannot_be_opened_is_a_state_too(tmp_path: Path) -> None:
         raise SourceMisconfigured("the driver is not installed: pip install it")
 
     buffer = Buffer(tmp_path / "m.duckdb", START)
-    intake = StreamIngestor(
+    ingestor = StreamIngestor(
         stream="appointments",
         source_name="shop",
         settings=SourceSettings(kind="sql", url="postgresql://h/d"),
@@ -274,12 +274,12 @@ def test_a_source_that_cannot_be_opened_is_a_state_too(tmp_path: Path) -> None:
         open_source=refuse,
     )
 
-    result = intake.poll(START)
+    result = ingestor.poll(START)
 
-    assert result.change is not None
-    assert result.change.state == "misconfigured"
-    assert "pip install" in result.change.sentence
-    assert intake.poll(START + timedelta(seconds=1)).change is None
+    assert result.state_change is not None
+    assert result.state_change.state == "misconfigured"
+    assert "pip install" in result.state_change.sentence
+    assert ingestor.poll(START + timedelta(seconds=1)).state_change is None
     buffer.close()
 
 
@@ -298,7 +298,7 @@ def test_a_budget_slows_polling_down_before_it_is_spent(
     assert 150 < reading.buffer.billed_reads("shop", date(2026, 11, 20)) <= 200
     assert source.asked.count("read") > 150
     assert reading.states == ["budget"]
-    assert "instead of every 120 s" in reading.changes[0].sentence
+    assert "instead of every 120 s" in reading.state_changes[0].sentence
 
 
 def test_a_spent_budget_waits_for_the_next_utc_day(
@@ -335,7 +335,7 @@ def test_reads_of_a_call_that_broke_are_in_the_ledger(
     reading.poll(START + timedelta(seconds=30))
 
     assert reading.buffer.billed_reads("shop", START.date()) == spent + 7
-    assert reading.intake.health.billed_reads_today == spent + 7
+    assert reading.ingestor.health.billed_reads_today == spent + 7
 
 
 def test_records_that_no_query_brings_are_reported(
@@ -452,7 +452,7 @@ def test_a_count_that_never_comes_in_time_keeps_nobody_from_anything(
     source.put("a1", START - timedelta(days=1))
     source.put("a2", START - timedelta(days=1))
     n_asked: list[datetime] = []
-    news: list[str] = []
+    findings: list[str] = []
 
     def inspect(n_sample: int = 0) -> Inspection:
         n_asked.append(now)
@@ -464,16 +464,16 @@ def test_a_count_that_never_comes_in_time_keeps_nobody_from_anything(
         if i == 20:
             source.records.pop()
         for _ in range(20):
-            result = reading.intake.poll(now)
-            news += result.news
+            result = reading.ingestor.poll(now)
+            findings += result.findings
             if not result.has_more:
                 break
 
-    assert reading.intake.health.state == "ok"
-    assert {change.state for change in reading.changes} <= {"ok"}
+    assert reading.ingestor.health.state == "ok"
+    assert {state_change.state for state_change in reading.state_changes} <= {"ok"}
     assert len(n_asked) <= 9
     assert reading.buffer.ids("appointments") == {"a1"}
-    (told,) = news
+    (told,) = findings
     assert "no answer within 20 s" in told
 
 
@@ -505,7 +505,7 @@ def test_a_restart_does_not_begin_the_day_again(
     reading.poll(START + timedelta(hours=26))
 
     assert source.asked == ["read"]
-    assert reading.intake.is_caught_up
+    assert reading.ingestor.is_caught_up
 
 
 def test_retention_neither_loads_nor_keeps_what_is_too_old(
@@ -557,7 +557,7 @@ class History:
 
     def open(self) -> None:
         self.buffer = Buffer(self._buffer_path, self.now)
-        self.intake = StreamIngestor(
+        self.ingestor = StreamIngestor(
             stream="appointments",
             source_name="app",
             settings=SourceSettings(
@@ -570,7 +570,7 @@ class History:
         )
 
     def close(self) -> None:
-        self.intake.close()
+        self.ingestor.close()
         self.buffer.close()
 
     def step(self, kind: str, what: Any, late_s: int) -> None:
@@ -604,7 +604,7 @@ class History:
     def _pass(self, time: timedelta) -> None:
         self.now += time
         for _ in range(300):
-            if not self.intake.poll(self.now).has_more:
+            if not self.ingestor.poll(self.now).has_more:
                 return
 
     def buffered(self, folder: Path) -> dict[str, int]:

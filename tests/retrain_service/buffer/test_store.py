@@ -19,7 +19,13 @@ import pytest
 
 from retrain_service.buffer import store as buffer_module
 from retrain_service.buffer.database_file import SCHEMA, open_database
-from retrain_service.buffer.store import Applied, Buffer, SnapshotInfo, buffer_path, read_snapshot
+from retrain_service.buffer.store import (
+    Buffer,
+    SnapshotInfo,
+    UpsertCounts,
+    buffer_path,
+    read_snapshot,
+)
 from shared.database.migrations import Schema
 from shared.errors import AlreadyRunning, SchemaTooNew, StorageUnavailable
 from shared.records import Batch, Record
@@ -47,7 +53,7 @@ def apply(
     cursor: Any = None,
     billed_reads: int = 0,
     moves_cursor: bool = True,
-) -> Applied:
+) -> UpsertCounts:
     batch = Batch(records, cursor, is_last=True, billed_reads=billed_reads)
     return buffer.apply(
         stream,
@@ -77,7 +83,7 @@ def test_a_record_read_again_unchanged_is_not_new(buffer: Buffer) -> None:
 
     again = apply(buffer, record("a2"), record("a1", note={"a": 2, "b": 1}))
 
-    assert again == Applied(n_unchanged=2)
+    assert again == UpsertCounts(n_unchanged=2)
     assert buffer.high_seq() == watermark
     assert n_new_since(buffer, watermark) == 0
 
@@ -93,7 +99,7 @@ def test_a_changed_body_or_time_counts_once(buffer: Buffer, changed: Record) -> 
     applied = apply(buffer, changed)
     apply(buffer, record("a1", minute=9, status="complete"))
 
-    assert applied == Applied(n_changed=1)
+    assert applied == UpsertCounts(n_changed=1)
     assert n_new_since(buffer, watermark) == 1
     assert buffer.statistics()["appointments"].n_records == 1
 
@@ -139,11 +145,11 @@ def test_a_tombstone_removes_from_training_and_stays_in_the_count(
     apply(buffer, record("never", minute=2, is_deleted=True))
     buffer.snapshot(tmp_path / "s.parquet", ["appointments"], NOW)
 
-    assert applied == Applied(n_deleted=1)
+    assert applied == UpsertCounts(n_deleted=1)
     assert buffer.ids("appointments") == {"a2"}
     assert list(read_snapshot(tmp_path / "s.parquet")["appointments"].ids) == ["a2"]
     assert buffer.count_by_day("appointments", [NOW.date()]) == {NOW.date(): 3}
-    assert apply(buffer, record("a1", minute=3)) == Applied(n_new=1)
+    assert apply(buffer, record("a1", minute=3)) == UpsertCounts(n_new=1)
 
 
 def test_rows_cursor_and_billed_reads_are_one_transaction(tmp_path: Path) -> None:
@@ -234,11 +240,11 @@ def test_an_unusable_file_is_moved_aside_and_said_once(
         path.write_bytes(content)
 
     buffer = Buffer(path, NOW)
-    notice = buffer.take_notice()
+    notice = buffer.take_message()
 
     assert notice is not None
     assert "b.duckdb.unusable-20261121T083000Z" in notice
-    assert buffer.take_notice() is None
+    assert buffer.take_message() is None
     assert (tmp_path / "b.duckdb.unusable-20261121T083000Z").exists()
     buffer.open_stream("appointments", "sql:app", True)
     assert apply(buffer, record("a1")).n_new == 1
@@ -271,7 +277,7 @@ def test_a_buffer_of_the_first_release_goes_on(tmp_path: Path) -> None:
     buffer.open_stream("appointments", "sql:app", is_counted=True)
     apply(buffer, record("new"), cursor=8)
 
-    assert buffer.take_notice() is None
+    assert buffer.take_message() is None
     assert buffer.ids("appointments") == {"old", "new"}
     assert buffer.high_seq() == 42
     buffer.close()
@@ -355,7 +361,7 @@ def test_a_flipped_byte_is_found_at_start_not_in_training(tmp_path: Path) -> Non
 
     rebuilt = Buffer(path, NOW)
 
-    assert rebuilt.take_notice() is not None
+    assert rebuilt.take_message() is not None
     assert rebuilt.statistics() == {}
     rebuilt.close()
 
@@ -415,7 +421,7 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
         buffer.close()
 
         again = Buffer(small / "b.duckdb", NOW)
-        assert again.take_notice() is None
+        assert again.take_message() is None
         assert len(again.ids("appointments")) == 2001
         again.close()
     finally:
@@ -433,7 +439,7 @@ def test_a_stream_that_points_elsewhere_starts_afresh(buffer: Buffer) -> None:
     assert buffer.cursor("appointments") is None
     assert buffer.ids("appointments") == frozenset()
     assert buffer.cursor("spare_parts") == 3
-    assert "sql:other" in str(buffer.take_notice())
+    assert "sql:other" in str(buffer.take_message())
 
 
 def test_the_ledger_counts_by_source_day_and_stream(buffer: Buffer) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
-from retrain_service.compiling.parity import NotEqual, Tolerance, compare, refer
+from retrain_service.compiling.parity import NotEqual, Tolerance, compare, reference_answers
 from retrain_service.compiling.probe_rows import ProbeRows
 from shared.forms.input_mask import InputMask
 from shared.workloads.rows import RowRefused
@@ -103,7 +103,7 @@ DIFFERENT: Mapping[str, tuple[AForm, str]] = {
 @pytest.mark.parametrize("name", DIFFERENT)
 def test_a_form_that_refuses_other_rows_than_the_estimator_is_not_equal(name: str) -> None:
     form, reason = DIFFERENT[name]
-    reference = refer(form.estimator, ROWS, not_finite(ROWS.rows))
+    reference = reference_answers(form.estimator, ROWS, not_finite(ROWS.rows))
     assert reference.is_refused.tolist() == [False] * len(REAL) + [True] * 2
 
     with pytest.raises(NotEqual, match=reason):
@@ -112,7 +112,7 @@ def test_a_form_that_refuses_other_rows_than_the_estimator_is_not_equal(name: st
 
 @pytest.mark.parametrize("estimator", [LINEAR, CLASSES])
 def test_a_form_that_refuses_the_same_rows_is_equal(estimator: Any) -> None:
-    reference = refer(estimator, ROWS, not_finite(ROWS.rows))
+    reference = reference_answers(estimator, ROWS, not_finite(ROWS.rows))
 
     assert compare(AForm(estimator, not_finite), reference, CLOSE, 5) < 1e-12
 

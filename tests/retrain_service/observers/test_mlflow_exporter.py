@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from retrain_service.observers.mlflow_exporter import MARK_NAME, MlflowPlace, open_sink
+from retrain_service.observers.mlflow_exporter import CHECKPOINT_NAME, MlflowSink, open_sink
 from retrain_service.observers.run_exporter import RunExporter
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
@@ -67,7 +67,9 @@ def add_run(
 
 @contextmanager
 def sink(uri: str, home: Path) -> Iterator[RunExporter]:
-    made = RunExporter(MlflowPlace(uri), home / MARK_NAME, home / "run_log.sqlite", period_s=0.05)
+    made = RunExporter(
+        MlflowSink(uri), home / CHECKPOINT_NAME, home / "run_log.sqlite", period_s=0.05
+    )
     try:
         yield made
     finally:
@@ -159,11 +161,13 @@ def test_runs_are_in_a_real_mlflow_with_all_that_is_known_of_them(tmp_path: Path
             add_run(tmp_path / "run_log.sqlite", 3, RunStatus.CANCELLED, error="cancelled.")
             wait_until(lambda: len(mirrored(uri)) == 3, 60, "three runs in MLflow")
         # A mark that is lost, as after a restore: nothing is there twice.
-        (tmp_path / MARK_NAME).unlink()
+        (tmp_path / CHECKPOINT_NAME).unlink()
         with sink(uri, tmp_path) as again:
-            mark = tmp_path / MARK_NAME
-            wait_until(lambda: mark.exists() and b"run3" in mark.read_bytes(), 30, "the mark")
-            assert again.mirror() == 0
+            checkpoint = tmp_path / CHECKPOINT_NAME
+            wait_until(
+                lambda: checkpoint.exists() and b"run3" in checkpoint.read_bytes(), 30, "the mark"
+            )
+            assert again.export_runs() == 0
         runs = mirrored(uri)
 
     assert [run["info"]["status"] for run in runs] == ["FINISHED", "FAILED", "KILLED"]

@@ -17,10 +17,10 @@ from pymongo.errors import OperationFailure
 from structlog.testing import capture_logs
 
 from retrain_service.observers.mongodb_exporter import (
-    MARK_NAME,
-    MongodbRuns,
+    CHECKPOINT_NAME,
+    MongodbSink,
     as_document,
-    open_mirror,
+    open_sink,
 )
 from retrain_service.observers.run_exporter import RunExporter
 from scripts.daemons.network import free_port
@@ -68,8 +68,8 @@ def add_run(path: Path, number: int, status: RunStatus, **ended: Any) -> None:
         log.finish_run(one.run_id, one.requested_at + timedelta(seconds=1), status, **ended)
 
 
-def has_promoted(place: MeanHome) -> bool:
-    return any(run.promoted for run in place.runs())
+def has_promoted(sink: MeanHome) -> bool:
+    return any(run.promoted for run in sink.runs())
 
 
 def n_documents(collection: Any) -> int:
@@ -101,7 +101,7 @@ def test_a_promoted_run_is_a_document_with_the_agreed_fields(
     log_path = tmp_path / "run_log.sqlite"
     add_run(log_path, 1, RunStatus.SUCCEEDED, promoted=True, verdict="no worse.", details=DETAILS)
 
-    with closing(RunExporter(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
+    with closing(RunExporter(MongodbSink(settings), tmp_path / CHECKPOINT_NAME, log_path)):
         wait_until(lambda: n_documents(collection) == 1, 20, "the document")
 
     found = collection.find_one({"run_id": "run1"})
@@ -138,7 +138,7 @@ def test_a_failed_run_says_why_and_knows_what_it_can(
     log_path = tmp_path / "run_log.sqlite"
     add_run(log_path, 1, RunStatus.FAILED, error="out of memory")
 
-    with closing(RunExporter(MongodbRuns(settings), tmp_path / MARK_NAME, log_path)):
+    with closing(RunExporter(MongodbSink(settings), tmp_path / CHECKPOINT_NAME, log_path)):
         wait_until(lambda: n_documents(collection) == 1, 20, "the document")
 
     found = collection.find_one({})
@@ -172,16 +172,16 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
 
     with started(server, url) as runs:
         runs.insert_one({"_id": "of another application"})
-    place = MongodbRuns(MirrorSettings(url=url), timeout_s=3)
+    sink = MongodbSink(MirrorSettings(url=url), timeout_s=3)
     with (
         capture_logs() as said,
-        closing(RunExporter(place, tmp_path / MARK_NAME, log_path, period_s=0.1)),
+        closing(RunExporter(sink, tmp_path / CHECKPOINT_NAME, log_path, period_s=0.1)),
     ):
         wait_until(lambda: len(said) == 1, 20, "a word about it")
         with started(server, url) as runs:
             wait_until(lambda: n_documents(runs) == 1 + 3, 120, "all three")
 
-    assert "Runs are mirrored when it is over" in said[0]["sentence"]
+    assert "Runs are exported when it answers again" in said[0]["sentence"]
     assert f"127.0.0.1:{server.port}/mirror.model_runs" in said[0]["sentence"]
 
 
@@ -189,18 +189,18 @@ def test_a_restart_goes_on_where_it_was_and_doubles_nothing(
     settings: MirrorSettings, collection: Any, tmp_path: Path
 ) -> None:
     """Also when the mark is lost: a document has the run's own id."""
-    log_path, mark_path = tmp_path / "run_log.sqlite", tmp_path / MARK_NAME
+    log_path, checkpoint_path = tmp_path / "run_log.sqlite", tmp_path / CHECKPOINT_NAME
     for number in range(3):
         add_run(log_path, number, RunStatus.SUCCEEDED, details=DETAILS)
-    with closing(RunExporter(MongodbRuns(settings), mark_path, log_path)):
+    with closing(RunExporter(MongodbSink(settings), checkpoint_path, log_path)):
         wait_until(lambda: n_documents(collection) == 3, 20, "the first three")
     add_run(log_path, 3, RunStatus.SUCCEEDED, details=DETAILS)
 
-    mirror = RunExporter(MongodbRuns(settings), mark_path, log_path, period_s=60)
-    mirror.close()
+    export_runs = RunExporter(MongodbSink(settings), checkpoint_path, log_path, period_s=60)
+    export_runs.close()
     assert collection.count_documents({}) == 4
-    mark_path.unlink()
-    again = RunExporter(MongodbRuns(settings), mark_path, log_path, period_s=60)
+    checkpoint_path.unlink()
+    again = RunExporter(MongodbSink(settings), checkpoint_path, log_path, period_s=60)
     again.close()
 
     assert collection.count_documents({}) == 4
@@ -210,11 +210,11 @@ def test_only_the_models_that_are_named_are_mirrored(
     settings: MirrorSettings, collection: Any, tmp_path: Path
 ) -> None:
     """A collection of devices has no room for spare parts."""
-    place = MongodbRuns(settings.model_copy(update={"models": ["solar_power"]}))
+    sink = MongodbSink(settings.model_copy(update={"models": ["solar_power"]}))
 
-    with contextlib.closing(place):
-        place.bring(run(1, model="spare_parts"))
-        place.bring(run(2))
+    with contextlib.closing(sink):
+        sink.write(run(1, model="spare_parts"))
+        sink.write(run(2))
 
     assert [each["run_id"] for each in collection.find({})] == ["run2"]
 
@@ -224,10 +224,10 @@ def test_an_address_without_a_database_is_refused_without_its_password(tmp_path:
     settings = MirrorSettings(url="mongodb://user:secret@localhost:27017")
 
     with pytest.raises(SettingsInvalid, match="with the name of the database") as refused:
-        open_mirror(settings, tmp_path, tmp_path / "run_log.sqlite")
+        open_sink(settings, tmp_path, tmp_path / "run_log.sqlite")
 
     assert "secret" not in str(refused.value)
-    assert open_mirror(MirrorSettings(), tmp_path, tmp_path / "run_log.sqlite") is None
+    assert open_sink(MirrorSettings(), tmp_path, tmp_path / "run_log.sqlite") is None
 
 
 def test_a_run_of_a_workload_that_is_no_more_is_mirrored_without_its_columns() -> None:
@@ -244,15 +244,15 @@ def test_the_daemon_mirrors_its_runs_and_does_not_mind_an_absent_server(
     """Entities carry the name that the application gave them, not the one in the path."""
     for port in (free_port(), mongodb_server.port):
         url = f"mongodb://127.0.0.1:{port}/mirror"
-        place = MeanHome(
+        sink = MeanHome(
             tmp_path / str(port),
             workload="mean_per_device",
             settings=f'[mirror]\nurl = "{url}"\ncollection = "daemon_runs"\n',
         )
-        place.add_rows(60, device="Dach Süd")
-        output = place.config.with_name("retrain.log")
-        with daemon("retrain_service", "run", config=place.config, output=output) as running:
-            wait_until(partial(has_promoted, place), 60, "a model")
+        sink.add_rows(60, device="Dach Süd")
+        output = sink.config.with_name("retrain.log")
+        with daemon("retrain_service", "run", config=sink.config, output=output) as running:
+            wait_until(partial(has_promoted, sink), 60, "a model")
             assert running.stop() == 0, output.read_text()
 
     with pymongo.MongoClient[dict[str, Any]](

@@ -47,7 +47,7 @@ def notifier(*urls: str, **options: Any) -> Iterator[Notifier]:
 def test_a_failure_reaches_a_web_hook() -> None:
     """The one who is paged must see the model, the reason and where to look further."""
     with receiver() as hook, notifier(f"json://127.0.0.1:{hook.port}/alerts") as telling:
-        telling.tell(event())
+        telling.send(event())
         wait_until(lambda: hook.posts, 20, "a message")
 
     _, path, body = hook.posts[0]
@@ -60,11 +60,11 @@ def test_a_failure_reaches_a_web_hook() -> None:
 def test_messages_are_counted_by_what_became_of_them() -> None:
     """Who watches the metrics sees that people are not told."""
     with receiver() as hook, notifier(f"json://127.0.0.1:{hook.port}/alerts") as telling:
-        telling.tell(event())
+        telling.send(event())
         wait_until(lambda: telling.counts["sent"] == 1, 20, "a message")
     nobody = f"json://127.0.0.1:{hook.port}/alerts"  # nobody listens there any more
     with notifier(nobody) as telling:
-        telling.tell(event())
+        telling.send(event())
         wait_until(lambda: telling.counts["failed"] == 1, 20, "the end of the tries")
 
     assert telling.counts == {"sent": 0, "failed": 1, "dropped": 0}
@@ -92,7 +92,7 @@ def test_a_rejection_reaches_a_mailbox() -> None:
     address = f"mailto://127.0.0.1:{port}/?mode=insecure&from=hotfit@example.com&to=me@example.com"
     try:
         with notifier(address) as telling:
-            telling.tell(event("reject", "v000008: 12 % worse; not promoted."))
+            telling.send(event("reject", "v000008: 12 % worse; not promoted."))
             wait_until(lambda: box.mails, 20, "a mail")
     finally:
         server.stop()
@@ -112,7 +112,7 @@ def test_an_address_that_fails_is_tried_again_and_the_others_are_not_told_twice(
         receiver() as steady,
         notifier(f"json://127.0.0.1:{shaky.port}", f"json://127.0.0.1:{steady.port}") as telling,
     ):
-        telling.tell(event())
+        telling.send(event())
         wait_until(lambda: len(shaky.posts) == 3, 20, "the third try")
 
     assert len(steady.posts) == 1
@@ -122,10 +122,10 @@ def test_the_same_again_is_held_back_and_counted() -> None:
     """A source that flaps all night is one message and a number, not four hundred."""
     with receiver() as hook, notifier(f"json://127.0.0.1:{hook.port}") as telling:
         for minute in range(0, 61, 10):
-            telling.tell(
+            telling.send(
                 event(sentence=f"v{minute:06d}: boom.", at=NOW + timedelta(minutes=minute))
             )
-        telling.tell(event("rollback", "v000001 is wanted now.", at=NOW))
+        telling.send(event("rollback", "v000001 is wanted now.", at=NOW))
         wait_until(lambda: len(hook.posts) == 3, 20, "three messages")
 
     first, again, other = (body["message"] for body in hook.bodies)
@@ -141,8 +141,8 @@ def test_only_the_kinds_that_are_set_are_told() -> None:
     only = {"kinds": ("promotion",)}
     with receiver() as hook, notifier(f"json://127.0.0.1:{hook.port}", settings=only) as telling:
         for kind in KIND_OF_EVENT:
-            telling.tell(event(kind, f"about {kind}"))
-        telling.tell(event("decision", "never told"))
+            telling.send(event(kind, f"about {kind}"))
+        telling.send(event("decision", "never told"))
         telling.close()
 
     assert [body["title"] for body in hook.bodies] == ["Hotfit: parts: a new version is served"]
@@ -160,11 +160,11 @@ def test_a_receiver_that_hangs_never_holds_up_the_loop_and_drops_are_said() -> N
         receiver(slow) as hanging,
         notifier(f"json://127.0.0.1:{hanging.port}", queue_length=2) as telling,
     ):
-        telling.tell(event(sentence="first"))
+        telling.send(event(sentence="first"))
         wait_until(lambda: hanging.posts, 20, "the first message on its way")
         started = time.monotonic()
         for letter in "abcdef":
-            telling.tell(event(sentence=letter))
+            telling.send(event(sentence=letter))
         assert time.monotonic() - started < 1.0
         is_slow[0] = False
         wait_until(lambda: len(hanging.posts) >= 3, 20, "those that fitted")
@@ -195,14 +195,14 @@ def test_without_the_package_one_sentence_names_the_extra(monkeypatch: pytest.Mo
 def test_the_daemon_tells_of_failures_and_outages(tmp_path: Path) -> None:
     """From the event in the log to the receiver, with nothing in between left out."""
     with receiver() as hook:
-        place = MeanHome(
+        sink = MeanHome(
             tmp_path,
             '[models.m.parameters]\nfit_fault = "raise"\n'
             f'[notify]\nurls = ["json://127.0.0.1:{hook.port}"]\n',
         )
-        place.add_rows(100)
+        sink.add_rows(100)
         with daemon(
-            "retrain_service", "run", config=place.config, output=tmp_path / "retrain.log"
+            "retrain_service", "run", config=sink.config, output=tmp_path / "retrain.log"
         ) as started:
             wait_until(lambda: hook.posts, 60, "a message about the failed run")
             assert started.stop() == 0
@@ -213,10 +213,10 @@ def test_the_daemon_tells_of_failures_and_outages(tmp_path: Path) -> None:
 
 def test_a_wrong_address_ends_the_start_with_one_line(tmp_path: Path) -> None:
     """`check` and `run` say it alike."""
-    place = MeanHome(tmp_path, '[notify]\nurls = ["nonsense://x"]\n')
+    sink = MeanHome(tmp_path, '[notify]\nurls = ["nonsense://x"]\n')
 
     for name in ("check", "run"):
-        done = command(place, name)
+        done = command(sink, name)
         assert done.returncode == 2
         assert done.stderr.startswith("retrain_service: notify.urls[0]: expected an address")
         assert len(done.stderr.splitlines()) == 1

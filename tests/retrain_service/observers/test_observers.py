@@ -29,13 +29,13 @@ def test_one_part_that_fails_keeps_no_other_from_its_work(
     def prune(_settings: Settings, _log: RunLog, now: datetime, _request: str | None) -> None:
         pruned_at.append(now)
 
-    monkeypatch.setattr(ServingEventReader, "look", fails)
+    monkeypatch.setattr(ServingEventReader, "poll_reports", fails)
     monkeypatch.setattr(retention, "prune", prune)
     with closing(RunLog.open(tmp_path / "run_log.sqlite")) as log:
-        onlookers = Observers(Settings(home=tmp_path), log)
+        observers = Observers(Settings(home=tmp_path), log)
         for minutes in (0, 30, 61):
-            onlookers.look(NOW + timedelta(minutes=minutes))
-        onlookers.look(NOW - timedelta(days=3))  # the clock was set back
-        onlookers.close()
+            observers.process_events(NOW + timedelta(minutes=minutes))
+        observers.process_events(NOW - timedelta(days=3))  # the clock was set back
+        observers.close()
 
     assert pruned_at == [NOW, NOW + timedelta(minutes=61), NOW - timedelta(days=3)]

@@ -86,8 +86,8 @@ def test_a_quarantine_is_one_event_for_all_workers_and_all_restarts(
 
     for _ in range(2):
         watch = ServingEventReader(tmp_path, log)
-        watch.look(NOW)
-        watch.look(NOW)
+        watch.poll_reports(NOW)
+        watch.poll_reports(NOW)
 
     (event,) = log.events(kind="quarantine")
     assert event.model == "m"
@@ -100,15 +100,15 @@ def test_a_swap_leaves_its_receipt_in_the_log_once_the_old_version_is_gone(
     """The receipt tells the drain time, too; a drain that never ends does not hide the swap."""
     watch = ServingEventReader(tmp_path, log)
     report(tmp_path, 1, swapped=receipt(drain_ms=None))
-    watch.look(NOW)
+    watch.poll_reports(NOW)
     assert not log.events()
 
     report(tmp_path, 1, swapped=receipt())
-    watch.look(NOW)
+    watch.poll_reports(NOW)
     later = NOW + timedelta(minutes=2)
     report(tmp_path, 2, swapped=receipt(drain_ms=None), updated_at=later)
-    watch.look(later)
-    watch.look(later)
+    watch.poll_reports(later)
+    watch.poll_reports(later)
 
     first, second = log.events(kind="swap")
     assert first.details["receipt"]["drain_ms"] == 3.0
@@ -123,11 +123,11 @@ def test_a_year_of_swaps_is_not_kept_in_memory(
     monkeypatch.setattr(serving_events, "MOST_TOLD", 3)
     watch = ServingEventReader(tmp_path, log)
     report(tmp_path, 1, swapped=receipt(), quarantined={"v000001": "golden answers differ"})
-    watch.look(NOW)
+    watch.poll_reports(NOW)
     for n in range(10):
         report(tmp_path, 2, swapped=structs.replace(receipt(), generation=10 + n))
-        watch.look(NOW)
+        watch.poll_reports(NOW)
 
-    assert len(watch._told) <= 5
+    assert len(watch._last_sent) <= 5
     assert len(log.events(kind="swap")) == 11
     assert len(log.events(kind="quarantine")) == 1

@@ -71,7 +71,7 @@ def test_runs_are_counted_by_what_became_of_them(log: Log) -> None:
     log.end_run("failed", status=RunStatus.FAILED)
     log.run_log.add_event(START, "m", "source", "up to date")
 
-    book.look()
+    book.update()
 
     model = read_training_metrics(log.reports_dir).models["m"]
     assert model.runs == {"promoted": 1, "rejected": 1, "failed": 1}
@@ -82,13 +82,13 @@ def test_runs_are_counted_by_what_became_of_them(log: Log) -> None:
 
 def test_a_restart_counts_nothing_twice_and_nothing_is_left_out(log: Log) -> None:
     """Also what happened between the last look and a crash."""
-    log.book().look()
+    log.book().update()
     log.end_run("promote")
-    log.book().look()
+    log.book().update()
     log.end_run("promote")  # and the daemon dies before it looks
 
     for _ in range(3):
-        log.book().look()
+        log.book().update()
 
     assert read_training_metrics(log.reports_dir).models["m"].runs == {"promoted": 2}
 
@@ -98,11 +98,11 @@ def test_failures_in_a_row_end_with_a_verdict_and_not_with_a_cancel(log: Log) ->
     book = log.book()
     for kind in ("failed", "failed", "cancelled", "abandoned", "failed"):
         log.end_run(kind)
-    book.look()
+    book.update()
     assert read_training_metrics(log.reports_dir).models["m"].failures_in_a_row == {"m": 3}
 
     log.end_run("reject")
-    book.look()
+    book.update()
 
     assert read_training_metrics(log.reports_dir).models["m"].failures_in_a_row == {}
 
@@ -113,7 +113,7 @@ def test_entities_of_a_model_are_counted_together(log: Log) -> None:
     log.end_run("promote", model="solar/roof-1")
     log.end_run("failed", model="solar/roof-2")
 
-    book.look()
+    book.update()
 
     models = read_training_metrics(log.reports_dir).models
     assert models.keys() == {"m", "solar"}
@@ -124,9 +124,9 @@ def test_entities_of_a_model_are_counted_together(log: Log) -> None:
 def test_messages_to_people_go_on_being_counted_after_a_restart(log: Log) -> None:
     """The notifier counts from nothing at each start."""
     log.notified = {"sent": 2, "failed": 1}
-    log.book().look()
+    log.book().update()
     log.notified = {"sent": 3, "failed": 0}
-    log.book().look()
+    log.book().update()
 
     assert read_training_metrics(log.reports_dir).notifications == {"sent": 5, "failed": 1}
 
@@ -135,14 +135,14 @@ def test_a_log_that_was_begun_anew_is_counted_from_its_beginning(log: Log, tmp_p
     """Its numbers start again at 1; what was counted before stays."""
     log.end_run("promote")
     log.end_run("promote")
-    log.book().look()
+    log.book().update()
     log.run_log.close()
     for path in tmp_path.glob("run_log.sqlite*"):
         path.unlink()
     anew = Log(tmp_path)
     with closing(anew.run_log):
         anew.end_run("promote")
-        anew.book().look()
+        anew.book().update()
 
     assert read_training_metrics(log.reports_dir).models["m"].runs == {"promoted": 3}
 
@@ -150,10 +150,10 @@ def test_a_log_that_was_begun_anew_is_counted_from_its_beginning(log: Log, tmp_p
 def test_a_file_that_cannot_be_read_is_counted_anew_from_the_log(log: Log) -> None:
     """It is derived: the log is the truth."""
     log.end_run("promote")
-    log.book().look()
+    log.book().update()
     (log.reports_dir / "metrics" / "retrain.json").write_text("{")
 
-    log.book().look()
+    log.book().update()
 
     assert read_training_metrics(log.reports_dir).models["m"].runs == {"promoted": 1}
 

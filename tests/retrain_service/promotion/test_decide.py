@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from retrain_service.evaluation.scores import Contract, Evaluation, Reference
+from retrain_service.evaluation.scores import Evaluation, FeatureContract, Reference
 from retrain_service.promotion.decide import (
     InsufficientData,
     Promote,
@@ -378,7 +378,7 @@ A, B = FeatureSpec("a", "float64", "W"), FeatureSpec("b", "int64", "days")
 LIBRARIES = {"python": "3.12.1", "scikit-learn": "1.7.2", "numpy": "2.3.0"}
 
 
-def a_contract(version: str = "v000006", **changes: object) -> Contract:
+def a_contract(version: str = "v000006", **changes: object) -> FeatureContract:
     fields = {
         "workload": "tabular",
         "features": (A, B),
@@ -386,7 +386,7 @@ def a_contract(version: str = "v000006", **changes: object) -> Contract:
         "predicts": "rent",
         **changes,
     }
-    return Contract(version=version, **fields)  # type: ignore[arg-type]
+    return FeatureContract(version=version, **fields)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

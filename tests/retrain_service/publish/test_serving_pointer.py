@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from retrain_service.publish.serving_pointer import point
+from retrain_service.publish.serving_pointer import apply_request
 from shared.exchange.control_request import Request
 from tests.support.versions import ServingHome
 
@@ -37,7 +37,7 @@ def test_a_damaged_signal_is_a_refusal_and_not_a_request_that_waits_for_ever(
     signal = home.store.signal_path("m")
     signal.write_bytes(b"{half")
 
-    said, sentence = point(home.store, request(kind, first), home.key.verify_key, NOW)
+    said, sentence = apply_request(home.store, request(kind, first), home.key.verify_key, NOW)
 
     assert said == "refusal"
     assert sentence.startswith(f"{kind} refused: ")
@@ -49,7 +49,7 @@ def test_nothing_can_be_held_before_the_first_version(tmp_path: Path) -> None:
     """The sentence names what is missing."""
     home = ServingHome(tmp_path)
 
-    assert point(home.store, request("hold"), home.key.verify_key, NOW) == (
+    assert apply_request(home.store, request("hold"), home.key.verify_key, NOW) == (
         "refusal",
         "hold refused: model m has no version yet.",
     )

@@ -25,7 +25,7 @@ from shared.settings.root import Settings
 from shared.versions.manifest import MODEL_NAME, Manifest, Promotion, read_manifest, verify
 from shared.workloads.training import AskedLists, TrainingSet
 from tests.support.mean_workload import MeanWorkload
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 
 NOW = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)
 on_posix = pytest.mark.skipif(os.name == "nt", reason="rights and links are others there")
@@ -197,7 +197,7 @@ def test_a_generation_is_written_once(home: ServingHome, generation: int) -> Non
     third = home.make("m", 3)
 
     with pytest.raises(ValueError, match="generation must grow"):
-        point_at(home.store, "m", third, generation=generation)
+        write_signal(home.store, "m", third, generation=generation)
 
     signal = home.store.signal("m")
     assert signal is not None

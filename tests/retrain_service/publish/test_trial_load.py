@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from retrain_service.publish.trial_load import Trial
+from retrain_service.publish.trial_load import TrialLoad
 from shared.keys.signing import SigningKey
 from shared.versions.model_store import ModelStore
 from tests.support.versions import make_version
@@ -24,7 +24,7 @@ def test_what_cannot_be_opened_is_the_answer_and_not_an_exception(tmp_path: Path
     version = make_version(store, key, "m", 1)  # of a workload that the other process cannot know
     before = _processes()
 
-    with Trial() as trial:
+    with TrialLoad() as trial:
         found = trial.open(
             store.version_dir("m", version), tmp_path / "keys" / "signing.pub", "m", version
         )
@@ -38,7 +38,7 @@ def test_a_trial_that_is_not_needed_any_more_leaves_no_process(tmp_path: Path) -
     """Staging may fail, on a full disk for one, after the process was started."""
     before = _processes()
 
-    with pytest.raises(OSError, match="no space"), Trial():
+    with pytest.raises(OSError, match="no space"), TrialLoad():
         raise OSError("no space")
 
     assert _processes() <= before
@@ -48,7 +48,7 @@ def test_a_trial_that_is_killed_is_a_trial_that_failed(tmp_path: Path) -> None:
     """Out of memory, say: what nobody could open must not be promoted."""
     before = _processes()
 
-    with Trial() as trial:
+    with TrialLoad() as trial:
         for pid in _processes() - before:
             psutil.Process(pid).kill()
         found = trial.open(tmp_path, tmp_path / "signing.pub", "m", "v000001")

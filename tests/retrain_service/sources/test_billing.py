@@ -31,7 +31,7 @@ class Shop:
         self.appointments = self.client.collection("appointments")
         self.now = datetime.now(UTC)
         self.buffer = Buffer(folder / "m.duckdb", self.now)
-        self.intake = StreamIngestor(
+        self.ingestor = StreamIngestor(
             stream="appointments",
             source_name="shop",
             settings=SourceSettings(
@@ -53,7 +53,7 @@ class Shop:
         self.now += after
         with self.server.meter.measured() as used:
             for _ in range(100):
-                if not self.intake.poll(self.now).has_more:
+                if not self.ingestor.poll(self.now).has_more:
                     break
         return used.reads
 
@@ -62,7 +62,7 @@ class Shop:
         return sum(billed for *_, billed in self.buffer.ledger(datetime(2000, 1, 1).date()))
 
     def close(self) -> None:
-        self.intake.close()
+        self.ingestor.close()
         self.buffer.close()
         self.client._firestore_api.transport.close()
 
@@ -158,7 +158,7 @@ def test_a_day_with_everything_in_it_adds_up(shop: Shop) -> None:
     theirs = {document.id for document in shop.appointments.stream()} - {"lost"}
     spent_by_us = shop.server.meter.reads - len(theirs) - 1
     assert shop.buffer.ids("appointments") == theirs
-    assert shop.intake.health.n_without_cursor_field == 1
+    assert shop.ingestor.health.n_without_cursor_field == 1
     assert shop.ledger == spent_by_us
 
 
@@ -174,5 +174,5 @@ def test_a_budget_is_never_passed_by_reading(
     shop.poll()
 
     assert shop.server.meter.reads == shop.ledger == 25
-    assert shop.intake.health.state == "budget"
+    assert shop.ingestor.health.state == "budget"
     shop.close()

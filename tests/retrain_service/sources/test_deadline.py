@@ -151,7 +151,7 @@ def test_a_frozen_database_is_an_outage_that_ends_by_itself(
     create_table(postgres_server, "freezes")
     stopping = threading.Event()
     with closing(Buffer(tmp_path / "m.duckdb", utc_now())) as buffer:
-        intake = StreamIngestor(
+        ingestor = StreamIngestor(
             stream="freezes",
             source_name="shop",
             settings=SourceSettings(
@@ -164,16 +164,16 @@ def test_a_frozen_database_is_an_outage_that_ends_by_itself(
         )
 
         def state(wanted: str) -> bool:
-            intake.poll_now()
-            intake.poll(utc_now())
-            return intake.health.state == wanted
+            ingestor.poll_now()
+            ingestor.poll(utc_now())
+            return ingestor.health.state == wanted
 
         wait_until(lambda: state("ok"), 60, "the first look")
         with postgres_server.frozen():
             wait_until(lambda: state("unavailable"), 60, "the outage")
-            sentence = intake.health.sentence
+            sentence = ingestor.health.sentence
         wait_until(lambda: state("ok"), 60, "the end of the outage")
-        intake.close()
+        ingestor.close()
 
     assert "Nothing came for" in sentence
 

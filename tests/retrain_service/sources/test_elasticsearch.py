@@ -15,7 +15,7 @@ from elasticsearch.helpers import bulk
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from retrain_service.sources.elasticsearch.errors import told_apart
+from retrain_service.sources.elasticsearch.errors import translate_errors
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Cursor
 from shared.settings.per_model import StreamSettings
@@ -260,7 +260,7 @@ def test_errors_are_told_apart_by_what_helps(error: int | Exception, kind: type[
 
     with (
         pytest.raises(kind, match="host:9200/appointments"),
-        told_apart("Elasticsearch host:9200/appointments", 1),
+        translate_errors("Elasticsearch host:9200/appointments", 1),
     ):
         raise error
 

@@ -14,7 +14,7 @@ from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from retrain_service.sources.http_export.export_diff import DAY_US, Moment
+from retrain_service.sources.http_export.export_diff import DAY_US, ExportWindow
 from retrain_service.sources.http_export.rows import parse_time
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.records import Cursor
@@ -197,12 +197,12 @@ def test_a_known_record_with_a_change_too_young_is_still_known(shop: Shop) -> No
 def test_what_the_window_has_moved_past_is_not_deleted() -> None:
     """An interaction of 91 days ago left the export of 90 days because it is old."""
     yesterday, today = 1000 * DAY_US, 1001 * DAY_US
-    moment = Moment(today, window_days=90)
+    window = ExportWindow(today, window_days=90)
 
-    assert moment.has_moved_past(910 * DAY_US + 5, yesterday)
-    assert not moment.has_moved_past(950 * DAY_US, yesterday)
-    assert not moment.has_moved_past(500 * DAY_US, yesterday), "it was there without a window"
-    assert not Moment(today).has_moved_past(910 * DAY_US, yesterday)
+    assert window.has_expired(910 * DAY_US + 5, yesterday)
+    assert not window.has_expired(950 * DAY_US, yesterday)
+    assert not window.has_expired(500 * DAY_US, yesterday), "it was there without a window"
+    assert not ExportWindow(today).has_expired(910 * DAY_US, yesterday)
 
 
 def test_deletions_are_not_looked_for_in_days_that_the_export_does_not_cover(shop: Shop) -> None:
@@ -403,7 +403,7 @@ def test_the_buffer_follows_the_export(shop: Shop, tmp_path: Path) -> None:
     """Source, cursor, buffer and loop together: counted once, deleted when gone."""
     put(shop, 9, price=1)
     buffer = Buffer(tmp_path / "m.duckdb", NOW)
-    intake = StreamIngestor(
+    ingestor = StreamIngestor(
         stream="products",
         source_name="shop",
         settings=SourceSettings(
@@ -417,7 +417,7 @@ def test_the_buffer_follows_the_export(shop: Shop, tmp_path: Path) -> None:
     def poll_all(now: datetime) -> tuple[int, int, int]:
         n_new = n_changed = n_deleted = 0
         while True:
-            result = intake.poll(now)
+            result = ingestor.poll(now)
             n_new += result.applied.n_new
             n_changed += result.applied.n_changed
             n_deleted += result.applied.n_deleted
@@ -433,7 +433,7 @@ def test_the_buffer_follows_the_export(shop: Shop, tmp_path: Path) -> None:
     assert (first, second) == ((8, 0, 0), (0, 1, 1))
     assert day_after == (0, 0, 1), "the tombstone itself is tidied away"
     assert buffer.statistics()["products"].n_usable == 7
-    intake.close()
+    ingestor.close()
     buffer.close()
 
 

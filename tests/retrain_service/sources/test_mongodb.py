@@ -25,7 +25,7 @@ from pymongo.errors import (
 
 from retrain_service.sources import open_source
 from retrain_service.sources.mongodb.bson_values import id_text, pack_id, possible_ids, unpack_id
-from retrain_service.sources.mongodb.errors import told_apart
+from retrain_service.sources.mongodb.errors import translate_errors
 from scripts.daemons.network import free_port
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.settings.per_model import StreamSettings
@@ -223,7 +223,7 @@ def test_a_collection_that_was_read_and_is_gone_asks_for_a_person(place: Mongodb
 )
 def test_errors_are_told_apart_by_what_helps(error: Exception, kind: type[Exception]) -> None:
     """An election passes; a wrong password does not."""
-    with pytest.raises(kind) as told, told_apart("MongoDB host/shop.appointments", 1):
+    with pytest.raises(kind) as told, translate_errors("MongoDB host/shop.appointments", 1):
         raise error
 
     assert "host/shop.appointments" in str(told.value)

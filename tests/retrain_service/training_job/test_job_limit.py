@@ -22,7 +22,7 @@ def test_whoever_has_waited_longest_goes_first() -> None:
     assert not slots.ask("c")
     assert not slots.ask("b")
 
-    slots.give_back("a")
+    slots.release("a")
 
     assert not slots.ask("a")
     assert not slots.ask("b")
@@ -36,8 +36,8 @@ def test_who_no_longer_wants_does_not_block_the_queue() -> None:
     slots.ask("b")
     slots.ask("c")
 
-    slots.give_back("b")
-    slots.give_back("a")
+    slots.release("b")
+    slots.release("a")
 
     assert slots.ask("c")
 
@@ -54,7 +54,7 @@ def test_everybody_who_keeps_asking_is_served_in_turn(
 
     for name, gives_back in rounds:
         if gives_back and name in holding:
-            slots.give_back(name)
+            slots.release(name)
             holding.discard(name)
             continue
         was_waiting = name in arrived
@@ -79,7 +79,7 @@ def test_who_fails_before_it_can_ask_holds_up_nobody() -> None:
     assert not slots.ask("c")
     assert not slots.ask("d")
 
-    slots.give_back("a")
+    slots.release("a")
     slots.begin_round()
     assert not slots.ask("d")
     assert not slots.ask("c")

@@ -280,7 +280,7 @@ def test_a_model_and_an_entity_of_like_names_do_not_share_pinned_rows(tmp_path: 
     rows = tmp_path / "rows.parquet"
     rows.write_bytes(b"rows")
 
-    RetrySnapshot(tmp_path / "pinned", "solar/x").keep(rows, info, was_retry=False)
+    RetrySnapshot(tmp_path / "pinned", "solar/x").save(rows, info, was_retry=False)
 
-    assert RetrySnapshot(tmp_path / "pinned", "solar__x").take(tmp_path / "copy") is None
-    assert RetrySnapshot(tmp_path / "pinned", "solar/x").take(tmp_path / "copy") == info
+    assert RetrySnapshot(tmp_path / "pinned", "solar__x").load(tmp_path / "copy") is None
+    assert RetrySnapshot(tmp_path / "pinned", "solar/x").load(tmp_path / "copy") == info

@@ -112,7 +112,7 @@ class Scene:
         self._point(wanted.previous, wanted)
 
     def _point(self, version: str, before: ReloadSignal) -> None:
-        self.store.point_at(
+        self.store.write_signal(
             "m",
             ReloadSignal(
                 generation=before.generation + 1,

@@ -23,7 +23,7 @@ from shared.versions import signal_store
 from shared.versions.manifest import read_manifest
 from shared.versions.model_store import ModelStore
 from shared.versions.signal_store import MARKER_NAME, MOST_BYTES, MOST_GENERATION
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 
 Lay = Callable[[Path], object]
 
@@ -167,7 +167,7 @@ def test_a_promotion_that_could_not_be_remembered_is_remembered_later(
 
     with monkeypatch.context() as fault:
         fault.setattr(signal_store.SignalStore, "_remember", full)
-        point_at(home.store, "m", third)
+        write_signal(home.store, "m", third)
 
     assert home.store.restore_signal("m") is None
     remembered = home.store.signals.remembered("m")
@@ -179,7 +179,7 @@ def test_a_promotion_that_could_not_be_remembered_is_remembered_later(
 def test_a_generation_beyond_what_is_believed_is_never_written(home: ServingHome) -> None:
     """Nobody could state a newer one."""
     with pytest.raises(ValueError, match="from 1 to 2"):
-        point_at(home.store, "m", home.make("m", 3), generation=MOST_GENERATION + 1)
+        write_signal(home.store, "m", home.make("m", 3), generation=MOST_GENERATION + 1)
 
 
 # -- the home of a release that signed no signal ---------------------------------------------------
@@ -231,7 +231,7 @@ def test_what_cannot_be_a_signal_is_not_signed_with_the_others(tmp_path: Path) -
     with pytest.raises(SignalUnreadable):
         own.signal("m")
     path.unlink()
-    point_at(own, "m", own.versions("m")[0])
+    write_signal(own, "m", own.versions("m")[0])
     assert home.reading().signal("m") is not None
 
 

@@ -19,7 +19,7 @@ from api_service.serving_slot import ServingTable
 from shared.keys.signing import VerifyKey
 from shared.versions.manifest import MODEL_NAME
 from tests.api_service.conftest import NOW, serving_config
-from tests.support.versions import ServingHome, point_at
+from tests.support.versions import ServingHome, write_signal
 from tests.support.waiting import wait_until
 
 
@@ -194,7 +194,7 @@ def test_a_rollback_is_a_switch_like_any_other(home: ServingHome, pair: Pair) ->
     pair.both_serve(first)
     pair.both_serve(home.publish("m", 2))
 
-    point_at(home.store, "m", first, hold=True)
+    write_signal(home.store, "m", first, hold=True)
 
     pair.both_serve(first)
     live = pair.a.table.slot("m").current()

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from retrain_service.commands.daemon_client import (
-    LOOK_EVERY_S,
-    NotInTime,
+    POLL_PERIOD_S,
+    AnswerTimeout,
     answer_to,
-    look_at_daemon,
     new_request,
     put,
+    read_daemon_state,
 )
 from shared.daemon.loop import utc_now
 from shared.errors import NotFound, StateConflict
@@ -34,7 +34,7 @@ def ask_to_train(settings: Settings, name: str, options: Mapping[str, Any]) -> R
     return request
 
 
-def train_through_daemon(
+def train_via_daemon(
     settings: Settings,
     names: Sequence[str],
     options: Mapping[str, Any],
@@ -44,7 +44,7 @@ def train_through_daemon(
     """Ask for a run of each and wait for all.
 
     Raises:
-        NotInTime: the daemon is gone; what it had not begun was taken back.
+        AnswerTimeout: the daemon is gone; what it had not begun was taken back.
         StateConflict: it refused, or we were told to stop waiting.
     """
     asked = [(name, ask_to_train(settings, name, options)) for name in names]
@@ -60,22 +60,22 @@ def follow(settings: Settings, run_id: str, name: str, stop: threading.Event, sh
     """Wait for the end of a run.
 
     Raises:
-        NotInTime, StateConflict: as above.
+        AnswerTimeout, StateConflict: as above.
     """
     while True:
         run = run_or_none(settings, run_id)
         if run is not None and run.status not in UNFINISHED:
             return run
-        daemon = look_at_daemon(settings)
+        daemon = read_daemon_state(settings)
         if not daemon.is_running:
-            raise NotInTime(f"{name}: {daemon.sentence} The run {run_id} has not ended.")
+            raise AnswerTimeout(f"{name}: {daemon.sentence} The run {run_id} has not ended.")
         if run is None and not _path(settings, run_id).exists():
             # Written down first and taken out of the box next: so look once more.
             if run_or_none(settings, run_id) is None:
                 said = answer_to(settings, run_id, 0)
                 raise StateConflict(said.sentence if said else f"{name}: the daemon refused.")
             continue
-        if stop.wait(LOOK_EVERY_S):
+        if stop.wait(POLL_PERIOD_S):
             raise StateConflict(f"no longer waiting for run {run_id} of {name}.")
         report = daemon.report.models.get(name) if daemon.report is not None else None
         if report is not None and report.running_run_id == run_id and report.stage is not None:
