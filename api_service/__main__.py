@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from api_service.config.listen_address import Address
@@ -17,6 +20,7 @@ from api_service.supervisor.supervisor import prepare, serve, wait_for_port
 from shared.daemon.logs import start_logging
 from shared.daemon.loop import close_new_files
 from shared.daemon.one_instance import only_instance
+from shared.daemon.patient_start import patiently
 from shared.errors import AlreadyRunning, FixConfiguration, HotfitError
 
 DAEMON = "api_service"
@@ -36,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config, pids_dir = plan.result()
         start_logging(config.log_format, DAEMON)
         handed_over = from_service_manager(config.address)
-        with only_instance(pids_dir, STANDBY if wanted.standby else DAEMON):
+        instance = partial(only_instance, pids_dir, STANDBY if wanted.standby else DAEMON)
+        with contextlib.ExitStack() as held:
+            # TERM ends this process by itself until it serves: nothing has to stop the waiting.
+            patiently(lambda: held.enter_context(instance()), threading.Event())
             if handed_over is None:
                 wait_for_port(config.address, config.reports_dir)
             serve(config, handed_over, template, is_standby=wanted.standby)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from shared.atomic_file import IS_WINDOWS, make_directories
+from shared.atomic_file import IS_WINDOWS, is_there, make_directories
 from shared.errors import KeyUnusable
 from shared.keys.signing import (
     PUBLIC_KEY_NAME,
@@ -50,7 +50,7 @@ def signing_key(settings: Settings) -> SigningKey:
         StorageUnavailable: it cannot be written.
     """
     path = settings.keys_dir / SIGNING_KEY_NAME
-    if not path.exists() and ModelStore(settings.models_dir).model_names():
+    if not is_there(path) and ModelStore(settings.models_dir).model_names():
         raise KeyUnusable(signing_key_gone(path))
     return SigningKey.read_or_create(settings.keys_dir)
 

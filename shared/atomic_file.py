@@ -52,6 +52,21 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageUnavailable(f"{path}: cannot be written: {reason}.") from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether something has that name. Path.exists() may say no when the disk does not say.
+
+    Raises:
+        StorageUnavailable: the disk does not say.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageUnavailable(f"{path}: cannot be read: {error.strerror}.") from error
+    return True
+
+
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, is_synced: bool = True) -> None:
     """Replace `path` by `content` so that a reader sees the old file or the new one, whole.
 

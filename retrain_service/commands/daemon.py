@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,11 +16,12 @@ from retrain_service.retrain_loop import RetrainLoop
 from shared.daemon.logs import start_logging
 from shared.daemon.loop import run_every, utc_now
 from shared.daemon.one_instance import only_instance
+from shared.daemon.patient_start import patiently
 from shared.daemon.stop import stop_on_signals
 from shared.daemon.systemd import WatchdogNotifier, notify
 from shared.errors import HotfitError
 from shared.settings.environment import warn_of_unread_variables
-from shared.settings.root import load_settings
+from shared.settings.root import Settings, load_settings
 
 
 @click.command()
@@ -39,9 +42,13 @@ def _run(config: Path | None) -> None:
     warn_of_unread_variables()
     stop, wake = threading.Event(), threading.Event()
     stop_on_signals(stop, wake)
-    with only_instance(settings.pids_dir, "retrain_service"):
-        loop = RetrainLoop(settings, wake=wake)
-        loop.initialize(utc_now())
+    with contextlib.ExitStack() as held:
+        patiently(
+            lambda: held.enter_context(only_instance(settings.pids_dir, "retrain_service")), stop
+        )
+        loop = patiently(partial(_initialized, settings, wake), stop)
+        if loop is None:  # told to stop before the disk allowed it
+            return
         feeder = WatchdogNotifier()
 
         def tick(now: datetime) -> None:
@@ -55,3 +62,13 @@ def _run(config: Path | None) -> None:
         finally:
             notify("STOPPING=1")
             loop.shutdown(utc_now())
+
+
+def _initialized(settings: Settings, wake: threading.Event) -> RetrainLoop:
+    loop = RetrainLoop(settings, wake=wake)
+    try:
+        loop.initialize(utc_now())
+    except BaseException:
+        loop.shutdown(utc_now())
+        raise
+    return loop

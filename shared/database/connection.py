@@ -40,10 +40,10 @@ def open_to_write(
         except sqlite3.OperationalError as error:
             # SwitchParticipant to WAL does not wait for others who are doing the same.
             if "locked" not in str(error) or time.monotonic() > deadline:
-                raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
+                raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from error
             time.sleep(_OPEN_PAUSE_S)
         except (OSError, sqlite3.Error) as error:
-            raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from None
+            raise StorageUnavailable(f"{path}: cannot be opened: {error}.") from error
 
 
 def _open(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from shared.atomic_file import write_atomic
+from shared.atomic_file import is_there, write_atomic
 from shared.errors import KeyUnusable, NotFound
 
 ID_LENGTH = 12
@@ -112,7 +112,7 @@ def ensure_api_keys(keys_dir: Path) -> list[Path]:
     made = []
     for role in Role:
         path = keys_dir / f"{role}.key"
-        if not path.exists():
+        if not is_there(path):
             write_atomic(path, f"hotfit_{role}_{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
             made.append(path)
     return made

@@ -8,7 +8,7 @@ import secrets
 from functools import cache
 from pathlib import Path
 
-from shared.atomic_file import write_atomic
+from shared.atomic_file import is_there, write_atomic
 from shared.errors import KeyUnusable
 from shared.keys.api_keys import KEY_VARIABLE
 from shared.keys.signing import SECRET_BYTES
@@ -19,7 +19,7 @@ CONSOLE_SECRET_NAME = "console.secret"  # noqa: S105 - a file name
 def ensure_console_secret(keys_dir: Path) -> Path:
     """Make what the console's sessions are signed with, where there is none yet."""
     path = keys_dir / CONSOLE_SECRET_NAME
-    if not path.exists():
+    if not is_there(path):
         write_atomic(path, secrets.token_bytes(SECRET_BYTES), mode=0o600)
     return path
 

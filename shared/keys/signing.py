@@ -13,8 +13,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from shared.atomic_file import make_directories, storage_errors, write_atomic
-from shared.errors import KeyUnusable
+from shared.atomic_file import is_there, make_directories, storage_errors, write_atomic
+from shared.errors import KeyUnusable, StorageUnavailable
 
 SIGNING_KEY_NAME = "signing.key"
 PUBLIC_KEY_NAME = "signing.pub"
@@ -71,12 +71,19 @@ class SigningKey:
         """Read `signing.key`.
 
         Raises:
-            KeyUnusable: missing, unreadable, or not an Ed25519 private key.
+            KeyUnusable: missing, or not an Ed25519 private key.
+            StorageUnavailable: the disk refuses to read it.
         """
         path = keys_dir / SIGNING_KEY_NAME
         try:
-            key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            pem = path.read_bytes()
+        except FileNotFoundError:
+            raise KeyUnusable(f"{path}: no signing key.") from None
+        except OSError as error:
+            raise StorageUnavailable(f"{path}: cannot be read: {error.strerror}.") from error
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise KeyUnusable(f"{path}: expected an Ed25519 private key in PEM: {error}.") from None
         if not isinstance(key, Ed25519PrivateKey):
             raise KeyUnusable(f"{path}: expected an Ed25519 key, found {type(key).__name__}.")
@@ -92,12 +99,12 @@ class SigningKey:
             StorageUnavailable: it cannot be written.
         """
         path, public_path = keys_dir / SIGNING_KEY_NAME, keys_dir / PUBLIC_KEY_NAME
-        if not path.exists():
-            if public_path.exists():
+        if not is_there(path):
+            if is_there(public_path):
                 raise KeyUnusable(signing_key_gone(path))
             return cls.create(keys_dir)
         key = cls.read(keys_dir)
-        if public_path.exists() and public_path.read_bytes() != key._public_pem():
+        if is_there(public_path) and public_path.read_bytes() != key._public_pem():
             write_atomic(public_path, key._public_pem())
         key.restore(keys_dir)
         return key
@@ -128,7 +135,7 @@ class SigningKey:
         path, public_path = keys_dir / SIGNING_KEY_NAME, keys_dir / PUBLIC_KEY_NAME
         with storage_errors(keys_dir):
             make_directories(keys_dir, 0o700)
-        if not path.exists():
+        if not is_there(path):
             pem = self._key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
@@ -136,7 +143,7 @@ class SigningKey:
             )
             write_atomic(path, pem, mode=0o600)
             written.append(path)
-        if not public_path.exists():
+        if not is_there(public_path):
             write_atomic(public_path, self._public_pem())
             written.append(public_path)
         return written

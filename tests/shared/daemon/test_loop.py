@@ -90,7 +90,8 @@ def test_a_loop_that_is_woken_ticks_early_and_rests_as_long_as_the_tick_took(
 
 _BUSY_LOOP = """
 import threading
-from shared.daemon.loop import run_every, stop_on_signals
+from shared.daemon.loop import run_every
+from shared.daemon.stop import stop_on_signals
 
 stop, wake = threading.Event(), threading.Event()
 stop_on_signals(stop, wake)
