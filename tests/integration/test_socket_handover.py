@@ -125,7 +125,7 @@ def test_a_standby_whose_workers_die_gives_up(manager: Manager, tmp_path: Path) 
             steady_load(manager.home.port, connections=2) as load,
             manager.started("standby", "--standby", first=tmp_path / "fault") as standby,
         ):
-            assert standby.process.wait(60) == 4
+            assert standby.process.wait(180) == 4
 
         assert load.failures == []
 

@@ -57,6 +57,8 @@ NOT_DEFAULTS = {
     # A name or a path of one's own has no default that could be shown.
     ("api", "public_key"),
     ("sources.firestore", "project"),
+    # Nothing stands for the default, which grows with the length of a run.
+    ("models.spare_parts.triggers", "min_interval"),
 }
 
 
