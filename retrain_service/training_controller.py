@@ -42,6 +42,7 @@ from shared.settings.per_model import TriggerSettings
 from shared.settings.root import Settings
 from shared.versions.model_names import split_name
 from shared.versions.model_store import ModelStore
+from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
 
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
@@ -78,7 +79,7 @@ class TrainingController:
         configured = settings.models[model_name]
         workload = open_workload(configured.workload, configured.parameters)
         self._environment = Environment(name, store, workload)
-        self._champion = Champion(name, store, key.verify_key)
+        self._champion = Champion(name, VerifiedVersions(store, key.verify_key))
         self.runs = RunSupervisor(name, settings, store, run_log, key, wake)
         self._counted = EntityCount()
         self._history: History | None = None

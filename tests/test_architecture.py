@@ -118,8 +118,8 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "run_log settings versions workloads",
     ),
     "retrain_service/evaluation": (
-        "trainer",
-        "forms keys loading versions workloads",
+        "",
+        "forms loading versions workloads",
     ),
     "retrain_service/home": (
         "",

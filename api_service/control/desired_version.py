@@ -11,7 +11,7 @@ from shared.errors import KeyUnusable, StateConflict, VersionUnusable
 from shared.exchange.json_files import SignalUnreadable
 from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
-from shared.versions.manifest import verify
+from shared.versions.verified_versions import VerifiedVersions
 
 
 def signal_of(context: Context, model: str) -> ReloadSignal | None:
@@ -45,7 +45,7 @@ def must_verify(context: Context, model: str, version: str) -> None:
     """
     try:
         key = VerifyKey.read(context.config.public_key_path)
-        verify(context.store.version_dir(model, version), key, model=model, version=version)
+        VerifiedVersions(context.store, key).verify(model, version)
     except KeyUnusable:
         return  # nothing can be judged here; the retrain daemon has a key of its own
     except VersionUnusable as error:

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from shared.errors import StorageUnavailable, VersionUnusable
 from shared.exchange.reload_signal import ReloadSignal
-from shared.keys.signing import VerifyKey
-from shared.versions.manifest import verify
-from shared.versions.model_store import ModelStore
+from shared.versions.verified_versions import VerifiedVersions
 
 
 class Champion:
     """Of one model."""
 
-    def __init__(self, model: str, store: ModelStore, key: VerifyKey) -> None:
+    def __init__(self, model: str, versions: VerifiedVersions) -> None:
         self._model = model
-        self._store = store
-        self._key = key
+        self._versions = versions
         self._looked_at: int | None = None
         self.fault: str | None = None
         """Why it cannot be served, as of the last look; None when it can or there is none."""
@@ -35,15 +32,8 @@ class Champion:
     def recheck(self, signal: ReloadSignal) -> None:
         """Read the version anew."""
         self._looked_at = signal.generation
-        directory = self._store.version_dir(self._model, signal.version)
         try:
-            verify(
-                directory,
-                self._key,
-                model=self._model,
-                version=signal.version,
-                manifest_sha256=signal.manifest_sha256,
-            )
+            self._versions.verify(self._model, signal.version, signal.manifest_sha256)
         except VersionUnusable as error:
             self.fault = str(error)
         except StorageUnavailable:

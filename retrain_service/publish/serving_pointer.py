@@ -22,11 +22,9 @@ from shared.exchange.control_request import Request
 from shared.exchange.json_files import SignalUnreadable
 from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import VerifyKey
-from shared.versions.manifest import (
-    Manifest,
-    read_signed,
-)
+from shared.versions.manifest import Manifest
 from shared.versions.model_store import ModelStore
+from shared.versions.verified_versions import VerifiedVersions
 
 HOLD_AFTER = {"rollback": True, "hold": True, "release": False}
 
@@ -135,8 +133,7 @@ def set_serving_version(
         VersionUnusable: the version does not verify; nothing was changed.
         StorageUnavailable: the disk refused; the old signal stands.
     """
-    signed = read_signed(store.version_dir(model, version), key, model=model, version=version)
-    signed.files.check()
+    signed = VerifiedVersions(store, key).verify(model, version)
     current = store.signal(model)
     previous = current.version if current is not None else None
     if current is not None and previous == version:
@@ -184,8 +181,7 @@ def finish_interrupted(
     if current is not None and current.version == version:
         return current.reason
     try:
-        signed = read_signed(directory, key, model=model, version=version)
-        signed.files.check()
+        signed = VerifiedVersions(store, key).verify(model, version)
         _check_generation(store, signed.manifest)
     except (VersionUnusable, StateConflict):
         discard(directory)

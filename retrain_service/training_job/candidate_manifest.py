@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from retrain_service.evaluation.champion_challenger import metrics_of
-from retrain_service.evaluation.scores import Evaluation
+from retrain_service.evaluation.scores import Evaluation, FeatureContract, metrics_of
 from retrain_service.trainer.fit import Candidate
 from retrain_service.trainer.job_spec import JobSpec
-from retrain_service.trainer.libraries import library_versions
 from shared.records import Table
 from shared.versions.holdout_sample import HoldoutSample, sample_of
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
@@ -30,13 +28,15 @@ def entity_id_of(workload: Workload, tables: Mapping[str, Table]) -> str | None:
     return next((found for found in names if found is not None), None)
 
 
-def row_details(workload: Workload, rows: TrainingSet, entity_id: str | None) -> dict[str, Any]:
+def row_details(
+    rows: TrainingSet, entity_id: str | None, libraries: Mapping[str, str]
+) -> dict[str, Any]:
     return {
         "entity_id": entity_id,
         "rows": rows.n_rows,
         "days": rows.n_days,
         "rejected_records": dict(rows.rejected),
-        "libraries": library_versions(workload),
+        "libraries": dict(libraries),
     }
 
 
@@ -67,7 +67,7 @@ def holdout_sample(
 
 def candidate_manifest(
     spec: JobSpec,
-    workload: Workload,
+    contract: FeatureContract,
     train: TrainingSet,
     holdout: TrainingSet,
     candidate: Candidate,
@@ -80,7 +80,7 @@ def candidate_manifest(
         run_id=spec.run_id,
         workload=spec.workload,
         parameters=spec.parameters,
-        features=list(workload.features_of(train)),
+        features=list(contract.features),
         metrics=metrics_of(evaluation),
         metric_unit=evaluation.candidate.unit,
         holdout=Holdout(
@@ -96,7 +96,7 @@ def candidate_manifest(
             high_seq=spec.high_seq,
             snapshot_digest=spec.snapshot_digest,
         ),
-        libraries=library_versions(workload),
+        libraries=dict(contract.libraries),
         serving_form=ServingForm("scikit-learn"),
         golden_tolerance=GOLDEN_TOLERANCE,
         promotion=promotion,

@@ -41,6 +41,7 @@ from shared.settings.root import Settings
 from shared.versions.manifest import Manifest
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion, VersionState, transition
+from shared.versions.verified_versions import VerifiedVersions
 
 log = structlog.get_logger()
 
@@ -257,7 +258,7 @@ class RunSupervisor:
 
     def _repeats(self, spec: JobSpec, signal: ReloadSignal | None) -> str | None:
         # What cannot be served needs a new version, also from the same inputs.
-        champion = Champion(self.model, self._store, self._key.verify_key)
+        champion = Champion(self.model, VerifiedVersions(self._store, self._key.verify_key))
         if signal is None or not champion.is_there(signal):
             return None
         return repeated_run(spec, signal, self._run_log)

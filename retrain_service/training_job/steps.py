@@ -9,6 +9,8 @@ import numpy as np
 
 from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_estimator
+from retrain_service.evaluation.rivals import Rival, find_rivals
+from retrain_service.evaluation.scores import FeatureContract
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
@@ -22,6 +24,7 @@ from retrain_service.publish.stage import stage
 from retrain_service.publish.trial_load import TrialLoad
 from retrain_service.trainer.fit import Fitted, fit_candidate
 from retrain_service.trainer.job_spec import JobSpec
+from retrain_service.trainer.libraries import library_versions
 from retrain_service.training_job.candidate_manifest import (
     candidate_manifest,
     entity_id_of,
@@ -32,10 +35,11 @@ from retrain_service.training_job.candidate_manifest import (
 from retrain_service.training_job.job import JobResult
 from retrain_service.training_job.progress import RunProgress
 from shared.errors import VersionUnusable
-from shared.keys.signing import SigningKey
+from shared.keys.signing import SigningKey, VerifyKey
 from shared.versions.manifest import Promotion
+from shared.versions.model_store import ModelStore
+from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
-from shared.workloads.contract import Workload
 
 
 def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
@@ -43,8 +47,8 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     policy = spec.policy()
     progress("reading")
     workload = open_workload(spec.workload, spec.parameters)
+    libraries = library_versions(workload)
     tables = read_snapshot(Path(spec.snapshot))
-    entity_id = entity_id_of(workload, tables)
     rows = workload.training_set(tables)
     if spec.days is not None and rows.n_rows:
         rows = rows.where(rows.day > rows.day.max() - np.timedelta64(spec.days, "D"))
@@ -55,24 +59,35 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         n_records=spec.n_records,
         now=spec.requested_at,
     )
+    details = row_details(rows, entity_id_of(workload, tables), libraries)
     if not isinstance(verdict, Promote):
-        return _not_promoted(verdict, row_details(workload, rows, entity_id))
+        return _not_promoted(verdict, details)
     train, holdout = workload.split(rows)
+    features = workload.features_of(train)
+    contract = FeatureContract(spec.version, spec.workload, features, libraries, workload.predicts)
+    store, public_key = ModelStore(Path(spec.models_dir)), Path(spec.public_key)
+    versions = VerifiedVersions(store, VerifyKey.read(public_key))
+    rivals = find_rivals(versions, spec.model, spec.champion, workload)
     progress("fitting")
     candidate = fit_candidate(
         workload,
         train,
         spec.seed,
         lambda share, _stage: progress("fitting", share),
-        continue_from=_continuable(spec, workload),
+        continue_from=_continuable(spec, rivals.champion),
     )
     progress("evaluating")
-    contest = compare_with_champion(spec, workload, candidate.estimator, train, holdout)
-    evaluation, holdout = contest.evaluation, contest.holdout
-    details = {
-        **row_details(workload, rows, entity_id),
-        **run_details(train, holdout, candidate, evaluation),
-    }
+    comparison = compare_with_champion(
+        workload,
+        candidate.estimator,
+        train,
+        holdout,
+        rivals=rivals,
+        offered=contract,
+        now=spec.requested_at,
+    )
+    evaluation, holdout = comparison.evaluation, comparison.holdout
+    details |= run_details(train, holdout, candidate, evaluation)
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
@@ -80,9 +95,8 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     promotion = Promotion(
         spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)
     )
-    manifest = candidate_manifest(spec, workload, train, holdout, candidate, evaluation, promotion)
-    key = SigningKey.read(Path(spec.keys_dir))
-    staged, public_key = Path(spec.staged), Path(spec.public_key)
+    manifest = candidate_manifest(spec, contract, train, holdout, candidate, evaluation, promotion)
+    key, staged = SigningKey.read(Path(spec.keys_dir)), Path(spec.staged)
     sample = holdout_sample(workload, evaluation, holdout)
     with TrialLoad() as trial:
         digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
@@ -102,18 +116,22 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     )
 
 
-def _continuable(spec: JobSpec, workload: Workload) -> Fitted | None:
+def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     """The champion, where it may be continued instead of trained from scratch."""
-    if spec.full_every is None or spec.champion is None:
+    if spec.full_every is None or champion is None or champion.instead_of is not None:
+        return None
+    signed = champion.comparable
+    if signed is None or signed.manifest.parameters != spec.parameters:
+        return None
+    manifest = signed.manifest
+    if manifest.runs_since_full + 1 >= spec.full_every:
         return None
     try:
-        champion, manifest = open_estimator(spec, workload, spec.champion)
+        estimator = open_estimator(signed)
     except VersionUnusable:
         return None
-    if manifest.parameters != spec.parameters or manifest.runs_since_full + 1 >= spec.full_every:
-        return None
     return Fitted(
-        champion, np.datetime64(manifest.watermark.trained_until), manifest.runs_since_full
+        estimator, np.datetime64(manifest.watermark.trained_until), manifest.runs_since_full
     )
 
 

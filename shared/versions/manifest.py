@@ -194,7 +194,7 @@ def verify(
     model: str,
     version: str,
     manifest_sha256: str | None = None,
-) -> Manifest:
+) -> SignedVersion:
     """Prove that a version directory is, at this moment, what the retrain daemon wrote.
 
     Who opens a file of it reads it through `read_signed`, which proves it at that moment.
@@ -205,7 +205,7 @@ def verify(
         directory, key, model=model, version=version, manifest_sha256=manifest_sha256
     )
     signed.files.check()
-    return signed.manifest
+    return signed
 
 
 def read_signed(

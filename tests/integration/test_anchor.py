@@ -12,7 +12,6 @@ import msgspec
 import pytest
 
 import shared.workloads
-from retrain_service.evaluation.champion_challenger import compare_with_champion
 from retrain_service.evaluation.scores import Evaluation
 from retrain_service.promotion.decide import Promote, Verdict, anchor_after, decide
 from retrain_service.publish import serving_pointer, stage
@@ -34,6 +33,7 @@ from shared.versions.manifest import (
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion
 from shared.workloads import open_workload
+from tests.support.comparisons import compare
 from tests.support.daemons import MeanHome, daemon
 from tests.support.versions import described
 from tests.support.waiting import wait_until
@@ -69,7 +69,7 @@ class Keeper:
         train, holdout = workload.split(rows)
         estimator = workload.fit(train, 0, lambda _share, _stage: None)
         spec = self._spec(version, now, {"offset": offset})
-        contest = compare_with_champion(spec, workload, estimator, train, holdout)
+        contest = compare(self.store, spec, workload, estimator, train, holdout)
         verdict = decide(contest.evaluation, self.policy)
         if isinstance(verdict, Promote):
             staged = self.store.stage("m", f"run{self.number}")

@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 import pytest
 
 from retrain_service.evaluation import champion_challenger
-from retrain_service.evaluation.champion_challenger import compare_with_champion
 from retrain_service.promotion.decide import (
     InsufficientData,
     Promote,
@@ -29,6 +28,7 @@ from shared.versions.model_store import ModelStore
 from shared.versions.model_version import ModelVersion
 from shared.workloads import open_workload
 from tests.shared.workloads.tabular.flats import PARAMETERS, flats, no_progress, table
+from tests.support.comparisons import compare
 
 NOW = datetime(2027, 4, 1, tzinfo=UTC)
 FEATURES = ["rooms", "district", "furnished"]
@@ -79,7 +79,7 @@ class Flats:
             threads=1,
         )
         verdict = decide(
-            compare_with_champion(spec, workload, estimator, train, holdout).evaluation,
+            compare(self.store, spec, workload, estimator, train, holdout).evaluation,
             policy,
             seed=0,
         )

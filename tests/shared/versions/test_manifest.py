@@ -61,7 +61,7 @@ def write_version(directory: Path, key: SigningKey) -> Path:
 
 
 def check(directory: Path, key: SigningKey, model: str = "m") -> Manifest:
-    return verify(directory, key.verify_key, model=model, version=VERSION)
+    return verify(directory, key.verify_key, model=model, version=VERSION).manifest
 
 
 def test_what_was_signed_verifies_whatever_kind_of_number_it_holds(
