@@ -1,7 +1,9 @@
 """Run the campaigns and print how many attempts ended how.
 
-python -m tests.campaigns: a sample, some minutes. --long: every operation with every kind of fault,
-hours. --points N: so many operations of each daemon. --folder: where homes and logs stay.
+python -m tests.campaigns: a sample of file operations, some minutes. --long: every operation with
+every kind of fault, hours. --points N: so many operations of each daemon.
+python -m tests.campaigns NAME: one of by_name.py. --rounds N: so many; --long: as many as it has.
+--folder: where homes and logs stay.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.campaigns.api_writes import ApiWrites
+from tests.campaigns.by_name import CAMPAIGNS
 from tests.campaigns.faults import KINDS, built, why_not
 from tests.campaigns.tally import Tally
 from tests.campaigns.training_writes import TrainingWrites
 
 SEED = 20_261_130
 SHORT = 6
+FILES = "files"
 
 _NAMES = re.compile(r"v\d{6}-\w+|[0-9a-f]{8,}|\d+")
 """Parts of file names that differ from run to run."""
@@ -58,23 +62,30 @@ def plan(operations: Sequence[str], points: int | None, seed: int) -> list[tuple
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Try to break Hotfit, and count.")
+    parser.add_argument("name", nargs="?", choices=[FILES, *CAMPAIGNS], default=FILES)
     parser.add_argument("--long", action="store_true", help="every operation, every fault")
+    parser.add_argument("--rounds", type=int, metavar="N", help="of a campaign with a name")
     parser.add_argument("--points", type=int, default=SHORT, metavar="N")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--folder", type=Path)
     told = parser.parse_args(arguments)
     reason = why_not()
-    if reason is not None:
+    if reason is not None and told.name == FILES:
         print(reason, file=sys.stderr)
         return 2
     folder = told.folder or Path(tempfile.mkdtemp(prefix="hotfit-campaigns-"))
     folder.mkdir(parents=True, exist_ok=True)
-    tally = run(folder, None if told.long else told.points, told.seed)
+    if told.name == FILES:
+        tally = run(folder, None if told.long else told.points, told.seed)
+    else:
+        campaign, tally = CAMPAIGNS[told.name], Tally()
+        rounds = told.rounds or (campaign.long if told.long else campaign.short)
+        campaign.run(folder, rounds, told.seed, tally)
     print(tally.table())
     for sentence in tally.told:
         print(sentence)
     print(f"homes and logs: {folder}")
-    return 1 if tally.n("broken") else 0
+    return 1 if tally.n("broken") or tally.n("let in") else 0
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-OUTCOMES = ("survived", "needs a person", "broken", "not reached")
+OUTCOMES = ("survived", "needs a person", "broken", "let in", "not reached")
 """survived : it went on by itself and every invariant holds. needs a person : it did not go on
-until it was started again. not reached : it had stopped before it came to that operation."""
+until it was started again. let in : what nobody signed was served or opened. not reached : it had
+stopped before it came to that operation."""
+BAD = ("needs a person", "broken", "let in")
 
 
 @dataclass
@@ -21,7 +23,7 @@ class Tally:
 
     def add(self, campaign: str, kind: str, outcome: str, what: str = "") -> None:
         self.counts[campaign, kind][outcome] += 1
-        if outcome in ("needs a person", "broken"):
+        if outcome in BAD:
             self.told.append(f"{campaign}, {kind}: {outcome}: {what}")
 
     def n(self, outcome: str) -> int:

@@ -1,0 +1,36 @@
+"""The campaigns of processes, files and clients under load: their names and how long they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.campaigns.clients import clients
+from tests.campaigns.deletions import deletions
+from tests.campaigns.foreign_files import foreign_files
+from tests.campaigns.processes import freezes, kills
+from tests.campaigns.routes import routes
+from tests.campaigns.swaps import swaps
+from tests.campaigns.tally import Tally
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """short, long : rounds; tiny: of the test suite. run : (folder, rounds, seed, tally)."""
+
+    run: Callable[[Path, int, int, Tally], None]
+    tiny: int
+    short: int
+    long: int
+
+
+CAMPAIGNS = {
+    "kills": Campaign(kills, 3, 20, 1_000),
+    "freezes": Campaign(freezes, 2, 12, 500),
+    "deletions": Campaign(deletions, 1, 16, 160),
+    "foreign-files": Campaign(foreign_files, 3, 18, 1_000),
+    "clients": Campaign(clients, 8, 24, 1_000),
+    "swaps": Campaign(swaps, 30, 100, 2_000),
+    "routes": Campaign(routes, 1_000, 3_000, 20_000),
+}
