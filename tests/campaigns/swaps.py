@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ SETTLED_AFTER = 0.3
 """After this share of the swaps what grows once has grown: pools, caches, threads."""
 MOST_GROWTH = {"memory, MB": 2.5 * BALLAST_MB, "descriptors": 8, "threads": 4}
 """Of one worker; two versions are open during a swap, so memory may end one apart."""
+POOL = "tokio-rt-worker"
+"""Threads of the server that read bodies: as load needs them, up to a bound, with swaps or without."""
 
 
 def swaps(folder: Path, rounds: int, seed: int, tally: Tally) -> None:
@@ -61,8 +64,17 @@ def _most(workers: list[psutil.Process]) -> dict[str, float]:
     return {
         "memory, MB": max(one.memory_info().rss for one in workers) / 1e6,
         "descriptors": max(one.num_fds() for one in workers),
-        "threads": max(one.num_threads() for one in workers),
+        "threads": max(_n_threads(one) for one in workers),
     }
+
+
+def _n_threads(process: psutil.Process) -> int:
+    """But those of the server's pool."""
+    n = 0
+    for thread in process.threads():
+        with contextlib.suppress(OSError):  # it has just ended
+            n += Path(f"/proc/{process.pid}/task/{thread.id}/comm").read_text().strip() != POOL
+    return n
 
 
 def _growth(measured: list[dict[str, float]]) -> list[str]:
