@@ -19,7 +19,7 @@ SETTLED_AFTER = 0.3
 MOST_GROWTH = {"memory, MB": 2.5 * BALLAST_MB, "descriptors": 8, "threads": 4}
 """Of one worker; two versions are open during a swap, so memory may end one apart."""
 POOL = "tokio-rt-worker"
-"""Threads of the server that read bodies: as load needs them, up to a bound, with swaps or without."""
+"""Threads of the server that read bodies: as load needs them, up to a bound, swaps or not."""
 
 
 def swaps(folder: Path, rounds: int, seed: int, tally: Tally) -> None:
