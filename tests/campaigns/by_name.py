@@ -28,7 +28,7 @@ class Campaign:
 CAMPAIGNS = {
     "kills": Campaign(kills, 3, 20, 1_000),
     "freezes": Campaign(freezes, 2, 12, 500),
-    "deletions": Campaign(deletions, 1, 16, 160),
+    "deletions": Campaign(deletions, 1, 17, 170),
     "foreign-files": Campaign(foreign_files, 3, 18, 1_000),
     "clients": Campaign(clients, 8, 24, 1_000),
     "swaps": Campaign(swaps, 30, 100, 2_000),
