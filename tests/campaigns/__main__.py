@@ -80,7 +80,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     else:
         campaign, tally = CAMPAIGNS[told.name], Tally()
         rounds = told.rounds or (campaign.long if told.long else campaign.short)
-        campaign.run(folder, rounds, told.seed, tally)
+        try:
+            campaign.run(folder, rounds, told.seed, tally)
+        except KeyboardInterrupt:
+            print("interrupted; so far:")
     print(tally.table())
     for sentence in tally.told:
         print(sentence)

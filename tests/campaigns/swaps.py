@@ -9,7 +9,7 @@ import psutil
 
 from tests.campaigns.tally import Tally
 from tests.support.api_process import ApiHome, steady_load
-from tests.support.versions import point_at
+from tests.support.versions import write_signal
 from tests.support.waiting import wait_until
 
 CAMPAIGN = "swaps under load"
@@ -26,7 +26,7 @@ def swaps(folder: Path, rounds: int, seed: int, tally: Tally) -> None:
     """So many of two versions in turn; generations rise."""
     home = ApiHome(folder)
     versions = [home.make("m", number, ballast_mb=BALLAST_MB) for number in (1, 2)]
-    point_at(home.store, "m", versions[0])
+    write_signal(home.store, "m", versions[0])
     with home.running() as process:
         home.wait_until_served(versions[0])
         workers = [psutil.Process(pid) for pid in home.worker_pids()]
@@ -35,7 +35,7 @@ def swaps(folder: Path, rounds: int, seed: int, tally: Tally) -> None:
             for number in range(1, rounds + 1):
                 failed, before = len(load.failures) + len(load.mixed), load.n_answered
                 version = versions[number % 2]
-                point_at(home.store, "m", version)
+                write_signal(home.store, "m", version)
                 try:
                     home.wait_until_served(version, timeout_s=60)
                     wait_until(lambda n=before: load.n_answered > n, 60, "an answer")  # type: ignore[misc]
