@@ -8,98 +8,99 @@ from shared.errors import NotFound, NotReady
 from shared.loading.open_version import LoadedModel
 
 _NAMED_IN_ERRORS = 20
-_NO_CELLS = memoryview(bytes(8)).cast("Q")
+_NO_ENTRIES = memoryview(bytes(8)).cast("Q")
 
 
-def _nothing(_slot: ServingSlot) -> None:
+def _load_nothing(_slot: ServingSlot) -> None:
     """Where no model is opened on demand."""
 
 
 class ServingSlot:
     """The place of one model.
 
-    Any thread may call `current`, `opened` and `require`; only the reload thread calls the others.
-    A reader of `current` sees the old model or the new one and never waits: it costs one attribute,
-    and one number in shared memory while a warm version waits for the other workers.
+    Any thread may call `current`, `get_or_load` and `require`; only the reload thread calls the
+    other methods. A reader of `current` gets the old version or the new one and never waits: the
+    call reads one attribute, and one number in shared memory while a warm version waits for the
+    other workers.
     """
 
     __slots__ = (
-        "_cells",
-        "_coming",
+        "_entries",
         "_index",
         "_live",
-        "_open",
+        "_load",
+        "_next",
         "is_idle",
         "is_used",
         "n_failed",
         "name",
-        "why_empty",
+        "not_ready_reason",
     )
 
-    def __init__(self, name: str, open_it: Callable[[ServingSlot], None] = _nothing) -> None:
+    def __init__(self, name: str, load: Callable[[ServingSlot], None] = _load_nothing) -> None:
         self.name = name
-        self._open = open_it
+        self._load = load
         # Closed for now: the first request opens it.
         self.is_idle = False
         # Since somebody last looked; any thread sets it, the reload thread takes it back.
         self.is_used = False
         self._live: LoadedModel | None = None
-        self._coming: LoadedModel | None = None
-        self._cells: memoryview = _NO_CELLS
+        self._next: LoadedModel | None = None
+        self._entries: memoryview = _NO_ENTRIES
         self._index = 0
-        self.why_empty = "it has not been looked at yet."
+        self.not_ready_reason = "it has not been looked at yet."
         # Requests answered 5xx; only the request thread adds, the reload thread reads.
         self.n_failed = 0
 
     def current(self) -> LoadedModel | None:
         """The model that serves now. Take it once per request and use only that object."""
         self.is_used = True
-        coming = self._coming
-        if coming is not None and self._cells[self._index] == coming.generation:
-            return coming
+        next_model = self._next
+        if next_model is not None and self._entries[self._index] == next_model.generation:
+            return next_model
         return self._live
 
     @property
     def live(self) -> LoadedModel | None:
         """As `current`, for those who only look: does not count as use."""
-        coming = self._coming
-        if coming is not None and self._cells[self._index] == coming.generation:
-            return coming
+        next_model = self._next
+        if next_model is not None and self._entries[self._index] == next_model.generation:
+            return next_model
         return self._live
 
-    def opened(self) -> LoadedModel | None:
+    def get_or_load(self) -> LoadedModel | None:
         """As `current`; one that is closed for now is opened first."""
         live = self.current()
         if live is None and self.is_idle:
-            self._open(self)
+            self._load(self)
             live = self.current()
         return live
 
     def require(self) -> LoadedModel:
-        """As `opened`, for who needs one.
+        """As `get_or_load`, for who needs one.
 
         Raises:
             NotReady: none serves; says why.
         """
-        live = self.opened()
+        live = self.get_or_load()
         if live is None:
-            raise NotReady(f"model {self.name} serves no version: {self.why_empty}")
+            raise NotReady(f"model {self.name} serves no version: {self.not_ready_reason}")
         return live
 
-    def arm(self, coming: LoadedModel, cells: memoryview, index: int) -> None:
+    def stage_next(self, next_model: LoadedModel, entries: memoryview, index: int) -> None:
         """Let a warmed model serve from the moment its generation is in the cell."""
-        self._cells, self._index = cells, index
-        self._coming = coming  # last: a reader that sees it needs the cell
+        self._entries, self._index = entries, index
+        self._next = next_model  # last: a reader that sees it needs the cell
 
-    def disarm(self) -> None:
-        """Forget what `arm` put there. Only once it can no longer be switched to."""
-        self._coming = None
+    def unstage_next(self) -> None:
+        """Forget what `stage_next` put there. Only once it can no longer be switched to."""
+        self._next = None
 
     @property
     def is_switched(self) -> bool:
         """Whether the armed model serves by now."""
-        coming = self._coming
-        return coming is not None and self.live is coming
+        next_model = self._next
+        return next_model is not None and self.live is next_model
 
     def close(self) -> LoadedModel | None:
         """Serve nothing until somebody asks; what was there."""
@@ -111,7 +112,7 @@ class ServingSlot:
         """Put a warmed model in and return the one that was there."""
         old, self._live = self._live, new
         self.is_idle = False
-        self._coming = None  # after: a reader finds the new one in one place or the other
+        self._next = None  # after: a reader finds the new one in one place or the other
         return old
 
 
@@ -119,11 +120,11 @@ class ServingTable:
     """The slots by model name. Any thread reads; only the reload thread adds and removes.
 
     Args:
-        open_it: opens the model of an idle slot and returns when it serves or cannot.
+        load: opens the model of an idle slot and returns when it serves or cannot.
     """
 
-    def __init__(self, open_it: Callable[[ServingSlot], None] = _nothing) -> None:
-        self._open_it = open_it
+    def __init__(self, load: Callable[[ServingSlot], None] = _load_nothing) -> None:
+        self._load = load
         self._slots: dict[str, ServingSlot] = {}
         # A name that comes back gets the slot that it had, which others may hold.
         self._removed: dict[str, ServingSlot] = {}
@@ -142,7 +143,7 @@ class ServingTable:
     def add_all(self, names: Iterable[str]) -> None:
         """Make the slots that are new."""
         new = {
-            name: self._removed.get(name) or ServingSlot(name, self._open_it)
+            name: self._removed.get(name) or ServingSlot(name, self._load)
             for name in names
             if name not in self._slots
         }

@@ -32,7 +32,7 @@ from shared.versions.model_store import WAKE_FILE
 
 log = structlog.get_logger()
 
-_TOLD_BY = frozenset({SIGNAL_NAME, WAKE_FILE})
+_WAKING_FILES = frozenset({SIGNAL_NAME, WAKE_FILE})
 _MANY_DIRECTORIES = 1000
 
 # Our own reading of the signal (opened, closed without writing) must not wake us again.
@@ -51,7 +51,7 @@ _EVENTS: list[type[FileSystemEvent]] = [
 class SignalWatcher(FileSystemEventHandler):
     """Sets `wake` when a reload signal below `directory` may have changed.
 
-    The reload thread calls `look_after` and `stop`; watchdog's thread calls `dispatch`.
+    The reload thread calls `check_health` and `stop`; watchdog's thread calls `dispatch`.
     """
 
     def __init__(self, directory: Path, wake: threading.Event) -> None:
@@ -65,24 +65,24 @@ class SignalWatcher(FileSystemEventHandler):
     def dispatch(self, event: FileSystemEvent) -> None:
         """One directory event. An exception here would silently end watchdog's thread."""
         try:
-            if event.is_directory or not _TOLD_BY.isdisjoint(
+            if event.is_directory or not _WAKING_FILES.isdisjoint(
                 (PurePath(str(event.src_path)).name, PurePath(str(event.dest_path)).name)
             ):
                 self._wake.set()
         except Exception as error:  # noqa: BLE001 - whatever it is, the thread must live
             self._handler_error = repr(error)
 
-    def look_after(self) -> None:
+    def check_health(self) -> None:
         """Check that events still arrive, and start again when they cannot. Never raises."""
         fault = self._fault()
         if fault is None:
-            self._tell(is_well=True, sentence="directory events arrive.")
+            self._report(is_well=True, sentence="directory events arrive.")
             return
         self.stop()
         try:
             self._start()
         except Exception as error:  # noqa: BLE001 - inotify limits, rights, a vanished directory
-            self._tell(
+            self._report(
                 is_well=False,
                 sentence=f"no directory events: {_reason(error, self._directory)};"
                 " changes are seen by the timer.",
@@ -90,7 +90,7 @@ class SignalWatcher(FileSystemEventHandler):
             return
         # What happened between the fault and now was not seen.
         self._wake.set()
-        self._tell(is_well=True, sentence="directory events arrive.", restarted_because=fault)
+        self._report(is_well=True, sentence="directory events arrive.", restarted_because=fault)
 
     def stop(self) -> None:
         """End watchdog's threads; harmless when there are none."""
@@ -142,7 +142,7 @@ class SignalWatcher(FileSystemEventHandler):
             return None
         return found.st_dev, found.st_ino
 
-    def _tell(self, *, is_well: bool, sentence: str, restarted_because: str = "") -> None:
+    def _report(self, *, is_well: bool, sentence: str, restarted_because: str = "") -> None:
         """Publish the state and log it once a change."""
         changed = (is_well, sentence) != (self.report.is_well, self.report.sentence)
         self.report = WatcherReport(is_well=is_well, sentence=sentence)

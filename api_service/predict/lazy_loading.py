@@ -38,7 +38,7 @@ class LazyLoader:
         with self._lock:
             opening = self._under_way.get(slot.name)
             if opening is None:
-                slot.why_empty = "it is being opened; ask again in a moment."
+                slot.not_ready_reason = "it is being opened; ask again in a moment."
                 opening = self._threads.submit(self._open, slot.name)
                 self._under_way[slot.name] = opening
         others_pass = opened(request.environ) if has_request_context() else contextlib.nullcontext()

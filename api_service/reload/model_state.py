@@ -27,7 +27,7 @@ _REMEMBERED = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class SwapStart:
     """How things stood when a version began to be opened."""
 
     rss_bytes: int
@@ -36,16 +36,16 @@ class Before:
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class Warmed:
     """A warm version that waits for the other workers. `since_s` on the monotonic clock."""
 
     loaded: LoadedModel
-    before: Before
+    start: SwapStart
     since_s: float
 
 
 @dataclass(slots=True)
-class Leaving:
+class DrainingSwap:
     """A version on its way out, and the swap that its end will complete."""
 
     draining: Draining
@@ -60,10 +60,10 @@ class ModelState:
     highest : (version, generation) of the highest generation followed so far.
     degraded, degraded_code : why what serves is not what is wanted; None when it is.
     error : what went wrong last; None once the wanted version serves.
-    prepared : what is warm and waits for the other workers.
-    settled : the signal's stamp at a look that found nothing to do.
+    warmed : what is warm and waits for the other workers.
+    handled_signal : the signal's stamp at a look that found nothing to do.
     last_used_s : when it was last asked, on the monotonic clock, about.
-    gone_since_s : since when it has no directory, on the monotonic clock; None: it has one.
+    missing_since_s : since when it has no directory, on the monotonic clock; None: it has one.
     lock : held by whoever looks after it.
     not_before, pause_s : back-off on the monotonic clock after a failure that may pass.
     last_resort_s : when a version that only deaths speak against may be tried where nothing else
@@ -74,8 +74,8 @@ class ModelState:
     highest: VersionKey | None = None
     states: dict[VersionKey, VersionState] = field(default_factory=dict)
     quarantined: dict[VersionKey, str] = field(default_factory=dict)
-    leaving: list[Leaving] = field(default_factory=list)
-    prepared: Prepared | None = None
+    draining: list[DrainingSwap] = field(default_factory=list)
+    warmed: Warmed | None = None
     receipt: Receipt | None = None
     degraded: str | None = None
     degraded_code: str | None = None
@@ -83,9 +83,9 @@ class ModelState:
     not_before: float = 0.0
     pause_s: float = 0.0
     last_resort_s: float | None = None
-    settled: Stamp | None = None
+    handled_signal: Stamp | None = None
     last_used_s: float = field(default_factory=time.monotonic)
-    gone_since_s: float | None = None
+    missing_since_s: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -97,21 +97,21 @@ class ModelState:
         live = self.slot.live
         return key_of(live) if live is not None else None
 
-    def follow(self, wanted: VersionKey) -> None:
+    def observe(self, wanted: VersionKey) -> None:
         """Note a new wish; one seen before keeps its state and its back-off."""
         if self.highest != wanted:
             self.highest = wanted
             self.error = None
             self.end_backoff()
 
-    def begin(self, key: VersionKey) -> None:
+    def start_opening(self, key: VersionKey) -> None:
         """promoted → loading, unless an earlier try got that far."""
         if key not in self.states:
             self.states[key] = VersionState.PROMOTED
-            self.go(key, VersionState.LOADING)
+            self.set_state(key, VersionState.LOADING)
             _forget_oldest(self.states)
 
-    def go(self, key: VersionKey, wanted: VersionState) -> None:
+    def set_state(self, key: VersionKey, wanted: VersionState) -> None:
         """Change a version's state; staying where it is, as a repeated try does, is no change."""
         current = self.states[key]
         if current is not wanted:
@@ -128,12 +128,12 @@ class ModelState:
 
     def quarantine(self, key: VersionKey, reason: str) -> None:
         """Never to be tried again at this generation; the reason stays with it."""
-        self.go(key, VersionState.QUARANTINED)
+        self.set_state(key, VersionState.QUARANTINED)
         self.quarantined[key] = reason
         while len(self.quarantined) > _REMEMBERED:
             del self.quarantined[next(iter(self.quarantined))]
         self.error = reason
-        self.slot.why_empty = reason
+        self.slot.not_ready_reason = reason
 
     def end_backoff(self) -> None:
         self.not_before = self.pause_s = 0.0
@@ -147,7 +147,7 @@ class ModelState:
         self.degraded = reason
         self.degraded_code = code.value if reason is not None else None
         if reason is not None and self.slot.live is None:
-            self.slot.why_empty = reason
+            self.slot.not_ready_reason = reason
 
     def report(self) -> ServingReport:
         """This model's part of the worker's report."""
@@ -164,7 +164,7 @@ class ModelState:
             error=self.error,
             quarantined=named(self.quarantined),
             receipt=self.receipt,
-            prepared=self.prepared.loaded.generation if self.prepared else None,
+            prepared=self.warmed.loaded.generation if self.warmed else None,
         )
 
 

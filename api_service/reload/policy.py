@@ -106,11 +106,11 @@ def fallback_order(
     signal: ReloadSignal | None,
     quarantined: Mapping[VersionKey, str],
     *,
-    is_told: bool = True,
+    is_signal_present: bool = True,
 ) -> list[str]:
     """Versions worth trying when the wanted one cannot serve, best first.
 
-    is_told : False where the signal is only remembered: then what it names comes first.
+    is_signal_present : False where the signal is only remembered: then what it names comes first.
 
     The one that served before comes first, then the others from new to old. Versions newer than
     the wanted one come last: somebody rolled back from them, or they were never pointed at.
@@ -121,7 +121,7 @@ def fallback_order(
     def rank(name: str) -> tuple[bool, bool, bool, int]:
         version = ModelVersion.parse(name)
         is_newer = wanted is not None and version > wanted
-        is_last = not is_told and version == wanted
+        is_last = not is_signal_present and version == wanted
         return not is_last, is_newer, name != previous or is_newer, -version.number
 
     return sorted(

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum, auto
 
 from api_service.predict.row_predictor import PlainPredict
-from api_service.reload.model_state import Before, ModelState
+from api_service.reload.model_state import ModelState, SwapStart
 from api_service.reload.policy import (
     FALLBACK_GENERATION,
     FallBack,
@@ -23,7 +23,7 @@ from api_service.reload.policy import (
     decide,
     fallback_order,
 )
-from api_service.reload.switch.channel import Line
+from api_service.reload.switch.channel import Channel
 from api_service.reload.switch.participant import SwitchParticipant
 from api_service.status.problem_codes import ProblemCode
 from shared.daemon.memory import rss_bytes
@@ -45,25 +45,25 @@ class Outcome(Enum):
 
 
 class Reconciler:
-    """See the module docstring. `busy_with`: what is being opened; None when nothing is."""
+    """See the module docstring. `opening_now`: what is being opened; None when nothing is."""
 
     def __init__(
         self,
         store: ModelStore,
-        line: Line,
+        channel: Channel,
         read_key: Callable[[], VerifyKey],
         switch_timeout_s: float,
         publish: Callable[[ModelState], None],
         is_anything_served: Callable[[], bool],
     ) -> None:
         self._store = store
-        self._line = line
+        self._channel = channel
         self._read_key = read_key
         self._publish = publish
         self._is_anything_served = is_anything_served
-        self._switching = SwitchParticipant(line, switch_timeout_s, publish)
-        self._started = time.time()
-        self.busy_with: str | None = None
+        self._participant = SwitchParticipant(channel, switch_timeout_s, publish)
+        self._started_s = time.time()
+        self.opening_now: str | None = None
 
     def reconcile(self, model: ModelState, now: datetime) -> Outcome:
         """Wanted against serving -> at most one action."""
@@ -73,10 +73,10 @@ class Reconciler:
             signal = self._store.signal(model.name)
         except (SignalUnreadable, OSError) as error:
             fault = str(error)
-        if model.prepared is not None:
-            self._switching.settle(model, now)
-            if model.prepared is not None:
-                self._switching.tell_wish(model, signal)
+        if model.warmed is not None:
+            self._participant.apply_decision(model, now)
+            if model.warmed is not None:
+                self._participant.announce_newer(model, signal)
                 return Outcome.LOOK_LATER
         action = decide(
             Situation(
@@ -105,18 +105,18 @@ class Reconciler:
     def _open_wanted(self, model: ModelState, wanted: ReloadSignal, now: datetime) -> bool:
         """Open what the signal names; True when there may be something better to do now."""
         key = _key(wanted)
-        model.follow(key)
+        model.observe(key)
         if model.serving is None and self._open_what_others_serve(model, now):
             # A worker that starts in the middle of a switch begins where the others are, and
             # takes requests before it opens what may harm it.
             return False
-        refusal = self._line.refused(model.name, key[1])
+        refusal = self._channel.refused(model.name, key[1])
         if refusal is not None:
-            model.begin(key)
-            self._switching.quarantine(model, key, refusal)
+            model.start_opening(key)
+            self._participant.quarantine(model, key, refusal)
             return True
         is_serving = self._try(model, *key, wanted.manifest_sha256, now)
-        if is_serving or model.serving or model.prepared:
+        if is_serving or model.serving or model.warmed:
             return False
         if key in model.quarantined:
             return True
@@ -127,10 +127,10 @@ class Reconciler:
 
     def _open_what_others_serve(self, model: ModelState, now: datetime) -> bool:
         """Nothing serves here; what do the other workers answer with? True when it serves."""
-        theirs = self._line.join(model.name)
-        if theirs is None or theirs in model.quarantined:
+        committed = self._channel.register(model.name)
+        if committed is None or committed in model.quarantined:
             return False
-        return self._try(model, *theirs, None, now)
+        return self._try(model, *committed, None, now)
 
     def _fall_back(
         self,
@@ -147,8 +147,10 @@ class Reconciler:
             # What was never promoted lies there by an accident, or was put there.
             versions = [version for version in versions if version in remembered.promoted]
             last = signal or remembered.signal
-        is_told = signal is not None
-        for version in fallback_order(versions, last, model.quarantined, is_told=is_told):
+        is_signal_present = signal is not None
+        for version in fallback_order(
+            versions, last, model.quarantined, is_signal_present=is_signal_present
+        ):
             if signal is not None and version == signal.version:
                 continue  # it was tried as what it is
             if self._try(model, version, FALLBACK_GENERATION, None, now):
@@ -162,8 +164,8 @@ class Reconciler:
             and self._is_last_resort(model)
             and self._try(model, signal.version, FALLBACK_GENERATION, None, now)
         ):
-            why = f"{reason} Serving it all the same: there is nothing else."
-            model.set_degraded(why, code)
+            reason_shown = f"{reason} Serving it all the same: there is nothing else."
+            model.set_degraded(reason_shown, code)
             return
         model.set_degraded(f"{reason} No other version can be opened.", code)
 
@@ -185,11 +187,11 @@ class Reconciler:
     ) -> bool:
         """Open one version and switch to it; True when it serves."""
         key = (version, generation)
-        before = Before(rss_bytes(), model.slot.n_failed, self._detect_ms(model.name))
-        model.begin(key)
+        start = SwapStart(rss_bytes(), model.slot.n_failed, self._detect_ms(model.name))
+        model.start_opening(key)
         self._publish(model)
-        self._line.opening(model.name, key)
-        self.busy_with = f"{model.name} {version}"
+        self._channel.opening(model.name, key)
+        self.opening_now = f"{model.name} {version}"
         try:
             loaded = open_version(
                 self._store.version_dir(model.name, version),
@@ -205,7 +207,7 @@ class Reconciler:
             self.quarantine(model, key, str(error))
             return False
         except (HotfitError, OSError) as error:
-            self._switching.try_later(model, key, str(error))
+            self._participant.try_later(model, key, str(error))
             return False
         except KeyboardInterrupt:
             raise
@@ -213,17 +215,17 @@ class Reconciler:
             self.quarantine(model, key, f"{version}: opening it failed: {error!r}")
             return False
         finally:
-            self.busy_with = None
-        return self._switching.arrive(model, loaded, before, now)
+            self.opening_now = None
+        return self._participant.offer(model, loaded, start, now)
 
     def _warming(self, model: ModelState, key: VersionKey) -> None:
-        model.go(key, VersionState.WARMING)
+        model.set_state(key, VersionState.WARMING)
         self._publish(model)
 
     def quarantine(self, model: ModelState, key: VersionKey, reason: str) -> None:
         """It can never be opened here at this generation, so nobody shall switch to it."""
-        self._switching.quarantine(model, key, reason)
-        self._line.failed(model.name, key, reason)
+        self._participant.quarantine(model, key, reason)
+        self._channel.failed(model.name, key, reason)
 
     def _detect_ms(self, name: str) -> float:
         """How long ago the signal was written; 0 when that was before this worker started."""
@@ -231,7 +233,7 @@ class Reconciler:
             written = self._store.signal_path(name).stat().st_mtime
         except OSError:
             return 0.0
-        return max(0.0, (time.time() - written) * 1e3) if written > self._started else 0.0
+        return max(0.0, (time.time() - written) * 1e3) if written > self._started_s else 0.0
 
 
 def _key(signal: ReloadSignal) -> VersionKey:

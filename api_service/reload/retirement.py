@@ -18,8 +18,8 @@ log = structlog.get_logger()
 
 def retire_ended(model: ModelState, drain_timeout_s: float) -> None:
     """Retire every version of a model that no request uses any more; waits for nobody."""
-    for leaving in list(model.leaving):
-        draining = leaving.draining
+    for swap in list(model.draining):
+        draining = swap.draining
         if not draining.is_over:
             if draining.lasted_ms > drain_timeout_s * 1e3 and not draining.is_overdue:
                 draining.is_overdue = True
@@ -32,15 +32,15 @@ def retire_ended(model: ModelState, drain_timeout_s: float) -> None:
             continue
         trim()
         rss_after_bytes = rss_bytes()  # before anything changes: it needs a descriptor
-        model.leaving.remove(leaving)
-        model.go((draining.version, draining.generation), VersionState.RETIRED)
+        model.draining.remove(swap)
+        model.set_state((draining.version, draining.generation), VersionState.RETIRED)
         receipt = msgspec.structs.replace(
-            leaving.receipt,
+            swap.receipt,
             drain_ms=draining.lasted_ms,
             rss_after_bytes=rss_after_bytes,
-            requests_failed=model.slot.n_failed - leaving.failed_before,
+            requests_failed=model.slot.n_failed - swap.failed_before,
         )
-        if model.receipt is leaving.receipt:
+        if model.receipt is swap.receipt:
             model.receipt = receipt
         log_swap(model.name, receipt)
 

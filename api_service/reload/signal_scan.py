@@ -31,7 +31,7 @@ class SignalScan:
         self._below: dict[str, tuple[Stamp, list[str]]] = {}
         self._have_versions: dict[str, tuple[Stamp, bool]] = {}
 
-    def look(self) -> dict[str, Stamp]:
+    def scan(self) -> dict[str, Stamp]:
         """Each model with a signal or a version -> its signal's stamp, NO_SIGNAL without one.
 
         Directories whose names no model can have, and those that hold neither, are left out:

@@ -125,7 +125,7 @@ def reload_model(context: Context) -> ResponseReturnValue:
     if version not in stored:
         raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
     must_verify(context, model, version)
-    before = slot.opened()
+    before = slot.get_or_load()
     began = context.clock()
     asked = put_request(
         context.config.requests_dir,

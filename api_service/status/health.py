@@ -73,7 +73,7 @@ def not_ready_reason(slots: Sequence[ServingSlot]) -> str | None:
         return None
     if not slots:
         return "no model is configured and none was ever published; add [models.NAME] to the file."
-    return " ".join(f"{slot.name}: {slot.why_empty}" for slot in slots[:3])
+    return " ".join(f"{slot.name}: {slot.not_ready_reason}" for slot in slots[:3])
 
 
 def _shown(known: Known) -> list[ServingSlot]:
@@ -105,7 +105,7 @@ def _problems(
         name = slot.name
         if slot.live is None and not slot.is_idle:
             training = trainings.get(name)
-            sentence = f"{name} serves no version: {slot.why_empty}{_what_comes(training)}"
+            sentence = f"{name} serves no version: {slot.not_ready_reason}{_what_comes(training)}"
             yield Problem(ProblemCode.NO_VERSION_SERVED, sentence)
         elif entry["degraded"]:
             yield Problem(entry["degraded_code"], f"{name}: {entry['degraded']}")

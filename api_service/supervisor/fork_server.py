@@ -182,7 +182,7 @@ class ForkedWorker:
 
     Args:
         call: what it does. It is pickled.
-        lifeline: both ends of a pipe. The worker has the first by its `call`; when this process
+        parent_pipe: both ends of a pipe. The worker has the first by its `call`; when this process
             ends, the second closes.
     """
 
@@ -190,11 +190,11 @@ class ForkedWorker:
         self,
         origin: Template,
         call: Callable[[], object],
-        lifeline: tuple[Connection, Connection],
+        parent_pipe: tuple[Connection, Connection],
     ) -> None:
         self._origin = origin
         self._call = call
-        self._theirs, self._ours = lifeline
+        self._theirs, self._ours = parent_pipe
         self._descriptor: int | None = None
         self.pid: int | None = None
 

@@ -117,14 +117,14 @@ class Supervisor(MPServer):
         if self.liveness is not None:
             callback_loader = partial(callback_loader, liveness=self.liveness.of(idx))
         if self.template is not None:
-            lifeline = Pipe(duplex=False)
-            callback_loader = partial(callback_loader, lifeline=lifeline[0])
+            parent_pipe = Pipe(duplex=False)
+            callback_loader = partial(callback_loader, parent_pipe=parent_pipe[0])
         if self.switches is not None:
-            line, connect = self.switches.line()
-            callback_loader = partial(callback_loader, line=line)
+            channel, connect = self.switches.open_channel()
+            callback_loader = partial(callback_loader, channel=channel)
         worker: Any = spawn(idx, target, callback_loader)
         if self.template is not None:
-            worker.inner = ForkedWorker(self.template, worker.inner.run, lifeline)
+            worker.inner = ForkedWorker(self.template, worker.inner.run, parent_pipe)
         if self.switches is not None:
             start = worker.start
 

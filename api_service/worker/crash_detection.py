@@ -30,12 +30,12 @@ def crash_reports(reports_dir: Path, store: ModelStore) -> list[WorkerReport]:
     ]
 
 
-def crashing_versions(words: list[WorkerReport], store: ModelStore) -> dict[str, VersionKey]:
+def crashing_versions(reports: list[WorkerReport], store: ModelStore) -> dict[str, VersionKey]:
     """Model -> the version that killed more than one worker."""
     deaths = Counter(
-        (name, line.wanted or "", line.generation)
-        for report in words
-        for name, line in report.models.items()
+        (name, model_report.wanted or "", model_report.generation)
+        for report in reports
+        for name, model_report in report.models.items()
         if _was_opening(report, name, store)
     )
     return {
@@ -46,14 +46,14 @@ def crashing_versions(words: list[WorkerReport], store: ModelStore) -> dict[str,
 
 
 def _was_opening(report: WorkerReport, name: str, store: ModelStore) -> bool:
-    line = report.models[name]
-    if line.state not in _OPENING:
+    model_report = report.models[name]
+    if model_report.state not in _OPENING:
         return False
     try:
         signal = store.signal(name)
     except (SignalUnreadable, OSError):
         return False
     return signal is not None and (signal.version, signal.generation) == (
-        line.wanted,
-        line.generation,
+        model_report.wanted,
+        model_report.generation,
     )

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 def build_application(
     config: ServingConfig,
-    line: SwitchChannel | None = None,
+    channel: SwitchChannel | None = None,
     end_request: EndRequest | None = None,
-    lifeline: Connection | None = None,
+    parent_pipe: Connection | None = None,
     liveness: WorkerLiveness | None = None,
 ) -> WSGIApplication:
     """Start this worker and return its WSGI application; the server calls it in a new process.
 
     Args:
-        line: to the main process, when there are other workers.
+        channel: to the main process, when there are other workers.
         end_request: how the main process asks this worker to end, where no signal does.
-        lifeline: its other end closes with the main process, where that did not start this one.
+        parent_pipe: its other end closes with the main process, where that did not start this one.
         liveness: where the main process sees that this worker answers.
     """
     import granian.server.mp  # here since the server started this process
@@ -44,7 +44,7 @@ def build_application(
 
     if config.take_turns:
         take_turns()  # before any thread is started, which inherits it
-    application, worker = start_worker(config, line, end_request, lifeline, liveness)
+    application, worker = start_worker(config, channel, end_request, parent_pipe, liveness)
     if install_adapter(
         granian.server.mp,
         worker.show_liveness,

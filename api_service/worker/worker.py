@@ -64,8 +64,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_DRAIN_LOOK_S = 0.02
-_STUCK_AFTER_LOOKS = 20
+_DRAIN_CHECK_S = 0.02
+_STUCK_AFTER_CHECKS = 20
 _LAST_MOMENT_S = 10.0
 _FEW_MODELS = 50
 _REPORT_PAUSE_S = 0.25
@@ -77,22 +77,22 @@ class Worker:
     def __init__(
         self,
         config: ServingConfig,
-        line: SwitchChannel | None = None,
+        channel: SwitchChannel | None = None,
         liveness: WorkerLiveness | None = None,
     ) -> None:
         self._config = config
-        self._line = line
+        self._channel = channel
         self._liveness = liveness
-        self.note_answer = liveness.note_answer if liveness is not None else _nobody
+        self.note_answer = liveness.note_answer if liveness is not None else _note_nothing
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._reporting = threading.Lock()
         self._is_report_due = threading.Event()
-        self._told_loading: frozenset[str] = frozenset()
+        self._reported_loading: frozenset[str] = frozenset()
         self._threads: list[BackgroundThread] = []
-        self._looked_at = time.monotonic()
-        self.on_demand = LazyLoader(lambda name, now: self.manager.open_cold(name, now))
-        self.table = ServingTable(self.on_demand.open)
+        self._checked_s = time.monotonic()
+        self.lazy_loader = LazyLoader(lambda name, now: self.manager.open_cold(name, now))
+        self.table = ServingTable(self.lazy_loader.open)
         read_key = partial(VerifyKey.read, config.public_key_path)
         self.store = ModelStore(config.models_dir, read_key)
         self.ring = KeyRing(config.keys_dir)
@@ -114,7 +114,7 @@ class Worker:
             drain_timeout_s=config.drain_timeout_s,
             configured=configured,
             on_change=self._on_change,
-            line=line,
+            channel=channel,
             switch_timeout_s=config.switch_timeout_s,
             preload=config.preload,
             budget_bytes=budget_bytes(config.memory_budget_mb, config.workers),
@@ -137,17 +137,17 @@ class Worker:
 
     def start(self) -> None:
         """Cold start in this thread, then keep going in threads of our own."""
-        if self._line is not None:
-            self._line.start(self._wake.set)
+        if self._channel is not None:
+            self._channel.start(self._wake.set)
         with contextlib.suppress(OSError):
             # So that the first version ever is noticed by an event and not by the timer.
             self._config.models_dir.mkdir(parents=True, exist_ok=True)
-            words = crash_reports(self._config.reports_dir, self.store)
-            for name, key in crashing_versions(words, self.store).items():
+            reports_of_dead = crash_reports(self._config.reports_dir, self.store)
+            for name, key in crashing_versions(reports_of_dead, self.store).items():
                 reason = f"{key[0]}: workers died while opening it."
-                self.manager.distrust(name, key, reason)
-            remove_stale(self._config.reports_dir, keep=words)
-        self._look()
+                self.manager.quarantine_crashing(name, key, reason)
+            remove_stale(self._config.reports_dir, keep=reports_of_dead)
+        self._check_all()
         self.write_report()
         self._threads.append(self.metrics.start(self._stop))
         self._wake.set()  # what others serve may not be what is wanted: look again when listening
@@ -168,7 +168,7 @@ class Worker:
         self._stop.set()
         self._wake.set()
         self._is_report_due.set()
-        self.on_demand.stop()
+        self.lazy_loader.stop()
         for thread in self._threads:
             thread.join(2)
         self.watcher.stop()
@@ -191,7 +191,7 @@ class Worker:
         """Tell the others what this worker serves."""
         with self._reporting:
             reports, n_idle = self.manager.reports, self.manager.n_idle
-            self._told_loading = _loading(reports)
+            self._reported_loading = _loading(reports)
             self.metrics.look_at(reports)
             self.own_report.write(
                 utc_now(),
@@ -225,19 +225,19 @@ class Worker:
             self._liveness.note_progress()
         reports = self.manager.reports
         # What is about to be opened must be on disk before: it may kill this process.
-        if not self._has_many or not _loading(reports) <= self._told_loading:
+        if not self._has_many or not _loading(reports) <= self._reported_loading:
             self.write_report()
         else:
             self._is_report_due.set()
 
     # -- threads -----------------------------------------------------------------------------------
 
-    def _look(self) -> None:
+    def _check_all(self) -> None:
         """One look at everything. The watcher first: an event after it is not lost."""
-        self.watcher.look_after()
+        self.watcher.check_health()
         self.ring.refresh()
         self.manager.tick(utc_now())
-        self._looked_at = time.monotonic()
+        self._checked_s = time.monotonic()
 
     def _reload(self) -> None:
         """Look when woken, and by the slow timer anyway."""
@@ -247,14 +247,14 @@ class Worker:
             if left_s <= 0:
                 break
             if self.manager.is_draining:
-                self._wake.wait(min(left_s, _DRAIN_LOOK_S))
+                self._wake.wait(min(left_s, _DRAIN_CHECK_S))
                 self.manager.finish_draining()
             else:
                 self._wake.wait(left_s)
         # Cleared before looking: what changes during the look wakes us again.
         self._wake.clear()
         if not self._stop.is_set():
-            self._look()
+            self._check_all()
 
     def _heartbeat(self) -> None:
         self.write_report()
@@ -267,13 +267,13 @@ class Worker:
         return is_background_thread_gone() or self._watcher_report().is_stuck
 
     def _watcher_report(self) -> WatcherReport:
-        silent_s = time.monotonic() - self._looked_at
-        limit_s = _STUCK_AFTER_LOOKS * self._config.reconcile_interval_s
-        if self.manager.busy_with is None and silent_s > limit_s:
+        since_check_s = time.monotonic() - self._checked_s
+        limit_s = _STUCK_AFTER_CHECKS * self._config.reconcile_interval_s
+        if self.manager.opening_now is None and since_check_s > limit_s:
             return WatcherReport(
                 is_well=False,
                 is_stuck=True,
-                sentence=f"the reload loop has not looked for {silent_s:.0f} s; its worker is"
+                sentence=f"the reload loop has not looked for {since_check_s:.0f} s; its worker is"
                 " replaced.",
             )
         return self.watcher.report
@@ -281,24 +281,24 @@ class Worker:
 
 def start_worker(
     config: ServingConfig,
-    line: SwitchChannel | None = None,
+    channel: SwitchChannel | None = None,
     end_request: EndRequest | None = None,
-    lifeline: Connection | None = None,
+    parent_pipe: Connection | None = None,
     liveness: WorkerLiveness | None = None,
 ) -> tuple[WSGIApplication, Worker]:
     """Make this process a worker; its application, and what keeps it up.
 
     Args:
-        line: to the main process, when there are other workers.
+        channel: to the main process, when there are other workers.
         end_request: how the main process asks this worker to end, where no signal does.
-        lifeline: its other end closes with the main process, where that did not start this one.
+        parent_pipe: its other end closes with the main process, where that did not start this one.
         liveness: where the main process sees that this worker answers.
     """
     start_logging(config.log_format, "api_service")
-    watch_parent(_end_this_process, lifeline)
+    watch_parent(_end_this_process, parent_pipe)
     if end_request is not None:
         end_request.listen()
-    worker = Worker(config, line, liveness)
+    worker = Worker(config, channel, liveness)
     worker.end_early_when_asked()
     # Before it starts: what it reports then is answered by it a moment later.
     application = ConnectionDrain(worker.application(), config.address.port)
@@ -312,7 +312,7 @@ def start_worker(
     return application, worker
 
 
-def _nobody() -> None:
+def _note_nothing() -> None:
     """There is no main process that wants to see answers."""
 
 

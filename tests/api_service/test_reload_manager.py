@@ -382,7 +382,7 @@ def test_a_cold_start_without_any_good_version_says_so(home: ServingHome, servin
     serving.tick()
 
     assert serving.version() is None
-    assert "No other version can be opened" in serving.table.slot("m").why_empty
+    assert "No other version can be opened" in serving.table.slot("m").not_ready_reason
 
 
 def test_a_fallback_gives_way_to_the_next_good_version(home: ServingHome, serving: Serving) -> None:
@@ -407,7 +407,7 @@ def test_a_version_that_was_committed_but_never_pointed_at_is_not_served(
     serving.tick()
 
     assert serving.version() is None
-    assert "no version has been promoted yet" in serving.table.slot("m").why_empty
+    assert "no version has been promoted yet" in serving.table.slot("m").not_ready_reason
 
 
 def test_a_rollback_brings_the_old_version_back_under_a_new_generation(

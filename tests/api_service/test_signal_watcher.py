@@ -35,7 +35,7 @@ class Watched:
 def watched(tmp_path: Path) -> Iterator[Watched]:
     (tmp_path / "models" / "m").mkdir(parents=True)
     one = Watched(tmp_path / "models")
-    one.watcher.look_after()
+    one.watcher.check_health()
     one.wake.clear()
     yield one
     one.watcher.stop()
@@ -70,12 +70,12 @@ def test_reading_the_signal_does_not_wake(watched: Watched) -> None:
 def test_a_directory_that_was_deleted_and_made_again_is_watched_again(watched: Watched) -> None:
     """The observer of the old directory stays alive and hears nothing."""
     shutil.rmtree(watched.directory)
-    watched.watcher.look_after()
+    watched.watcher.check_health()
     assert not watched.watcher.report.is_well
     assert "does not exist" in watched.watcher.report.sentence
 
     (watched.directory / "m").mkdir(parents=True)
-    watched.watcher.look_after()
+    watched.watcher.check_health()
     watched.wake.clear()
     watched.write_signal()
 
@@ -90,7 +90,7 @@ def test_a_directory_replaced_between_two_looks_is_noticed(watched: Watched) -> 
     (watched.directory.parent / "in_between").mkdir()
     (watched.directory / "m").mkdir(parents=True)
 
-    watched.watcher.look_after()
+    watched.watcher.check_health()
     watched.wakes("a look after the restart, for what was missed")
     watched.write_signal()
 
@@ -112,7 +112,7 @@ def test_an_exception_in_the_handler_does_not_make_it_deaf(
     wait_until(lambda: failures, 30, "the handler to fail")
     monkeypatch.undo()
 
-    watched.watcher.look_after()
+    watched.watcher.check_health()
     watched.wakes("a look after the failure, for what was missed")
     watched.write_signal()
 
@@ -127,7 +127,7 @@ def test_a_dead_emitter_is_replaced(watched: Watched) -> None:
         emitter.stop()
         emitter.join(30)
 
-    watched.watcher.look_after()
+    watched.watcher.check_health()
     watched.wake.clear()
     watched.write_signal()
 
@@ -138,7 +138,7 @@ def test_a_missing_directory_is_said_and_harmless(tmp_path: Path) -> None:
     """Before the first training there may be nothing to watch; the timer looks."""
     one = Watched(tmp_path / "not there")
 
-    one.watcher.look_after()
+    one.watcher.check_health()
 
     assert not one.watcher.report.is_well
     assert "seen by the timer" in one.watcher.report.sentence

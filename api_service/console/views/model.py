@@ -55,7 +55,7 @@ def view(
         "name": name,
         "entry": entry,
         "is_idle": slot.is_idle,
-        "why_empty": slot.why_empty if live is None else None,
+        "not_ready_reason": slot.not_ready_reason if live is None else None,
         "workload": live.manifest.workload if live else None,
         "metric_unit": live.manifest.metric_unit if live else "",
         "signal": facts.signal,

@@ -1,5 +1,6 @@
-"""All workers go to a new version at one instant.
+"""Swap a model in all workers at one moment.
 
-Each worker opens and warms it (`worker_side`) and says so to the main process (`line`, `messages`);
-there the `coordinator` decides by its `policy` and flips one number on the `board`.
+Each worker opens and warms the new version (`participant`) and reports it to the main process
+(`channel`, `messages`). There the `coordinator` decides by `policy` and writes the new generation
+into the memory that all processes share (`shared_generations`).
 """

@@ -1,7 +1,7 @@
-"""A worker's half of a switch: says how far it is, hears what was decided.
+"""Exchange switch messages between a worker and the main process, from the worker's side.
 
-Two ends with one face: `SwitchChannel` speaks to the main process, `Alone` is for a worker that has
-no other beside it and decides at once. Any thread may call; the manager's reload thread does.
+`SwitchChannel` talks to the main process; `LocalChannel` serves a worker that is the only one and
+decides alone. Both decide nothing else and open no version. Any thread may call.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from api_service.reload.switch.messages import (
     Failed,
     FromMain,
     FromWorker,
-    Join,
-    Later,
-    Leave,
     Opening,
-    Place,
     Ready,
     Refused,
+    Register,
+    Registered,
+    Retry,
     Superseded,
+    Unregister,
     encode,
     from_main,
 )
@@ -39,23 +39,23 @@ log = structlog.get_logger()
 _ANSWER_WITHIN_S = 5.0
 _REFUSALS_KEPT = 20
 
-Cell = tuple[memoryview, int]
+Entry = tuple[memoryview, int]
 """The board's cells and a model's place among them."""
 
 
-class Line(Protocol):
+class Channel(Protocol):
     """What the reload manager asks of it."""
 
-    def join(self, model: str) -> VersionKey | None:
+    def register(self, model: str) -> VersionKey | None:
         """Say that this worker is about to serve a model; what the others serve, if anything."""
 
-    def leave(self, model: str) -> None:
+    def unregister(self, model: str) -> None:
         """Say that it serves no version of it any more."""
 
     def opening(self, model: str, key: VersionKey) -> None:
         """Say what is being opened, or wanted instead of what waits."""
 
-    def cell(self, model: str) -> Cell | None:
+    def entry(self, model: str) -> Entry | None:
         """Where the model's switch happens; None when this worker switches by itself."""
 
     def ready(self, model: str, key: VersionKey) -> None:
@@ -64,7 +64,7 @@ class Line(Protocol):
     def failed(self, model: str, key: VersionKey, reason: str) -> None:
         """Say that a version can never be opened."""
 
-    def later(self, model: str, key: VersionKey, reason: str) -> None:
+    def retry(self, model: str, key: VersionKey, reason: str) -> None:
         """Say that a version cannot be opened now."""
 
     def refused(self, model: str, generation: int) -> str | None:
@@ -74,31 +74,31 @@ class Line(Protocol):
         """Whether a generation that waits will never be switched to."""
 
     @property
-    def n_heard(self) -> int:
+    def n_messages(self) -> int:
         """How many messages came so far."""
 
-    def wait_for_news(self, n_heard: int, timeout_s: float) -> None:
-        """Return when more than `n_heard` messages came, or after `timeout_s`."""
+    def wait_for_message(self, n_messages: int, timeout_s: float) -> None:
+        """Return when more than `n_messages` messages came, or after `timeout_s`."""
 
 
-class Alone:
+class LocalChannel:
     """There is no other worker: what is ready serves."""
 
-    def join(self, model: str) -> VersionKey | None:
+    def register(self, model: str) -> VersionKey | None:
         return None
 
-    def leave(self, model: str) -> None: ...
+    def unregister(self, model: str) -> None: ...
 
     def opening(self, model: str, key: VersionKey) -> None: ...
 
-    def cell(self, model: str) -> Cell | None:
+    def entry(self, model: str) -> Entry | None:
         return None
 
     def ready(self, model: str, key: VersionKey) -> None: ...
 
     def failed(self, model: str, key: VersionKey, reason: str) -> None: ...
 
-    def later(self, model: str, key: VersionKey, reason: str) -> None: ...
+    def retry(self, model: str, key: VersionKey, reason: str) -> None: ...
 
     def refused(self, model: str, generation: int) -> str | None:
         return None
@@ -107,94 +107,94 @@ class Alone:
         return False
 
     @property
-    def n_heard(self) -> int:
+    def n_messages(self) -> int:
         return 0
 
-    def wait_for_news(self, n_heard: int, timeout_s: float) -> None: ...
+    def wait_for_message(self, n_messages: int, timeout_s: float) -> None: ...
 
 
 class SwitchChannel:
     """Made by the main process, handed to a worker when it is spawned."""
 
-    def __init__(self, connection: Connection, board: SharedGenerations) -> None:
+    def __init__(self, connection: Connection, generations: SharedGenerations) -> None:
         self._connection = connection
-        self._board = board
-        self._begin()
+        self._generations = generations
+        self._reset_state()
 
     def __getstate__(self) -> tuple[Connection, SharedGenerations]:
-        return self._connection, self._board
+        return self._connection, self._generations
 
     def __setstate__(self, state: tuple[Connection, SharedGenerations]) -> None:
-        self._connection, self._board = state
-        self._begin()
+        self._connection, self._generations = state
+        self._reset_state()
 
-    def _begin(self) -> None:
-        self._is_cut = threading.Event()
+    def _reset_state(self) -> None:
+        self._is_closed = threading.Event()
         self._sending = threading.Lock()
-        self._news = threading.Condition()
-        self._n_heard = 0
+        self._received = threading.Condition()
+        self._n_messages = 0
         self._wake: Callable[[], None] = lambda: None
-        self._places: dict[str, int] = {}
-        self._served: dict[str, VersionKey | None] = {}
+        self._indexes: dict[str, int] = {}
+        self._committed: dict[str, VersionKey | None] = {}
         self._refused: dict[str, dict[int, str]] = {}
         self._superseded: dict[str, int] = {}
 
     def start(self, wake: Callable[[], None]) -> None:
         """Listen from now on, in a thread; `wake` is called after each message that is news."""
         self._wake = wake
-        run_in_background("switch", self._listen, self._is_cut)
+        run_in_background("switch", self._listen, self._is_closed)
 
     # -- saying ----------------------------------------------------------------------------------
 
-    def join(self, model: str) -> VersionKey | None:
-        with self._news:
-            self._places.pop(model, None)
-        self._say(Join(model))
-        with self._news:
+    def register(self, model: str) -> VersionKey | None:
+        with self._received:
+            self._indexes.pop(model, None)
+        self._send(Register(model))
+        with self._received:
             # No answer: the main process stands still. Better to serve than to wait for it.
-            if not self._news.wait_for(lambda: model in self._places, _ANSWER_WITHIN_S):
+            if not self._received.wait_for(lambda: model in self._indexes, _ANSWER_WITHIN_S):
                 log.warning("the main process does not answer", model=model)
-            return self._served.get(model)
+            return self._committed.get(model)
 
-    def leave(self, model: str) -> None:
-        with self._news:
-            self._places.pop(model, None)
-            self._served.pop(model, None)
-        self._say(Leave(model))
+    def unregister(self, model: str) -> None:
+        with self._received:
+            self._indexes.pop(model, None)
+            self._committed.pop(model, None)
+        self._send(Unregister(model))
 
     def opening(self, model: str, key: VersionKey) -> None:
-        self._say(Opening(model, *key))
+        self._send(Opening(model, *key))
 
-    def cell(self, model: str) -> Cell | None:
-        index = self._places.get(model, -1)
-        return (self._board.cells, index) if index >= 0 else None
+    def entry(self, model: str) -> Entry | None:
+        index = self._indexes.get(model, -1)
+        return (self._generations.entries, index) if index >= 0 else None
 
     def ready(self, model: str, key: VersionKey) -> None:
-        self._say(Ready(model, *key))
+        self._send(Ready(model, *key))
 
     def failed(self, model: str, key: VersionKey, reason: str) -> None:
-        self._say(Failed(model, *key, reason))
+        self._send(Failed(model, *key, reason))
 
-    def later(self, model: str, key: VersionKey, reason: str) -> None:
-        self._say(Later(model, *key, reason))
+    def retry(self, model: str, key: VersionKey, reason: str) -> None:
+        self._send(Retry(model, *key, reason))
 
     def refused(self, model: str, generation: int) -> str | None:
-        with self._news:
+        with self._received:
             return self._refused.get(model, {}).get(generation)
 
     def is_superseded(self, model: str, generation: int) -> bool:
-        with self._news:
+        with self._received:
             return generation <= self._superseded.get(model, 0)
 
     @property
-    def n_heard(self) -> int:
-        return self._n_heard
+    def n_messages(self) -> int:
+        return self._n_messages
 
-    def wait_for_news(self, n_heard: int, timeout_s: float) -> None:
-        with self._news:
-            self._news.wait_for(lambda: self._n_heard != n_heard, timeout_s)
+    def wait_for_message(self, n_messages: int, timeout_s: float) -> None:
+        with self._received:
+            self._received.wait_for(lambda: self._n_messages != n_messages, timeout_s)
 
-    def _say(self, message: FromWorker) -> None:
+    def _send(self, message: FromWorker) -> None:
         # The main process is gone: this worker ends in a moment, and goes on until then.
         with contextlib.suppress(OSError), self._sending:
             self._connection.send_bytes(encode(message))
@@ -206,24 +206,24 @@ class SwitchChannel:
         try:
             content = self._connection.recv_bytes()
         except (OSError, EOFError):
-            self._is_cut.set()
+            self._is_closed.set()
             return
         message = from_main(content)
-        self._hear(message)
+        self._handle(message)
         # A place is the answer to a question of ours: to look again for it would be to ask again,
         # and so on without end.
-        if not isinstance(message, Place):
+        if not isinstance(message, Registered):
             self._wake()
 
-    def _hear(self, message: FromMain) -> None:
-        with self._news:
+    def _handle(self, message: FromMain) -> None:
+        with self._received:
             match message:
-                case Place(model, index, version, generation, refused):
-                    self._places[model] = index
-                    self._served[model] = None if version is None else (version, generation)
+                case Registered(model, index, version, generation, refused):
+                    self._indexes[model] = index
+                    self._committed[model] = None if version is None else (version, generation)
                     self._refused.setdefault(model, {}).update(refused)
                 case Committed(model, version, generation):
-                    self._served[model] = (version, generation)
+                    self._committed[model] = (version, generation)
                 case Refused(model, generation, reason):
                     known = self._refused.setdefault(model, {})
                     known[generation] = reason
@@ -231,5 +231,5 @@ class SwitchChannel:
                         del known[min(known)]
                 case Superseded(model, generation):
                     self._superseded[model] = max(self._superseded.get(model, 0), generation)
-            self._n_heard += 1
-            self._news.notify_all()
+            self._n_messages += 1
+            self._received.notify_all()

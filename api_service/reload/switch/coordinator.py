@@ -26,14 +26,14 @@ from api_service.reload.switch.messages import (
     Failed,
     FromMain,
     FromWorker,
-    Join,
-    Later,
-    Leave,
     Opening,
-    Place,
     Ready,
     Refused,
+    Register,
+    Registered,
+    Retry,
     Superseded,
+    Unregister,
     encode,
     from_worker,
 )
@@ -42,10 +42,10 @@ from api_service.reload.switch.policy import (
     Commit,
     Refuse,
     Replace,
-    Standing,
     Supersede,
     Switch,
     Wait,
+    WorkerStanding,
 )
 from api_service.reload.switch.shared_generations import CAPACITY, SharedGenerations
 from shared.daemon.background import run_in_background
@@ -62,21 +62,21 @@ class SwitchCoordinator:
         timeout_s: beyond the time that opening took the first, others may take this much longer.
     """
 
-    def __init__(self, board: SharedGenerations, timeout_s: float) -> None:
-        self._board = board
+    def __init__(self, generations: SharedGenerations, timeout_s: float) -> None:
+        self._generations = generations
         self._timeout_s = timeout_s
         self._models: dict[str, SwitchedModel] = {}
         self._workers: dict[int, Participant] = {}
         self._new: list[Participant] = []
-        self._unsettled: set[str] = set()  # models that something was said of since they settled
+        self._undecided: set[str] = set()  # models that something was said of since they settled
         self._n_workers = 0
-        self._bell, self._ring = Pipe(duplex=False)
+        self._wake_reader, self._wake_writer = Pipe(duplex=False)
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        run_in_background("switch", self._turn)
+        run_in_background("switch", self._run_once)
 
-    def line(self) -> tuple[SwitchChannel, Callable[[Callable[[], None]], None]]:
+    def open_channel(self) -> tuple[SwitchChannel, Callable[[Callable[[], None]], None]]:
         """A line for a worker that is about to be spawned; any thread may call.
 
         Returns:
@@ -89,56 +89,56 @@ class SwitchCoordinator:
             theirs.close()  # the worker has it: when it dies, our end must notice
             self.add(ours, end)
 
-        return SwitchChannel(theirs, self._board), connect
+        return SwitchChannel(theirs, self._generations), connect
 
-    def add(self, line: Connection, end: Callable[[], None]) -> None:
+    def add(self, channel: Connection, end: Callable[[], None]) -> None:
         """Listen to a worker; any thread may call."""
         with self._lock:
             self._n_workers += 1
-            self._new.append(Participant(self._n_workers, line, end))
-        self._ring.send_bytes(b"!")
+            self._new.append(Participant(self._n_workers, channel, end))
+        self._wake_writer.send_bytes(b"!")
 
     # -- the thread ------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
+    def _run_once(self) -> None:
         """Hear what there is to hear, then do what follows from it."""
-        until_s = self._settle_all()
+        until_s = self._decide_all()
         timeout_s = None if until_s is None else max(0.0, until_s - time.monotonic())
-        lines = {worker.line: worker for worker in self._workers.values()}
-        for ready in wait([self._bell, *lines], timeout_s):
-            if ready is self._bell:
-                self._bell.recv_bytes()
+        channels = {worker.channel: worker for worker in self._workers.values()}
+        for ready in wait([self._wake_reader, *channels], timeout_s):
+            if ready is self._wake_reader:
+                self._wake_reader.recv_bytes()
                 with self._lock:
                     new, self._new = self._new, []
-                self._workers.update({worker.number: worker for worker in new})
+                self._workers.update({worker.worker_id: worker for worker in new})
             else:
-                self._hear_all(lines[ready])  # type: ignore[index]
+                self._handle_all(channels[ready])  # type: ignore[index]
 
-    def _hear_all(self, worker: Participant) -> None:
+    def _handle_all(self, worker: Participant) -> None:
         try:
             while True:
-                self._hear(worker, from_worker(worker.line.recv_bytes()))
-                if not worker.line.poll():
+                self._handle(worker, from_worker(worker.channel.recv_bytes()))
+                if not worker.channel.poll():
                     return
         except (EOFError, OSError):
-            self._gone(worker)
+            self._remove_dead(worker)
 
-    def _hear(self, worker: Participant, said: FromWorker) -> None:
+    def _handle(self, worker: Participant, message: FromWorker) -> None:
         now_s = time.monotonic()
-        match said:
-            case Join(name):
-                self._join(worker, name, now_s)
-            case Leave(name):
+        match message:
+            case Register(name):
+                self._register(worker, name, now_s)
+            case Unregister(name):
                 model = self._model(name)
-                model.workers.pop(worker.number, None)
+                model.workers.pop(worker.worker_id, None)
                 if not model.workers:
-                    self._void(model)  # nobody serves it, and nobody died: begin anew
+                    self._reset(model)  # nobody serves it, and nobody died: begin anew
             case Opening(name, version, generation):
                 worker.opening[name] = now_s
                 self._change(worker, name, opening=(version, generation), opening_s=now_s)
             case Ready(name, version, generation):
                 began_s = worker.opening.get(name, now_s)
-                self._free(worker, name, now_s)
+                self._end_opening(worker, name, now_s)
                 self._change(
                     worker,
                     name,
@@ -147,41 +147,45 @@ class SwitchCoordinator:
                     ready_s=now_s,
                     load_s=now_s - began_s,
                 )
-                self._answer_known(worker, name, (version, generation))
+                self._send_earlier_decision(worker, name, (version, generation))
             case Failed(name, version, generation, reason):
-                self._free(worker, name, now_s)
+                self._end_opening(worker, name, now_s)
                 self._change(worker, name, opening=None)
                 self._failed(worker, name, (version, generation), reason)
-            case Later(name, _, _, _):
-                self._free(worker, name, now_s)
+            case Retry(name, _, _, _):
+                self._end_opening(worker, name, now_s)
 
-    def _join(self, worker: Participant, name: str, now_s: float) -> None:
+    def _register(self, worker: Participant, name: str, now_s: float) -> None:
         model = self._model(name)
-        if worker.number not in model.workers:
-            if model.vacancy_s:
-                model.vacancy_s.pop()
-            second_for = model.replaced_for.pop() if model.replaced_for else 0
-            model.workers[worker.number] = Standing(joined_s=now_s, second_for=second_for)
+        if worker.worker_id not in model.workers:
+            if model.missing_since_s:
+                model.missing_since_s.pop()
+            replacement_for_generation = model.replaced_for.pop() if model.replaced_for else 0
+            model.workers[worker.worker_id] = WorkerStanding(
+                joined_s=now_s, replacement_for_generation=replacement_for_generation
+            )
         version, generation = model.committed or (None, 0)
-        self._tell(worker, Place(name, model.index, version, generation, dict(model.refused)))
+        self._send(worker, Registered(name, model.index, version, generation, dict(model.refused)))
 
-    def _answer_known(self, worker: Participant, name: str, key: VersionKey) -> None:
+    def _send_earlier_decision(self, worker: Participant, name: str, key: VersionKey) -> None:
         """What was decided before this worker was ready."""
         model = self._model(name)
         if key == model.committed:
-            self._tell(worker, Committed(name, *key))
+            self._send(worker, Committed(name, *key))
         elif key[1] in model.refused:
-            self._tell(worker, Refused(name, key[1], model.refused[key[1]]))
+            self._send(worker, Refused(name, key[1], model.refused[key[1]]))
         elif model.committed is not None and 0 < key[1] < model.committed[1]:
-            self._tell(worker, Superseded(name, key[1]))
+            self._send(worker, Superseded(name, key[1]))
 
     def _failed(self, worker: Participant, name: str, key: VersionKey, reason: str) -> None:
         """One cannot: nobody shall. Unless it serves already, or another may be the first."""
         model = self._model(name)
         if key == model.committed:
-            others = [one for number, one in model.workers.items() if number != worker.number]
+            others = [
+                one for worker_id, one in model.workers.items() if worker_id != worker.worker_id
+            ]
             if not any(other.ready for other in others):
-                self._void(model)
+                self._reset(model)
             return
         if key[1] in model.refused or key[1] == 0:
             return
@@ -192,39 +196,39 @@ class SwitchCoordinator:
         while len(model.refused) > _REFUSALS_KEPT:
             del model.refused[min(model.refused)]
         log.error("switch refused", model=name, version=key[0], generation=key[1], reason=reason)
-        self._tell_all(model, Refused(name, key[1], reason))
+        self._send_all(model, Refused(name, key[1], reason))
 
-    def _gone(self, worker: Participant) -> None:
+    def _remove_dead(self, worker: Participant) -> None:
         """A worker is dead. One that died by itself in the middle of a switch is expected back."""
-        del self._workers[worker.number]
+        del self._workers[worker.worker_id]
         with contextlib.suppress(OSError):
-            worker.line.close()
+            worker.channel.close()
         for name, model in self._models.items():
-            standing = model.workers.pop(worker.number, None)
-            if standing is None:
+            status = model.workers.pop(worker.worker_id, None)
+            if status is None:
                 continue
-            self._unsettled.add(name)
+            self._undecided.add(name)
             if not worker.is_ended and (
-                standing.opening is not None or standing.ready != model.committed
+                status.opening is not None or status.ready != model.committed
             ):
-                model.vacancy_s.append(time.monotonic())
+                model.missing_since_s.append(time.monotonic())
 
     # -- what follows ----------------------------------------------------------------------------
 
-    def _settle_all(self) -> float | None:
+    def _decide_all(self) -> float | None:
         """Act until there is only waiting left; when to look again, on the monotonic clock."""
-        waits = {name: self._settle(name, self._models[name]) for name in self._unsettled}
-        self._unsettled = {name for name, until_s in waits.items() if until_s is not None}
+        waits = {name: self._decide(name, self._models[name]) for name in self._undecided}
+        self._undecided = {name for name, until_s in waits.items() if until_s is not None}
         return min((until_s for until_s in waits.values() if until_s is not None), default=None)
 
-    def _settle(self, name: str, model: SwitchedModel) -> float | None:
+    def _decide(self, name: str, model: SwitchedModel) -> float | None:
         while True:
             verdict = policy.decide(
                 Switch(
-                    {number: self._with_time(name, number) for number in model.workers},
+                    {worker_id: self._status_of(name, worker_id) for worker_id in model.workers},
                     model.committed,
                     model.refused,
-                    tuple(model.vacancy_s),
+                    tuple(model.missing_since_s),
                 ),
                 time.monotonic(),
                 self._timeout_s,
@@ -235,36 +239,36 @@ class SwitchCoordinator:
                 case Commit(key):
                     self._commit(name, model, key)
                 case Supersede(generations):
-                    for number, generation in generations.items():
-                        self._tell(self._workers[number], Superseded(name, generation))
-                        model.workers[number] = replace(model.workers[number], ready=None)
-                case Replace(numbers, key):
-                    for number in numbers:
-                        self._replace(name, model, number, key)
-                case Refuse(key, numbers):
+                    for worker_id, generation in generations.items():
+                        self._send(self._workers[worker_id], Superseded(name, generation))
+                        model.workers[worker_id] = replace(model.workers[worker_id], ready=None)
+                case Replace(worker_ids, key):
+                    for worker_id in worker_ids:
+                        self._replace(name, model, worker_id, key)
+                case Refuse(key, worker_ids):
                     self._refuse(
                         name,
                         model,
                         key,
-                        f"{key[0]}: {len(numbers)} of the workers could not open it in time, also"
-                        " after it was replaced.",
+                        f"{key[0]}: {len(worker_ids)} of the workers could not open it in time,"
+                        " also after it was replaced.",
                     )
 
     def _commit(self, name: str, model: SwitchedModel, key: VersionKey) -> None:
         # The flip first: who hears of it must find it done.
         if model.index >= 0:
-            self._board.flip(model.index, key[1])
+            self._generations.commit(model.index, key[1])
         model.committed = key
-        model.vacancy_s.clear()
+        model.missing_since_s.clear()
         model.replaced_for.clear()
-        self._tell_all(model, Committed(name, *key))
+        self._send_all(model, Committed(name, *key))
         log.info("switched", model=name, version=key[0], generation=key[1])
 
-    def _replace(self, name: str, model: SwitchedModel, number: int, key: VersionKey) -> None:
+    def _replace(self, name: str, model: SwitchedModel, worker_id: int, key: VersionKey) -> None:
         """End a worker; the main loop sees the dead process and starts another."""
-        worker = self._workers[number]
+        worker = self._workers[worker_id]
         # It stays one of those that must be ready: until it is gone it answers with the old one.
-        model.workers[number] = replace(model.workers[number], is_ending=True)
+        model.workers[worker_id] = replace(model.workers[worker_id], is_ending=True)
         model.replaced_for.append(key[1])
         log.error(
             "worker replaced: it holds up a switch",
@@ -279,14 +283,14 @@ class SwitchCoordinator:
 
     # -- small things ----------------------------------------------------------------------------
 
-    def _void(self, model: SwitchedModel) -> None:
+    def _reset(self, model: SwitchedModel) -> None:
         """Nothing serves any more; whoever is ready next begins."""
         model.committed = None
         if model.index >= 0:
-            self._board.flip(model.index, 0)
+            self._generations.commit(model.index, 0)
 
     def _model(self, name: str) -> SwitchedModel:
-        self._unsettled.add(name)
+        self._undecided.add(name)
         found = self._models.get(name)
         if found is None:
             n = len(self._models)
@@ -297,31 +301,31 @@ class SwitchCoordinator:
 
     def _change(self, worker: Participant, name: str, **changed: object) -> None:
         model = self._model(name)
-        if worker.number in model.workers:
-            standing = model.workers[worker.number]
-            model.workers[worker.number] = replace(standing, **changed)  # type: ignore[arg-type]
+        if worker.worker_id in model.workers:
+            status = model.workers[worker.worker_id]
+            model.workers[worker.worker_id] = replace(status, **changed)  # type: ignore[arg-type]
 
-    def _free(self, worker: Participant, name: str, now_s: float) -> None:
+    def _end_opening(self, worker: Participant, name: str, now_s: float) -> None:
         worker.opening.pop(name, None)
-        worker.free_s = now_s
+        worker.idle_since_s = now_s
 
-    def _with_time(self, name: str, number: int) -> Standing:
+    def _status_of(self, name: str, worker_id: int) -> WorkerStanding:
         """The standing with what the worker does elsewhere."""
-        worker = self._workers[number]
+        worker = self._workers[worker_id]
         others = [since_s for model, since_s in worker.opening.items() if model != name]
         return replace(
-            self._models[name].workers[number],
-            free_s=None if others else worker.free_s,
-            busy_s=min(others, default=0.0),
+            self._models[name].workers[worker_id],
+            idle_since_s=None if others else worker.idle_since_s,
+            busy_since_s=min(others, default=0.0),
         )
 
-    def _tell_all(self, model: SwitchedModel, message: FromMain) -> None:
-        for number in model.workers:
-            self._tell(self._workers[number], message)
+    def _send_all(self, model: SwitchedModel, message: FromMain) -> None:
+        for worker_id in model.workers:
+            self._send(self._workers[worker_id], message)
 
-    def _tell(self, worker: Participant, message: FromMain) -> None:
+    def _send(self, worker: Participant, message: FromMain) -> None:
         with contextlib.suppress(OSError, ValueError):
             # A worker that hangs does not empty its line, and waiting here would hold up all
             # others. What it misses it need not know: it is replaced.
-            if select.select([], [worker.line.fileno()], [], 0)[1]:
-                worker.line.send_bytes(encode(message))
+            if select.select([], [worker.channel.fileno()], [], 0)[1]:
+                worker.channel.send_bytes(encode(message))

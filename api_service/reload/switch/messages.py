@@ -17,11 +17,11 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 # -- a worker says -----------------------------------------------------------------------------
 
 
-class Join(Message, frozen=True):
+class Register(Message, frozen=True):
     """I am about to serve this model; what serves elsewhere, and where is its cell?"""
 
 
-class Leave(Message, frozen=True):
+class Unregister(Message, frozen=True):
     """I hold no version of this model any more; do not wait for me."""
 
 
@@ -47,7 +47,7 @@ class Failed(Message, frozen=True):
     reason: str
 
 
-class Later(Message, frozen=True):
+class Retry(Message, frozen=True):
     """I cannot open it now; nothing is known to be wrong with it."""
 
     version: str
@@ -58,7 +58,7 @@ class Later(Message, frozen=True):
 # -- the main process says ---------------------------------------------------------------------
 
 
-class Place(Message, frozen=True):
+class Registered(Message, frozen=True):
     """The answer to Join.
 
     index : the model's cell; -1 when the board is full and each worker switches by itself.
@@ -92,8 +92,8 @@ class Superseded(Message, frozen=True):
     generation: int
 
 
-FromWorker = Join | Leave | Opening | Ready | Failed | Later
-FromMain = Place | Committed | Refused | Superseded
+FromWorker = Register | Unregister | Opening | Ready | Failed | Retry
+FromMain = Registered | Committed | Refused | Superseded
 
 _from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 _from_main: msgspec.msgpack.Decoder[FromMain] = msgspec.msgpack.Decoder(FromMain)

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 
 from api_service.reload.policy import VersionKey
 from api_service.reload.switch.policy import (
-    Standing,
+    WorkerStanding,
 )
 
 
@@ -16,19 +16,19 @@ from api_service.reload.switch.policy import (
 class Participant:
     """opening : model -> since when; a worker opens one model after the other, mostly."""
 
-    number: int
-    line: Connection
+    worker_id: int
+    channel: Connection
     end: Callable[[], None]
     opening: dict[str, float] = field(default_factory=dict)
-    free_s: float = 0.0
+    idle_since_s: float = 0.0
     is_ended: bool = False
 
 
 @dataclass(slots=True)
 class SwitchedModel:
     index: int
-    workers: dict[int, Standing] = field(default_factory=dict)
+    workers: dict[int, WorkerStanding] = field(default_factory=dict)
     committed: VersionKey | None = None
     refused: dict[int, str] = field(default_factory=dict)
-    vacancy_s: list[float] = field(default_factory=list)
+    missing_since_s: list[float] = field(default_factory=list)
     replaced_for: list[int] = field(default_factory=list)

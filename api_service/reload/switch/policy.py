@@ -17,16 +17,17 @@ LONGEST_OPENING_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One worker's word on one model. Times are seconds on the monotonic clock.
+class WorkerStanding:
+    """How far one worker is with one model. Times are seconds on the monotonic clock.
 
-    joined_s : since when it serves, or is about to serve, the model.
-    opening, opening_s : what it opens, since when. ready, ready_s : what it has warm.
-    load_s : how long that took it.
-    free_s : since when it opens no other model; None while it does.
-    busy_s : since when it opens another model.
-    second_for : the generation that the worker held up whose place it took; 0 when none.
-    is_ending : it is being ended, and may answer until it is gone.
+    joined_s : time at which the worker registered for the model.
+    opening, opening_s : version that it opens, and since when; None: it opens none.
+    ready, ready_s : version that it has warm, and since when; None: it has none.
+    load_s : seconds that loading the warm version took.
+    idle_since_s : since when it opens no other model; None while it opens one.
+    busy_since_s : since when it opens another model.
+    replacement_for_generation : generation for which its predecessor was replaced; 0: for none.
+    is_ending : whether the worker is being ended; it may answer requests until it is gone.
     """
 
     joined_s: float
@@ -35,9 +36,9 @@ class Standing:
     ready: VersionKey | None = None
     ready_s: float = 0.0
     load_s: float = 0.0
-    free_s: float | None = 0.0
-    busy_s: float = 0.0
-    second_for: int = 0
+    idle_since_s: float | None = 0.0
+    busy_since_s: float = 0.0
+    replacement_for_generation: int = 0
     is_ending: bool = False
 
 
@@ -46,13 +47,13 @@ class Switch:
     """One model in all workers.
 
     committed : what serves; None when nothing does. refused : generations that never will.
-    vacancy_s : when workers died that have not come back, one time for each.
+    missing_since_s : when workers died that have not come back, one time for each.
     """
 
-    workers: Mapping[int, Standing]
+    workers: Mapping[int, WorkerStanding]
     committed: VersionKey | None = None
     refused: Mapping[int, str] = field(default_factory=dict)
-    vacancy_s: tuple[float, ...] = ()
+    missing_since_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,9 @@ Verdict = Wait | Commit | Supersede | Replace | Refuse
 def decide(switch: Switch, now_s: float, timeout_s: float) -> Verdict:
     """What to do next. Called again after each thing that was done, until it says Wait."""
     held = {
-        worker: standing.ready
-        for worker, standing in switch.workers.items()
-        if standing.ready is not None and standing.ready != switch.committed
+        worker: status.ready
+        for worker, status in switch.workers.items()
+        if status.ready is not None and status.ready != switch.committed
     }
     if switch.committed is None:
         first = _newest(held.values(), switch, above=-1)
@@ -109,8 +110,8 @@ def decide(switch: Switch, now_s: float, timeout_s: float) -> Verdict:
     wanted = _newest(
         (
             key
-            for standing in switch.workers.values()
-            for key in (standing.opening, standing.ready)
+            for status in switch.workers.values()
+            for key in (status.opening, status.ready)
             if key is not None
         ),
         switch,
@@ -121,27 +122,29 @@ def decide(switch: Switch, now_s: float, timeout_s: float) -> Verdict:
     old = {w: key[1] for w, key in held.items() if above < key[1] < wanted[1]}
     if old:
         return Supersede(old)
-    ready = [standing for standing in switch.workers.values() if standing.ready == wanted]
+    ready = [status for status in switch.workers.values() if status.ready == wanted]
     if not ready:
         return Wait()
-    if len(ready) == len(switch.workers) and not switch.vacancy_s:
+    if len(ready) == len(switch.workers) and not switch.missing_since_s:
         return Commit(wanted)
-    patience_s = timeout_s + max(standing.load_s for standing in ready)
-    first_s = min(standing.ready_s for standing in ready)
+    time_limit_s = timeout_s + max(status.load_s for status in ready)
+    first_s = min(status.ready_s for status in ready)
     due = {
-        worker: _due_s(standing, first_s, patience_s)
-        for worker, standing in switch.workers.items()
-        if standing.ready != wanted and not standing.is_ending
+        worker: _due_s(status, first_s, time_limit_s)
+        for worker, status in switch.workers.items()
+        if status.ready != wanted and not status.is_ending
     }
     overdue = tuple(sorted(worker for worker, at_s in due.items() if at_s <= now_s))
     if overdue:
-        again = tuple(w for w in overdue if switch.workers[w].second_for == wanted[1])
+        again = tuple(
+            w for w in overdue if switch.workers[w].replacement_for_generation == wanted[1]
+        )
         return Refuse(wanted, again) if again else Replace(overdue, wanted)
-    vacant = [max(first_s, died_s) + patience_s for died_s in switch.vacancy_s]
-    if len(ready) == len(switch.workers) and all(at_s <= now_s for at_s in vacant):
+    missing_deadlines_s = [max(first_s, died_s) + time_limit_s for died_s in switch.missing_since_s]
+    if len(ready) == len(switch.workers) and all(at_s <= now_s for at_s in missing_deadlines_s):
         return Commit(wanted)
-    later = [at_s for at_s in (*due.values(), *vacant) if at_s > now_s]
-    return Wait(min(later, default=None))
+    deadlines = [at_s for at_s in (*due.values(), *missing_deadlines_s) if at_s > now_s]
+    return Wait(min(deadlines, default=None))
 
 
 def _newest(keys: Iterable[VersionKey], switch: Switch, above: int) -> VersionKey | None:
@@ -153,8 +156,8 @@ def _newest(keys: Iterable[VersionKey], switch: Switch, above: int) -> VersionKe
     )
 
 
-def _due_s(standing: Standing, first_s: float, patience_s: float) -> float:
+def _due_s(status: WorkerStanding, first_s: float, time_limit_s: float) -> float:
     """When a worker that is not ready has had its time."""
-    if standing.free_s is None:
-        return standing.busy_s + LONGEST_OPENING_S
-    return max(first_s, standing.joined_s, standing.free_s) + patience_s
+    if status.idle_since_s is None:
+        return status.busy_since_s + LONGEST_OPENING_S
+    return max(first_s, status.joined_s, status.idle_since_s) + time_limit_s

@@ -108,7 +108,7 @@ def _index(context: Context, is_ready_only: bool) -> Iterator[dict[str, Any]]:
                 "name": slot.name,
                 "version": "",
                 "state": "UNAVAILABLE",
-                "reason": slot.why_empty,
+                "reason": slot.not_ready_reason,
             }
 
 
@@ -119,7 +119,7 @@ def _load(context: Context, slot: ServingSlot) -> None:
         StateConflict: no version was promoted yet. NotReady: it does not serve after a while.
     """
     signal = wanted(context, slot.name)
-    before = slot.opened()
+    before = slot.get_or_load()
     if before is not None and before.version == signal.version:
         return
     asked = put_request(
@@ -142,5 +142,5 @@ def _load(context: Context, slot: ServingSlot) -> None:
         loaded = wait_for(serves, _LONGEST_LOAD_S)
     if loaded is None:
         live = slot.live
-        why = f"{live.version} serves." if live is not None else slot.why_empty
+        why = f"{live.version} serves." if live is not None else slot.not_ready_reason
         raise NotReady(f"{slot.name} {signal.version}: {asked['sentence']} Until then: {why}")

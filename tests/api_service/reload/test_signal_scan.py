@@ -13,22 +13,22 @@ from tests.support.versions import ServingHome, write_signal
 def test_models_and_their_entities_are_found_as_they_come(home: ServingHome) -> None:
     """New ones appear while the daemon runs; the sweep remembers directories, so that matters."""
     sweep = SignalScan(home.store.models_dir)
-    assert sweep.look() == {}
+    assert sweep.scan() == {}
 
     version = home.publish("m", 1)
-    assert set(sweep.look()) == {"m"}
+    assert set(sweep.scan()) == {"m"}
     home.publish("fleet/one", 1)
     home.publish("fleet/two", 1)
     home.make("made", 1)
 
-    found = sweep.look()
+    found = sweep.scan()
     assert set(found) == {"fleet/one", "fleet/two", "m", "made"}
     assert set(found) == set(home.store.model_names())
     assert found["made"] == NO_SIGNAL
-    assert sweep.look() == found
+    assert sweep.scan() == found
 
     write_signal(home.store, "m", version)
-    changed = sweep.look()
+    changed = sweep.scan()
     assert {name for name in found if changed[name] != found[name]} == {"m"}
 
 
@@ -36,19 +36,19 @@ def test_an_entity_whose_directory_is_filled_later_is_found(home: ServingHome) -
     """A directory is made before what is in it: both looks must count."""
     sweep = SignalScan(home.store.models_dir)
     (home.store.models_dir / "fleet" / "one").mkdir(parents=True)
-    assert sweep.look() == {}
+    assert sweep.scan() == {}
 
     home.publish("fleet/one", 1)
 
-    assert set(sweep.look()) == {"fleet/one"}
+    assert set(sweep.scan()) == {"fleet/one"}
 
 
 def test_a_directory_that_is_none_is_said(tmp_path: Path) -> None:
     """Its absence is ordinary at a first start; a file in its place is not."""
-    assert SignalScan(tmp_path / "none").look() == {}
+    assert SignalScan(tmp_path / "none").scan() == {}
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="irectory"):
-        SignalScan(tmp_path / "file").look()
+        SignalScan(tmp_path / "file").scan()
 
 
 def test_directories_that_are_no_models_are_left_out(home: ServingHome) -> None:
@@ -64,7 +64,7 @@ def test_directories_that_are_no_models_are_left_out(home: ServingHome) -> None:
     (home.store.models_dir / "no model" / "reload_signal.json").write_text("{}")
     sweep = SignalScan(home.store.models_dir)
 
-    assert set(sweep.look()) == {"m"}
+    assert set(sweep.scan()) == {"m"}
 
     home.make("empty7", 1)
-    assert set(sweep.look()) == {"m", "empty7"}
+    assert set(sweep.scan()) == {"m", "empty7"}

@@ -30,16 +30,16 @@ def template() -> Iterator[Template]:
     template.end()
 
 
-def say_and_wait(line: Connection, lifeline: Connection) -> None:
+def say_and_wait(line: Connection, parent_pipe: Connection) -> None:
     """What a worker of these tests does; runs in it."""
     line.send((os.getpid(), os.getppid()))
-    lifeline.poll(None)
+    parent_pipe.poll(None)
 
 
 def worker_of(template: Template) -> tuple[ForkedWorker, Connection]:
     ours, theirs = Pipe()
-    lifeline = Pipe(duplex=False)
-    worker = ForkedWorker(template, partial(say_and_wait, theirs, lifeline[0]), lifeline)
+    parent_pipe = Pipe(duplex=False)
+    worker = ForkedWorker(template, partial(say_and_wait, theirs, parent_pipe[0]), parent_pipe)
     worker.start()
     theirs.close()
     return worker, ours

@@ -67,7 +67,9 @@ def test_a_distrusted_version_is_not_opened_and_the_one_before_serves(
     good = home.publish("m", 1)
     deadly = home.publish("m", 2)
 
-    serving.manager.distrust("m", (deadly, 2), f"{deadly}: workers died while opening it.")
+    serving.manager.quarantine_crashing(
+        "m", (deadly, 2), f"{deadly}: workers died while opening it."
+    )
     serving.tick()
     serving.tick()
 
@@ -80,12 +82,12 @@ def test_what_workers_died_of_is_tried_again_where_nothing_else_serves(
 ) -> None:
     """Two power cuts during a start must not keep the only version from serving for ever."""
     only = home.publish("m", 1)
-    serving.manager.distrust("m", (only, 1), f"{only}: workers died while opening it.")
+    serving.manager.quarantine_crashing("m", (only, 1), f"{only}: workers died while opening it.")
     serving.tick()
     assert serving.version() is None, "not at once: it may kill this worker too"
 
     monkeypatch.setattr(reload_manager, "LAST_RESORT_AFTER_S", (0.0, 0.0))
-    serving.manager.distrust("m", (only, 1), f"{only}: workers died while opening it.")
+    serving.manager.quarantine_crashing("m", (only, 1), f"{only}: workers died while opening it.")
     serving.tick()
 
     assert serving.version() == only
@@ -99,7 +101,9 @@ def test_what_workers_died_of_is_left_alone_where_another_model_serves(
     home.publish("healthy", 1)
     deadly = home.publish("m", 1)
     monkeypatch.setattr(reload_manager, "LAST_RESORT_AFTER_S", (0.0, 0.0))
-    serving.manager.distrust("m", (deadly, 1), f"{deadly}: workers died while opening it.")
+    serving.manager.quarantine_crashing(
+        "m", (deadly, 1), f"{deadly}: workers died while opening it."
+    )
 
     serving.tick()
     serving.tick()

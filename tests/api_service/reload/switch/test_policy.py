@@ -9,11 +9,11 @@ from api_service.reload.switch.policy import (
     Commit,
     Refuse,
     Replace,
-    Standing,
     Supersede,
     Switch,
     Verdict,
     Wait,
+    WorkerStanding,
     decide,
 )
 
@@ -22,22 +22,26 @@ FALLBACK = ("v0", 0)
 NOW, TIMEOUT = 100.0, 30.0
 
 
-def serves(key: tuple[str, int] | None = ONE, **more: object) -> Standing:
-    return Standing(joined_s=0.0, ready=key, **more)  # type: ignore[arg-type]
+def serves(key: tuple[str, int] | None = ONE, **more: object) -> WorkerStanding:
+    return WorkerStanding(joined_s=0.0, ready=key, **more)  # type: ignore[arg-type]
 
 
-def opens(key: tuple[str, int], **more: object) -> Standing:
-    return Standing(joined_s=0.0, ready=ONE, opening=key, opening_s=90.0, **more)  # type: ignore[arg-type]
+def opens(key: tuple[str, int], **more: object) -> WorkerStanding:
+    return WorkerStanding(joined_s=0.0, ready=ONE, opening=key, opening_s=90.0, **more)  # type: ignore[arg-type]
 
 
-def warm(key: tuple[str, int], ready_s: float = 95.0, **more: object) -> Standing:
-    return Standing(joined_s=0.0, ready=key, ready_s=ready_s, **more)  # type: ignore[arg-type]
+def warm(key: tuple[str, int], ready_s: float = 95.0, **more: object) -> WorkerStanding:
+    return WorkerStanding(joined_s=0.0, ready=key, ready_s=ready_s, **more)  # type: ignore[arg-type]
 
 
 TABLE: list[tuple[str, Switch, Verdict]] = [
     ("nobody is there", Switch({}), Wait()),
-    ("nothing serves, nothing is warm", Switch({1: Standing(0.0), 2: Standing(0.0)}), Wait()),
-    ("the first one begins", Switch({1: Standing(0.0), 2: warm(ONE)}), Commit(ONE)),
+    (
+        "nothing serves, nothing is warm",
+        Switch({1: WorkerStanding(0.0), 2: WorkerStanding(0.0)}),
+        Wait(),
+    ),
+    ("the first one begins", Switch({1: WorkerStanding(0.0), 2: warm(ONE)}), Commit(ONE)),
     ("the newest of the first", Switch({1: warm(ONE), 2: warm(TWO)}), Commit(TWO)),
     ("a refused one does not begin", Switch({1: warm(TWO)}, refused={2: "no"}), Wait()),
     ("a way out begins", Switch({1: warm(FALLBACK)}, refused={2: "no"}), Commit(FALLBACK)),
@@ -87,17 +91,17 @@ TABLE: list[tuple[str, Switch, Verdict]] = [
     ),
     (
         "a worker that came later has its time from then on",
-        Switch({1: warm(TWO, ready_s=50.0), 2: Standing(joined_s=90.0, ready=ONE)}, ONE),
+        Switch({1: warm(TWO, ready_s=50.0), 2: WorkerStanding(joined_s=90.0, ready=ONE)}, ONE),
         Wait(90 + TIMEOUT),
     ),
     (
         "a worker that opens another model is busy, not late",
-        Switch({1: warm(TWO, ready_s=50.0), 2: serves(free_s=None, busy_s=40.0)}, ONE),
+        Switch({1: warm(TWO, ready_s=50.0), 2: serves(idle_since_s=None, busy_since_s=40.0)}, ONE),
         Wait(40 + LONGEST_OPENING_S),
     ),
     (
         "its time counts from the end of that",
-        Switch({1: warm(TWO, ready_s=50.0), 2: serves(free_s=99.0)}, ONE),
+        Switch({1: warm(TWO, ready_s=50.0), 2: serves(idle_since_s=99.0)}, ONE),
         Wait(99 + TIMEOUT),
     ),
     (
@@ -107,22 +111,22 @@ TABLE: list[tuple[str, Switch, Verdict]] = [
     ),
     (
         "the one that came in its place is late as well",
-        Switch({1: warm(TWO, ready_s=50.0), 2: opens(TWO, second_for=2)}, ONE),
+        Switch({1: warm(TWO, ready_s=50.0), 2: opens(TWO, replacement_for_generation=2)}, ONE),
         Refuse(TWO, (2,)),
     ),
     (
         "it was late for another version",
-        Switch({1: warm(THREE, ready_s=50.0), 2: opens(THREE, second_for=2)}, ONE),
+        Switch({1: warm(THREE, ready_s=50.0), 2: opens(THREE, replacement_for_generation=2)}, ONE),
         Replace((2,), THREE),
     ),
     (
         "one died while opening and is expected back",
-        Switch({1: warm(TWO)}, ONE, vacancy_s=(96.0,)),
+        Switch({1: warm(TWO)}, ONE, missing_since_s=(96.0,)),
         Wait(96 + TIMEOUT),
     ),
     (
         "it did not come back",
-        Switch({1: warm(TWO, ready_s=40.0)}, ONE, vacancy_s=(50.0,)),
+        Switch({1: warm(TWO, ready_s=40.0)}, ONE, missing_since_s=(50.0,)),
         Commit(TWO),
     ),
 ]

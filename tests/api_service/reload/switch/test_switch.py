@@ -27,21 +27,21 @@ class Side:
     """One worker without its process: a line, a table, a reload manager."""
 
     def __init__(
-        self, home: ServingHome, coordinator: SwitchCoordinator, board: SharedGenerations
+        self, home: ServingHome, coordinator: SwitchCoordinator, generations: SharedGenerations
     ) -> None:
         ours, self._theirs = Pipe()
         self.is_ended = False
         coordinator.add(ours, self._end)
         self.table = ServingTable()
-        line = SwitchChannel(self._theirs, board)
-        line.start(lambda: None)
+        channel = SwitchChannel(self._theirs, generations)
+        channel.start(lambda: None)
         self.manager = ReloadManager(
             home.store,
             self.table,
             partial(VerifyKey.read, serving_config(home.path).public_key_path),
             drain_timeout_s=1.0,
             configured=["m"],
-            line=line,
+            channel=channel,
         )
 
     def _end(self) -> None:
@@ -69,22 +69,22 @@ def _shut_down(connection: Connection) -> None:
 
 class Pair:
     def __init__(self, home: ServingHome, timeout_s: float = 30.0) -> None:
-        self.board = SharedGenerations()
-        self.coordinator = SwitchCoordinator(self.board, timeout_s)
+        self.generations = SharedGenerations()
+        self.coordinator = SwitchCoordinator(self.generations, timeout_s)
         self.coordinator.start()
         self.home = home
         self.a, self.b = self.side(), self.side()
 
     def side(self) -> Side:
-        return Side(self.home, self.coordinator, self.board)
+        return Side(self.home, self.coordinator, self.generations)
 
     def both_serve(self, version: str) -> None:
-        def settled() -> bool:
+        def handled_signal() -> bool:
             self.a.tick()
             self.b.tick()
             return self.a.version == self.b.version == version
 
-        wait_until(settled, 20, f"{version} on both sides", every_s=0.01)
+        wait_until(handled_signal, 20, f"{version} on both sides", every_s=0.01)
         self.a.tick()  # what serves is one thing, what is said of it another
 
 
@@ -221,19 +221,19 @@ def test_a_cold_start_with_a_broken_wanted_version_is_the_same_in_both(
 
 def test_the_answer_to_ones_own_question_is_no_reason_to_look_again() -> None:
     """A worker with nothing to serve asks at each look what the others do: it would never rest."""
-    board = SharedGenerations()
-    coordinator = SwitchCoordinator(board, 30.0)
+    generations = SharedGenerations()
+    coordinator = SwitchCoordinator(generations, 30.0)
     coordinator.start()
     ours, theirs = Pipe()
     coordinator.add(ours, lambda: None)
-    line, woken = SwitchChannel(theirs, board), threading.Event()
-    line.start(woken.set)
+    channel, woken = SwitchChannel(theirs, generations), threading.Event()
+    channel.start(woken.set)
 
-    assert line.join("m") is None
-    assert line.join("m") is None
-    assert line.n_heard == 2
+    assert channel.register("m") is None
+    assert channel.register("m") is None
+    assert channel.n_messages == 2
     assert not woken.is_set()
 
-    line.failed("m", ("v000001-20261121T080000Z", 1), "it is broken")
+    channel.failed("m", ("v000001-20261121T080000Z", 1), "it is broken")
     wait_until(woken.is_set, 20, "to be woken by what is news")
     _shut_down(theirs)

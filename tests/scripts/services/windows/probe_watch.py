@@ -29,7 +29,7 @@ def main(directory: Path) -> None:
     (directory / "m").mkdir(parents=True)
     wake = threading.Event()
     watcher = SignalWatcher(directory, wake)
-    watcher.look_after()
+    watcher.check_health()
     assert watcher.report.is_well, watcher.report.sentence
     kind = type(watcher._observer).__module__
     for name in ("new", "replaced"):
@@ -42,7 +42,7 @@ def main(directory: Path) -> None:
         print(f"{name}: noticed within {max(0.0, time.monotonic() - written) * 1000:.0f} ms")
         time.sleep(0.5)  # what else the same change has to tell
     wake.clear()
-    watcher.look_after()
+    watcher.check_health()
     (directory / "m" / SIGNAL_NAME).read_bytes()
     assert not wake.wait(1), "reading a signal woke the watcher"
     watcher.stop()
