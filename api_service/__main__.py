@@ -13,9 +13,9 @@ from pathlib import Path
 from api_service.config.listen_address import Address
 from api_service.config.serving import ServingConfig
 from api_service.supervisor import import_environment  # noqa: F401 - before all others
-from api_service.supervisor.fork_server import Template, is_possible
-from api_service.supervisor.socket_activation import from_service_manager
-from api_service.supervisor.subprocess_call import Aside
+from api_service.supervisor.fork_server import ForkServer, is_supported
+from api_service.supervisor.socket_activation import inherited_socket_of_systemd
+from api_service.supervisor.subprocess_call import SubprocessCall
 from api_service.supervisor.supervisor import prepare, serve, wait_for_port
 from shared.daemon.logs import start_logging
 from shared.daemon.loop import close_new_files
@@ -29,30 +29,30 @@ STANDBY = "api_service_standby"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to stop. 2: fix the configuration; 3: runs already; 4: cannot start."""
-    wanted = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
     close_new_files()
     try:
-        if wanted.print_address:
+        if options.print_address:
             return _print(_address())
         # Both fork this process, which has one thread and nothing open yet.
-        plan = Aside(_plan)
-        template = Template.forked() if is_possible() else None
+        plan = SubprocessCall(_plan)
+        fork_server = ForkServer.fork() if is_supported() else None
         config, pids_dir = plan.result()
         start_logging(config.log_format, DAEMON)
-        handed_over = from_service_manager(config.address)
-        instance = partial(only_instance, pids_dir, STANDBY if wanted.standby else DAEMON)
-        with contextlib.ExitStack() as held:
+        inherited_socket = inherited_socket_of_systemd(config.address)
+        instance = partial(only_instance, pids_dir, STANDBY if options.standby else DAEMON)
+        with contextlib.ExitStack() as resources:
             # TERM ends this process by itself until it serves: nothing has to stop the waiting.
-            patiently(lambda: held.enter_context(instance()), threading.Event())
-            if handed_over is None:
+            patiently(lambda: resources.enter_context(instance()), threading.Event())
+            if inherited_socket is None:
                 wait_for_port(config.address, config.reports_dir)
-            serve(config, handed_over, template, is_standby=wanted.standby)
+            serve(config, inherited_socket, fork_server, is_standby=options.standby)
     except AlreadyRunning as error:
-        return _complain(error, 3)
+        return _fail(error, 3)
     except FixConfiguration as error:
-        return _complain(error, 2)
+        return _fail(error, 2)
     except (HotfitError, OSError) as error:
-        return _complain(error, 4)
+        return _fail(error, 4)
     return 0
 
 
@@ -100,7 +100,7 @@ def _print(address: Address) -> int:
     return 0
 
 
-def _complain(error: Exception, code: int) -> int:
+def _fail(error: Exception, code: int) -> int:
     for line in str(error).splitlines():
         sys.stderr.write(f"{DAEMON}: {line}\n")
     return code

@@ -15,9 +15,9 @@ from api_service.routes import BLUEPRINTS
 from api_service.web.auth import register_access
 from api_service.web.errors import register_problems
 from api_service.web.trusted_proxies import TrustedProxies
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 
-IN_TURN = frozenset(
+LOCKED_VIEWS = frozenset(
     {
         *("predict.predict", "predict.predict_of_entity", "predict.predict_default"),
         *("health.livez", "health.readyz", "inference_v2.live", "inference_v2.ready"),
@@ -27,12 +27,12 @@ IN_TURN = frozenset(
 for the disk, the run log or another process, and let other requests through meanwhile."""
 
 
-def out_of_turn(view: Callable[..., Any]) -> Callable[..., Any]:
+def run_unlocked(view: Callable[..., Any]) -> Callable[..., Any]:
     """The view, run while other requests go through; what it asks of a model is in turn."""
 
     @wraps(view)
     def run(*arguments: Any, **named: Any) -> Any:
-        with opened(request.environ):
+        with yield_lock(request.environ):
             return view(*arguments, **named)
 
     return run
@@ -53,8 +53,8 @@ def create_app(context: Context) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint(context))
     for endpoint, view in app.view_functions.items():
-        if endpoint not in IN_TURN:
-            app.view_functions[endpoint] = out_of_turn(view)
+        if endpoint not in LOCKED_VIEWS:
+            app.view_functions[endpoint] = run_unlocked(view)
     counted = CountRequests(app.wsgi_app, context.recorder, context.table)
     proxied = TrustedProxies(counted, context.config.trusted_proxies)
     app.wsgi_app = proxied  # type: ignore[method-assign]  # Flask's own way to wrap itself

@@ -11,8 +11,8 @@ from flask import has_request_context
 from flask import request as flask_request
 
 from api_service.metrics.recorder import Recorder
-from api_service.metrics.request_counter import credit, rows_in
-from api_service.web.yield_lock import held
+from api_service.metrics.request_counter import attribute_request, rows_in
+from api_service.web.yield_lock import hold_lock
 from shared.daemon.loop import utc_now
 from shared.errors import AnswerClient, NotReady
 
@@ -68,7 +68,7 @@ def ask(
     with computing():
         try:
             live = slot.require()  # once: features, answer and names come from this object
-            credit(live, rows=0)  # also when it fails
+            attribute_request(live, rows=0)  # also when it fails
             answer = live.answerer.answer(question, request, now)
         except AnswerClient as error:
             if error.status >= 500 and not isinstance(error, NotReady):
@@ -77,10 +77,10 @@ def ask(
         except Exception:
             slot.n_failed += 1
             raise
-        credit(live, rows_in(answer))
+        attribute_request(live, rows_in(answer))
         return {**answer, **identity(live)}
 
 
 def computing() -> AbstractContextManager[None]:
     """Held while a model is asked: one thread of a worker at a time."""
-    return held(flask_request.environ) if has_request_context() else nullcontext()
+    return hold_lock(flask_request.environ) if has_request_context() else nullcontext()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from api_service.context import Context
-from api_service.predict.row_predictor import TRIED, PlainPredict
+from api_service.predict.row_predictor import TRIED, RowPredictor
 from api_service.routes.predict import BLUEPRINT
 from api_service.serving_slot import ServingSlot
 from api_service.web.auth import may_call
@@ -49,13 +49,13 @@ class FastPath:
         # Path -> slot, of models that there are; a slot is never replaced by another.
         self._slots: dict[str, ServingSlot] = {}
         # Paths that name no model, where no default is configured: which one may change.
-        self._nameless: set[str] = set()
+        self._default_paths: set[str] = set()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if (
             environ["REQUEST_METHOD"] == "POST"
-            and self._setup.is_our_own()
+            and self._setup.is_unmodified()
             and (slot := self._slots.get(path) or self._slot_of(path)) is not None
             and self._may_answer(environ)
         ):
@@ -65,12 +65,12 @@ class FastPath:
             try:
                 body = environ["wsgi.input"].read()
                 live = slot.current()  # once, when all has come: this version answers
-                plain = PlainPredict.of(live) if live is not None else None
-                answered = plain.answer_rows(body) if plain is not None else None
+                predictor = RowPredictor.of(live) if live is not None else None
+                answer = predictor.answer_rows(body) if predictor is not None else None
             finally:
                 recorder.in_flight -= 1
-            if live is not None and answered is not None:
-                content, n_rows = answered
+            if live is not None and answer is not None:
+                content, n_rows = answer
                 headers = [
                     ("Content-Type", "application/json"),
                     ("Content-Length", str(len(content))),
@@ -91,14 +91,14 @@ class FastPath:
 
     def _slot_of(self, path: str) -> ServingSlot | None:
         """The slot of a path that is not known yet, or is of the only model that there is."""
-        if path not in self._nameless:
+        if path not in self._default_paths:
             if not path.endswith("/predict") or (model := self._setup.model_of(path)) is None:
                 return None
             if name := model or self._default_model:
                 if name in self._table:
                     self._slots[path] = self._table.slot(name)
                 return self._slots.get(path)
-            self._nameless.add(path)
+            self._default_paths.add(path)
         try:
             return self._table.default("")
         except NotFound:
@@ -111,9 +111,9 @@ class FastPath:
         ):
             return False
         length = environ.get("CONTENT_LENGTH", "")
-        most_bytes = self._setup.most_bytes
+        max_bytes = self._setup.max_bytes
         return (
             length.isdecimal()
-            and (most_bytes is None or int(length) <= most_bytes)
+            and (max_bytes is None or int(length) <= max_bytes)
             and "HTTP_TRANSFER_ENCODING" not in environ
         )

@@ -51,9 +51,9 @@ _ANSWER = (
 
 def constant_in_turns() -> WSGIApplication:
     """The same with threads that do not interrupt each other, as ours."""
-    from api_service.worker.batch_scheduling import take_turns
+    from api_service.worker.batch_scheduling import use_batch_scheduling
 
-    take_turns()
+    use_batch_scheduling()
     return constant()
 
 
@@ -88,11 +88,11 @@ def ours(config: ServingConfig, kind: str) -> WSGIApplication:
     import granian.server.mp
 
     from api_service.web.granian_adapter import install_adapter
-    from api_service.worker.batch_scheduling import take_turns
+    from api_service.worker.batch_scheduling import use_batch_scheduling
     from api_service.worker.worker import Worker
 
-    if config.take_turns:
-        take_turns()
+    if config.batch_scheduling:
+        use_batch_scheduling()
     worker = Worker(config)
     worker.start()
     application: Any = worker.application()

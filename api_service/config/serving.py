@@ -39,7 +39,7 @@ class ServingConfig:
     log_format: Literal["auto", "text", "json"]
     switch_timeout_s: float = 30.0
     worker_timeout_s: float = 90.0
-    take_turns: bool = True
+    batch_scheduling: bool = True
     body_timeout_s: float = 10.0
     idle_timeout_s: float = 20.0
     max_wait_s: float = 2.0
@@ -68,7 +68,7 @@ class ServingConfig:
             drain_timeout_s=settings.api.drain_timeout_s,
             switch_timeout_s=settings.api.switch_timeout_s,
             worker_timeout_s=settings.api.worker_timeout_s,
-            take_turns=settings.api.take_turns,
+            batch_scheduling=settings.api.batch_scheduling,
             body_timeout_s=settings.api.body_timeout_s,
             idle_timeout_s=settings.api.idle_timeout_s,
             max_wait_s=settings.api.max_wait_s,

@@ -43,21 +43,21 @@ class BodyDeadline:
 
     Args:
         timeout_s: the time that a whole body has.
-        most: so many at once; what comes beyond that must be refused unread.
+        limit: so many at once; what comes beyond that must be refused unread.
         on_overdue: called when one is answered 408.
 
-    Any thread may call `stop`; `start` and `look` are called by one thread only.
+    Any thread may call `stop`; `start` and `answer_overdue` are called by one thread only.
     """
 
     def __init__(
         self,
         timeout_s: float = 10.0,
-        most: int = 128,
+        limit: int = 128,
         on_overdue: Callable[[], None] = lambda: None,
     ) -> None:
         self.timeout_s = timeout_s
         self._on_overdue = on_overdue
-        self.most = most
+        self.limit = limit
         self._slow: set[Body] = set()
 
     @property
@@ -68,7 +68,7 @@ class BodyDeadline:
     @property
     def is_full(self) -> bool:
         """Whether a body must not be read now."""
-        return len(self._slow) >= self.most
+        return len(self._slow) >= self.limit
 
     def start(self, body: Body) -> None:
         """A body does not come at once."""
@@ -80,10 +80,10 @@ class BodyDeadline:
         if body.has_ended is not None:
             body.has_ended.set()
 
-    def look(self, now_s: float) -> None:
+    def answer_overdue(self, now_s: float) -> None:
         """Answer what is overdue; with less patience while threads run low."""
         timeout_s = self.timeout_s
-        if 2 * len(self._slow) > self.most:
+        if 2 * len(self._slow) > self.limit:
             timeout_s = min(timeout_s, SHORT_TIMEOUT_S)
         for body in list(self._slow):
             if not body.is_overdue and now_s - body.began_s > timeout_s:
@@ -102,16 +102,16 @@ class BodyDeadline:
 def _answer_overdue(body: Body, timeout_s: float) -> None:
     assert body.has_ended is not None
     detail = f"the body has not come within {timeout_s:g} s (api.body_timeout_s)."
-    content = problem_of("request-timeout", "request timeout", 408, detail)
+    content = problem_document("request-timeout", "request timeout", 408, detail)
     headers = [
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(content))),
         ("Connection", "close"),
     ]
-    body.request.response_iter(408, headers, _KeptBack(content, body.has_ended))
+    body.request.response_iter(408, headers, _DelayedAnswer(content, body.has_ended))
 
 
-def problem_of(kind: str, title: str, status: int, detail: str) -> bytes:
+def problem_document(kind: str, title: str, status: int, detail: str) -> bytes:
     """A problem document for what is answered before the application is asked."""
     return (
         msgspec.json.encode(
@@ -126,7 +126,7 @@ def problem_of(kind: str, title: str, status: int, detail: str) -> bytes:
     )
 
 
-class _KeptBack:
+class _DelayedAnswer:
     """An answer whose last byte comes only when the client is done in time."""
 
     def __init__(self, content: bytes, has_ended: threading.Event) -> None:

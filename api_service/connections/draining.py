@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from api_service.connections.listening_sockets import is_listening, open_sockets
 
-LASTS_S = 1.5
+DRAIN_S = 1.5
 """How long it takes: a client that asks more often than this loses nothing for certain."""
 
 _CLOSE = ("Connection", "close")
@@ -34,10 +34,10 @@ class ConnectionDrain:
     def __init__(self, application: WSGIApplication, port: int) -> None:
         self._application = application
         self._port = port
-        self._is_leaving = False
+        self._is_draining = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if not self._is_leaving:
+        if not self._is_draining:
             return self._application(environ, start_response)
 
         def and_close(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
@@ -46,12 +46,12 @@ class ConnectionDrain:
         return self._application(environ, and_close)
 
     def listen(self) -> None:
-        """From now on `say` in the main process is heard. Main thread only."""
+        """From now on `drain_connections` in the main process is heard. Main thread only."""
         if sys.platform != "win32":
-            signal.signal(signal.SIGUSR1, self._leave)
+            signal.signal(signal.SIGUSR1, self._start_draining)
 
-    def _leave(self, _number: int, _frame: object) -> None:
-        self._is_leaving = True
+    def _start_draining(self, _number: int, _frame: object) -> None:
+        self._is_draining = True
         stop_accepting(self._port)
 
 
@@ -61,22 +61,22 @@ def stop_accepting(port: int) -> int:
     Closing them would not do: the server library holds them open and would fail. They are made
     to mean a socket that nobody knows and nobody ever connects to.
     """
-    nobodys = socket.socket()
-    nobodys.bind(("127.0.0.1", 0))
-    nobodys.listen(1)
-    nobodys.setblocking(False)
+    unreachable = socket.socket()
+    unreachable.bind(("127.0.0.1", 0))
+    unreachable.listen(1)
+    unreachable.setblocking(False)
     found = [descriptor for descriptor in open_sockets() if is_listening(descriptor, port)]
     for descriptor in found:
-        os.dup2(nobodys.fileno(), descriptor, inheritable=False)
-    nobodys.close()
+        os.dup2(unreachable.fileno(), descriptor, inheritable=False)
+    unreachable.close()
     return len(found)
 
 
-def say(workers: Iterable[int]) -> None:
+def drain_connections(workers: Iterable[int]) -> None:
     """In the main process: let the workers say it, and give clients the time to hear it."""
     if sys.platform == "win32":
         return
     for pid in workers:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
-    time.sleep(LASTS_S)
+    time.sleep(DRAIN_S)

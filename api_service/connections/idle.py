@@ -23,7 +23,7 @@ from shared.daemon.background import run_in_background
 IDLE_S = 1.0
 """With few places left, a connection may be idle for so long."""
 
-_LOOK_EVERY_S = 0.5
+_CHECK_INTERVAL_S = 0.5
 _FULL = 0.75
 _INFO_BYTES = 136
 # struct tcp_info: how long ago the last data was sent and received (ms), and bytes received.
@@ -34,12 +34,12 @@ def keep_places_free(port: int) -> None:
     """Start a thread that looks after the connections that this process has accepted on `port`."""
     if sys.platform != "linux":
         return
-    most, closed = most_connections(), Refusals("idle_connections_closed")
+    limit, closed = most_connections(), Refusals("idle_connections_closed")
 
     def turn() -> None:
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_CHECK_INTERVAL_S)
         # Nearly all descriptors are connections when there are so many.
-        if sum(1 for _ in Path("/proc/self/fd").iterdir()) > _FULL * most:
+        if sum(1 for _ in Path("/proc/self/fd").iterdir()) > _FULL * limit:
             closed.add("too many connections", close_idle(port, IDLE_S))
 
     run_in_background("connections", turn)

@@ -27,8 +27,8 @@ _IDLE_S = 15
 _INTERVAL_S = 5
 _PROBES = 3
 _UNREAD_MS = 30_000
-_LOOK_EVERY_S = 0.1
-_GIVE_UP_AFTER_S = 60.0
+_CHECK_INTERVAL_S = 0.1
+_LISTEN_TIMEOUT_S = 60.0
 _HIGHEST_DESCRIPTOR = 256
 
 
@@ -38,9 +38,9 @@ def enable_tcp_keepalive(port: int) -> None:
         return  # sockets are no file descriptors there
 
     def look() -> None:
-        deadline = time.monotonic() + _GIVE_UP_AFTER_S
+        deadline = time.monotonic() + _LISTEN_TIMEOUT_S
         while not keep_alive_on_listeners(port) and time.monotonic() < deadline:
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_CHECK_INTERVAL_S)
 
     run_once_in_background("dead-peers", look)
 

@@ -10,7 +10,7 @@ import structlog
 
 log = structlog.get_logger()
 
-SAY_EVERY_S = 10.0
+LOG_INTERVAL_S = 10.0
 
 
 class Refusals:
@@ -20,15 +20,15 @@ class Refusals:
         self._event = event
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._said_s = -SAY_EVERY_S
+        self._logged_s = -LOG_INTERVAL_S
 
     def add(self, reason: str, number: int = 1) -> None:
         """Count; the first, and every ten seconds those since, are a line of the log."""
         with self._lock:
             self._counts[reason] += number
             now_s = time.monotonic()
-            if now_s < self._said_s + SAY_EVERY_S:
+            if now_s < self._logged_s + LOG_INTERVAL_S:
                 return
-            self._said_s, counts = now_s, dict(self._counts)
+            self._logged_s, counts = now_s, dict(self._counts)
             self._counts.clear()
         log.warning(self._event, reasons=counts)

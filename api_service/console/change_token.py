@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from api_service.console.data import read_reports
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 
 if TYPE_CHECKING:
     from api_service.context import Context
@@ -28,7 +28,7 @@ def digest_of(context: Context, environ: dict[str, Any]) -> str:
     if reports.retrain.report is not None:
         for name, training in reports.retrain.report.models.items():
             digest.update(msgspec.json.encode((name, _without_ticks(training))))
-    with opened(environ):
+    with yield_lock(environ):
         digest.update(_log_state(context))
     digest.update(str(int(reports.now.timestamp()) // _COARSE_S).encode())
     return digest.hexdigest()[:24]

@@ -16,7 +16,7 @@ from api_service.metrics.worker_file import Sum, read_sum
 from api_service.status.health import Known, summarize
 from api_service.status.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
 from api_service.status.workers import live_reports
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.errors import HotfitError, NotFound
 from shared.exchange.reload_signal import ReloadSignal
 from shared.exchange.retrain_report import TrainingReport
@@ -107,7 +107,7 @@ class ModelFacts:
 
 def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
     config, now = context.config, context.clock()
-    with opened(environ):
+    with yield_lock(environ):
         workers = live_reports(config.reports_dir)
         retrain = look_at_retrain_daemon(config.reports_dir, now)
     return Reports(now, workers, retrain, config.workers, context.problems())
@@ -115,7 +115,7 @@ def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
 
 def read_model(context: Context, environ: dict[str, Any], model: str) -> ModelFacts:
     reports = read_reports(context, environ)
-    with opened(environ):
+    with yield_lock(environ):
         signal = signal_of(context, model)
         versions = context.store.versions(model)
         past = read_past(context, model)

@@ -31,7 +31,7 @@ from api_service.web.auth import is_local
 from api_service.web.json_body import json_response
 from api_service.web.public_path import public_path
 from api_service.web.query import member
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
 from shared.keys.api_keys import Role
 from shared.run_log.reader import reading
@@ -136,7 +136,7 @@ class Pages:
                 "console": f"{public_path('/')} in a browser",
             }
             return self._finished(json_response(answer, is_for_people=True))
-        with opened(request.environ):
+        with yield_lock(request.environ):
             past = read_past(self._context, None)
         view = home_page.view(
             reports, slots, past, request.args, lambda name: signal_of(self._context, name)
@@ -157,14 +157,14 @@ class Pages:
         offset, model = home_page.offset_of(asked), asked.get("model") or None
         # The form sends an empty text for "any".
         status = member(asked, "status", RunStatus) if asked.get("status") else None
-        with opened(request.environ):
+        with yield_lock(request.environ):
             found, total = read_runs(self._context, model, status, runs_page.A_PAGE, offset)
         names = self._context.table.names()
         view = runs_page.list_view(found, total, names[:500], asked, offset)
         return self._page("runs.html", now=self._context.clock(), **view)
 
     def run(self, run_id: str) -> Response:
-        with opened(request.environ):
+        with yield_lock(request.environ):
             with reading(self._context.config.run_log_path) as log:
                 run = log.run(run_id)
             stored = self._context.store.versions(run.model)

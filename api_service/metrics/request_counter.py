@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from shared.loading.open_version import LoadedModel
 
-_CREDIT = "hotfit.credit"
+_ATTRIBUTION = "hotfit.credit"
 NO_ROUTE = "none"
 """Route of requests that no rule takes: what clients make up must not become series."""
 
@@ -35,15 +35,15 @@ def count_refused(recorder: Recorder, status: int) -> None:
     recorder.count(NO_MODEL, NO_VERSION, REFUSED, status, 0.0)
 
 
-def credit(live: LoadedModel, rows: int) -> None:
+def attribute_request(live: LoadedModel, rows: int) -> None:
     """Say which version answers the current request, and how many predictions it gives.
 
     Called once or more per request by whoever asks a model; rows add up.
     """
     if has_request_context():
         environ = request.environ
-        _, _, before = environ.get(_CREDIT, (None, None, 0))
-        environ[_CREDIT] = (live.manifest.model, live.version, before + rows)
+        _, _, earlier_rows = environ.get(_ATTRIBUTION, (None, None, 0))
+        environ[_ATTRIBUTION] = (live.manifest.model, live.version, earlier_rows + rows)
 
 
 def rows_in(answer: Mapping[str, Any]) -> int:
@@ -67,12 +67,12 @@ class CountRequests:
         if PROBE in environ:
             return self._application(environ, start_response)
         started = time.perf_counter()
-        status, asked = 500, (NO_ROUTE, NO_MODEL)
+        status, target = 500, (NO_ROUTE, NO_MODEL)
 
         def remember(line: str, headers: Any, exc_info: Any = None) -> Any:
-            nonlocal status, asked
+            nonlocal status, target
             # Here and not later: Flask forgets the request before it returns to us.
-            status, asked = int(line[:3]), self._asked(environ)
+            status, target = int(line[:3]), self._target(environ)
             return start_response(line, headers, exc_info)
 
         recorder = self._recorder
@@ -81,20 +81,23 @@ class CountRequests:
             return self._application(environ, remember)
         finally:
             recorder.in_flight -= 1
-            route, model = asked
+            route, model = target
             version, rows = NO_VERSION, 0
-            if _CREDIT in environ:
-                model, version, rows = environ[_CREDIT]
+            if _ATTRIBUTION in environ:
+                model, version, rows = environ[_ATTRIBUTION]
             taken_s = time.perf_counter() - started
             recorder.count(model, version, route, status, taken_s, rows if status < 400 else 0)
 
-    def _asked(self, environ: WSGIEnvironment) -> tuple[str, str]:
+    def _target(self, environ: WSGIEnvironment) -> tuple[str, str]:
         """The rule and the model of a request, as Flask has found them."""
         # werkzeug leaves the request it made of the environment there.
-        found = environ.get("werkzeug.request")
-        if not isinstance(found, Request) or (rule := getattr(found, "url_rule", None)) is None:
+        werkzeug_request = environ.get("werkzeug.request")
+        if (
+            not isinstance(werkzeug_request, Request)
+            or (rule := getattr(werkzeug_request, "url_rule", None)) is None
+        ):
             return NO_ROUTE, NO_MODEL
-        arguments = getattr(found, "view_args", None) or {}
+        arguments = getattr(werkzeug_request, "view_args", None) or {}
         model = arguments.get("model", NO_MODEL)
         if "entity" in arguments:
             model = f"{model}/{arguments['entity']}"

@@ -27,8 +27,8 @@ from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract
 TRIED = "hotfit.plain_tried"
 """Environ key: this request was tried here already and needs the ordinary way."""
 
-_KEPT_AS = "plain_predict"
-_KNOWN_SHAPES = 256
+_CACHE_KEY = "plain_predict"
+_CACHED_SHAPES = 256
 _encode = msgspec.json.Encoder(enc_hook=np.ndarray.tolist).encode
 _values = msgspec.structs.astuple
 
@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 _matrix = np.ndarray  # of a buffer: takes half as long as np.frombuffer and a reshape
 
 
-class PlainPredict:
+class RowPredictor:
     """One version's fast way for plain rows. Immutable; any thread may ask."""
 
     __slots__ = ("_codes", "_decode", "_layout", "_predict_rows", "_tail", "_tail_names")
@@ -54,19 +54,19 @@ class PlainPredict:
         self._tail = b"," + _encode(constant)[1:] + b"\n"
 
     @classmethod
-    def of(cls, live: LoadedModel) -> PlainPredict | None:
+    def of(cls, live: LoadedModel) -> RowPredictor | None:
         """The version's own, made at the first call; None where it takes no plain rows.
 
         Making it takes a millisecond: whoever warms a version calls this first.
         """
         try:
-            found: PlainPredict | None = live.kept[_KEPT_AS]
+            predictor: RowPredictor | None = live.kept[_CACHE_KEY]
         except KeyError:
-            found = live.kept[_KEPT_AS] = cls._made(live)
-        return found
+            predictor = live.kept[_CACHE_KEY] = cls._make(live)
+        return predictor
 
     @classmethod
-    def _made(cls, live: LoadedModel) -> PlainPredict | None:
+    def _make(cls, live: LoadedModel) -> RowPredictor | None:
         contract = live.answerer.rows
         if contract is None:
             return None
@@ -85,7 +85,7 @@ class PlainPredict:
             rows = self._decode(body).instances
             if not rows:
                 return None
-            matrix = self._one(rows[0]) if len(rows) == 1 else self._many(rows)
+            matrix = self._matrix_of_one(rows[0]) if len(rows) == 1 else self._matrix_of_many(rows)
             outputs = self._predict_rows(matrix)
             if not outputs or not self._tail_names.isdisjoint(outputs):
                 return None
@@ -94,15 +94,15 @@ class PlainPredict:
             return None
         return content[:-1] + self._tail, len(rows)
 
-    def _one(self, row: Any) -> Floats:
+    def _matrix_of_one(self, row: Any) -> Floats:
         layout = self._layout
         # A bytearray, because a model may write to its matrix.
-        matrix = _matrix(layout.one_row, np.float64, bytearray(_packed(row, layout)))
+        matrix = _matrix(layout.one_row, np.float64, bytearray(_pack(row, layout)))
         for i, value, code in self._codes:
             matrix[0, i] = code(value(row))
         return matrix
 
-    def _many(self, rows: Sequence[Any]) -> Floats:
+    def _matrix_of_many(self, rows: Sequence[Any]) -> Floats:
         """Numbers row by row, categories column by column: the cheapest way for each."""
         layout = self._layout
         pack, n_numbers = layout.pack, layout.n_numbers
@@ -111,14 +111,14 @@ class PlainPredict:
         try:
             packed = b"".join([pack(*_values(row)[:n_numbers]) for row in rows])
         except struct.error:
-            packed = b"".join([_packed(row, layout) for row in rows])
+            packed = b"".join([_pack(row, layout) for row in rows])
         matrix = _matrix((len(rows), layout.one_row[1]), np.float64, bytearray(packed))
         for i, value, code in self._codes:
             matrix[:, i] = list(map(code, map(value, rows)))
         return matrix
 
 
-def _packed(row: Any, layout: _Layout) -> bytes:
+def _pack(row: Any, layout: _Layout) -> bytes:
     """The numbers of a row as they lie in a matrix, with gaps for its categories."""
     numbers = _values(row)[: layout.n_numbers]
     try:
@@ -153,7 +153,7 @@ class _Layout(NamedTuple):
     one_row: tuple[int, int]
 
 
-@lru_cache(_KNOWN_SHAPES)
+@lru_cache(_CACHED_SHAPES)
 def _layout(shape: tuple[tuple[str, bool], ...]) -> _Layout | None:
     """The layout of rows with these features.
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from enum import Enum, auto
 
-from api_service.predict.row_predictor import PlainPredict
+from api_service.predict.row_predictor import RowPredictor
 from api_service.reload.model_state import ModelState, SwapStart
 from api_service.reload.policy import (
     FALLBACK_GENERATION,
@@ -202,7 +202,7 @@ class Reconciler:
                 manifest_sha256=manifest_sha256,
                 on_warming=lambda: self._warming(model, key),
             )
-            PlainPredict.of(loaded)  # here and not at the first request
+            RowPredictor.of(loaded)  # here and not at the first request
         except VersionUnusable as error:
             self.quarantine(model, key, str(error))
             return False

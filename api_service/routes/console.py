@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.web.auth import is_for_sessions, open_to_all, signed_in_or_key
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.errors import AnswerClient, TryLater
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def blueprint(context: Context) -> Blueprint:
 
     def pages() -> Pages:
         if not made:
-            with opened(request.environ):  # half a second, in which others are answered
+            with yield_lock(request.environ):  # half a second, in which others are answered
                 from api_service.console.pages import Pages  # templates: only who looks pays
 
             made.append(Pages(context))

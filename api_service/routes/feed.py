@@ -27,7 +27,7 @@ from api_service.web.query import (
     time_utc,
     whole_number,
 )
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.errors import NotReady, RequestInvalid
 from shared.feed import database, reader
 from shared.keys.api_keys import Role
@@ -45,7 +45,7 @@ def blueprint(context: Context) -> Blueprint:
     desk.prepare()
 
     def take(to: Destination, rows: list[object], deleted: list[object]) -> ResponseReturnValue:
-        answer = desk.take(to, rows, deleted, _sender(), opened(request.environ))
+        answer = desk.take(to, rows, deleted, _sender(), yield_lock(request.environ))
         n_rejected = answer["rejected"]
         if n_rejected and n_rejected == len(rows) + len(deleted):
             detail = f"none of the {n_rejected} records can be used: {answer['reasons'][0]}."
@@ -74,7 +74,7 @@ def blueprint(context: Context) -> Blueprint:
     @routes.get("/feed/stats")
     @needs(Role.FEED, on_loopback=False)
     def stats() -> ResponseReturnValue:
-        with opened(request.environ):  # it looks at every record
+        with yield_lock(request.environ):  # it looks at every record
             found = reader.statistics(_path(context))
         answer = {
             "collections": [

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.metrics.worker_file import read_sum
 from api_service.status.retrain_daemon import look_at_retrain_daemon
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.exchange.training_metrics import metrics_dir, read_training_metrics
 
 
@@ -25,7 +25,7 @@ def blueprint(context: Context) -> Blueprint:
         # First of all: what this worker says now it must not take back should it die next.
         context.flush_metrics()
         now, families = context.clock(), Families()
-        with opened(request.environ):
+        with yield_lock(request.environ):
             total = read_sum(metrics_dir(reports_dir))
             add_serving(families, Scrape(now, total, context.config.workers))
             daemon = look_at_retrain_daemon(reports_dir, now)

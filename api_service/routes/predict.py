@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
-from api_service.metrics.request_counter import credit
-from api_service.predict.row_predictor import TRIED, PlainPredict
+from api_service.metrics.request_counter import attribute_request
+from api_service.predict.row_predictor import TRIED, RowPredictor
 from api_service.serving_slot import ServingSlot
 from api_service.web.json_body import json_response, object_of, read_body, value_of
 from api_service.web.model_urls import model_route
@@ -31,10 +31,10 @@ def blueprint(context: Context) -> Blueprint:
         body = read_body(asked)
         live = slot.current()
         if live is not None and TRIED not in asked.environ:
-            plain = PlainPredict.of(live)
+            plain = RowPredictor.of(live)
             answered = plain.answer_rows(body) if plain else None
             if answered is not None:
-                credit(live, answered[1])
+                attribute_request(live, answered[1])
                 return Response(answered[0], mimetype="application/json")
         return json_response(ask(slot, "predict", object_of(value_of(body)), context.clock()))
 

@@ -21,7 +21,7 @@ STOPPED_S = 3.0
 LOOP_LIMIT_S = 30.0
 """The main process looks after its workers each second; beyond this it is stuck itself."""
 
-_PROGRESS, _ANSWERED, _IS_UNWELL = range(3)
+_PROGRESS, _ANSWERED, _IS_UNHEALTHY = range(3)
 _N_NUMBERS = 3
 
 
@@ -55,9 +55,9 @@ class WorkerLiveness:
         """A request was answered, by the way that every request takes."""
         self._numbers[_ANSWERED] = time.monotonic()
 
-    def note_unwell(self, is_unwell: bool) -> None:
+    def note_unhealthy(self, is_unhealthy: bool) -> None:
         """Whether something in the worker has ended that only a new process has again."""
-        self._numbers[_IS_UNWELL] = float(is_unwell)
+        self._numbers[_IS_UNHEALTHY] = float(is_unhealthy)
 
     # -- both ------------------------------------------------------------------------------------
 
@@ -71,19 +71,21 @@ class WorkerLiveness:
         return self._numbers[_PROGRESS]
 
     @property
-    def is_unwell(self) -> bool:
-        return bool(self._numbers[_IS_UNWELL])
+    def is_unhealthy(self) -> bool:
+        return bool(self._numbers[_IS_UNHEALTHY])
 
     # -- the main process ------------------------------------------------------------------------
 
     def begin(self) -> None:
         """A new worker gets these numbers."""
-        self._numbers[_ANSWERED] = self._numbers[_IS_UNWELL] = 0.0
+        self._numbers[_ANSWERED] = self._numbers[_IS_UNHEALTHY] = 0.0
         self.note_progress()
 
 
 class WorkersLiveness:
-    """All workers', as the main process judges them. `of` and `why_replace` from its main thread.
+    """The numbers of all workers, as the main process judges them.
+
+    Only the main thread calls `of` and `replacement_reason`.
 
     Args:
         timeout_s: a worker that has answered nothing for so long is replaced.
@@ -93,49 +95,49 @@ class WorkersLiveness:
         shared = get_context("spawn").RawArray("d", n_workers * _N_NUMBERS)
         self._workers = [WorkerLiveness(shared, place) for place in range(n_workers)]
         self._timeout_s = timeout_s
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
     def of(self, idx: int) -> WorkerLiveness:
         """The numbers for a worker that is about to be started."""
         self._workers[idx].begin()
         return self._workers[idx]
 
-    def note_look(self) -> None:
+    def note_check(self) -> None:
         """The main process has looked after its workers."""
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
-    def why_replace(self, idx: int, pid: int | None) -> str | None:
+    def replacement_reason(self, idx: int, pid: int | None) -> str | None:
         """Why a worker that lives must be replaced; None when it need not."""
         worker, now_s = self._workers[idx], time.monotonic()
-        if worker.is_unwell:
+        if worker.is_unhealthy:
             return "one of its threads has ended or stands still; its own log says which."
         if worker.answered_s == 0:
             silent_s = now_s - worker.progress_s
-            limit_s, what = COLD_START_S, "opening its models has come no further"
+            limit_s, problem = COLD_START_S, "opening its models has come no further"
         else:
             silent_s = now_s - worker.answered_s
-            limit_s, what = self._timeout_s, "it has answered no request"
+            limit_s, problem = self._timeout_s, "it has answered no request"
         if silent_s > limit_s:
-            return f"{what} for {silent_s:.0f} s."
+            return f"{problem} for {silent_s:.0f} s."
         if silent_s > STOPPED_S and _is_stopped(pid):
-            return f"its process is stopped, and {what} for {silent_s:.0f} s."
+            return f"its process is stopped, and {problem} for {silent_s:.0f} s."
         return None
 
     # -- any thread ------------------------------------------------------------------------------
 
     @property
-    def has_begun(self) -> bool:
+    def has_answered(self) -> bool:
         """Whether a worker of ours has answered yet; another instance's do not count."""
         return any(worker.answered_s for worker in self._workers)
 
-    def complaint(self) -> str | None:
+    def health_problem(self) -> str | None:
         """What only a restart of the main process helps against; None when all is well.
 
         That one worker does not answer is none: the main process replaces it.
         """
         now_s = time.monotonic()
-        if now_s - self._looked_s > LOOP_LIMIT_S:
-            return f"the main process has not looked for {now_s - self._looked_s:.0f} s."
+        if now_s - self._checked_s > LOOP_LIMIT_S:
+            return f"the main process has not looked for {now_s - self._checked_s:.0f} s."
         newest_s = max(max(worker.answered_s, worker.progress_s) for worker in self._workers)
         if now_s - newest_s > self._timeout_s + LOOP_LIMIT_S:
             return f"no worker has answered for {now_s - newest_s:.0f} s."

@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-STAYS_S = 10.0
+IDLE_TIMEOUT_S = 10.0
 """A template that nobody needed for so long ends: what it alone keeps in memory is freed."""
 
-_ANSWERS_WITHIN_S = 60.0
-_ENDS_WITHIN_S = 1.0
-_LOOK_EVERY_S = 0.1
+_ANSWER_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 1.0
+_CHECK_INTERVAL_S = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def is_possible() -> bool:
+def is_supported() -> bool:
     """Whether this system names processes by descriptors, and gives us our grandchildren."""
     if sys.platform != "linux":
         return False
@@ -55,21 +55,21 @@ def is_possible() -> bool:
     return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
-class Template:
+class ForkServer:
     """The template process, in the main process. One thread calls.
 
     Args:
-        pid, line: of the process, which runs already, and to it.
+        pid, connection: of the process, which runs already, and to it.
     """
 
-    def __init__(self, pid: int, line: socket.socket) -> None:
+    def __init__(self, pid: int, connection: socket.socket) -> None:
         self._pid = pid
-        self._line: socket.socket | None = line
+        self._connection: socket.socket | None = connection
         self._used_at = time.monotonic()
         self.is_asked_to_stop: Callable[[], bool] = lambda: False
 
     @classmethod
-    def forked(cls) -> Template:
+    def fork(cls) -> ForkServer:
         """Fork one off this process, which must have one thread. In workers it does not return."""
         gc.freeze()  # see template.py
         ours, theirs = _pair()
@@ -89,53 +89,53 @@ class Template:
         Raises:
             OSError: there is no room for one more process, or the template does not answer.
         """
-        parcel = _Parcel()
+        spawn_context = _SpawnContext()
         with os.fdopen(os.memfd_create("worker"), "w+b") as request:
-            parcel.pack(call, request)
-            descriptors = [request.fileno(), *parcel.descriptors]
+            spawn_context.pack(call, request)
+            descriptors = [request.fileno(), *spawn_context.descriptors]
             for _ in range(2):
-                if self._line is None:
-                    self._pid, self._line = started()
+                if self._connection is None:
+                    self._pid, self._connection = start_fork_server()
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):
-                    socket.send_fds(self._line, [b"!"], descriptors)
-                    return self._answer(self._line)
+                    socket.send_fds(self._connection, [b"!"], descriptors)
+                    return self._answer(self._connection)
                 self.end()  # it was killed
         raise BrokenPipeError("the template ended before it answered")
 
-    def rest(self) -> None:
+    def stop_if_idle(self) -> None:
         """Called now and then: let go of a template that nobody needs."""
-        if self._line is not None and time.monotonic() - self._used_at > STAYS_S:
+        if self._connection is not None and time.monotonic() - self._used_at > IDLE_TIMEOUT_S:
             self.end()
 
     def end(self) -> None:
         """End the template; its workers stay."""
-        if self._line is not None:
-            with self._line as line, contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_WR)
-                if not select.select([line], [], [], _ENDS_WITHIN_S)[0]:
+        if self._connection is not None:
+            with self._connection as connection, contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+                if not select.select([connection], [], [], _END_TIMEOUT_S)[0]:
                     os.kill(self._pid, signal.SIGKILL)  # stopped, or stuck
-            self._line = None
+            self._connection = None
 
-    def _answer(self, line: socket.socket) -> tuple[int, int]:
+    def _answer(self, connection: socket.socket) -> tuple[int, int]:
         self._used_at = time.monotonic()
-        until_s = self._used_at + _ANSWERS_WITHIN_S
-        while not select.select([line], [], [], _LOOK_EVERY_S)[0]:
+        until_s = self._used_at + _ANSWER_TIMEOUT_S
+        while not select.select([connection], [], [], _CHECK_INTERVAL_S)[0]:
             if time.monotonic() > until_s or self.is_asked_to_stop():
                 self.end()
                 raise TimeoutError("the template does not answer")
-        told, descriptors, _, _ = socket.recv_fds(line, 32, 1, socket.MSG_CMSG_CLOEXEC)
-        if not told:
+        answer, descriptors, _, _ = socket.recv_fds(connection, 32, 1, socket.MSG_CMSG_CLOEXEC)
+        if not answer:
             raise EOFError
         if not descriptors:
-            raise OSError(-int(told), os.strerror(-int(told)))
-        return int(told), descriptors[0]
+            raise OSError(-int(answer), os.strerror(-int(answer)))
+        return int(answer), descriptors[0]
 
 
 def _pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def started() -> tuple[int, socket.socket]:
+def start_fork_server() -> tuple[int, socket.socket]:
     """A template in a fresh interpreter, since this process has threads by now: its pid, a line."""
     ours, theirs = _pair()
     with theirs:
@@ -154,7 +154,7 @@ def reap() -> None:
             pass
 
 
-class _Parcel:
+class _SpawnContext:
     """What `multiprocessing` asks of a way to start processes, while it pickles for one."""
 
     DupFd = Descriptor
@@ -188,11 +188,11 @@ class ForkedWorker:
 
     def __init__(
         self,
-        origin: Template,
+        fork_server: ForkServer,
         call: Callable[[], object],
         parent_pipe: tuple[Connection, Connection],
     ) -> None:
-        self._origin = origin
+        self._fork_server = fork_server
         self._call = call
         self._theirs, self._ours = parent_pipe
         self._descriptor: int | None = None
@@ -201,7 +201,7 @@ class ForkedWorker:
     def start(self) -> None:
         """Raises nothing: one that cannot be started is dead, and replaced as the dead are."""
         try:
-            self.pid, self._descriptor = self._origin.fork_worker(self._call)
+            self.pid, self._descriptor = self._fork_server.fork_worker(self._call)
             weakref.finalize(self, os.close, self._descriptor)
         except OSError as error:
             log.error("worker cannot be started", reason=str(error))  # noqa: TRY400 - no bug

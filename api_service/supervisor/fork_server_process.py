@@ -38,7 +38,7 @@ _MODULES = (
     "zoneinfo",
 )
 _STANDARD_ERROR = 2
-_OF_SYSTEMD = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+_SYSTEMD_VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 _received: list[int] = []
 
@@ -54,8 +54,8 @@ class Descriptor:
         return _received[self._place]
 
 
-def run(line: socket.socket) -> NoReturn:
-    """Fork a worker for each request that comes over `line`, until the main process closes it.
+def run(connection: socket.socket) -> NoReturn:
+    """Fork a worker for each request on `connection`, until the main process closes it.
 
     Main thread only. In each worker it raises SystemExit, when the worker's work is done.
     """
@@ -65,13 +65,13 @@ def run(line: socket.socket) -> NoReturn:
     from_outside = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     former = {number: signal.signal(number, signal.SIG_IGN) for number in from_outside}
     _name_process("hotfit-template")
-    _let_go_of_all_but(line.fileno())
-    for name in _OF_SYSTEMD:
+    _close_all_but(connection.fileno())
+    for name in _SYSTEMD_VARIABLES:
         os.environ.pop(name, None)
     for module in _MODULES:
         importlib.import_module(module)
     gc.freeze()
-    if not _is_worker(line):
+    if not _is_worker(connection):
         os._exit(0)
     _name_process("hotfit-worker")
     for number, handler in former.items():
@@ -80,29 +80,29 @@ def run(line: socket.socket) -> NoReturn:
     sys.exit(_work())
 
 
-def _is_worker(line: socket.socket) -> bool:
+def _is_worker(connection: socket.socket) -> bool:
     """Return True in each worker; False in the template, at its end."""
     while True:
         request, descriptors, _, _ = socket.recv_fds(
-            line, 1, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+            connection, 1, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
         )
         if not request:
             return False
         try:
-            between = os.fork()
+            intermediate_pid = os.fork()
         except OSError as error:
-            _tell(line, -(error.errno or 1))
+            _send(connection, -(error.errno or 1))
         else:
-            if between == 0 and _is_worker_of_between(line):
-                line.close()
+            if intermediate_pid == 0 and double_fork(connection):
+                connection.close()
                 _received[:] = descriptors
                 return True
-            os.waitpid(between, 0)
+            os.waitpid(intermediate_pid, 0)
         for descriptor in descriptors:  # the worker's: with its end they must be closed
             os.close(descriptor)
 
 
-def _is_worker_of_between(line: socket.socket) -> bool:
+def double_fork(connection: socket.socket) -> bool:
     """Fork the worker and end: the worker is then a child of the main process, and stays one.
 
     Whatever happens to the template, and as if the main process had started it itself.
@@ -112,15 +112,15 @@ def _is_worker_of_between(line: socket.socket) -> bool:
         if worker == 0:
             return True
         # Until the process that started it is gone, nobody else can be given its number.
-        _tell(line, worker, os.pidfd_open(worker))
+        _send(connection, worker, os.pidfd_open(worker))
     except OSError as error:
-        _tell(line, -(error.errno or 1))
+        _send(connection, -(error.errno or 1))
     os._exit(0)
 
 
-def _tell(line: socket.socket, number: int, *descriptors: int) -> None:
+def _send(connection: socket.socket, number: int, *descriptors: int) -> None:
     with contextlib.suppress(OSError):  # the main process is gone
-        socket.send_fds(line, [b"%d" % number], descriptors)
+        socket.send_fds(connection, [b"%d" % number], descriptors)
 
 
 def _work() -> int:
@@ -135,7 +135,7 @@ def _work() -> int:
     return 0
 
 
-def _let_go_of_all_but(kept: int) -> None:
+def _close_all_but(kept: int) -> None:
     """What the main process had open, systemd's socket above all."""
     for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
         if number > _STANDARD_ERROR and number != kept:

@@ -45,7 +45,7 @@ def _take_over(descriptor: Any) -> Any:
     return holder(descriptor.detach(), False, _BACKLOG)
 
 
-def from_service_manager(address: Address) -> InheritedSocket | None:
+def inherited_socket_of_systemd(address: Address) -> InheritedSocket | None:
     """The socket that systemd gave to this very process, None when it gave none.
 
     Its variables are taken out of the environment: children must not believe that they are meant.
@@ -53,10 +53,10 @@ def from_service_manager(address: Address) -> InheritedSocket | None:
     Raises:
         FixConfiguration: it listens elsewhere than the configuration says, or is not one socket.
     """
-    meant = os.environ.pop("LISTEN_PID", None)
+    listen_pid = os.environ.pop("LISTEN_PID", None)
     count = os.environ.pop("LISTEN_FDS", None)
     os.environ.pop("LISTEN_FDNAMES", None)
-    if meant != str(os.getpid()) or count is None:
+    if listen_pid != str(os.getpid()) or count is None:
         return None
     if count != "1":
         raise FixConfiguration(f"systemd: expected one socket handed over, found {count}.")

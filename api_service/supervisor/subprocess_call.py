@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Aside(Generic[Result]):
+class SubprocessCall(Generic[Result]):
     """A call under way. Made while this process has one thread.
 
     Args:

@@ -29,9 +29,9 @@ from api_service.reload.switch.coordinator import SwitchCoordinator
 from api_service.reload.switch.shared_generations import SharedGenerations
 from api_service.status.worker_liveness import WorkersLiveness
 from api_service.status.workers import live_reports
-from api_service.supervisor.fork_server import ForkedWorker, Template, reap
+from api_service.supervisor.fork_server import ForkedWorker, ForkServer, reap
 from api_service.supervisor.socket_activation import InheritedSocket
-from api_service.supervisor.systemd_notify import keep_informed
+from api_service.supervisor.systemd_notify import run_systemd_notifier
 from api_service.worker.entry import build_application
 from api_service.worker.shutdown import EndRequest, end_worker, wait_for_end
 from shared.daemon.stop import hear_ctrl_c
@@ -51,11 +51,11 @@ WORKERS_KILL_TIMEOUT_S = 8
 # the others are for health. Started when they are needed.
 READING_THREADS = 288
 # There is hardly an answer to wait for.
-_SILENT_KILL_TIMEOUT_S = 2.0
-_LOOK_AGAIN_S = 1.0
+_UNRESPONSIVE_KILL_TIMEOUT_S = 2.0
+_CHECK_INTERVAL_S = 1.0
 _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
-_TRIES_FOR_EACH_WORKER = 3
+_START_ATTEMPTS_PER_WORKER = 3
 _ORPHANS_END_WITHIN_S = 15.0
 
 GRANIAN_LOGGING = {
@@ -78,7 +78,7 @@ class Supervisor(MPServer):
     on every event, and replaces the dead with a growing pause.
     """
 
-    handed_over: InheritedSocket | None = None
+    inherited_socket: InheritedSocket | None = None
     """Listen on this instead of the address."""
 
     switches: SwitchCoordinator | None = None
@@ -88,7 +88,7 @@ class Supervisor(MPServer):
     """Give up when workers die before one has served: who started it has others that serve."""
 
     startup_failed = False
-    template: Template | None = None
+    fork_server: ForkServer | None = None
     """Fork workers from it; None: each is a fresh interpreter."""
 
     liveness: WorkersLiveness | None = None
@@ -101,10 +101,10 @@ class Supervisor(MPServer):
     _being_ended: list[WorkerProcess]
 
     def _init_shared_socket(self) -> None:
-        if self.handed_over is None:
+        if self.inherited_socket is None:
             super()._init_shared_socket()  # type: ignore[no-untyped-call]
             return
-        listener: Any = self.handed_over
+        listener: Any = self.inherited_socket
         self._ssp, self._shd, self._sso = None, listener, None
 
     def _spawn_worker(  # type: ignore[override]  # theirs differs from its own base class
@@ -116,28 +116,28 @@ class Supervisor(MPServer):
             callback_loader = partial(callback_loader, end_request=self._end_request)
         if self.liveness is not None:
             callback_loader = partial(callback_loader, liveness=self.liveness.of(idx))
-        if self.template is not None:
+        if self.fork_server is not None:
             parent_pipe = Pipe(duplex=False)
             callback_loader = partial(callback_loader, parent_pipe=parent_pipe[0])
         if self.switches is not None:
             channel, connect = self.switches.open_channel()
             callback_loader = partial(callback_loader, channel=channel)
         worker: Any = spawn(idx, target, callback_loader)
-        if self.template is not None:
-            worker.inner = ForkedWorker(self.template, worker.inner.run, parent_pipe)
+        if self.fork_server is not None:
+            worker.inner = ForkedWorker(self.fork_server, worker.inner.run, parent_pipe)
         if self.switches is not None:
             start = worker.start
 
-            def start_and_listen() -> None:
+            def start_and_connect() -> None:
                 start()
                 connect(partial(end_worker, worker.inner, WORKERS_KILL_TIMEOUT_S))
 
-            worker.start = start_and_listen
+            worker.start = start_and_connect
         return worker  # type: ignore[no-any-return]
 
     def _stop_workers(self) -> None:
-        if self.handed_over is not None:
-            draining.say(self.worker_ages())
+        if self.inherited_socket is not None:
+            draining.drain_connections(self.worker_ages())
         if self._end_request is not None:
             # terminate() would end it in the middle of an answer there.
             for worker in self.wrks:
@@ -160,19 +160,19 @@ class Supervisor(MPServer):
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         self._pauses, self._not_before, self._being_ended = {}, {}, []
         while not self._is_asked_to_stop():
-            self.main_loop_interrupt.wait(_LOOK_AGAIN_S)
+            self.main_loop_interrupt.wait(_CHECK_INTERVAL_S)
             # Cleared before looking, so that what happens meanwhile is looked at again.
             self.main_loop_interrupt.clear()
             self.reload_signal = False  # HUP: models are swapped without it
             if self._is_asked_to_stop():
                 break
-            if self.template is not None:
-                self.template.rest()
+            if self.fork_server is not None:
+                self.fork_server.stop_if_idle()
                 reap()
-            self._replace_silent()
+            self._replace_unresponsive()
             dead = [worker for worker in self.wrks if not worker.inner.is_alive()]
             due = [worker.idx for worker in dead if self._is_due(worker.idx, worker.birth)]
-            if self.is_standby and self._n_deaths >= _TRIES_FOR_EACH_WORKER * self.workers:
+            if self.is_standby and self._n_deaths >= _START_ATTEMPTS_PER_WORKER * self.workers:
                 self.startup_failed = self.interrupt_signal = True
                 break
             if due:
@@ -181,19 +181,19 @@ class Supervisor(MPServer):
                 self._respawn_workers(due, spawn_target, target_loader)
         self.interrupt_children.clear()
 
-    def _replace_silent(self) -> None:
+    def _replace_unresponsive(self) -> None:
         """End the workers that live and do not answer: the dead are replaced."""
         if self.liveness is None:
             return
-        self.liveness.note_look()
+        self.liveness.note_check()
         for worker in self.wrks:
             if worker in self._being_ended or not worker.inner.is_alive():
                 continue
-            reason = self.liveness.why_replace(worker.idx, worker.inner.pid)
+            reason = self.liveness.replacement_reason(worker.idx, worker.inner.pid)
             if reason is not None:
                 log.error("worker replaced", worker=worker.idx + 1, reason=reason)
                 self._being_ended = [w for w in self.wrks if w in self._being_ended] + [worker]
-                end_worker(worker.inner, _SILENT_KILL_TIMEOUT_S)
+                end_worker(worker.inner, _UNRESPONSIVE_KILL_TIMEOUT_S)
 
     def _is_asked_to_stop(self) -> bool:
         return bool(self.interrupt_signal)
@@ -220,17 +220,17 @@ def prepare(settings: Settings) -> ServingConfig:
     address = Address.resolve(settings.api.host, settings.api.port)
     are_keys_needed = settings.api.require_keys == "always" or not address.is_loopback
     if are_keys_needed and not len(ApiKeys.read(settings.keys_dir)):
-        way_out = (
+        remedy = (
             f"Start the retrain daemon once, which writes {settings.keys_dir}, or set"
             f" {KEY_VARIABLE}"
         )
         if address.is_loopback:
             raise FixConfiguration(
-                f"api.require_keys: every request needs a key and no API key exists. {way_out}."
+                f"api.require_keys: every request needs a key and no API key exists. {remedy}."
             )
         raise FixConfiguration(
             f"api.host: {settings.api.host} is reachable from other machines and no API key"
-            f" exists. {way_out}; or use 127.0.0.1."
+            f" exists. {remedy}; or use 127.0.0.1."
         )
     workers = settings.api.workers
     if sys.platform == "win32" and workers > 1:
@@ -260,16 +260,16 @@ def wait_for_port(address: Address, reports_dir: Path) -> None:
 
 def serve(
     config: ServingConfig,
-    handed_over: InheritedSocket | None = None,
-    template: Template | None = None,
+    inherited_socket: InheritedSocket | None = None,
+    fork_server: ForkServer | None = None,
     *,
     is_standby: bool = False,
 ) -> None:
     """Serve until TERM or INT; returns when every request in flight is answered.
 
     Args:
-        handed_over: the socket to listen on, when systemd holds it.
-        template: to fork workers from, where that is possible.
+        inherited_socket: the socket to listen on, when systemd holds it.
+        fork_server: to fork workers from, where that is possible.
         is_standby: end when the workers die again and again before one has served, instead of
             trying for ever.
 
@@ -297,11 +297,11 @@ def serve(
         log_level=LogLevels.warning,
         log_dictconfig=GRANIAN_LOGGING,
     )
-    server.handed_over = handed_over
+    server.inherited_socket = inherited_socket
     server.is_standby = is_standby
-    server.template = template
-    if template is not None:
-        template.is_asked_to_stop = server._is_asked_to_stop
+    server.fork_server = fork_server
+    if fork_server is not None:
+        fork_server.is_asked_to_stop = server._is_asked_to_stop
 
     def mark_started() -> None:
         server.is_standby = False
@@ -312,7 +312,7 @@ def serve(
     server.on_shutdown(partial(notify, "STOPPING=1"))
     server.liveness = WorkersLiveness(config.workers, config.worker_timeout_s)
     stopped = threading.Event()
-    keep_informed(config, server.liveness, server._is_asked_to_stop, mark_started)
+    run_systemd_notifier(config, server.liveness, server._is_asked_to_stop, mark_started)
     aggregate_exited_workers(metrics_dir(config.reports_dir), stopped)
     try:
         server.serve(target_loader=partial(build_application, config), wrap_loader=False)
@@ -321,11 +321,11 @@ def serve(
             raise
     finally:
         stopped.set()
-        if template is not None:
-            template.end()
+        if fork_server is not None:
+            fork_server.end()
     log.info("stopped")
     if server.startup_failed:
         raise WorkersCannotStart(
-            f"expected a worker to start, found {_TRIES_FOR_EACH_WORKER} deaths of each;"
+            f"expected a worker to start, found {_START_ATTEMPTS_PER_WORKER} deaths of each;"
             " the lines above say of what. Nothing was served; this instance ends."
         )

@@ -24,7 +24,7 @@ from shared.daemon.systemd import notify, watchdog_period_s
 log = structlog.get_logger()
 
 STATUS_PERIOD_S = 10.0
-_LOOK_EVERY_S = 0.05
+_CHECK_INTERVAL_S = 0.05
 _REQUEST_TIMEOUT_S = 5.0
 _TRIES = 3
 _LONGEST_STATUS = 500
@@ -33,32 +33,32 @@ _LONGEST_STATUS = 500
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def keep_informed(
+def run_systemd_notifier(
     config: ServingConfig,
     liveness: WorkersLiveness,
     is_stopping: Callable[[], bool],
-    at_first_answer: Callable[[], None],
+    on_first_answer: Callable[[], None],
 ) -> None:
     """Say READY at the first answer, then feed the watchdog and say how it is, in a thread.
 
     It ends when `is_stopping`.
     """
-    informer = _Informer(config.address.url, config.workers, liveness, at_first_answer)
+    notifier = _SystemdNotifier(config.address.url, config.workers, liveness, on_first_answer)
     stop = threading.Event()
 
     def turn() -> None:
         if is_stopping():
             stop.set()
-        elif informer.is_ready or informer.look_whether_ready():
-            informer.inform()
-            _pause(informer.period_s, is_stopping)
+        elif notifier.is_ready or notifier.check_ready():
+            notifier.notify_status()
+            _pause(notifier.period_s, is_stopping)
         else:
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_CHECK_INTERVAL_S)
 
     run_in_background("readiness", turn, stop)
 
 
-class _Informer:
+class _SystemdNotifier:
     """What was said to the service manager, and what is to say next."""
 
     def __init__(
@@ -66,38 +66,38 @@ class _Informer:
         url: str,
         n_workers: int,
         liveness: WorkersLiveness,
-        at_first_answer: Callable[[], None],
+        on_first_answer: Callable[[], None],
     ) -> None:
         self._url = url
         self._n_workers = n_workers
         self._liveness = liveness
-        self._at_first_answer = at_first_answer
-        self._complaint: str | None = None
+        self._on_first_answer = on_first_answer
+        self._health_problem: str | None = None
         self.period_s = min(watchdog_period_s() or STATUS_PERIOD_S, STATUS_PERIOD_S)
         self.is_ready = False
 
-    def look_whether_ready(self) -> bool:
+    def check_ready(self) -> bool:
         """Whether a worker of ours serves by now; when it does for the first time, it is said."""
-        if not (self._liveness.has_begun and _answers(self._url)):
+        if not (self._liveness.has_answered and _answers(self._url)):
             return False
         self.is_ready = True
-        self._at_first_answer()
+        self._on_first_answer()
         log.info("serving", url=self._url, workers=self._n_workers)
         notify(f"READY=1\nSTATUS=serving at {self._url}")
         return True
 
-    def inform(self) -> None:
+    def notify_status(self) -> None:
         """Feed the watchdog, or say why not."""
-        complaint = self._liveness.complaint()
+        health_problem = self._liveness.health_problem()
         # Each try is a new connection, which another worker may take.
-        if complaint is None and not any(_answers(self._url) for _ in range(_TRIES)):
-            complaint = f"no answer at {self._url} within {_REQUEST_TIMEOUT_S:g} s."
-        if complaint is None:
-            notify(f"WATCHDOG=1\nSTATUS={_how_it_is(self._url)}")
-        elif complaint != self._complaint:
-            log.error("the service manager's watchdog is not fed", reason=complaint)
-            notify(f"STATUS={complaint}")
-        self._complaint = complaint
+        if health_problem is None and not any(_answers(self._url) for _ in range(_TRIES)):
+            health_problem = f"no answer at {self._url} within {_REQUEST_TIMEOUT_S:g} s."
+        if health_problem is None:
+            notify(f"WATCHDOG=1\nSTATUS={_health_sentence(self._url)}")
+        elif health_problem != self._health_problem:
+            log.error("the service manager's watchdog is not fed", reason=health_problem)
+            notify(f"STATUS={health_problem}")
+        self._health_problem = health_problem
 
 
 def _pause(seconds: float, is_stopping: Callable[[], bool]) -> None:
@@ -114,7 +114,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _how_it_is(url: str) -> str:
+def _health_sentence(url: str) -> str:
     """The sentence of `GET /health`, which is an answer also when no model serves yet."""
     body = b""
     try:

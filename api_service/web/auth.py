@@ -100,16 +100,16 @@ def register_access(app: Flask, config: ServingConfig, ring: KeyRing) -> None:
 
     @app.before_request
     def check() -> None:
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
-        origin = origins.of(asked.environ)
+        incoming = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
+        origin = origins.of(incoming.environ)
         if origin is Origin.UNKNOWN_HOST:
-            host = without_port(asked.environ.get("HTTP_HOST", "")).lower()
+            host = without_port(incoming.environ.get("HTTP_HOST", "")).lower()
             raise HostRefused(
                 f"this server does not answer to {host!r}; if a proxy sends"
                 " that name on purpose, add it to api.allowed_hosts."
             )
-        asked.environ[_ORIGIN] = origin
-        view = app.view_functions.get(asked.endpoint or "")
+        incoming.environ[_ORIGIN] = origin
+        view = app.view_functions.get(incoming.endpoint or "")
         needed = needed_role(view, is_local=origin is Origin.LOCAL)
         if needed is not None:
             check_key(ring.keys, needed)
@@ -144,16 +144,16 @@ def check_key(keys: ApiKeys, needed: Role) -> None:
 
 def may_call(keys: ApiKeys, environ: Mapping[str, Any], needed: Role) -> bool:
     """Whether a request carries a key of this role, or the admin's; `check_key` says what else."""
-    presented = _key_in(environ)
+    presented = _key_of(environ)
     return presented is not None and keys.role_of(presented) in (needed, Role.ADMIN)
 
 
 def presented_key() -> str | None:
     """The key of the request, from either header."""
-    return _key_in(request.environ)
+    return _key_of(request.environ)
 
 
-def _key_in(environ: Mapping[str, Any]) -> str | None:
+def _key_of(environ: Mapping[str, Any]) -> str | None:
     scheme, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return str(value.strip())

@@ -13,7 +13,7 @@ from api_service.connections.body_deadline import Body
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from api_service.web.yield_lock import LockReleasingInput, opens_for_others
+from api_service.web.yield_lock import LockReleasingInput, lock_environ
 
 
 class FairLock:
@@ -30,9 +30,9 @@ class FairLock:
             if not self._is_taken:
                 self._is_taken = True
                 return
-            bell = self._bell()
-            self._waiting.append(bell)
-        bell.acquire()  # rung by release(), which leaves the lock taken for us
+            wakeup = self._own_wakeup()
+            self._waiting.append(wakeup)
+        wakeup.acquire()  # rung by release(), which leaves the lock taken for us
 
     def release(self) -> None:
         with self._guard:
@@ -62,13 +62,13 @@ class FairLock:
     ) -> None:
         self.release()
 
-    def _bell(self) -> threading.Lock:
+    def _own_wakeup(self) -> threading.Lock:
         """This thread's own lock, always held except for the moment in which it is rung."""
-        bell: threading.Lock | None = getattr(self._own, "bell", None)
-        if bell is None:
-            bell = self._own.bell = threading.Lock()
-            bell.acquire()
-        return bell
+        wakeup: threading.Lock | None = getattr(self._own, "bell", None)
+        if wakeup is None:
+            wakeup = self._own.wakeup = threading.Lock()
+            wakeup.acquire()
+        return wakeup
 
 
 class Turnstile:
@@ -77,10 +77,10 @@ class Turnstile:
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
         self._lock = FairLock()
-        self._always = opens_for_others(self._lock)
+        self._base_environ = lock_environ(self._lock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        environ.update(self._always)
+        environ.update(self._base_environ)
         environ["wsgi.input"] = LockReleasingInput(
             environ["wsgi.input"], self._lock, length=environ.get("CONTENT_LENGTH")
         )

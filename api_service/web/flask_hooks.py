@@ -48,24 +48,24 @@ class FlaskSetup:
             for name, view in app.view_functions.items()
             if name.startswith(f"{blueprint}.")
         }
-        self._ours = self._state()
-        self._is_ours: bool | None = None
+        self._original = self._state()
+        self._is_original: bool | None = None
         self._adapter: MapAdapter | None = None
         # Truthy while somebody listens; may change at any time.
         self._receivers = tuple(signal.receivers for signal in _SIGNALS)
-        self.most_bytes: int | None = None
+        self.max_bytes: int | None = None
 
-    def is_our_own(self) -> bool:
+    def is_unmodified(self) -> bool:
         """True when nothing that somebody else added would see a request of the blueprint."""
-        if self._is_ours is None:
-            self._settle()
-        return bool(self._is_ours) and not any(self._receivers)
+        if self._is_original is None:
+            self._compare()
+        return bool(self._is_original) and not any(self._receivers)
 
     def model_of(self, path: str) -> str | None:
         """The model that a POST to `path` asks, "" for the default one; None when no view of the
         blueprint would get it."""
-        if self._is_ours is None:
-            self._settle()
+        if self._is_original is None:
+            self._compare()
         # Flask takes more than one slash at the beginning for one: too many names for one thing.
         if self._adapter is None or path.startswith("//"):
             return None
@@ -79,17 +79,17 @@ class FlaskSetup:
         model = str(arguments.get("model", ""))
         return model if entity is None else f"{model}/{entity}"
 
-    def _settle(self) -> None:
+    def _compare(self) -> None:
         """At the first request: Flask takes no more hooks and routes after its own first one."""
         app = self._app
-        self.most_bytes = app.config["MAX_CONTENT_LENGTH"]
+        self.max_bytes = app.config["MAX_CONTENT_LENGTH"]
         self._adapter = app.url_map.bind("localhost")
-        is_ours = self._state() == self._ours
-        if is_ours:
+        is_original = self._state() == self._original
+        if is_original:
             # We answer in its place, so for it too the time of setting up is over; it refuses a
             # later hook itself, with its own words.
             app._got_first_request = True
-        self._is_ours = is_ours
+        self._is_original = is_original
 
     def _state(self) -> list[Any]:
         app = self._app

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from api_service.connections.body_deadline import BodyDeadline, problem_of
+from api_service.connections.body_deadline import BodyDeadline, problem_document
 from api_service.connections.refusals import Refusals
 from api_service.web.request_lock import RequestLock
-from api_service.web.yield_lock import BodyIncomplete, LockReleasingInput, opens_for_others
+from api_service.web.yield_lock import BodyIncomplete, LockReleasingInput, lock_environ
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -34,14 +34,14 @@ URGENT_PATHS = frozenset(
     {"/livez", "/readyz", "/health", "/metrics", "/v2/health/live", "/v2/health/ready"}
 )
 
-_NO_BODY = "the body has not come in time"
-_NO_THREAD = "too many requests wait for their bodies"
-_NO_TURN = "more requests wait than can be answered in time"
+_BODY_LATE = "the body has not come in time"
+_TOO_MANY_BODIES = "too many requests wait for their bodies"
+_QUEUE_TOO_LONG = "more requests wait than can be answered in time"
 _CLOSE = ("Connection", "close")
 _RETRY_AFTER = ("Retry-After", "1")
-_MOST_JOINED_BYTES = 1 << 20
-_FAILED_HEADERS = [("Content-Type", "application/problem+json")]
-_FAILED = (
+_JOIN_LIMIT_BYTES = 1 << 20
+_ERROR_HEADERS = [("Content-Type", "application/problem+json")]
+_ERROR_BODY = (
     b'{"type": "about:blank", "title": "Internal Server Error", "status": 500,'
     b' "detail": "Internal error. The server log has the details."}'
 )
@@ -89,7 +89,7 @@ def install_adapter(
     def wrap(
         application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
     ) -> ServerCallback:
-        callback = callback_of(application, scope_options, on_answer, limits, on_refusal)
+        callback = make_callback(application, scope_options, on_answer, limits, on_refusal)
         on_ready(callback)
         return callback
 
@@ -97,7 +97,7 @@ def install_adapter(
     return True
 
 
-def callback_of(
+def make_callback(
     application: WSGIApplication,
     scope_options: dict[str, Any],
     on_answer: Callable[[], None] = lambda: None,
@@ -107,26 +107,26 @@ def callback_of(
     """The server's callback for an application; `on_answer` is called after each answer."""
     refusals = Refusals("requests_refused")
 
-    def note(status: int, reason: str) -> None:
+    def count_refusal(status: int, reason: str) -> None:
         refusals.add(reason)
         on_refusal(status)
 
     deadline = BodyDeadline(
-        limits.body_timeout_s, limits.most_slow_bodies, partial(note, 408, _NO_BODY)
+        limits.body_timeout_s, limits.most_slow_bodies, partial(count_refusal, 408, _BODY_LATE)
     )
     prefix = scope_options.get("url_path_prefix") or ""
-    calls = _Calls(application, prefix, on_answer, deadline, note)
-    lane = RequestLock(
-        calls.answer,
-        refuse=calls.refuse,
-        is_urgent=calls.is_urgent,
+    adapter = GranianAdapter(application, prefix, on_answer, deadline, count_refusal)
+    lock = RequestLock(
+        adapter.answer,
+        refuse=adapter.refuse,
+        is_urgent=adapter.is_urgent,
         deadline=deadline,
         max_wait_s=limits.max_wait_s,
     )
-    calls.lane = lane
-    calls.always.update(opens_for_others(lane))
-    atexit.register(lane.close)
-    return lane.run
+    adapter.lock = lock
+    adapter.base_environ.update(lock_environ(lock))
+    atexit.register(lock.close)
+    return lock.run
 
 
 class _Started:
@@ -150,10 +150,10 @@ def _no_write(_content: bytes) -> object:
     raise NotImplementedError("return the answer's body instead of calling write().")
 
 
-class _Calls:
+class GranianAdapter:
     """Answers one request after the other."""
 
-    lane: RequestLock
+    lock: RequestLock
 
     def __init__(
         self,
@@ -161,14 +161,14 @@ class _Calls:
         prefix: str,
         on_answer: Callable[[], None],
         deadline: BodyDeadline,
-        note_refusal: Callable[[int, str], None],
+        count_refusal: Callable[[int, str], None],
     ) -> None:
         self._application = application
         self._on_answer = on_answer
         self._prefix = prefix
         self._deadline = deadline
-        self._note_refusal = note_refusal
-        self.always: dict[str, Any] = {
+        self._count_refusal = count_refusal
+        self.base_environ: dict[str, Any] = {
             "SCRIPT_NAME": prefix,
             "SERVER_SOFTWARE": "Granian",
             "wsgi.errors": sys.stderr,
@@ -184,20 +184,20 @@ class _Calls:
         """Never raises; whatever happens, the client hears something and the lane goes on."""
         started = _Started()
         try:
-            scope.update(self.always)
+            scope.update(self.base_environ)
             if self._deadline.is_full and _has_body(scope):
-                self._refuse(request, _NO_THREAD, [_CLOSE])
+                self._refuse(request, _TOO_MANY_BODIES, [_CLOSE])
                 return
             scope["wsgi.input"] = LockReleasingInput(
-                scope["wsgi.input"], self.lane, request, scope.get("CONTENT_LENGTH")
+                scope["wsgi.input"], self.lock, request, scope.get("CONTENT_LENGTH")
             )
             if self._prefix:
                 scope["PATH_INFO"] = scope["PATH_INFO"].removeprefix(self._prefix) or "/"
             parts = self._application(scope, started)
             if type(parts) is list and len(parts) == 1:
                 request.response_bytes(started.status, started.headers, parts[0])
-            elif type(parts) is list or _is_all_there(started.headers):
-                request.response_bytes(started.status, started.headers, _joined(parts))
+            elif type(parts) is list or _has_small_length(started.headers):
+                request.response_bytes(started.status, started.headers, _join(parts))
             else:
                 self._stream(request, started, parts)
         except BodyIncomplete:
@@ -208,7 +208,7 @@ class _Calls:
             with contextlib.suppress(BaseException):
                 log.exception("a request failed outside of the application's own error table")
             with contextlib.suppress(BaseException):  # answered in part already
-                request.response_bytes(500, _FAILED_HEADERS, _FAILED)
+                request.response_bytes(500, _ERROR_HEADERS, _ERROR_BODY)
         self._on_answer()
 
     def is_urgent(self, scope: dict[str, Any]) -> bool:
@@ -218,21 +218,21 @@ class _Calls:
     def refuse(self, request: Any, _scope: dict[str, Any]) -> None:
         """Answer a request that cannot be answered in time. Never raises."""
         with contextlib.suppress(BaseException):
-            self._refuse(request, _NO_TURN, [])
+            self._refuse(request, _QUEUE_TOO_LONG, [])
 
     def _refuse(self, request: Any, reason: str, headers: list[tuple[str, str]]) -> None:
-        self._note_refusal(503, reason)
-        content = problem_of("overloaded", "overloaded", 503, f"{reason}; try again later.")
+        self._count_refusal(503, reason)
+        content = problem_document("overloaded", "overloaded", 503, f"{reason}; try again later.")
         headers = [("Content-Type", "application/problem+json"), _RETRY_AFTER, *headers]
         request.response_bytes(503, headers, content)
 
     def _stream(self, request: Any, started: _Started, parts: Iterable[bytes]) -> None:
         """An answer in parts: the client decides how long that takes, and others go on."""
-        self.lane.release()
+        self.lock.release()
         try:
             request.response_iter(started.status, started.headers, _Parts(parts))
         finally:
-            self.lane.acquire()
+            self.lock.acquire()
 
 
 def _has_body(scope: dict[str, Any]) -> bool:
@@ -255,15 +255,15 @@ class _Parts:
             close()
 
 
-def _is_all_there(headers: list[tuple[str, str]]) -> bool:
+def _has_small_length(headers: list[tuple[str, str]]) -> bool:
     """Whether the answer's length is known and small, so that it is no stream."""
     for name, value in headers:
         if name.lower() == "content-length":
-            return value.isdecimal() and int(value) <= _MOST_JOINED_BYTES
+            return value.isdecimal() and int(value) <= _JOIN_LIMIT_BYTES
     return False
 
 
-def _joined(parts: Iterable[bytes]) -> bytes:
+def _join(parts: Iterable[bytes]) -> bytes:
     try:
         return b"".join(parts)
     finally:

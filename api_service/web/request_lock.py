@@ -27,23 +27,23 @@ from typing import Any
 from api_service.connections.body_deadline import Body, BodyDeadline
 from shared.daemon.background import run_in_background
 
-LOOK_EVERY_S = 0.003
-_LOOK_OFTEN_S = 0.0005
+CHECK_INTERVAL_S = 0.003
+_SHORT_CHECK_INTERVAL_S = 0.0005
 """While many bodies come slowly: each keeps the others waiting for one or two of these."""
 
-_MOST_WAITING = 96
+_QUEUE_LIMIT = 96
 """The others of the server's threads are for bodies that come slowly, and for health."""
 
-_MOST_REFUSED_LATE = 32
-_REFUSED_AFTER_S = 0.1
-_LONG_QUEUE_S = 0.1
-_COSTLY_S = 0.00075
-_WEIGHT_OF_THE_NEWEST = 1 / 64
-_MOST_COUNTED_S = 0.02
-_SLOW_BODIES = 8
-_LOOK_AT_DEADLINES_EVERY_S = 0.1
-_QUIET_LOOKS = 300
-_LONGEST_CLOSE_S = 1.0
+_DELAYED_REFUSALS = 32
+_REFUSAL_DELAY_S = 0.1
+_QUEUE_TIME_LIMIT_S = 0.1
+_EXPENSIVE_S = 0.00075
+_MEAN_WEIGHT = 1 / 64
+_MEAN_CAP_S = 0.02
+_MANY_SLOW_BODIES = 8
+_DEADLINE_CHECK_INTERVAL_S = 0.1
+_IDLE_CHECKS = 300
+_CLOSE_TIMEOUT_S = 1.0
 
 Answer = Callable[[Any, Any], None]
 
@@ -78,55 +78,55 @@ class RequestLock:
         self._is_urgent = is_urgent
         self._deadline = deadline or BodyDeadline()
         self._max_wait_s = max_wait_s
-        self._lead = threading.Lock()  # held by whoever computes
+        self._leader_lock = threading.Lock()  # held by whoever computes
         # Urgent requests, and threads that wait for their turn to go on with theirs.
-        self._first: deque[_Waiter] = deque()
+        self._priority: deque[_Waiter] = deque()
         # Requests that nobody has begun to answer.
         self._waiting: deque[_Waiter] = deque()
-        self._refusing = threading.Semaphore(_MOST_REFUSED_LATE)
+        self._refusing = threading.Semaphore(_DELAYED_REFUSALS)
         # Threads whose request was answered, asleep until somebody has to fetch requests.
-        self._reserve: deque[_Waiter] = deque()
+        self._followers: deque[_Waiter] = deque()
         self._asleep: set[_Waiter] = set()
         # Seconds that the leader needs for one request, without the time in which others led.
         self._mean_s = 0.0
-        self._n_given_away = 0
+        self._n_passed = 0
         # Token of the newest body that was read: its item is the body while the reader still has
         # the lead. Whoever pops the item has the lead.
         self._reading: list[Body | None] = []
-        self._alarm = threading.Lock()
-        self._alarm.acquire()
+        self._wakeup = threading.Lock()
+        self._wakeup.acquire()
         self._is_watcher_asleep = False
         self._closed = threading.Event()
         run_in_background("lane", self._watch, self._closed)
 
     def run(self, request: Any, scope: Any) -> None:
         """Answer a request, or leave it to the leader and sleep."""
-        if self._lead.acquire(False):
+        if self._leader_lock.acquire(False):
             self._answer_timed(request, scope)
-            self._finish()
+            self._run_as_leader()
             return
         waiter = _Waiter(request, scope)
         if self._is_urgent(scope):
             waiter.is_urgent = True
-            self._first.append(waiter)
+            self._priority.append(waiter)
         elif self._refuse is not None and self._is_overloaded():
             self._refuse_late(request, scope)
             return
         else:
             self._waiting.append(waiter)
-        if self._lead.acquire(False):  # the leader went in between and may not have seen it
-            self._finish(waiter)
+        if self._leader_lock.acquire(False):  # the leader went in between and may not have seen it
+            self._run_as_leader(waiter)
         # The server lets the body of a request go when its call returns: not before it was read.
         self._asleep.add(waiter)
-        while not waiter.may_go and not self._closed.is_set():
+        while not waiter.is_done and not self._closed.is_set():
             waiter.sleep()
-            if waiter.leads:
-                waiter.leads = False
+            if waiter.is_leader:
+                waiter.is_leader = False
                 if not waiter.is_answered:
                     self._answer_timed(request, scope)
                     waiter.is_answered = True
-                waiter.may_go = True
-                self._finish()
+                waiter.is_done = True
+                self._run_as_leader()
         self._asleep.discard(waiter)
 
     def read(
@@ -137,7 +137,7 @@ class RequestLock:
         self._reading = reading
         if self._is_watcher_asleep:
             self._is_watcher_asleep = False
-            self._ring()
+            self._notify()
         try:
             return call(*arguments)
         finally:
@@ -150,24 +150,24 @@ class RequestLock:
 
     def release(self) -> None:
         """Give the lead away: this thread is going to wait for something else than a body."""
-        self._hand_over()
+        self._pass_lead()
 
     def acquire(self) -> None:
         """Take the lead again, before requests that nobody has begun to answer."""
-        if self._lead.acquire(False):
+        if self._leader_lock.acquire(False):
             return
         waiter = _Waiter(None, None, is_answered=True)
-        self._first.append(waiter)
-        if self._lead.acquire(False):
-            self._first.remove(waiter)  # only the leader takes from the line
+        self._priority.append(waiter)
+        if self._leader_lock.acquire(False):
+            self._priority.remove(waiter)  # only the leader takes from the line
         else:
             waiter.sleep()
 
     def close(self) -> None:
         """Before the interpreter ends: a thread that wakes up after that would take it down."""
         self._closed.set()
-        self._ring()
-        deadline = time.monotonic() + _LONGEST_CLOSE_S
+        self._notify()
+        deadline = time.monotonic() + _CLOSE_TIMEOUT_S
         while self._asleep and time.monotonic() < deadline:
             for waiter in list(self._asleep):
                 waiter.wake()
@@ -176,71 +176,71 @@ class RequestLock:
 
     # -- the leader --------------------------------------------------------------------------------
 
-    def _finish(self, own: _Waiter | None = None) -> None:
+    def _run_as_leader(self, own: _Waiter | None = None) -> None:
         """As the leader: answer what others left, then give the lead away.
 
         Args:
             own: what this thread itself has left.
         """
         while True:
-            while (next_one := self._next()) is not None:
+            while (waiter := self._next()) is not None:
                 # Of many slow bodies each must cost one thread and not two.
-                if next_one is not own and (
-                    next_one.is_answered or self._deadline.n_slow > _SLOW_BODIES
+                if waiter is not own and (
+                    waiter.is_answered or self._deadline.n_slow > _MANY_SLOW_BODIES
                 ):
-                    self._wake_to_lead(next_one)
+                    self._make_leader(waiter)
                     return
-                self._answer_timed(next_one.request, next_one.scope)
-                next_one.is_answered = True
-                if next_one is own or next_one.is_urgent or self._mean_s > _COSTLY_S:
-                    next_one.may_go = True
-                    next_one.wake()
+                self._answer_timed(waiter.request, waiter.scope)
+                waiter.is_answered = True
+                if waiter is own or waiter.is_urgent or self._mean_s > _EXPENSIVE_S:
+                    waiter.is_done = True
+                    waiter.wake()
                 else:
-                    self._reserve.append(next_one)
-            self._lead.release()
+                    self._followers.append(waiter)
+            self._leader_lock.release()
             # What was left after the look and before the release would wait for nobody.
-            if not (self._first or self._waiting) or not self._lead.acquire(False):
+            if not (self._priority or self._waiting) or not self._leader_lock.acquire(False):
                 return
 
     def _next(self) -> _Waiter | None:
-        if self._first:
-            return self._first.popleft()
+        if self._priority:
+            return self._priority.popleft()
         return self._waiting.popleft() if self._waiting else None
 
     def _answer_timed(self, request: Any, scope: Any) -> None:
-        started_s, n_given_away = time.perf_counter(), self._n_given_away
+        started_s, n_passed = time.perf_counter(), self._n_passed
         self._answer(request, scope)
-        if self._n_given_away == n_given_away:
-            took_s = min(time.perf_counter() - started_s, _MOST_COUNTED_S)
-            self._mean_s += (took_s - self._mean_s) * _WEIGHT_OF_THE_NEWEST
-            if self._reserve and self._mean_s > _COSTLY_S:
-                while self._fetch_from_reserve():
+        if self._n_passed == n_passed:
+            took_s = min(time.perf_counter() - started_s, _MEAN_CAP_S)
+            self._mean_s += (took_s - self._mean_s) * _MEAN_WEIGHT
+            if self._followers and self._mean_s > _EXPENSIVE_S:
+                while self._release_follower():
                     pass
 
-    def _hand_over(self) -> None:
+    def _pass_lead(self) -> None:
         """Let the next one lead; without any, let somebody fetch requests from the server."""
-        self._n_given_away += 1
+        self._n_passed += 1
         while True:
-            if (next_one := self._next()) is not None:
-                self._wake_to_lead(next_one)
+            if (waiter := self._next()) is not None:
+                self._make_leader(waiter)
                 return
-            self._lead.release()
-            if not (self._first or self._waiting) or not self._lead.acquire(False):
-                self._fetch_from_reserve()
+            self._leader_lock.release()
+            if not (self._priority or self._waiting) or not self._leader_lock.acquire(False):
+                self._release_follower()
                 return
 
     @staticmethod
-    def _wake_to_lead(waiter: _Waiter) -> None:
-        waiter.leads = True
+    def _make_leader(waiter: _Waiter) -> None:
+        waiter.is_leader = True
         waiter.wake()
 
-    def _fetch_from_reserve(self) -> bool:
+    def _release_follower(self) -> bool:
         """Send one thread back to the server; False when all are there or busy."""
         try:
-            waiter = self._reserve.popleft()
+            waiter = self._followers.popleft()
         except IndexError:
             return False
-        waiter.may_go = True
+        waiter.is_done = True
         waiter.wake()
         return True
 
@@ -248,13 +248,13 @@ class RequestLock:
         """After a moment: a client that asks again at once would keep the leader from its work."""
         assert self._refuse is not None
         if self._refusing.acquire(False):
-            time.sleep(_REFUSED_AFTER_S)
+            time.sleep(_REFUSAL_DELAY_S)
             self._refusing.release()
         self._refuse(request, scope)
 
     def _is_overloaded(self) -> bool:
         n_waiting = len(self._waiting)
-        if n_waiting > _MOST_WAITING and n_waiting * self._mean_s > _LONG_QUEUE_S:
+        if n_waiting > _QUEUE_LIMIT and n_waiting * self._mean_s > _QUEUE_TIME_LIMIT_S:
             return True
         try:
             return time.monotonic() - self._waiting[0].since_s > self._max_wait_s
@@ -265,32 +265,32 @@ class RequestLock:
 
     def _watch(self) -> None:
         """Give the lead of whoever reads for long to another; end what is overdue."""
-        n_quiet, seen = 0, self._reading
-        looked_s = 0.0
+        n_idle_checks, seen = 0, self._reading
+        checked_s = 0.0
         while not self._closed.is_set():
-            timeout_s = LOOK_EVERY_S
-            if self._deadline.n_slow > _SLOW_BODIES:
-                timeout_s = _LOOK_OFTEN_S
-            if n_quiet >= _QUIET_LOOKS:
+            timeout_s = CHECK_INTERVAL_S
+            if self._deadline.n_slow > _MANY_SLOW_BODIES:
+                timeout_s = _SHORT_CHECK_INTERVAL_S
+            if n_idle_checks >= _IDLE_CHECKS:
                 # Set before looking once more: a reader looks at it after it has begun.
                 self._is_watcher_asleep = True
                 if self._reading is seen and not seen:
-                    timeout_s = _LOOK_AT_DEADLINES_EVERY_S if self._deadline.n_slow else -1
-            self._alarm.acquire(timeout=timeout_s)
+                    timeout_s = _DEADLINE_CHECK_INTERVAL_S if self._deadline.n_slow else -1
+            self._wakeup.acquire(timeout=timeout_s)
             self._is_watcher_asleep = False
             reading = self._reading
             if reading is not seen:
-                n_quiet, seen = 0, reading
+                n_idle_checks, seen = 0, reading
             elif not reading:
-                n_quiet += 1
+                n_idle_checks += 1
             else:
-                self._take_over(reading)
+                self._take_lead_from_reader(reading)
             now_s = time.monotonic()
-            if self._deadline.n_slow and now_s > looked_s + _LOOK_AT_DEADLINES_EVERY_S:
-                looked_s = now_s
-                self._deadline.look(now_s)
+            if self._deadline.n_slow and now_s > checked_s + _DEADLINE_CHECK_INTERVAL_S:
+                checked_s = now_s
+                self._deadline.answer_overdue(now_s)
 
-    def _take_over(self, reading: list[Body | None]) -> None:
+    def _take_lead_from_reader(self, reading: list[Body | None]) -> None:
         try:
             body = reading.pop()
         except IndexError:
@@ -298,27 +298,27 @@ class RequestLock:
         if body is not None:
             self._deadline.start(body)
         # So long did everybody wait for it: many of them make a queue as costly requests do.
-        self._mean_s += (2 * LOOK_EVERY_S - self._mean_s) * _WEIGHT_OF_THE_NEWEST
-        self._hand_over()
+        self._mean_s += (2 * CHECK_INTERVAL_S - self._mean_s) * _MEAN_WEIGHT
+        self._pass_lead()
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         with contextlib.suppress(RuntimeError):  # rung already
-            self._alarm.release()
+            self._wakeup.release()
 
 
 class _Waiter:
     """A thread that sleeps here: its request is not answered yet, or it waits for the lead.
 
-    may_go: the request was answered and the thread goes back to the server.
-    leads: it was given the lead.
+    is_done: the request was answered and the thread goes back to the server.
+    is_leader: it was given the lead.
     """
 
     __slots__ = (
         "_lock",
         "is_answered",
+        "is_done",
+        "is_leader",
         "is_urgent",
-        "leads",
-        "may_go",
         "request",
         "scope",
         "since_s",
@@ -328,7 +328,7 @@ class _Waiter:
         self.request = request
         self.scope = scope
         self.is_answered = is_answered
-        self.is_urgent = self.leads = self.may_go = False
+        self.is_urgent = self.is_leader = self.is_done = False
         self.since_s = time.monotonic()
         self._lock = threading.Lock()
         self._lock.acquire()

@@ -13,7 +13,7 @@ from typing import Any
 
 from api_service.config.serving import ServingConfig
 
-_MOST_HOSTS = 1000
+_CACHED_HOSTS = 1000
 _FORWARDED = frozenset(
     {
         *("HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP"),
@@ -45,18 +45,18 @@ class RequestOrigins:
         self._are_all_remote = config.needs_keys
         self._own_names = frozenset({"localhost", config.address.host.lower()})
         self._foreign_names = frozenset(name.lower() for name in config.allowed_hosts)
-        self._known: dict[str, Origin] = {}
+        self._cached: dict[str, Origin] = {}
 
     def of(self, environ: Mapping[str, Any]) -> Origin:
         """The origin of the request with this environment."""
         if self._are_all_remote or is_forwarded(environ):
             return Origin.REMOTE
         host = environ.get("HTTP_HOST", "")
-        origin = self._known.get(host)
+        origin = self._cached.get(host)
         if origin is None:
             origin = self._of_host(without_port(host).lower())
-            if len(self._known) < _MOST_HOSTS:  # clients could make up any number of names
-                self._known[host] = origin
+            if len(self._cached) < _CACHED_HOSTS:  # clients could make up any number of names
+                self._cached[host] = origin
         return origin
 
     def _of_host(self, name: str) -> Origin:

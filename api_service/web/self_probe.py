@@ -32,18 +32,18 @@ def start_self_probe(
     call: Callable[[Any, dict[str, Any]], None] | None,
     liveness: WorkerLiveness,
     address: Address,
-    is_unwell: Callable[[], bool],
+    is_unhealthy: Callable[[], bool],
 ) -> None:
     """Start a thread that asks when nobody has been answered for a while.
 
     Args:
         call: the callback that the server calls with each request; it notes each answer. None:
             there is no place to ask, so that this thread's own turns must do.
-        is_unwell: whether something here has ended that only a new process has again.
+        is_unhealthy: whether something here has ended that only a new process has again.
     """
 
     def turn() -> None:
-        liveness.note_unwell(is_unwell())
+        liveness.note_unhealthy(is_unhealthy())
         if call is None:
             liveness.note_answer()
         elif time.monotonic() - liveness.answered_s >= PERIOD_S:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
 
 
-_PASSAGE = "hotfit.passage"
-_LET_GO = "hotfit.let_go"
+_HELD_LOCK = "hotfit.passage"
+_RELEASED_LOCK = "hotfit.let_go"
 
 
 class YieldableLock(Protocol):
@@ -34,54 +34,54 @@ class YieldableLock(Protocol):
     ) -> Any: ...
 
 
-def opens_for_others(passage: YieldableLock) -> dict[str, Any]:
+def lock_environ(lock: YieldableLock) -> dict[str, Any]:
     """What the environment of every request has, so that it can let others through."""
-    return {_PASSAGE: passage}
+    return {_HELD_LOCK: lock}
 
 
 @contextmanager
-def opened(environ: WSGIEnvironment) -> Iterator[None]:
+def yield_lock(environ: WSGIEnvironment) -> Iterator[None]:
     """Let others through while this request waits for the disk; it must not ask a model in here.
 
     May be entered again inside; only the outermost lets go.
     """
-    passage: YieldableLock | None = environ.get(_PASSAGE)
-    if passage is None:  # nothing to hold: opened already, a test, or another server
+    lock: YieldableLock | None = environ.get(_HELD_LOCK)
+    if lock is None:  # nothing to hold: opened already, a test, or another server
         yield
         return
-    passage.release()
-    _change(environ, None, passage)
+    lock.release()
+    _set_locks(environ, None, lock)
     try:
         yield
     finally:
-        passage.acquire()
-        _change(environ, passage, None)
+        lock.acquire()
+        _set_locks(environ, lock, None)
 
 
 @contextmanager
-def held(environ: WSGIEnvironment) -> Iterator[None]:
-    """Run alone inside of `opened`: models are asked by one thread at a time."""
-    passage: YieldableLock | None = environ.get(_LET_GO)
-    if passage is None:  # held already
+def hold_lock(environ: WSGIEnvironment) -> Iterator[None]:
+    """Run alone inside of `yield_lock`: models are asked by one thread at a time."""
+    lock: YieldableLock | None = environ.get(_RELEASED_LOCK)
+    if lock is None:  # held already
         yield
         return
-    passage.acquire()
-    _change(environ, passage, None)
+    lock.acquire()
+    _set_locks(environ, lock, None)
     try:
         yield
     finally:
-        passage.release()
-        _change(environ, None, passage)
+        lock.release()
+        _set_locks(environ, None, lock)
 
 
-def _change(
-    environ: WSGIEnvironment, holds: YieldableLock | None, let_go: YieldableLock | None
+def _set_locks(
+    environ: WSGIEnvironment, held_lock: YieldableLock | None, released: YieldableLock | None
 ) -> None:
     """Note what the request holds, and what it has let go of."""
-    environ[_PASSAGE], environ[_LET_GO] = holds, let_go
+    environ[_HELD_LOCK], environ[_RELEASED_LOCK] = held_lock, released
     body = environ.get("wsgi.input")
     if isinstance(body, LockReleasingInput):
-        body.is_let_go = let_go is not None
+        body.is_released = released is not None
 
 
 class BodyIncomplete(ClientDisconnected):
@@ -94,46 +94,46 @@ class LockReleasingInput(Body):
     Never passes less than the whole body off as one: reading raises BodyIncomplete instead.
     """
 
-    __slots__ = ("_body", "_n_left", "_passage", "is_let_go")
+    __slots__ = ("_body", "_lock", "_n_left", "is_released")
 
     def __init__(
-        self, body: Any, passage: YieldableLock, request: Any = None, length: str | None = None
+        self, body: Any, lock: YieldableLock, request: Any = None, length: str | None = None
     ) -> None:
         self.request = request
         self.began_s = time.monotonic()
         self.is_overdue = False
         self.has_ended = None
-        self.is_let_go = False
+        self.is_released = False
         self._body = body
-        self._passage = passage
+        self._lock = lock
         self._n_left = int(length) if length and length.isdecimal() else 0
 
     def read(self, *size: int) -> Any:
-        content = self._take(self._body.read, size)
+        content = self._read_unlocked(self._body.read, size)
         self._n_left -= len(content)
         if self.is_overdue or (self._n_left > 0 and not (size and len(content) == size[0])):
             raise BodyIncomplete
         return content
 
     def readline(self, *size: int) -> Any:
-        return self._whole(self._take(self._body.readline, size))
+        return self._checked(self._read_unlocked(self._body.readline, size))
 
     def readlines(self, *hint: int) -> Any:
-        return self._whole(self._take(self._body.readlines, hint))
+        return self._checked(self._read_unlocked(self._body.readlines, hint))
 
     def __iter__(self) -> Any:
         return iter(self.readlines())
 
-    def _take(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if not self.is_let_go:
-            return self._passage.read(call, arguments, self)
-        self._passage.acquire()  # it is let go of at once, and the deadline counts
+    def _read_unlocked(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if not self.is_released:
+            return self._lock.read(call, arguments, self)
+        self._lock.acquire()  # it is let go of at once, and the deadline counts
         try:
-            return self._passage.read(call, arguments, self)
+            return self._lock.read(call, arguments, self)
         finally:
-            self._passage.release()
+            self._lock.release()
 
-    def _whole(self, content: Any) -> Any:
+    def _checked(self, content: Any) -> Any:
         if self.is_overdue:
             raise BodyIncomplete
         return content

@@ -12,7 +12,7 @@ import os
 import sys
 
 
-def take_turns() -> bool:
+def use_batch_scheduling() -> bool:
     """Put this thread, and all that it starts from now on, under the batch policy.
 
     Returns:

@@ -39,11 +39,11 @@ def build_application(
     from api_service.metrics.request_counter import count_refused
     from api_service.web.fair_lock import Turnstile
     from api_service.web.granian_adapter import Limits, install_adapter
-    from api_service.worker.batch_scheduling import take_turns
+    from api_service.worker.batch_scheduling import use_batch_scheduling
     from api_service.worker.worker import start_worker
 
-    if config.take_turns:
-        take_turns()  # before any thread is started, which inherits it
+    if config.batch_scheduling:
+        use_batch_scheduling()  # before any thread is started, which inherits it
     application, worker = start_worker(config, channel, end_request, parent_pipe, liveness)
     if install_adapter(
         granian.server.mp,

@@ -45,11 +45,11 @@ class EndRequest:
 
     def __init__(self) -> None:
         # Not an Event: to set one waits for each that listens, also for one that was killed.
-        self._asked = get_context("spawn").Semaphore(0)
+        self._requested = get_context("spawn").Semaphore(0)
 
     def ask(self) -> None:
         """Have the worker answer what it has and end. In the main process."""
-        self._asked.release()
+        self._requested.release()
 
     def listen(self) -> None:
         """From now on, do what TERM does when asked; in the worker, main thread only."""
@@ -58,7 +58,7 @@ class EndRequest:
         run_once_in_background("end", self._wait)
 
     def _wait(self) -> None:
-        self._asked.acquire()
+        self._requested.acquire()
         handler = signal.getsignal(signal.SIGTERM)
         if not callable(handler):
             os._exit(0)  # the server has not begun: there is no answer to cut off

@@ -92,7 +92,7 @@ class Worker:
         self._threads: list[BackgroundThread] = []
         self._checked_s = time.monotonic()
         self.lazy_loader = LazyLoader(lambda name, now: self.manager.open_cold(name, now))
-        self.table = ServingTable(self.lazy_loader.open)
+        self.table = ServingTable(self.lazy_loader.load)
         read_key = partial(VerifyKey.read, config.public_key_path)
         self.store = ModelStore(config.models_dir, read_key)
         self.ring = KeyRing(config.keys_dir)
@@ -161,7 +161,7 @@ class Worker:
             call: what the server calls with each request; None where that is not ours.
         """
         if self._liveness is not None:
-            start_self_probe(call, self._liveness, self._config.address, self._is_unwell)
+            start_self_probe(call, self._liveness, self._config.address, self._is_unhealthy)
 
     def stop(self) -> None:
         """End the threads and take our report away."""
@@ -262,7 +262,7 @@ class Worker:
         self._is_report_due.wait(HEARTBEAT_S)
         self._is_report_due.clear()
 
-    def _is_unwell(self) -> bool:
+    def _is_unhealthy(self) -> bool:
         """Whether something here has ended, or stands still, that only a new process has again."""
         return is_background_thread_gone() or self._watcher_report().is_stuck
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import structlog
 from pydantic import BaseModel
 
+from shared.settings.renamed import warn_of_former_names
 from shared.settings.root import Settings
 
 log = structlog.get_logger()
@@ -49,7 +50,8 @@ def unread_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def warn_of_unread_variables() -> None:
-    """Log each of them once; to be called when a daemon starts."""
+    """Log each of them once, and former names of settings; to be called when a daemon starts."""
+    warn_of_former_names()
     for sentence in unread_variables(os.environ):
         log.warning("unread_variable", sentence=sentence)
 

@@ -6,12 +6,14 @@ file and no environment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.settings.renamed import with_new_names
 from shared.settings.values import (
     LARGEST_MB,
     LARGEST_NUMBER,
@@ -28,9 +30,19 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    new_names: ClassVar[Mapping[str, str]] = {}
+    """Former name of a setting -> its name now; the former is read for one release."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, values: Any) -> Any:
+        return with_new_names(values, cls.new_names)
+
 
 class ApiSettings(Section):
     """[api]: the prediction daemon."""
+
+    new_names: ClassVar[Mapping[str, str]] = {"take_turns": "batch_scheduling"}
 
     host: str = Field("127.0.0.1", description="address to listen on; any but loopback needs keys")
     port: int = Field(5000, ge=1, le=65535, description="port to listen on")
@@ -42,7 +54,7 @@ class ApiSettings(Section):
     drain_timeout_s: float = Field(
         30.0, gt=0, le=MONTH_S, description="wait this long for requests on the old version"
     )
-    take_turns: bool = Field(
+    batch_scheduling: bool = Field(
         True,
         description="Linux: the threads of a worker do not interrupt each other, so a request costs"
         " less; false where other programs keep the processors busy and the slowest answers matter",

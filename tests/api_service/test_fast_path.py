@@ -343,4 +343,4 @@ def test_paths_and_hosts_that_clients_make_up_are_not_remembered(watched: Watche
         watched.post("/predict", HTTP_HOST=f"10.0.{i // 250}.{i % 250}")
 
     assert set(fast._slots) == {"/predict"}
-    assert len(fast._origins._known) == 1000
+    assert len(fast._origins._cached) == 1000

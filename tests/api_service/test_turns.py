@@ -14,10 +14,10 @@ import pytest
 from flask import Flask
 from werkzeug.test import Client
 
-from api_service.app import IN_TURN, create_app
+from api_service.app import LOCKED_VIEWS, create_app
 from api_service.context import Context
 from api_service.web.fair_lock import FairLock, Turnstile
-from api_service.web.yield_lock import held, opened
+from api_service.web.yield_lock import hold_lock, yield_lock
 from shared.keys.api_keys import Role
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
@@ -86,7 +86,7 @@ def test_no_route_opens_a_file_while_it_holds_the_turn(five: Serving) -> None:
     n_asked = 0
 
     for rule in app.url_map.iter_rules():
-        if rule.endpoint in IN_TURN or "entity>" in rule.rule:
+        if rule.endpoint in LOCKED_VIEWS or "entity>" in rule.rule:
             continue
         for method in sorted((rule.methods or set()) & {"GET", "POST", "DELETE"}):
             for model in models if "<model>" in rule.rule else models[:1]:
@@ -111,13 +111,13 @@ def test_a_model_is_asked_in_turn_and_a_body_is_read_without_it() -> None:
     def application(environ: Any, _start: Any) -> list[bytes]:
         lock = turnstile._lock
         states.append(lock._is_taken)
-        with opened(environ):
+        with yield_lock(environ):
             states.append(lock._is_taken)
             assert environ["wsgi.input"].read() == b"body"
             states.append(lock._is_taken)
-            with opened(environ), held(environ):
+            with yield_lock(environ), hold_lock(environ):
                 states.append(lock._is_taken)
-                with opened(environ):
+                with yield_lock(environ):
                     states.append(lock._is_taken)
                 states.append(lock._is_taken)
             states.append(lock._is_taken)
@@ -133,4 +133,4 @@ def test_a_model_is_asked_in_turn_and_a_body_is_read_without_it() -> None:
 
 def test_every_view_that_keeps_the_turn_exists(five: Serving) -> None:
     """A renamed view would silently lose it."""
-    assert set(app_of(five).view_functions) >= IN_TURN
+    assert set(app_of(five).view_functions) >= LOCKED_VIEWS

@@ -15,7 +15,7 @@ from api_service.console.compare.drift import drift_rows
 from api_service.console.data import manifest_of
 from api_service.console.formatting import NOTHING, change, figure, moment, short_version, size
 from api_service.console.views.home import model_url
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from shared.errors import NotFound, RequestInvalid
 from shared.loading.open_version import LoadedModel
 from shared.versions.answer_sample import AnswerSample, read_answers
@@ -33,10 +33,10 @@ def view(context: Context, environ: dict[str, Any], asked: Mapping[str, str]) ->
     """asked : model, and the versions a (the older, as a rule) and b."""
     model = asked.get("model", "")
     slot = context.table.slot(model)
-    with opened(environ):
+    with yield_lock(environ):
         stored = context.store.versions(model)
     names = [_stored(asked, name, stored) for name in ("a", "b")]
-    with opened(environ):
+    with yield_lock(environ):
         found = [_manifest(context, model, name) for name in names]
         directories = [context.store.version_dir(model, name) for name in names]
         samples = [read_sample(directory) for directory in directories]

@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from api_service.config.release import RELEASE
 from api_service.context import Context, computing
 from api_service.metrics.recorder import Cell, Key
-from api_service.metrics.request_counter import credit
+from api_service.metrics.request_counter import attribute_request
 from api_service.metrics.worker_file import read_sum
 from api_service.serving_slot import ServingSlot
 from api_service.status.health import not_ready_reason
@@ -79,7 +79,7 @@ def blueprint(context: Context) -> Blueprint:
         # After the body came: while a slow client sent it, another version may have come.
         with computing():
             slot, found = _meant(context, model, version)
-            credit(found, rows=0)  # also when it fails
+            attribute_request(found, rows=0)  # also when it fails
             try:
                 return _infer(context, found, content)
             except Exception as error:
@@ -150,7 +150,7 @@ def _infer(context: Context, live: LoadedModel, content: bytes) -> Response:
     if not isinstance(question, str):
         raise RequestInvalid("the name of a question", question, "parameters.question")
     outputs, n_rows = answer_tensors(live.answerer, tensors, question, context.clock())
-    credit(live, n_rows)
+    attribute_request(live, n_rows)
     head = {
         "model_name": live.manifest.model,
         "model_version": live.version,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from api_service.context import ask
-from api_service.predict.row_predictor import PlainPredict
+from api_service.predict.row_predictor import RowPredictor
 from api_service.serving_slot import ServingSlot
 from api_service.web.json_body import object_of, value_of
 from shared.errors import AnswerClient, RequestInvalid
@@ -142,7 +142,7 @@ def test_what_is_answered_fast_is_byte_for_byte_what_is_answered_slowly(
         else json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
     )
     version = live()
-    plain = PlainPredict.of(version)
+    plain = RowPredictor.of(version)
     assert plain is not None
 
     fast, slow = plain.answer(content), ordinary(version, content)
@@ -177,7 +177,7 @@ def body_of(*found: bytes) -> bytes:
 def test_usual_requests_are_answered_the_fast_way(content: bytes) -> None:
     """Without this, leaving everything to the ordinary way would pass every other test."""
     version = live()
-    plain = PlainPredict.of(version)
+    plain = RowPredictor.of(version)
     assert plain is not None
 
     answer = plain.answer(content)
@@ -211,7 +211,7 @@ def test_usual_requests_are_answered_the_fast_way(content: bytes) -> None:
 )
 def test_what_is_unusual_is_left_to_the_ordinary_way(content: bytes) -> None:
     """One place words errors and counts failures."""
-    plain = PlainPredict.of(live())
+    plain = RowPredictor.of(live())
     assert plain is not None
 
     assert plain.answer(content) is None
@@ -228,7 +228,7 @@ def test_names_that_no_generated_type_can_have_are_left_to_the_ordinary_way() ->
 
     version = live(Odd())
     content = msgspec.json.encode({"instances": [{'a "quoted" \\ name': 2.5}]})
-    plain = PlainPredict.of(version)
+    plain = RowPredictor.of(version)
 
     assert plain is None or plain.answer(content) == ordinary(version, content)
     assert b'"predictions":[2.5]' in (ordinary(version, content) or b"")
@@ -239,7 +239,7 @@ def test_outputs_named_like_something_else_in_the_answer_are_left_to_the_ordinar
     outputs: tuple[str, ...],
 ) -> None:
     """Joining two halves of an object would name a field twice."""
-    plain = PlainPredict.of(live(Sums(outputs)))
+    plain = RowPredictor.of(live(Sums(outputs)))
     assert plain is not None
 
     assert plain.answer(body_of(ROW)) is None
@@ -249,8 +249,8 @@ def test_a_version_makes_its_fast_way_once() -> None:
     """Requests must not pay for what belongs to the version."""
     version = live()
 
-    assert PlainPredict.of(version) is PlainPredict.of(version)
-    assert PlainPredict.of(live()) is not PlainPredict.of(version)
+    assert RowPredictor.of(version) is RowPredictor.of(version)
+    assert RowPredictor.of(live()) is not RowPredictor.of(version)
 
 
 def test_a_version_that_takes_no_plain_rows_has_no_fast_way() -> None:
@@ -259,7 +259,7 @@ def test_a_version_that_takes_no_plain_rows_has_no_fast_way() -> None:
     class Catalogue(Sums):
         rows = None  # type: ignore[assignment]
 
-    assert PlainPredict.of(live(Catalogue())) is None
+    assert RowPredictor.of(live(Catalogue())) is None
 
 
 def test_a_whole_number_beyond_floating_point_is_refused_and_no_defect() -> None:
@@ -282,7 +282,7 @@ def test_nulls_and_unknown_categories_reach_the_model_as_the_contract_says() -> 
             seen.append(matrix.copy())
             return super().predict_rows(matrix)
 
-    plain = PlainPredict.of(live(Watching()))
+    plain = RowPredictor.of(live(Watching()))
     assert plain is not None
     odd = ROW.replace(b"1.5", b"null").replace(b'"a"', b'"z"')
     none = ROW.replace(b'"a"', b"null")

@@ -31,11 +31,11 @@ def test_a_worker_that_answers_stays_and_one_that_falls_silent_is_replaced(clock
 
     clock.now_s += TIMEOUT_S + 1
     first.note_answer()
-    liveness.note_look()
+    liveness.note_check()
 
-    assert liveness.why_replace(0, None) is None
-    assert liveness.why_replace(1, None) == "it has answered no request for 61 s."
-    assert liveness.complaint() is None, "the main process sees to it"
+    assert liveness.replacement_reason(0, None) is None
+    assert liveness.replacement_reason(1, None) == "it has answered no request for 61 s."
+    assert liveness.health_problem() is None, "the main process sees to it"
 
 
 def test_a_new_worker_is_given_time_as_long_as_it_comes_further(clock: Clock) -> None:
@@ -44,12 +44,14 @@ def test_a_new_worker_is_given_time_as_long_as_it_comes_further(clock: Clock) ->
     worker = liveness.of(0)
     for _ in range(3):
         clock.now_s += COLD_START_S - 1
-        assert liveness.why_replace(0, None) is None
+        assert liveness.replacement_reason(0, None) is None
         worker.note_progress()
 
     clock.now_s += COLD_START_S + 1
 
-    assert liveness.why_replace(0, None) == "opening its models has come no further for 301 s."
+    assert (
+        liveness.replacement_reason(0, None) == "opening its models has come no further for 301 s."
+    )
 
 
 def test_the_one_that_comes_after_begins_anew(clock: Clock) -> None:
@@ -57,14 +59,14 @@ def test_the_one_that_comes_after_begins_anew(clock: Clock) -> None:
     liveness = WorkersLiveness(1, TIMEOUT_S)
     worker = liveness.of(0)
     worker.note_answer()
-    worker.note_unwell(True)
-    reason = liveness.why_replace(0, None)
+    worker.note_unhealthy(True)
+    reason = liveness.replacement_reason(0, None)
     assert reason is not None
     assert "threads" in reason
 
     liveness.of(0)
 
-    assert liveness.why_replace(0, None) is None
+    assert liveness.replacement_reason(0, None) is None
 
 
 def test_readiness_is_an_answer_of_a_worker_of_our_own() -> None:
@@ -72,11 +74,11 @@ def test_readiness_is_an_answer_of_a_worker_of_our_own() -> None:
     liveness = WorkersLiveness(2, TIMEOUT_S)
     liveness.of(0)
     worker = liveness.of(1)
-    assert not liveness.has_begun
+    assert not liveness.has_answered
 
     worker.note_answer()
 
-    assert liveness.has_begun
+    assert liveness.has_answered
 
 
 def test_a_main_process_that_does_not_look_or_whose_workers_all_stay_silent_is_restarted(
@@ -85,12 +87,12 @@ def test_a_main_process_that_does_not_look_or_whose_workers_all_stay_silent_is_r
     """Only systemd can end what is to replace the others."""
     liveness = WorkersLiveness(2, TIMEOUT_S)
     liveness.of(0).note_answer()
-    liveness.note_look()
-    assert liveness.complaint() is None
+    liveness.note_check()
+    assert liveness.health_problem() is None
 
     clock.now_s += LOOP_LIMIT_S + 1
-    assert liveness.complaint() == "the main process has not looked for 31 s."
+    assert liveness.health_problem() == "the main process has not looked for 31 s."
 
     clock.now_s += TIMEOUT_S
-    liveness.note_look()
-    assert liveness.complaint() == "no worker has answered for 91 s."
+    liveness.note_check()
+    assert liveness.health_problem() == "no worker has answered for 91 s."

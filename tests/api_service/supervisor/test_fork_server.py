@@ -17,15 +17,15 @@ if sys.platform != "linux":
 from collections.abc import Iterator
 
 from api_service.supervisor import fork_server
-from api_service.supervisor.fork_server import ForkedWorker, Template
-from api_service.supervisor.subprocess_call import Aside
+from api_service.supervisor.fork_server import ForkedWorker, ForkServer
+from api_service.supervisor.subprocess_call import SubprocessCall
 from shared.errors import FixConfiguration
 
 
 @pytest.fixture
-def template() -> Iterator[Template]:
+def template() -> Iterator[ForkServer]:
     """In an interpreter of its own: the tests' process has threads."""
-    template = Template(*fork_server.started())
+    template = ForkServer(*fork_server.start_fork_server())
     yield template
     template.end()
 
@@ -36,7 +36,7 @@ def say_and_wait(line: Connection, parent_pipe: Connection) -> None:
     parent_pipe.poll(None)
 
 
-def worker_of(template: Template) -> tuple[ForkedWorker, Connection]:
+def worker_of(template: ForkServer) -> tuple[ForkedWorker, Connection]:
     ours, theirs = Pipe()
     parent_pipe = Pipe(duplex=False)
     worker = ForkedWorker(template, partial(say_and_wait, theirs, parent_pipe[0]), parent_pipe)
@@ -45,11 +45,11 @@ def worker_of(template: Template) -> tuple[ForkedWorker, Connection]:
     return worker, ours
 
 
-def is_there(template: Template) -> bool:
-    return template._line is not None
+def is_there(template: ForkServer) -> bool:
+    return template._connection is not None
 
 
-def test_a_worker_is_forked_with_its_connections_and_its_end_is_seen(template: Template) -> None:
+def test_a_worker_is_forked_with_its_connections_and_its_end_is_seen(template: ForkServer) -> None:
     """Pipes to it must close with it alone: nobody else may hold an end of them."""
     first, to_first = worker_of(template)
     second, to_second = worker_of(template)
@@ -73,7 +73,7 @@ def test_a_worker_is_forked_with_its_connections_and_its_end_is_seen(template: T
     assert not second.is_alive()
 
 
-def test_a_worker_ends_by_itself_when_its_lifeline_is_cut(template: Template) -> None:
+def test_a_worker_ends_by_itself_when_its_lifeline_is_cut(template: ForkServer) -> None:
     """It hangs on the main process, whoever forked it, and on no other worker."""
     worker, line = worker_of(template)
     assert line.poll(60)
@@ -88,16 +88,16 @@ def test_a_worker_ends_by_itself_when_its_lifeline_is_cut(template: Template) ->
 
 
 def test_a_template_that_rests_lets_its_workers_live_and_the_next_is_forked_from_another(
-    template: Template, monkeypatch: pytest.MonkeyPatch
+    template: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps memory that nobody uses; what it has forked needs it no more."""
     worker, line = worker_of(template)
     assert line.poll(60)
-    template.rest()
+    template.stop_if_idle()
     assert is_there(template), "not yet"
 
-    monkeypatch.setattr(fork_server, "STAYS_S", -1.0)
-    template.rest()
+    monkeypatch.setattr(fork_server, "IDLE_TIMEOUT_S", -1.0)
+    template.stop_if_idle()
     assert not is_there(template)
     assert worker.is_alive()
 
@@ -110,7 +110,7 @@ def test_a_template_that_rests_lets_its_workers_live_and_the_next_is_forked_from
 
 
 def test_a_worker_that_cannot_be_forked_is_a_dead_one(
-    template: Template, monkeypatch: pytest.MonkeyPatch
+    template: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The main loop replaces the dead with growing pauses; an exception would end it."""
 
@@ -137,7 +137,7 @@ def test_a_call_aside_leaves_its_imports_behind(tmp_path: Path) -> None:
         seen.write_text(str(os.getpid()))
         return "found"
 
-    assert Aside(call).result() == "found"
+    assert SubprocessCall(call).result() == "found"
     assert int(seen.read_text()) != os.getpid()
 
 
@@ -148,7 +148,7 @@ def test_what_a_call_aside_raises_is_raised_here() -> None:
         raise FixConfiguration("api.port: expected a number")
 
     with pytest.raises(FixConfiguration, match=r"api\.port"):
-        Aside(call).result()
+        SubprocessCall(call).result()
 
 
 def test_a_call_whose_process_is_killed_is_made_here(tmp_path: Path) -> None:
@@ -160,4 +160,4 @@ def test_a_call_whose_process_is_killed_is_made_here(tmp_path: Path) -> None:
             os.kill(os.getpid(), 9)
         return "found"
 
-    assert Aside(call).result() == "found"
+    assert SubprocessCall(call).result() == "found"

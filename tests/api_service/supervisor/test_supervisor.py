@@ -81,7 +81,7 @@ def test_only_an_instance_on_trial_gives_up_on_workers_that_die(
 
     monkeypatch.setattr(patient, "_respawn_workers", respawn)
     monkeypatch.setattr(patient, "_is_due", partial(_die_at_once, patient))
-    monkeypatch.setattr("api_service.supervisor.supervisor._LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr("api_service.supervisor.supervisor._CHECK_INTERVAL_S", 0.001)
 
     patient._serve_loop(None, None)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from api_service.config.listen_address import Address
-from api_service.supervisor.socket_activation import from_service_manager
+from api_service.supervisor.socket_activation import inherited_socket_of_systemd
 from shared.errors import FixConfiguration
 
 
@@ -24,7 +24,7 @@ def test_a_socket_that_is_meant_for_another_process_is_left_alone(
     else:
         monkeypatch.setenv("LISTEN_PID", meant_for)
 
-    assert from_service_manager(Address.resolve("127.0.0.1", 5000)) is None
+    assert inherited_socket_of_systemd(Address.resolve("127.0.0.1", 5000)) is None
     assert "LISTEN_FDS" not in os.environ, "no child of ours must believe in it"
 
 
@@ -35,4 +35,4 @@ def test_more_than_one_socket_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
 
     with pytest.raises(FixConfiguration, match="expected one socket handed over, found 2"):
-        from_service_manager(Address.resolve("127.0.0.1", 5000))
+        inherited_socket_of_systemd(Address.resolve("127.0.0.1", 5000))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from api_service.connections import body_deadline
-from api_service.web.granian_adapter import Limits, callback_of, install_adapter
+from api_service.web.granian_adapter import Limits, install_adapter, make_callback
 from api_service.web.request_lock import RequestLock
-from api_service.web.yield_lock import opened
+from api_service.web.yield_lock import yield_lock
 from tests.support.waiting import wait_until
 
 
@@ -94,7 +94,7 @@ def send(callback: Callback, client: Client) -> threading.Thread:
 def test_only_one_request_computes_at_a_time() -> None:
     """Threads that compute at once fight over the interpreter lock; the slowest pay for it."""
     application = Counting()
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
 
     clients = [Client() for _ in range(300)]
     for client in clients:
@@ -109,7 +109,7 @@ def test_only_one_request_computes_at_a_time() -> None:
 def test_slow_bodies_hold_up_nobody_and_are_answered_when_they_come() -> None:
     """A client on a bad line, or one that vanished, must not stop a worker."""
     application = Counting()
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     slow = [Client(is_slow=True) for _ in range(5)]
     for client in slow:
         send(callback, client)
@@ -138,7 +138,7 @@ def test_a_body_that_stalls_under_load_is_overtaken_by_whoever_stands_by() -> No
         start_response("200 OK", [])
         return [content]
 
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     stalled = Client(is_slow=True)
     scope = {"wsgi.input": stalled, "PATH_INFO": "/hold"}
     leader = threading.Thread(target=callback, args=(stalled, scope), daemon=True)
@@ -165,14 +165,14 @@ def test_a_request_that_waits_lets_others_through_and_goes_on_in_its_turn() -> N
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         if environ["PATH_INFO"] == "/wait":
-            with opened(environ):
+            with yield_lock(environ):
                 waits.set()
                 assert ended.wait(10)
         order.append(environ["PATH_INFO"])
         start_response("200 OK", [])
         return [b""]
 
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     patient = Client()
     scope = {"wsgi.input": patient, "PATH_INFO": "/wait"}
     threading.Thread(target=callback, args=(patient, scope), daemon=True).start()
@@ -203,7 +203,7 @@ def test_an_answer_in_parts_lets_others_through_and_is_closed() -> None:
         start_response("200 OK", [])
         return Parts() if environ["PATH_INFO"] == "/long" else [b"", b"quick"]
 
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     long = Client()
     scope = {"wsgi.input": long, "PATH_INFO": "/long"}
     threading.Thread(target=callback, args=(long, scope), daemon=True).start()
@@ -222,7 +222,7 @@ def test_a_failing_request_is_answered_and_leaves_the_lane_usable() -> None:
         def read(self, *_size: int) -> bytes:
             raise ConnectionResetError
 
-    callback = callback_of(Counting(), {})
+    callback = make_callback(Counting(), {})
     for _ in range(3):
         broken = Broken()
         send(callback, broken).join(30)
@@ -255,7 +255,7 @@ def test_what_would_end_a_thread_ends_neither_the_lane_nor_those_behind(
         start_response("200 OK", [])
         return [content]
 
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     leaving = [Client(), Client()]  # one leads, the other is answered by whoever leads
     for client in leaving:
         scope = {"wsgi.input": client, "PATH_INFO": "/exit"}
@@ -289,7 +289,7 @@ def test_the_environment_variables_of_the_server_are_not_in_a_request(
         start_response("204 NO CONTENT", [])
         return []
 
-    callback = callback_of(application, {"url_path_prefix": "/api"})
+    callback = make_callback(application, {"url_path_prefix": "/api"})
     client = Client()
     callback(client, {"wsgi.input": client, "PATH_INFO": "/api/livez"})
 
@@ -317,13 +317,13 @@ def test_a_bell_that_rings_late_does_not_lose_the_lead() -> None:
 
     def answer(number: int, _scope: Any) -> None:
         for _ in range(20):
-            lane.release()
-            lane.acquire()
-            lane.read(lambda: None, ())
+            lock.release()
+            lock.acquire()
+            lock.read(lambda: None, ())
         done.append(number)
 
-    lane = RequestLock(answer)
-    threads = [threading.Thread(target=lane.run, args=(i, None), daemon=True) for i in range(30)]
+    lock = RequestLock(answer)
+    threads = [threading.Thread(target=lock.run, args=(i, None), daemon=True) for i in range(30)]
     for thread in threads:
         thread.start()
 
@@ -339,16 +339,16 @@ def test_closing_sends_everybody_back_to_the_server() -> None:
             entered.set()
             assert go_on.wait(10)
 
-    lane = RequestLock(answer)
-    threads = [threading.Thread(target=lane.run, args=(0, None), daemon=True)]
+    lock = RequestLock(answer)
+    threads = [threading.Thread(target=lock.run, args=(0, None), daemon=True)]
     threads[0].start()
     assert entered.wait(30)
     for i in range(1, 6):
-        threads.append(threading.Thread(target=lane.run, args=(i, None), daemon=True))
+        threads.append(threading.Thread(target=lock.run, args=(i, None), daemon=True))
         threads[-1].start()
-    wait_until(lambda: len(lane._asleep) == 5, 30, "five to stand by")
+    wait_until(lambda: len(lock._asleep) == 5, 30, "five to stand by")
 
-    lane.close()
+    lock.close()
 
     for thread in threads[1:]:
         thread.join(30)
@@ -365,16 +365,16 @@ def test_no_call_returns_to_the_server_before_its_request_was_answered() -> None
 
     def answer(request: int, _scope: object) -> None:
         if request % 3 == 0:  # it waits for something else, as for a model that is opened
-            lane.release()
+            lock.release()
             threading.Event().wait(0.001)
-            lane.acquire()
+            lock.acquire()
         answered.add(request)
 
-    lane = RequestLock(answer)
+    lock = RequestLock(answer)
 
     def call(first: int) -> None:
         for request in range(first, first + 200):
-            lane.run(request, None)
+            lock.run(request, None)
             if request not in answered:
                 early.append(request)
 
@@ -383,7 +383,7 @@ def test_no_call_returns_to_the_server_before_its_request_was_answered() -> None
         thread.start()
 
     wait_until(lambda: len(answered) == 6 * 200, 20, "every answer")
-    lane.close()
+    lock.close()
     assert early == []
 
 
@@ -400,7 +400,7 @@ def test_whoever_cannot_be_answered_in_time_is_refused_and_health_goes_first() -
         start_response("200 OK", [])
         return [b""]
 
-    callback = callback_of(application, {}, limits=Limits(max_wait_s=0.01))
+    callback = make_callback(application, {}, limits=Limits(max_wait_s=0.01))
 
     def ask(path: str) -> Client:
         client = Client()
@@ -419,7 +419,7 @@ def test_whoever_cannot_be_answered_in_time_is_refused_and_health_goes_first() -
 
     wait_until(is_refused, 30, "a request to be refused")
     health = ask("/livez")
-    wait_until(lambda: len(callback.__self__._first) == 1, 30, "it to wait")  # type: ignore[attr-defined]
+    wait_until(lambda: len(callback.__self__._priority) == 1, 30, "it to wait")  # type: ignore[attr-defined]
     go_on.set()
 
     for client in (health, first):
@@ -440,7 +440,7 @@ def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one(
         start_response("200 OK", [])
         return [b""]
 
-    callback = callback_of(application, {}, limits=Limits(body_timeout_s=0.05))
+    callback = make_callback(application, {}, limits=Limits(body_timeout_s=0.05))
     slow = Client(is_slow=True)
     thread = send(callback, slow)
     assert slow.is_answered.wait(30)
@@ -460,7 +460,7 @@ def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one(
 def test_a_client_that_finishes_late_gets_the_whole_408(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was slow and not hostile; its library must be able to read what is wrong."""
     monkeypatch.setattr(body_deadline, "LINGER_S", 30)
-    callback = callback_of(Counting(), {}, limits=Limits(body_timeout_s=0.05))
+    callback = make_callback(Counting(), {}, limits=Limits(body_timeout_s=0.05))
     slow = Client(is_slow=True)
 
     thread = send(callback, slow)
@@ -486,7 +486,7 @@ def test_a_client_that_hangs_up_in_its_body_has_sent_nothing() -> None:
         def read(self, *_size: int) -> bytes:
             return b""
 
-    callback = callback_of(application, {})
+    callback = make_callback(application, {})
     client = Gone()
     callback(client, {"wsgi.input": client, "PATH_INFO": "/", "CONTENT_LENGTH": "100"})
 
@@ -496,7 +496,7 @@ def test_a_client_that_hangs_up_in_its_body_has_sent_nothing() -> None:
 
 def test_bodies_are_refused_unread_when_threads_run_low() -> None:
     """Each slow body costs a thread; the last ones are for who needs none for long."""
-    callback = callback_of(Counting(), {}, limits=Limits(most_slow_bodies=3))
+    callback = make_callback(Counting(), {}, limits=Limits(most_slow_bodies=3))
     slow = [Client(is_slow=True) for _ in range(3)]
     threads = [send(callback, client) for client in slow]
 

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from api_service.worker.batch_scheduling import take_turns
+from api_service.worker.batch_scheduling import use_batch_scheduling
 
 if sys.platform != "linux":
     pytest.skip("the policy is Linux's", allow_module_level=True)
@@ -22,7 +22,7 @@ def test_a_thread_that_takes_turns_starts_threads_that_do() -> None:
         found["child"] = os.sched_getscheduler(0)
 
     def parent() -> None:
-        assert take_turns()
+        assert use_batch_scheduling()
         found["parent"] = os.sched_getscheduler(0)
         thread = threading.Thread(target=child)
         thread.start()
@@ -44,4 +44,4 @@ def test_a_service_manager_that_forbids_it_stops_no_worker(monkeypatch: pytest.M
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden)
 
-    assert not take_turns()
+    assert not use_batch_scheduling()
