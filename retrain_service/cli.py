@@ -9,9 +9,8 @@ import click
 from retrain_service.commands.check import check
 from retrain_service.commands.daemon import run
 from retrain_service.commands.keys import keys
-from retrain_service.commands.maintenance import backup
+from retrain_service.commands.maintenance import backup, prune
 from retrain_service.commands.once import once
-from retrain_service.commands.prune import prune
 from retrain_service.commands.runs import events, runs, show
 from retrain_service.commands.status import status
 from retrain_service.commands.training import cancel, train

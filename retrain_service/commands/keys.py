@@ -7,7 +7,7 @@ import click
 from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from shared.daemon.one_instance import only_instance
-from shared.keys.api_keys import Role, add_key, list_keys, revoke_key, rotate_keys
+from shared.keys.api_keys import Role, add_key, key_id_of, list_keys, revoke_key, rotate_keys
 from shared.keys.signing import SigningKey
 from shared.settings.root import Settings
 
@@ -75,8 +75,6 @@ def new_signing_key(settings: Settings, out: Output) -> None:
 
 
 def _made(out: Output, role: Role, secret: str, how: str) -> None:
-    from shared.keys.api_keys import key_id
-
     out.say(secret)
-    out.complain(f"retrain_service: a new {role} key {key_id(secret)}, valid {how}.")
-    out.document({"role": role, "id": key_id(secret), "key": secret})
+    out.complain(f"retrain_service: a new {role} key {key_id_of(secret)}, valid {how}.")
+    out.document({"role": role, "id": key_id_of(secret), "key": secret})

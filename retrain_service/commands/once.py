@@ -17,11 +17,12 @@ from retrain_service.commands.options import (
     fail,
     log_to_stderr,
     meant,
+    options_of,
+    run_options,
     with_model,
     with_options,
 )
 from retrain_service.commands.output import Output
-from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.via_daemon import names_of, train_via_daemon
 from retrain_service.run_once import RunOutcome, outcome_sentence, train_once
 from shared.daemon.loop import utc_now

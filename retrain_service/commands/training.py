@@ -14,11 +14,12 @@ from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
     meant,
+    options_of,
+    run_options,
     with_model,
     with_options,
 )
 from retrain_service.commands.output import Output
-from retrain_service.commands.run_options import options_of, run_options
 from retrain_service.commands.via_daemon import ask_to_train, follow, run_or_none
 from retrain_service.run_once import outcome_sentence
 from shared.daemon.loop import utc_now

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.evaluation import student_t
-
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -30,6 +28,8 @@ class Totals:
 
     def p_positive(self) -> NDArray[np.float64]:
         """How likely such a total, or a higher one, is where the true one is 0 (one-sided t)."""
+        from scipy import special  # slow to import, and only a run's process needs it
+
         p = np.ones(len(self.total))
         for n in np.unique(self.n_blocks[self.n_blocks > 1]):
             these = self.n_blocks == n
@@ -37,7 +37,7 @@ class Totals:
             with np.errstate(divide="ignore", invalid="ignore"):
                 t = total / error
             t = np.where(error > 0, t, np.where(total > 0, np.inf, -np.inf))
-            p[these] = 1.0 - student_t.cdf(t, int(n) - 1)
+            p[these] = 1.0 - special.stdtr(int(n) - 1, t)
         return p
 
 

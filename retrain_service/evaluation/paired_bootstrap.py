@@ -13,7 +13,6 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.evaluation import student_t
 from retrain_service.evaluation.day_blocks import places
 from shared.workloads.contract import resolution
 from shared.workloads.training import Score
@@ -118,6 +117,13 @@ def _resampled(losses: NDArray[np.float64], block_days: int, seed: int) -> NDArr
     return sums
 
 
+def students_t(confidence: float, df: int) -> float:
+    """t with P(T <= t) = confidence, of Student's distribution with `df` degrees of freedom."""
+    from scipy import special  # slow to import, and only a run's process needs it
+
+    return float(special.stdtrit(df, confidence))
+
+
 def _expanded(confidence: float, n_blocks: int) -> float:
     """The percentile to read so that the bound holds as often as it says, also for few blocks.
 
@@ -126,7 +132,7 @@ def _expanded(confidence: float, n_blocks: int) -> float:
     for both: Hesterberg, What Teachers Should Know About the Bootstrap, The American Statistician
     69 (4), 2015, pages 371-386.
     """
-    t = student_t.quantile(confidence, n_blocks - 1)
+    t = students_t(confidence, n_blocks - 1)
     return NormalDist().cdf(math.sqrt(n_blocks / (n_blocks - 1)) * t)
 
 

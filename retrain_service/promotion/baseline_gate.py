@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from retrain_service.evaluation import student_t
 from retrain_service.evaluation.day_blocks import totals
+from retrain_service.evaluation.paired_bootstrap import students_t
 from retrain_service.promotion.gate_result import GateResult, GateVerdict, change, percent
 from shared.settings.per_model import GateSettings
 from shared.workloads.contract import resolution
@@ -39,7 +39,7 @@ def judge_baseline(candidate: Score, baseline: Score, policy: GateSettings) -> G
     if n_blocks < 2:
         end = "too few days to tell whether it is worse than guessing; not promoted yet."
         return result("insufficient_data", change(ratio), end)
-    t = student_t.quantile(policy.confidence, n_blocks - 1)
+    t = students_t(policy.confidence, n_blocks - 1)
     surely_more = float(found.total[0] - t * found.error[0]) / n
     least = (naive + surely_more) / naive if naive else np.inf
     shown = f"{change(ratio)}, with {percent(policy.confidence)} certainty at least {change(least)}"

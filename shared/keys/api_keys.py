@@ -17,18 +17,12 @@ from pathlib import Path
 from shared.atomic_file import is_there, write_atomic
 from shared.errors import KeyUnusable, NotFound
 
-ID_LENGTH = 12
-
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
     role: Role
     key_id: str
     path: Path
-
-
-def key_id(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()[:ID_LENGTH]
 
 
 def list_keys(keys_dir: Path) -> list[KnownKey]:
@@ -38,7 +32,7 @@ def list_keys(keys_dir: Path) -> list[KnownKey]:
         KeyUnusable: a key file exists but cannot be read.
     """
     return [
-        KnownKey(role, key_id(secret), _path(keys_dir, role))
+        KnownKey(role, key_id_of(secret), _path(keys_dir, role))
         for role in Role
         for secret in _secrets(keys_dir, role)
     ]
@@ -66,7 +60,9 @@ def revoke_key(keys_dir: Path, wanted: str) -> KnownKey:
     """
     for key in list_keys(keys_dir):
         if key.key_id == wanted:
-            left = [secret for secret in _secrets(keys_dir, key.role) if key_id(secret) != wanted]
+            left = [
+                secret for secret in _secrets(keys_dir, key.role) if key_id_of(secret) != wanted
+            ]
             _write(keys_dir, key.role, left)
             return key
     raise NotFound(f"no key has the id {wanted!r}; `keys list` shows them.")
@@ -111,9 +107,9 @@ def ensure_api_keys(keys_dir: Path) -> list[Path]:
     """Make one key a role where there is none yet; return the files that were made."""
     made = []
     for role in Role:
-        path = keys_dir / f"{role}.key"
+        path = _path(keys_dir, role)
         if not is_there(path):
-            write_atomic(path, f"hotfit_{role}_{secrets.token_urlsafe(32)}\n".encode(), mode=0o600)
+            _write(keys_dir, role, [_new_secret(role)])
             made.append(path)
     return made
 
