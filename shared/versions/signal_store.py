@@ -11,6 +11,7 @@ Only the training daemon, or a command while none runs, has a signing key here a
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,7 @@ class SignalStore:
 
     def _publish(self, model: str, signal: ReloadSignal) -> None:
         signed = self._signed(model, signal)
+        _set_folder_aside(self.path(model))
         try:
             write_struct(self.path(model), signed)
         except StorageUnavailable:
@@ -256,6 +258,13 @@ class SignalStore:
         with storage_errors(self._state_dir):
             make_directories(self._state_dir, 0o700)
         write_struct(self._memory_path(model), Remembered(signal, [*kept, signal.version]))
+
+
+def _set_folder_aside(path: Path) -> None:
+    """Somebody's folder in the place of a file: no file can take its name as long as it has it."""
+    if path.is_dir() and not path.is_symlink():
+        with storage_errors(path):
+            path.rename(path.with_name(f"{path.name}.set-aside-{uuid.uuid4().hex[:8]}"))
 
 
 def _purpose(model: str) -> bytes:

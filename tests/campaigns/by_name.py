@@ -27,10 +27,10 @@ class Campaign:
 
 CAMPAIGNS = {
     "kills": Campaign(kills, 3, 20, 1_000),
-    "freezes": Campaign(freezes, 2, 12, 500),
+    "freezes": Campaign(freezes, 1, 12, 500),
     "deletions": Campaign(deletions, 1, 17, 170),
-    "foreign-files": Campaign(foreign_files, 3, 18, 1_000),
+    "foreign-files": Campaign(foreign_files, 2, 18, 1_000),
     "clients": Campaign(clients, 8, 24, 1_000),
-    "swaps": Campaign(swaps, 30, 100, 2_000),
-    "routes": Campaign(routes, 1_000, 3_000, 20_000),
+    "swaps": Campaign(swaps, 20, 100, 2_000),
+    "routes": Campaign(routes, 400, 3_000, 20_000),
 }

@@ -54,6 +54,12 @@ def _link(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "file").touch()
+
+
 FORGED: dict[str, tuple[Lay, str]] = {
     "unsigned": (lambda path: _changed(path, generation=9, signature=None), "not signed"),
     "changed": (lambda path: _changed(path, generation=9), "not by the trusted key"),
@@ -67,6 +73,7 @@ FORGED: dict[str, tuple[Lay, str]] = {
 if os.name != "nt":
     FORGED["pipe"] = (_pipe, "not a regular file")
     FORGED["link"] = (_link, "not a regular file")
+    FORGED["folder"] = (_folder, "directory")
 
 
 @pytest.mark.parametrize("name", FORGED)
