@@ -79,8 +79,10 @@ def _round(both: BothDaemons, kind: str, dice: random.Random, *, is_kill: bool) 
             both.start_what_has_ended()
         both.wait_until_well()
     failed = [failure for failure in load.failures if failure[1] not in doomed]
-    # All connections end with the main process; while nobody listens, everything is refused.
-    if is_kill and kind == "main process":
+    # All connections end with the main process; while nobody listens, everything is refused. A
+    # frozen worker that is replaced while it wakes up may have taken further ones.
+    is_replaced = not is_kill and kind == "worker" and not process.is_running()
+    if is_replaced or (is_kill and kind == "main process"):
         failed = [failure for failure in failed if failure[2][:1].isdigit()]
     wrong = [f"a request failed that it does not explain: {failure}" for failure in failed[:3]]
     if len(load.failures) > 2 * CONNECTIONS and kind == "worker":
