@@ -143,6 +143,17 @@ class BufferFile:
     def __init__(self, path: Path, now: datetime) -> None:
         self.path = path
         self.database, self.notification = open_database(path, now)
+        self._inode = path.stat().st_ino
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file still lies there: one that was removed can be written, and is lost."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+        except OSError:  # nothing is known now
+            return True
 
     def close(self) -> None:
         self.database.close()

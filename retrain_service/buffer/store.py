@@ -70,6 +70,15 @@ class Buffer:
     def close(self) -> None:
         self._file.close()
 
+    @property
+    def is_in_place(self) -> bool:
+        """False once somebody has removed or exchanged the file."""
+        return self._file.is_in_place
+
+    def add_message(self, sentence: str) -> None:
+        """Have a person told with the rest."""
+        self._notices.append(sentence)
+
     def take_message(self) -> str | None:
         """What a person should know: the file was rebuilt, a stream has moved. Given once."""
         notices, self._notices = self._notices, []

@@ -109,7 +109,7 @@ class StreamReader:
             return self._read(now, watermarks)
 
     def _read(self, now: datetime, watermarks: Mapping[str, int]) -> ReadResult:
-        buffer = self._open(now)
+        buffer = self._open_in_place(now)
         self._read_requested = False
         results = [ingestor.poll(now) for ingestor in self._ingestors]
         self._has_more = any(result.has_more for result in results)
@@ -169,6 +169,18 @@ class StreamReader:
     def _entity_of(self, stream: str, fields: Mapping[str, Any]) -> str:
         raw = self._workload.entity_of(stream, fields)
         return entity_name(raw) if raw is not None else ""
+
+    def _open_in_place(self, now: datetime) -> Buffer:
+        """The buffer, in its place: what somebody removed is read from the source again."""
+        if self._buffer is None or self._buffer.is_in_place:
+            return self._open(now)
+        self.close()
+        buffer = self._open(now)
+        buffer.add_message(
+            f"{buffer.path.name} was removed or exchanged; what is missing is read from the source"
+            " again."
+        )
+        return buffer
 
     def _open(self, now: datetime) -> Buffer:
         if self._buffer is None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from shared.daemon.loop import utc_now
 from shared.exchange.control_request import Request
 from shared.exchange.json_files import write_struct
+from shared.run_log.reader import reading
 from shared.run_log.run import RunStatus
 from shared.versions.model_store import ModelStore
 from tests.support.commands import command
@@ -55,6 +57,12 @@ def source_state(place: MeanHome) -> str | None:
     return report.models["m"].sources[0].state
 
 
+def n_in_buffer(place: MeanHome) -> int:
+    report = place.report()
+    found = report.models["m"].buffer if report is not None else None
+    return found.n_records if found is not None else 0
+
+
 def test_new_records_lead_to_a_new_version_without_help(place: MeanHome) -> None:
     """The whole point: nobody touches anything."""
     with retrain_daemon(place) as running:
@@ -70,6 +78,27 @@ def test_new_records_lead_to_a_new_version_without_help(place: MeanHome) -> None
     found = ModelStore(place.home / "models").signal("m")
     assert found is not None
     assert (found.version, found.previous, found.generation) == (newest.version, first.version, 2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed")
+def test_a_buffer_that_was_removed_is_made_again_and_training_goes_on(place: MeanHome) -> None:
+    """It was written unseen until a restart, which then read everything again at a bad moment."""
+    path = place.home / "buffer" / "m.duckdb"
+    with retrain_daemon(place) as running:
+        wait_for_promotions(place, 1)
+        for file in path.parent.iterdir():
+            file.unlink()
+        wait_until(path.exists, 60, "the buffer")
+        place.add_rows(12)
+        wait_until(lambda: n_in_buffer(place) == 112, 60, "all records in the buffer")
+        wait_for_promotions(place, 2)
+        assert running.stop() == 0
+
+    with reading(place.home / "run_log.sqlite") as log:
+        told = [event.sentence for event in log.events(model="m", kind="buffer")]
+    assert told == [
+        "m.duckdb was removed or exchanged; what is missing is read from the source again."
+    ]
 
 
 def test_a_worse_candidate_is_not_promoted_and_the_log_says_why(place: MeanHome) -> None:
