@@ -76,7 +76,7 @@ def test_the_readmes_firestore_configuration_works(
 
 def test_the_readmes_sql_configuration_works_with_the_documented_tables(tmp_path: Path) -> None:
     """As it stands, on tables made as the page says."""
-    block = toml_block(README, 'kind = "sql"')
+    block = toml_block(README, "workshop.db")
     (tables,) = re.findall(r"^```sql\n(.*?)^```$", text_of(SHAPES), re.MULTILINE | re.DOTALL)
     with closing(sqlite3.connect(tmp_path / "workshop.db")) as database, database:
         database.executescript(tables)
