@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from shared.database.migrations import Schema, check_format, migrate
+from shared.database.migrations import Schema, check_format, migrate, version_of
 from shared.errors import StorageUnavailable
 
 BUSY_TIMEOUT_S = 30.0
@@ -57,6 +57,11 @@ def _open(
         # FULL: the log is on the disk before a commit returns, power cuts included.
         connection.execute("PRAGMA synchronous=FULL")
         migrate(connection, schema, path)
+        # Refused a file of it to write, SQLite opens that file to read without a word, and keeps
+        # it so: a moment's refusal would last as long as the connection.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version={version_of(connection)}")
+        connection.execute("ROLLBACK")
     except BaseException:
         connection.close()
         raise

@@ -1,7 +1,7 @@
 """Run the campaigns and print how many attempts ended how.
 
 python -m tests.campaigns: a sample of file operations, some minutes. --long: every operation with
-every kind of fault, hours. --points N: so many operations of each daemon.
+every kind of fault, hours. --points N: so many of each daemon.
 python -m tests.campaigns NAME: one of by_name.py. --rounds N: so many; --long: as many as it has.
 --folder: where homes and logs stay.
 """
@@ -9,8 +9,6 @@ python -m tests.campaigns NAME: one of by_name.py. --rounds N: so many; --long: 
 from __future__ import annotations
 
 import argparse
-import random
-import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,46 +16,30 @@ from pathlib import Path
 
 from tests.campaigns.api_writes import ApiWrites
 from tests.campaigns.by_name import CAMPAIGNS
-from tests.campaigns.faults import KINDS, built, why_not
-from tests.campaigns.tally import Tally
+from tests.campaigns.faults import built, why_not
+from tests.campaigns.first_starts import FirstStarts
+from tests.campaigns.points import plan
+from tests.campaigns.tally import BAD, Tally
 from tests.campaigns.training_writes import TrainingWrites
 
 SEED = 20_261_130
 SHORT = 6
 FILES = "files"
 
-_NAMES = re.compile(r"v\d{6}-\w+|[0-9a-f]{8,}|\d+")
-"""Parts of file names that differ from run to run."""
 
-
-def run(folder: Path, points: int | None, seed: int = SEED) -> Tally:
-    """points : operations of each daemon that meet one fault each, chosen by the seed, the kinds
-    in turn; None: every operation meets every kind."""
-    tally, library = Tally(), built(folder)
-    for campaign in (
-        TrainingWrites(folder / "training", library, tally),
-        ApiWrites(folder / "api", library, tally),
+def run(folder: Path, points: int | None, seed: int = SEED, tally: Tally | None = None) -> Tally:
+    """points : of each daemon, half as many of its first start in an empty home; None: all."""
+    tally, library = tally or Tally(), built(folder)
+    few = None if points is None else max(1, points // 2)
+    for campaign, n in (
+        (TrainingWrites(folder / "training", library, tally), points),
+        (ApiWrites(folder / "api", library, tally), points),
+        (FirstStarts(TrainingWrites, folder / "first-training", library, tally), few),
+        (FirstStarts(ApiWrites, folder / "first-api", library, tally), few),
     ):
-        campaign.count()  # the first start makes keys and files that later ones find
-        for at, kind in plan(campaign.count(), points, seed):
-            campaign.attempt(at, kind)
+        for point in plan(campaign.count(), n, seed):
+            campaign.attempt(point)
     return tally
-
-
-def plan(operations: Sequence[str], points: int | None, seed: int) -> list[tuple[int, str]]:
-    """(number of the operation, kind of fault) in order; what is done often is not chosen often."""
-    if points is None:
-        return [(at, kind) for at in range(1, len(operations) + 1) for kind in KINDS]
-    alike: dict[str, list[int]] = {}
-    for at, operation in enumerate(operations, start=1):
-        alike.setdefault(_NAMES.sub("*", operation), []).append(at)
-    dice = random.Random(seed)
-    names = dice.sample(sorted(alike), min(points, len(alike)))
-    first = dice.randrange(len(KINDS))
-    chosen = [
-        (dice.choice(alike[name]), KINDS[(first + i) % len(KINDS)]) for i, name in enumerate(names)
-    ]
-    return sorted(chosen)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,20 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     folder = told.folder or Path(tempfile.mkdtemp(prefix="hotfit-campaigns-"))
     folder.mkdir(parents=True, exist_ok=True)
-    if told.name == FILES:
-        tally = run(folder, None if told.long else told.points, told.seed)
-    else:
-        campaign, tally = CAMPAIGNS[told.name], Tally()
-        rounds = told.rounds or (campaign.long if told.long else campaign.short)
-        try:
+    tally = Tally()
+    try:
+        if told.name == FILES:
+            run(folder, None if told.long else told.points, told.seed, tally)
+        else:
+            campaign = CAMPAIGNS[told.name]
+            rounds = told.rounds or (campaign.long if told.long else campaign.short)
             campaign.run(folder, rounds, told.seed, tally)
-        except KeyboardInterrupt:
-            print("interrupted; so far:")
+    except KeyboardInterrupt:
+        print("interrupted; so far:")
     print(tally.table())
     for sentence in tally.told:
         print(sentence)
     print(f"homes and logs: {folder}")
-    return 1 if tally.n("broken") or tally.n("let in") else 0
+    return 1 if any(tally.n(outcome) for outcome in BAD) else 0
 
 
 if __name__ == "__main__":

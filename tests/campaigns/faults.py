@@ -32,16 +32,36 @@ def built(folder: Path) -> Path:
     return library
 
 
+@dataclass(frozen=True, order=True)
+class Point:
+    """What meets a fault. at : number, from 1, of the operation among those that `fits` fits.
+
+    times : so many operations in a row meet it, whatever they are, as while a disk is full.
+    """
+
+    fits: str
+    at: int
+    kind: str
+    times: int = 1
+
+    @property
+    def is_kill(self) -> bool:
+        return self.kind in KILLS
+
+    @property
+    def lasting(self) -> str:
+        """The kind, and how long, for a table."""
+        return f"{self.kind}, {self.times} in a row" if self.times > 1 else self.kind
+
+
 @dataclass(frozen=True)
 class FileFaults:
-    """One run of a daemon. at : the number of the operation, from 1; 0: only count."""
+    """One run of a daemon. point : None: only count."""
 
     library: Path
     below: Path
     folder: Path
-    at: int = 0
-    kind: str = ""
-    times: int = 1
+    point: Point | None = None
     _state: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,42 +70,33 @@ class FileFaults:
 
     @property
     def environment(self) -> dict[str, str]:
-        number = getattr(errno, self.kind, self.kind)
-        return {
+        preload = {
             "LD_PRELOAD": str(self.library),
             "FAULT_BELOW": str(self.below),
             "FAULT_STATE": str(self._state),
             "FAULT_LIST": str(self.folder / "operations"),
-            "FAULT_AT": str(self.at),
-            "FAULT_KIND": str(number),
-            "FAULT_TIMES": str(self.times),
+        }
+        if self.point is None:
+            return preload
+        return preload | {
+            "FAULT_MATCH": self.point.fits,
+            "FAULT_AT": str(self.point.at),
+            "FAULT_KIND": str(getattr(errno, self.point.kind, self.point.kind)),
+            "FAULT_TIMES": str(self.point.times),
         }
 
     @property
-    def n_operations(self) -> int:
-        return self._counts()[0]
-
-    @property
     def has_happened(self) -> bool:
-        return self._counts()[2] > 0
+        """Whether an operation met the fault."""
+        try:
+            content = self._state.read_bytes()
+        except FileNotFoundError:
+            return False
+        n_faults: int = struct.unpack("lllll", content)[2] if len(content) >= 40 else 0
+        return n_faults > 0
 
     def operations(self) -> list[str]:
         """What was done, in order: "rename /models/m/reload_signal.json"."""
         lines = (self.folder / "operations").read_text(errors="replace").splitlines()
         by_number = sorted((int(line.split(" ", 1)[0]), line.split(" ", 1)[1]) for line in lines)
         return [operation for _, operation in by_number]
-
-    def operation(self) -> str:
-        """The one that the fault met."""
-        found = self.operations()
-        return found[self.at - 1] if len(found) >= self.at else "?"
-
-    def _counts(self) -> tuple[int, int, int]:
-        try:
-            content = self._state.read_bytes()
-        except FileNotFoundError:
-            return 0, 0, 0
-        if len(content) < 24:
-            return 0, 0, 0
-        n, first_pid, n_faults = struct.unpack("lll", content[:24])
-        return n, first_pid, n_faults

@@ -1,14 +1,16 @@
 /* Make one file operation of a program fail, or kill the program at it; for LD_PRELOAD, Linux.
  *
  * Counts the calls that change files below FAULT_BELOW, of all processes together, in the file
- * FAULT_STATE, and lists them in FAULT_LIST. At call number FAULT_AT it does FAULT_KIND: "kill"
- * (the process that calls), "kill_first" (the first process that counted), "short" (half of a
- * write), or the number of an error. FAULT_TIMES calls in a row meet it.
+ * FAULT_STATE, and lists them in FAULT_LIST. At call number FAULT_AT of those that FAULT_MATCH (a
+ * pattern: "rename /models/*") fits, it does FAULT_KIND: "kill" (the process that calls),
+ * "kill_first" (the first process that counted), "short" (half of a write), or the number of an
+ * error. FAULT_TIMES calls of any name in a row meet it, this one first.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,15 +23,16 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-struct state { long n; long first_pid; long n_faults; };
+struct state { long n; long first_pid; long n_faults; long n_fit; long begun_at; };
 static struct state *shared;
-static const char *below, *list, *kind;
+static const char *below, *list, *kind, *pattern;
 static long at, times;
 
 #define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
 __attribute__((constructor)) static void begin(void) {
     below = getenv("FAULT_BELOW"), list = getenv("FAULT_LIST"), kind = getenv("FAULT_KIND");
+    pattern = getenv("FAULT_MATCH");
     const char *state = getenv("FAULT_STATE"), *when = getenv("FAULT_AT"), *n = getenv("FAULT_TIMES");
     if (!below || !state) return;
     at = when ? atol(when) : 0, times = n ? atol(n) : 1;
@@ -55,13 +58,19 @@ static int is_below(const char *path) {
 static int meet(const char *call, const char *path) {
     long none = 0, n = __atomic_add_fetch(&shared->n, 1, __ATOMIC_SEQ_CST);
     __atomic_compare_exchange_n(&shared->first_pid, &none, getpid(), 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    char operation[PATH_MAX + 32], line[PATH_MAX + 64];
+    snprintf(operation, sizeof operation, "%s %s", call, path + strlen(below));
     if (list) {
-        char line[PATH_MAX + 64];
-        int length = snprintf(line, sizeof line, "%ld %s %s\n", n, call, path + strlen(below));
+        int length = snprintf(line, sizeof line, "%ld %s\n", n, operation);
         int fd = syscall(SYS_openat, AT_FDCWD, list, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd >= 0) { syscall(SYS_write, fd, line, length); syscall(SYS_close, fd); }
     }
-    if (!at || !kind || n < at || n >= at + times) return 0;
+    if (!at || !kind) return 0;
+    if (!pattern || !fnmatch(pattern, operation, 0))
+        if (__atomic_add_fetch(&shared->n_fit, 1, __ATOMIC_SEQ_CST) == at)
+            __atomic_store_n(&shared->begun_at, n, __ATOMIC_SEQ_CST);
+    long begun_at = __atomic_load_n(&shared->begun_at, __ATOMIC_SEQ_CST);
+    if (!begun_at || n < begun_at || n >= begun_at + times) return 0;
     __atomic_add_fetch(&shared->n_faults, 1, __ATOMIC_SEQ_CST);
     if (!strcmp(kind, "kill")) kill(getpid(), SIGKILL);
     if (!strcmp(kind, "kill_first")) { kill(shared->first_pid, SIGKILL); return 0; }

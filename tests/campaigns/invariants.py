@@ -20,9 +20,10 @@ from pathlib import Path
 import msgspec
 
 from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
+from shared.atomic_file import sha256_of
 from shared.errors import HotfitError, NotFound
 from shared.exchange.json_files import SignalUnreadable
-from shared.keys.signing import PUBLIC_KEY_NAME, VerifyKey
+from shared.keys.signing import PUBLIC_KEY_NAME, SIGNING_KEY_NAME, SigningKey, VerifyKey
 from shared.left_temporaries import LEFT_AFTER_S
 from shared.run_log.reader import reading
 from shared.run_log.run import UNFINISHED, Run
@@ -31,10 +32,14 @@ from shared.versions.model_store import ModelStore
 
 
 class Facts(msgspec.Struct):
-    """generations : of each model's signal. runs : ids of all runs that had succeeded."""
+    """generations : of each model's signal. runs : ids of all runs that had succeeded.
+
+    keys : SHA-256 of each file in `keys/` but temporary ones.
+    """
 
     generations: dict[str, int] = {}
     runs: list[str] = []
+    keys: dict[str, str] = {}
 
 
 def violations(
@@ -49,6 +54,7 @@ def violations(
     return [
         *_of_what_is_served(home, before, runs),
         *_of_runs(before, runs),
+        *_of_keys(home, before),
         *_of_left_over(home),
         *_of_records(home, acknowledged or {}),
     ]
@@ -60,7 +66,34 @@ def facts_of(home: Path) -> Facts:
     return Facts(
         {model: signal.generation for model, signal in signals.items() if signal},
         [run.run_id for run in _runs(home) if run.status not in UNFINISHED],
+        {path.name: sha256_of(path) for path in _key_files(home)},
     )
+
+
+def _key_files(home: Path) -> list[Path]:
+    keys = home / "keys"
+    found = keys.iterdir() if keys.is_dir() else ()
+    return sorted(path for path in found if not path.name.endswith(".tmp"))
+
+
+def _of_keys(home: Path, before: Facts) -> Iterator[str]:
+    """Each is whole; none was replaced."""
+    found = {path.name: path for path in _key_files(home)}
+    for name, digest in before.keys.items():
+        if name not in found:
+            yield f"keys/{name} is gone"
+        elif sha256_of(found[name]) != digest:
+            yield f"keys/{name} was replaced"
+    for name, path in found.items():
+        if not path.stat().st_size:
+            yield f"keys/{name} is empty"
+    if SIGNING_KEY_NAME in found:
+        try:
+            key_id = SigningKey.read(home / "keys").key_id
+            if VerifyKey.read(home / "keys" / PUBLIC_KEY_NAME).key_id != key_id:
+                yield "keys: the public key is another one's"
+        except HotfitError as error:
+            yield f"keys: {error}"
 
 
 def _runs(home: Path) -> list[Run]:
@@ -99,7 +132,8 @@ def _of_what_is_served(home: Path, before: Facts, runs: Sequence[Run]) -> Iterat
         except (HotfitError, SignalUnreadable) as error:
             yield f"{model}: what is served does not verify: {error}"
         else:
-            if signal.version not in {run.version for run in runs if run.promoted}:
+            is_logged = (home / "run_log.sqlite").exists()  # else nothing trained here
+            if is_logged and signal.version not in {run.version for run in runs if run.promoted}:
                 yield f"{model}: no promoted run made {signal.version}, which is served"
 
 

@@ -11,14 +11,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shared.versions.model_store import ModelStore
-from tests.campaigns.faults import KILLS, FileFaults
+from tests.campaigns.faults import FileFaults, Point
 from tests.campaigns.invariants import facts_of, make_temporaries_old, violations
 from tests.campaigns.tally import Tally
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
 
-CAMPAIGN = "training daemon, file operations"
-GOES_ON_WITHIN_S = 120.0
+GOES_ON_WITHIN_S = 240.0
 N_NEW = 10
 _SETTINGS = """
 new_records_share = 0
@@ -32,6 +31,8 @@ max_total_regression = 10.0
 class TrainingWrites:
     """Attempts in one folder. library : of `faults.built`."""
 
+    CAMPAIGN = "training daemon"
+
     def __init__(self, folder: Path, library: Path, tally: Tally) -> None:
         self.folder, self.library, self.tally = folder, library, tally
         self.place = MeanHome(folder, _SETTINGS)
@@ -39,6 +40,11 @@ class TrainingWrites:
         self._add(100)
 
     def count(self) -> list[str]:
+        """The operations of a daemon that finds what an earlier one made."""
+        self.count_once()
+        return self.count_once()
+
+    def count_once(self) -> list[str]:
         """The operations of a daemon that starts, trains once and stops; nothing fails."""
         faults = self._faults()
         self._add(N_NEW)
@@ -48,23 +54,26 @@ class TrainingWrites:
         assert violations(self.place.home) == []
         return faults.operations()
 
-    def attempt(self, at: int, kind: str, times: int = 1) -> None:
-        """One fault at the operation number `at`."""
+    def attempt(self, point: Point, campaign: str = CAMPAIGN) -> None:
+        """One fault; then a start without any, which finds all as it was left."""
         before = facts_of(self.place.home)
         make_temporaries_old(self.place.home)  # of the attempt before
         self._add(N_NEW)
-        faults = self._faults(at, kind, times)
+        faults = self._faults(point)
         outcome, why = "survived", ""
         with self._running(faults) as running:
             goes_on = self._goes_on(running)
             if running.is_running:
                 running.stop(60)
-        if not goes_on:
+        is_first = not before.keys
+        if is_first:
+            before = facts_of(self.place.home)
+        if is_first or not goes_on:
             with self._running(self._faults()) as running:
                 if not self._goes_on(running):
-                    outcome, why = "broken", running.output()[-1000:]
-                elif kind not in KILLS:
-                    outcome = "needs a person"
+                    outcome, why = "needs a person", running.output()[-1000:]
+                elif not goes_on and not point.is_kill:
+                    outcome = "needed a start"
                 if running.is_running:
                     running.stop(60)
         found = violations(self.place.home, before)
@@ -72,16 +81,16 @@ class TrainingWrites:
             outcome, why = "broken", "; ".join(found)
         elif not faults.has_happened:
             outcome = "not reached"
-        self.tally.add(CAMPAIGN, kind, outcome, f"at {at}, {faults.operation()}: {why}")
+        self.tally.add(campaign, point.lasting, outcome, f"{point.fits} ({point.at}): {why}")
 
     def _add(self, n: int) -> None:
         self.place.add_rows(n)
         self._n_rows += n
 
-    def _faults(self, at: int = 0, kind: str = "", times: int = 1) -> FileFaults:
+    def _faults(self, point: Point | None = None) -> FileFaults:
         self._n += 1
         folder = self.folder / "faults" / str(self._n)
-        return FileFaults(self.library, self.place.home, folder, at, kind, times)
+        return FileFaults(self.library, self.place.home, folder, point)
 
     def _running(self, faults: FileFaults) -> AbstractContextManager[Daemon]:
         return daemon(
