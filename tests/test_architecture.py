@@ -195,7 +195,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "daemon",
     ),
     "api_service/console": (
-        "context control metrics recording serving_slot status web",
+        "context control metrics recording schemas serving_slot status web",
         "atomic_file exchange feed keys loading run_log versions workloads",
     ),
     "api_service/context": (
@@ -203,7 +203,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "daemon loading versions",
     ),
     "api_service/control": (
-        "context status web",
+        "context status",
         "exchange keys run_log versions workloads",
     ),
     "api_service/fast_path": (

@@ -27,15 +27,14 @@ from api_service.console.views import model as model_page
 from api_service.console.views import runs as runs_page
 from api_service.context import Context
 from api_service.control.desired_version import signal_of
+from api_service.schemas.requests import RunsPage
 from api_service.web.auth import is_local
-from api_service.web.json_body import json_response
+from api_service.web.json_body import decoded, json_response
 from api_service.web.public_path import public_path
-from api_service.web.query import member
 from api_service.web.yield_lock import yield_lock
 from shared.errors import AnswerClient, KeyForbidden, KeyRequired, TryLater
 from shared.keys.api_keys import Role
 from shared.run_log.reader import reading
-from shared.run_log.run import RunStatus
 
 _LONGEST_KEY = 500
 
@@ -156,7 +155,8 @@ class Pages:
         asked = request.args
         offset, model = home_page.offset_of(asked), asked.get("model") or None
         # The form sends an empty text for "any".
-        status = member(asked, "status", RunStatus) if asked.get("status") else None
+        named = {"status": asked["status"]} if asked.get("status") else {}
+        status = decoded(named, RunsPage, is_query=True).status
         with yield_lock(request.environ):
             found, total = read_runs(self._context, model, status, runs_page.A_PAGE, offset)
         names = self._context.table.names()

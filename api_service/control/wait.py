@@ -16,7 +16,6 @@ from api_service.status.runs import show_run_or_refusal
 from shared.errors import NotFound, StorageUnavailable
 from shared.run_log.run import UNFINISHED
 
-LONGEST_S = 60
 _MOST_AT_A_TIME = 2
 _LOOK_EVERY_S = 0.2
 _places = threading.BoundedSemaphore(_MOST_AT_A_TIME)

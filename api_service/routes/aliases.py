@@ -41,9 +41,10 @@ from api_service.routes.legacy.training import (
 )
 from api_service.routes.legacy.training_export import export_all_streams
 from api_service.routes.workloads.recommendations import answer_about_products
+from api_service.schemas.requests import CustomerQuery, ModelPage, ReloadRequest
 from api_service.web.auth import needs
-from api_service.web.json_body import json_response, only_fields, read_object
-from api_service.web.query import Page
+from api_service.web.json_body import body_as, json_response
+from api_service.web.query import query_as, with_query
 from shared.errors import RequestInvalid
 from shared.keys.api_keys import Role
 
@@ -99,7 +100,7 @@ def server_model_info(context: Context) -> ResponseReturnValue:
 
 def server_models(context: Context) -> ResponseReturnValue:
     """Stored versions, newest first."""
-    page = Page.of(request, "model")
+    page = query_as(request, ModelPage)
     model = resolve_model(context, SERVERS)
     live = context.table.slot(model).live
     names = context.store.versions(model)[::-1]
@@ -114,14 +115,11 @@ def reload_model(context: Context) -> ResponseReturnValue:
     """Opens a version again and waits until this worker serves it."""
     model = resolve_model(context, SERVERS)
     slot = context.table.slot(model)
-    body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
-    only_fields(body, "model", "model_path", "model_name", "version")
+    body = with_query(request, body_as(request, ReloadRequest), ReloadRequest)
     stored = context.store.versions(model)
     signal = wanted(context, model)
-    named = next((body[n] for n in ("version", "model_path", "model_name") if body.get(n)), None)
-    version = str(named).replace("\\", "/").rstrip("/").rpartition("/")[2] or signal.version
-    if named is None:
-        version = signal.version
+    named = body.version or body.model_path or body.model_name or ""
+    version = named.replace("\\", "/").rstrip("/").rpartition("/")[2] or signal.version
     if version not in stored:
         raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
     must_verify(context, model, version)
@@ -172,7 +170,7 @@ def similar_products(context: Context, product_id: str) -> ResponseReturnValue:
 def for_user(context: Context, user_id: str) -> ResponseReturnValue:
     slot = context.table.slot(resolve_model(context, RECOMMENDER))
     asked = {"user_id": user_id}
-    return answer_about_products(context, "for_user", asked, "include_owned", slot=slot)
+    return answer_about_products(context, "for_user", asked, CustomerQuery, slot)
 
 
 def popular(context: Context) -> ResponseReturnValue:

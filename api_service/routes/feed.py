@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,27 +14,19 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.recording.ingest import Destination, RecordIngest
+from api_service.schemas.requests import ExportQuery, RecordsQuery
 from api_service.web.auth import needs, presented_key
 from api_service.web.errors import problem
 from api_service.web.json_body import json_response, read_value
 from api_service.web.model_urls import model_route
 from api_service.web.public_path import public_path
-from api_service.web.query import (
-    LARGEST,
-    as_whole_number,
-    choice,
-    only_parameters,
-    time_utc,
-    whole_number,
-)
+from api_service.web.query import LARGEST, as_time_utc, as_whole_number, query_as
 from api_service.web.yield_lock import yield_lock
 from shared.errors import NotReady, RequestInvalid
 from shared.feed import database, reader
 from shared.keys.api_keys import Role
 from shared.records import to_epoch_us
 
-_DEFAULT_DAYS, _MOST_DAYS = 90, 3650
-_DEFAULT_LIMIT, _MOST_LIMIT = 1000, 10_000
 _ROW_FIELDS = ("rows", "data", "records", "samples", "metrics")
 
 
@@ -154,19 +146,15 @@ def _inner_rows(body: Mapping[str, Any]) -> list[object] | None:
 
 def _export(context: Context, to: Destination) -> dict[str, Any]:
     """One page of what was fed; `next` carries the place of its last record."""
-    query = request.args
-    only_parameters(query, "days", "since", "format", "stream", "limit", "after")
-    choice(query, "format", ("json",))
-    limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
-    days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
-    since = time_utc(query, "since") or context.clock() - timedelta(days=days)
+    query = query_as(request, RecordsQuery)
+    since = begin_of(query, context.clock())
     found, total = reader.records_since(
         _path(context),
         to.kept_in.collection,
         since,
         entity=to.entity,
         after=place_argument("after"),
-        limit=limit,
+        limit=query.limit,
     )
     answer: dict[str, Any] = {
         "records": [exported(kept) for kept in found],
@@ -180,12 +168,23 @@ def _export(context: Context, to: Destination) -> dict[str, Any]:
             "exported_at": context.clock(),
         },
     }
-    if len(found) == limit:
-        after = f"{to_epoch_us(found[-1].stamp)}:{found[-1].id}"
+    if len(found) == query.limit:
         # `since` and not `days`: the pages of one export have one beginning.
-        rest = {"since": since.isoformat(), "stream": to.stream, "limit": limit, "after": after}
+        rest = {
+            "since": since.isoformat(),
+            "stream": to.stream,
+            "limit": query.limit,
+            "after": f"{to_epoch_us(found[-1].stamp)}:{found[-1].id}",
+        }
         answer["next"] = public_path(f"{request.path}?{urlencode(rest)}")
     return answer
+
+
+def begin_of(query: ExportQuery, now: datetime) -> datetime:
+    """From when on an export asks for records, UTC."""
+    if query.since is not None:
+        return as_time_utc(query.since, "since")
+    return now - timedelta(days=query.days)
 
 
 def exported(kept: reader.KeptRecord) -> dict[str, Any]:

@@ -17,15 +17,16 @@ from api_service.control.desired_version import (
     wanted,
 )
 from api_service.control.requests import Kind, put_request
+from api_service.schemas.requests import Reason, VersionRequest
 from api_service.serving_slot import ServingSlot
 from api_service.status.models import model_entry
 from api_service.status.runs import rejected_versions
 from api_service.status.versions import version_lines
 from api_service.status.workers import live_reports
 from api_service.web.auth import needs
-from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.web.json_body import body_as, json_response
 from api_service.web.model_urls import model_route
-from api_service.web.query import Page
+from api_service.web.query import Page, query_as
 from shared.errors import (
     HotfitError,
     ManifestInvalid,
@@ -46,7 +47,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/models")
     def list_models() -> ResponseReturnValue:
-        page = Page.of(request)
+        page = query_as(request, Page)
         workers, now = live_reports(config.reports_dir), context.clock()
         slots = list(table)
         entries = [
@@ -76,7 +77,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "GET", "/versions")
     def list_versions(model: str) -> ResponseReturnValue:
         table.slot(model)
-        page = Page.of(request)
+        page = query_as(request, Page)
         lines = version_lines(
             model,
             context.store.versions(model),
@@ -162,24 +163,19 @@ def blueprint(context: Context) -> Blueprint:
 
 def _only_reason(context: Context, model: str) -> str:
     context.table.slot(model)
-    body = read_object(request, may_be_empty=True)
-    only_fields(body, "reason")
-    return text_field(body, "reason", "a text") or ""
+    return body_as(request, Reason).reason or ""
 
 
 def _version_and_reason(context: Context, model: str) -> tuple[str | None, str]:
     """The stored version a request names, None when it names none; and its reason."""
     context.table.slot(model)
-    body = read_object(request, may_be_empty=True)
-    only_fields(body, "version", "reason")
-    reason = text_field(body, "reason", "a text") or ""
-    version = text_field(body, "version", "the name of a version")
-    if version is not None:
+    asked = body_as(request, VersionRequest)
+    if asked.version is not None:
         stored = context.store.versions(model)
-        if version not in stored:
+        if asked.version not in stored:
             shown = ", ".join(reversed(stored[-_NAMED_IN_ERRORS:])) or "none"
-            raise RequestInvalid(f"one of the stored versions ({shown})", version, "version")
-    return version, reason
+            raise RequestInvalid(f"one of the stored versions ({shown})", asked.version, "version")
+    return asked.version, asked.reason or ""
 
 
 def _manifest_part(context: Context, model: str, version: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.control.requests import put_request, waiting_run
 from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
-from api_service.control.training_options import read_options
 from api_service.control.wait import wait_for_run
+from api_service.schemas.requests import Cancel, EventsQuery, Reason, RunsPage, TrainRequest
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import (
     list_events,
@@ -23,14 +23,14 @@ from api_service.status.runs import (
     totals,
 )
 from api_service.web.auth import needs
-from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.web.json_body import body_as, json_response
 from api_service.web.model_urls import model_route
 from api_service.web.public_path import public_path
-from api_service.web.query import Page, member, whole_number
+from api_service.web.query import query_as
 from shared.errors import NotFound, StateConflict
 from shared.exchange.event_burst import record_event
 from shared.keys.api_keys import Role
-from shared.run_log.run import UNFINISHED, RunStatus
+from shared.run_log.run import UNFINISHED
 from shared.versions.model_names import full_name
 
 
@@ -41,13 +41,13 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/train")
     @needs(Role.ADMIN)
     def train(model: str) -> ResponseReturnValue:
-        options, wait_s, reason = read_options(read_object(request, may_be_empty=True))
-        answer = ask_for_training(context, model, options, reason)
+        asked = body_as(request, TrainRequest)
+        answer = ask_for_training(context, model, asked.options(), asked.reason or "")
         run_id = answer["request_id"]
         url = public_path(f"/runs/{run_id}")
         ended = None
-        if wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
-            ended = wait_for_run(config.run_log_path, run_id, wait_s)
+        if asked.wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
+            ended = wait_for_run(config.run_log_path, run_id, asked.wait_s)
         if ended is not None:
             return json_response({"url": url, **ended}, is_for_people=True)
         response = json_response({"run_id": run_id, "status": "queued", "url": url, **answer}, 202)
@@ -58,9 +58,7 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.FEED)
     def events(model: str) -> ResponseReturnValue:
         must_be_trained_here(context, model, or_its_entities=True)
-        body = read_object(request, may_be_empty=True)
-        only_fields(body, "reason")
-        text_field(body, "reason", "a text")
+        body_as(request, Reason)
         burst = record_event(config.requests_dir, model, context.clock())
         sentence = f"{model} is trained when the event trigger says so."
         answer = {"model": model, "events_waiting": burst.n, "sentence": sentence}
@@ -70,9 +68,7 @@ def blueprint(context: Context) -> Blueprint:
     @needs(Role.ADMIN)
     def cancel(model: str) -> ResponseReturnValue:
         must_be_trained_here(context, model)
-        body = read_object(request, may_be_empty=True)
-        only_fields(body, "reason", "run_id")
-        run_id = text_field(body, "run_id", "the id of a run")
+        asked = body_as(request, Cancel)
         answer = put_request(
             config.requests_dir,
             config.reports_dir,
@@ -81,8 +77,8 @@ def blueprint(context: Context) -> Blueprint:
             model=model,
             requested_by=who_asks(),
             will=f"the training of {model} is stopped if it still runs; what serves stays.",
-            run_id=run_id,
-            reason=text_field(body, "reason", "a text") or "",
+            run_id=asked.run_id,
+            reason=asked.reason or "",
         )
         return json_response(answer, 202)
 
@@ -103,11 +99,11 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/runs")
     def runs() -> ResponseReturnValue:
-        page = Page.of(request, "model", "status")
+        page = query_as(request, RunsPage)
         found, total = list_runs(
             config.run_log_path,
-            model=page.rest.get("model"),
-            status=member(page.rest, "status", RunStatus),
+            model=page.model,
+            status=page.status,
             limit=page.limit,
             offset=page.offset,
         )
@@ -145,20 +141,14 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/events")
     def event_log() -> ResponseReturnValue:
-        page = Page.of(request, "model", "after")
-        after = whole_number(page.rest, "after", 0, 0)
+        asked = query_as(request, EventsQuery)
         found = list_events(
-            config.run_log_path,
-            model=page.rest.get("model"),
-            after=after,
-            limit=page.limit,
+            config.run_log_path, model=asked.model, after=asked.after, limit=asked.limit
         )
         answer: dict[str, object] = {"events": found, "total": len(found)}
-        if len(found) == page.limit:
-            model = page.rest.get("model")
-            query = {"after": found[-1]["seq"], "limit": page.limit}
-            named = {**query, "model": model} if model else query
-            answer["next"] = public_path(f"/events?{urlencode(named)}")
+        if len(found) == asked.limit:
+            query = {**request.args.to_dict(), "after": found[-1]["seq"], "limit": asked.limit}
+            answer["next"] = public_path(f"/events?{urlencode(query)}")
         return json_response(answer, is_for_people=True)
 
     return routes

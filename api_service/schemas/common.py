@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_service.schemas.operation import Body, Query, Time
+from api_service.schemas.operation import Body, Time
+from api_service.schemas.requests import Reason
 
 Whole = Annotated[int, Meta(ge=0)]
 
@@ -41,10 +42,6 @@ class Identity(msgspec.Struct, kw_only=True):
     watermark: Time | None
 
 
-class Reason(msgspec.Struct, forbid_unknown_fields=True):
-    reason: str | UnsetType | None = UNSET
-
-
 class Asked(msgspec.Struct, kw_only=True):
     """What the retrain daemon was asked to do; it looks at it within a second or two."""
 
@@ -55,8 +52,4 @@ class Asked(msgspec.Struct, kw_only=True):
 
 
 REASON = Body(Reason, is_optional=True)
-LIMIT = Query("limit", Annotated[int, Meta(ge=1, le=500)], "how many at most; 50 by default")
-OFFSET = Query("offset", Annotated[int, Meta(ge=0, le=2**31)], "how many to pass over")
-PAGE = (LIMIT, OFFSET)
-MODEL = Query("model", str, "name of a model, where more than one could be meant")
 Fields = dict[str, Any]

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from api_service.schemas.common import LIMIT, MODEL, OFFSET, PAGE, Fields, Whole
+from api_service.schemas.common import Fields, Whole
 from api_service.schemas.models import ONE_MODEL
-from api_service.schemas.operation import Answer, Body, Operation, Query, Time
-from api_service.schemas.records import DAYS, FORMAT, MANY, SINCE
+from api_service.schemas.operation import Answer, Body, Operation, Time
+from api_service.schemas.requests import (
+    AllStreamsQuery,
+    CancelJob,
+    DevicePage,
+    DeviceQuery,
+    JobQuery,
+    ModelPage,
+    ModelQuery,
+    ReloadRequest,
+    RetrainDevice,
+    TrainDaysQuery,
+    TrainQuery,
+    TrainRequest,
+    TrainServersQuery,
+)
 from api_service.schemas.serving import FOR_USER, POPULAR, SIMILAR
 from api_service.schemas.training import FORGET, LOCATION
-
-Wait = bool | Annotated[float, Meta(ge=0, le=60)]
-Days = Annotated[int, Meta(ge=1, le=3660)]
 
 
 class Triggered(msgspec.Struct, kw_only=True):
@@ -25,23 +35,6 @@ class Triggered(msgspec.Struct, kw_only=True):
     status: str
     message: str
     products_count: Whole | UnsetType | None = UNSET
-
-
-class TrainProducts(msgspec.Struct, forbid_unknown_fields=True):
-    reason: str | UnsetType | None = UNSET
-    days: Days | UnsetType | None = UNSET
-    parameters: Fields | UnsetType | None = UNSET
-    incremental: bool | UnsetType | None = UNSET
-    force: bool | UnsetType | None = UNSET
-    wait: Wait | UnsetType | None = UNSET
-
-
-class RetrainDevice(msgspec.Struct, forbid_unknown_fields=True):
-    device_id: str | UnsetType | None = UNSET
-    days: Days | UnsetType | None = UNSET
-    background: bool | UnsetType = UNSET
-    reason: str | UnsetType | None = UNSET
-    force: bool | UnsetType | None = UNSET
 
 
 class DeviceRun(msgspec.Struct, kw_only=True):
@@ -85,13 +78,6 @@ class StoredVersions(msgspec.Struct, kw_only=True):
     next: str | UnsetType = UNSET
 
 
-class ReloadRequest(msgspec.Struct, forbid_unknown_fields=True):
-    model: str | UnsetType = UNSET
-    model_path: str | UnsetType | None = UNSET
-    model_name: str | UnsetType | None = UNSET
-    version: str | UnsetType | None = UNSET
-
-
 class Reloaded(msgspec.Struct):
     success: bool
     previous_model: str | None
@@ -121,12 +107,6 @@ class TrainingStatistics(msgspec.Struct):
     config: Fields
 
 
-class CancelRequest(msgspec.Struct, forbid_unknown_fields=True):
-    model: str | UnsetType = UNSET
-    job_id: str | UnsetType | None = UNSET
-    reason: str | UnsetType | None = UNSET
-
-
 class TrainingData(msgspec.Struct, kw_only=True):
     """A page of each stream of the model, under its name."""
 
@@ -134,10 +114,6 @@ class TrainingData(msgspec.Struct, kw_only=True):
     next: str | UnsetType = UNSET
 
 
-FORCE = Query("force", bool, "train although nothing has changed")
-WAIT = Query("wait", Wait, "true, or for how many seconds to wait for the end")
-JOB = Query("job_id", str, "id of a run")
-DEVICE = Query("device_id", str, "id of a device")
 TRAINED = {
     200: Answer(Triggered, "ended within `wait`"),
     202: Answer(Triggered, "asked for", headers=LOCATION),
@@ -152,19 +128,19 @@ OPERATIONS: Mapping[str, Operation] = {
             200: TRAINED[200],
             202: Answer(Triggered, "written down, or asked for"),
         },
-        query=(MODEL, WAIT, FORCE),
-        body=Body(TrainProducts, is_optional=True),
+        query=TrainQuery,
+        body=Body(TrainRequest, is_optional=True),
         errors=ASKED,
     ),
     "POST /api/retrain": Operation(
         "POST /models/<model>/train of the recommender.",
         TRAINED,
-        query=(MODEL, Query("days", Days, "train on the newest days only"), WAIT, FORCE),
-        body=Body(TrainProducts, is_optional=True),
+        query=TrainDaysQuery,
+        body=Body(TrainRequest, is_optional=True),
         errors=ASKED,
     ),
     "GET /api/model/info": Operation(
-        "GET /models/<model> of the recommender.", ONE_MODEL, query=(MODEL,), errors=ASKED
+        "GET /models/<model> of the recommender.", ONE_MODEL, query=ModelQuery, errors=ASKED
     ),
     "GET /api/recommendations/product/<path:product_id>": SIMILAR,
     "GET /api/recommendations/user/<path:user_id>": FOR_USER,
@@ -175,20 +151,20 @@ OPERATIONS: Mapping[str, Operation] = {
             200: Answer(TrainingData, "a page of each stream", headers={"ETag": "of the records"}),
             304: Answer(None, "nothing has changed since the ETag in If-None-Match"),
         },
-        query=(MODEL, DAYS, SINCE, FORMAT, MANY),
+        query=AllStreamsQuery,
         errors=ASKED,
     ),
     "POST /api/ml/retrain": Operation(
         "POST /models/<model>/train of a device.",
         TRAINED,
-        query=(MODEL,),
+        query=ModelQuery,
         body=Body(RetrainDevice, is_optional=True),
         errors=ASKED,
     ),
     "GET /api/ml/runs": Operation(
         "GET /runs of devices.",
         {200: Answer(DeviceRuns, "a page of runs, newest first")},
-        query=(LIMIT, OFFSET, MODEL, DEVICE),
+        query=DevicePage,
         errors=ASKED,
     ),
     "GET /api/ml/runs/<run_id>": Operation(
@@ -196,12 +172,12 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "DELETE /api/ml/runs/<run_id>": FORGET,
     "GET /api/ml/model/current": Operation(
-        "GET /models/<model> of a device.", ONE_MODEL, query=(MODEL, DEVICE), errors=ASKED
+        "GET /models/<model> of a device.", ONE_MODEL, query=DeviceQuery, errors=ASKED
     ),
     "GET /admin/models": Operation(
         "Stored versions.",
         {200: Answer(StoredVersions, "a page of versions, newest first")},
-        query=(*PAGE, MODEL),
+        query=ModelPage,
         errors=ASKED,
     ),
     "POST /admin/reload-model": Operation(
@@ -210,47 +186,36 @@ OPERATIONS: Mapping[str, Operation] = {
             200: Answer(Reloaded, "this worker serves it"),
             202: Answer(Reloaded, "asked for; it was not seen to serve in time"),
         },
-        query=(
-            MODEL,
-            Query("version", str, "a stored version"),
-            Query("model_path", str, "a path as GET /admin/models lists it"),
-            Query("model_name", str, "a name as GET /admin/models lists it"),
-        ),
+        query=ReloadRequest,
         body=Body(ReloadRequest, is_optional=True),
         errors=ASKED,
     ),
     "GET /admin/model-info": Operation(
-        "GET /models/<model>.", ONE_MODEL, query=(MODEL,), errors=ASKED
+        "GET /models/<model>.", ONE_MODEL, query=ModelQuery, errors=ASKED
     ),
     "POST /admin/trigger-training": Operation(
         "POST /models/<model>/train.",
         TRAINED,
-        query=(
-            MODEL,
-            Query("incremental", bool, "continue the served version where the estimator can"),
-            Query("epochs", Annotated[int, Meta(ge=1)], "without effect: one pass fits it"),
-            WAIT,
-            FORCE,
-        ),
+        query=TrainServersQuery,
         errors=ASKED,
     ),
     "GET /admin/training-status": Operation(
         "How a run stands; the newest without job_id.",
         {200: Answer(Job, "the run")},
-        query=(MODEL, JOB),
+        query=JobQuery,
         errors=ASKED,
     ),
     "GET /admin/training-stats": Operation(
         "How training stands.",
         {200: Answer(TrainingStatistics, "as last reported")},
-        query=(MODEL,),
+        query=ModelQuery,
         errors=ASKED,
     ),
     "POST /admin/cancel-training": Operation(
         "POST /models/<model>/training/cancel.",
         {202: Answer(Triggered, "the retrain daemon was asked")},
-        query=(MODEL, JOB, Query("reason", str, "kept in the log")),
-        body=Body(CancelRequest, is_optional=True),
+        query=CancelJob,
+        body=Body(CancelJob, is_optional=True),
         errors=ASKED,
     ),
 }

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api_service.schemas.common import PAGE, REASON, Asked, Whole
+from api_service.schemas.common import REASON, Asked, Whole
 from api_service.schemas.operation import Answer, Body, Operation, Time
+from api_service.schemas.requests import VersionRequest
+from api_service.web.query import Page
 from shared.exchange.worker_report import Receipt
 from shared.versions.manifest import Manifest
 
@@ -88,11 +90,6 @@ class Versions(msgspec.Struct, kw_only=True):
     next: str | UnsetType = UNSET
 
 
-class WantedVersion(msgspec.Struct, forbid_unknown_fields=True):
-    version: str | UnsetType | None = UNSET
-    reason: str | UnsetType | None = UNSET
-
-
 class AskedVersion(Asked, kw_only=True):
     version: str
 
@@ -100,17 +97,17 @@ class AskedVersion(Asked, kw_only=True):
 ONE_MODEL = {200: Answer(Model, "the model")}
 POINTING = {202: Answer(AskedVersion, "the retrain daemon was asked")}
 ASKED = {202: Answer(Asked, "the retrain daemon was asked")}
-BODY = Body(WantedVersion, is_optional=True)
+BODY = Body(VersionRequest, is_optional=True)
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /models": Operation(
-        "What is served.", {200: Answer(Models, "a page of models")}, query=PAGE
+        "What is served.", {200: Answer(Models, "a page of models")}, query=Page
     ),
     "GET /models/<model>": Operation("One model in full.", ONE_MODEL),
     "GET /models/<model>/versions": Operation(
         "Every version with its state and the reason.",
         {200: Answer(Versions, "a page of versions, newest first")},
-        query=PAGE,
+        query=Page,
         errors=(503,),
     ),
     "POST /models/<model>/reload": Operation(

@@ -108,7 +108,6 @@ def _types(operations: Iterator[Operation]) -> list[Any]:
     found: dict[Any, Any] = {_key(one): one for one in (Problem, ProtocolError)}
     for operation in operations:
         wanted = [answer.type for answer in operation.answers.values()]
-        wanted += [query.type for query in operation.query]
         wanted += [operation.body.type] if operation.body else []
         found |= {_key(one): one for one in wanted if one is not None}
     return list(found.values())
@@ -138,15 +137,7 @@ def _operation(
     is_protocol = rule.rule == "/v2" or rule.rule.startswith("/v2/")
     summary, _, rest = operation.text.partition("\n")
     arguments = [_argument(found["name"], found["kind"]) for found in _ARGUMENT.finditer(rule.rule)]
-    queries = [
-        {
-            "name": query.name,
-            "in": "query",
-            "description": query.text,
-            "schema": schemas[_key(query.type)],
-        }
-        for query in operation.query
-    ]
+    queries = list(_queries(operation.query)) if operation.query else []
     shown: dict[str, Any] = {
         "operationId": _operation_id(rule),
         "summary": summary,
@@ -198,6 +189,19 @@ def _argument(name: str, kind: str | None) -> dict[str, Any]:
         schema["pattern"] = _NAME_PATTERN
     text = _ARGUMENTS.get(name, name.replace("_", " "))
     return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+
+
+def _queries(query: type[msgspec.Struct]) -> Iterator[dict[str, Any]]:
+    """The parameters that the fields of a struct type are."""
+    _, components = msgspec.json.schema_components((query,), ref_template=_REF)
+    for name, shown in components[query.__name__]["properties"].items():
+        schema = dict(shown)
+        if schema.get("default", ...) is None:  # left out; a query has no null
+            schema.pop("default")
+            kinds = [one for one in schema.pop("anyOf") if one != {"type": "null"}]
+            schema |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+        text = schema.pop("description", name.replace("_", " "))
+        yield {"name": name, "in": "query", "description": text, "schema": schema}
 
 
 def _body(body: Body, schemas: Mapping[Any, Any]) -> dict[str, Any]:

@@ -19,15 +19,6 @@ TEXT = "text/plain"
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """One query parameter. type : a type that msgspec can make a schema of."""
-
-    name: str
-    type: Any
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Body:
     """What a request holds. is_optional : an empty body is taken for an empty object."""
 
@@ -53,11 +44,12 @@ class Answer:
 class Operation:
     """One route and method.
 
-    errors : statuses beside those that every such route may give: see document.py.
+    query : a struct type whose fields are the query parameters.
+    errors : statuses beside those that every such route may give: see openapi_document.py.
     """
 
     text: str
     answers: Mapping[int, Answer]
-    query: tuple[Query, ...] = ()
+    query: type[msgspec.Struct] | None = None
     body: Body | None = None
     errors: tuple[int, ...] = ()

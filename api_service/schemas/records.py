@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from api_service.schemas.common import MODEL, Fields, Whole
-from api_service.schemas.operation import Answer, Body, Operation, Query, Time
+from api_service.schemas.common import Fields, Whole
+from api_service.schemas.operation import Answer, Body, Operation, Time
+from api_service.schemas.requests import ModelQuery, RecordsQuery, StreamQuery
 
 
 class Taken(msgspec.Struct, kw_only=True):
@@ -59,17 +60,6 @@ class FeedStatistics(msgspec.Struct):
     retention_days: Whole
 
 
-Days = Annotated[int, Meta(ge=1, le=3650)]
-DAYS = Query("days", Days, "how far back; 90 by default")
-SINCE = Query("since", Time, "from when on, instead of days")
-FORMAT = Query("format", Literal["json"], "the only one there is")
-MANY = Query("limit", Annotated[int, Meta(ge=1, le=10_000)], "how many at most")
-STREAM = Query("stream", str, "of which stream of the model")
-AFTER = Query(
-    "after",
-    Annotated[str, Meta(pattern="^[0-9]{1,18}:")],
-    "the place of the last record of the page before, as `next` says",
-)
 TAKEN = {200: Answer(Taken, "at least one record was kept, or was known already")}
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -77,20 +67,20 @@ OPERATIONS: Mapping[str, Operation] = {
         "Records to learn from, on the disk before the answer.\n"
         "One record, a list of them, or {stream, records, deleted}.",
         TAKEN,
-        query=(STREAM,),
+        query=StreamQuery,
         body=Body(dict[str, Any] | list[Any]),
         errors=(409, 429, 503),
     ),
     "GET /models/<model>/records": Operation(
         "What was sent, to train elsewhere; in pages.",
         {200: Answer(Records, "a page of records, oldest first")},
-        query=(DAYS, SINCE, FORMAT, STREAM, MANY, AFTER),
+        query=RecordsQuery,
         errors=(409, 503),
     ),
     "POST /feed/data": Operation(
         "Rows of servers (server_metrics), in any of several shapes.",
         TAKEN,
-        query=(MODEL,),
+        query=ModelQuery,
         body=Body(dict[str, Any] | list[Any]),
         errors=(404, 409, 429, 503),
     ),

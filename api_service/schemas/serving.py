@@ -8,9 +8,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_service.schemas.common import MODEL, PAGE, Fields, Identity, Whole
+from api_service.schemas.common import Fields, Identity, Whole
 from api_service.schemas.models import ModelEntry
-from api_service.schemas.operation import TEXT, Answer, Body, Operation, Query
+from api_service.schemas.operation import TEXT, Answer, Body, Operation
+from api_service.schemas.requests import (
+    AlertsPage,
+    CustomerQuery,
+    ModelQuery,
+    ProductsQuery,
+    ServerQuery,
+)
 
 
 class Alive(msgspec.Struct):
@@ -122,8 +129,6 @@ class Alerts(Identity, kw_only=True):
     next: str | UnsetType = UNSET
 
 
-N = Query("n", Annotated[int, Meta(ge=1, le=50)], "how many products; 5 by default")
-INCLUDE_OWNED = Query("include_owned", bool, "also what the customer has bought already")
 PREDICT = Operation(
     "Rows in, predictions out, by exactly one version.\n"
     "GET /models/<model> lists the features in its manifest. Models that take other requests"
@@ -133,11 +138,9 @@ PREDICT = Operation(
     errors=(404, 503),
 )
 _RECOMMENDED = {200: Answer(Recommendations, "products, the best first")}
-SIMILAR = Operation("What is like a product.", _RECOMMENDED, query=(N, MODEL), errors=(503,))
-FOR_USER = Operation(
-    "What suits a customer.", _RECOMMENDED, query=(N, MODEL, INCLUDE_OWNED), errors=(503,)
-)
-POPULAR = Operation("What everybody wants.", _RECOMMENDED, query=(N, MODEL), errors=(404, 503))
+SIMILAR = Operation("What is like a product.", _RECOMMENDED, query=ProductsQuery, errors=(503,))
+FOR_USER = Operation("What suits a customer.", _RECOMMENDED, query=CustomerQuery, errors=(503,))
+POPULAR = Operation("What everybody wants.", _RECOMMENDED, query=ProductsQuery, errors=(404, 503))
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /health": Operation(
@@ -162,14 +165,14 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /forecast_restock_demand": Operation(
         "Demand of the coming days (spare_parts).",
         {200: Answer(Forecast, "totals and days")},
-        query=(MODEL,),
+        query=ModelQuery,
         body=Body(ForecastRequest, is_optional=True),
         errors=(404, 503),
     ),
     "GET /parts": Operation(
         "The parts that are known (spare_parts).",
         {200: Answer(Parts, "parts of the catalogue and of past appointments")},
-        query=(MODEL,),
+        query=ModelQuery,
         errors=(404, 503),
     ),
     "GET /recommendations/product/<path:product_id>": SIMILAR,
@@ -178,17 +181,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /predictions/current": Operation(
         "Forecast and risk of each server (server_metrics).",
         {200: Answer(Fleet, "the most endangered first")},
-        query=(MODEL, Query("server", str, "only this server")),
+        query=ServerQuery,
         errors=(404, 409, 503),
     ),
     "GET /alerts/active": Operation(
         "Servers that need a look (server_metrics).",
         {200: Answer(Alerts, "the most endangered first")},
-        query=(
-            *PAGE,
-            MODEL,
-            Query("level", Literal["critical", "warning", "degraded"], "only this level"),
-        ),
+        query=AlertsPage,
         errors=(404, 409, 503),
     ),
 }

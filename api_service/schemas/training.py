@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from api_service.schemas.common import LIMIT, MODEL, PAGE, REASON, Asked, Fields, Whole
-from api_service.schemas.operation import Answer, Body, Operation, Query, Time
+from api_service.schemas.common import REASON, Asked, Fields, Whole
+from api_service.schemas.operation import Answer, Body, Operation, Time
+from api_service.schemas.requests import Cancel, EventsQuery, RunsPage, TrainRequest
 from shared.exchange.retrain_report import BufferReport, SourceReport
 from shared.run_log.run import RunStatus
 
 Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class TrainRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """wait: true, or for how many seconds to wait for the end."""
-
-    reason: str | UnsetType | None = UNSET
-    days: Annotated[int, Meta(ge=1, le=3660)] | UnsetType | None = UNSET
-    parameters: dict[str, Any] | UnsetType | None = UNSET
-    incremental: bool | UnsetType | None = UNSET
-    force: bool | UnsetType | None = UNSET
-    wait: bool | Annotated[float, Meta(ge=0, le=60)] | UnsetType | None = UNSET
-
-
-class Cancel(msgspec.Struct, forbid_unknown_fields=True):
-    reason: str | UnsetType | None = UNSET
-    run_id: str | UnsetType | None = UNSET
 
 
 class Queued(Asked, kw_only=True):
@@ -170,7 +155,6 @@ FORGET = Operation(
     {202: Answer(Asked, "the retrain daemon was asked")},
     errors=(409, 503),
 )
-AFTER = Annotated[int, Meta(ge=0)]
 
 OPERATIONS: Mapping[str, Operation] = {
     "POST /models/<model>/train": Operation(
@@ -200,7 +184,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /runs": Operation(
         "Training runs, newest first.",
         {200: Answer(Runs, "a page of runs")},
-        query=(*PAGE, MODEL, Query("status", RunStatus, "only runs that stand so")),
+        query=RunsPage,
         errors=(503,),
     ),
     "GET /runs/<run_id>": Operation("One run with all that is known.", ONE_RUN, errors=(503,)),
@@ -208,7 +192,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /events": Operation(
         "The ordered log: decisions, promotions, outages, requests of people.",
         {200: Answer(Events, "oldest first")},
-        query=(LIMIT, MODEL, Query("after", AFTER, "the number of the last event known")),
+        query=EventsQuery,
         errors=(503,),
     ),
 }

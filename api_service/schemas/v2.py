@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api_service.schemas.common import Fields, Whole
 from api_service.schemas.operation import BINARY, Answer, Body, Operation
+from api_service.schemas.requests import IndexRequest, RepositoryRequest
 from api_service.v2.messages import HEADER_LENGTH
 
 Datatype = Literal[
@@ -114,26 +115,11 @@ class InferenceAnswer(msgspec.Struct, kw_only=True):
     outputs: list[OutputTensor]
 
 
-class IndexRequest(msgspec.Struct):
-    """ready: only versions that serve."""
-
-    repository_name: str | UnsetType | None = UNSET
-    ready: bool | UnsetType | None = UNSET
-
-
 class IndexEntry(msgspec.Struct):
     name: str
     version: str
     state: Literal["READY", "UNAVAILABLE"]
     reason: str
-
-
-class RepositoryParameters(msgspec.Struct, forbid_unknown_fields=True):
-    unload_dependents: bool | UnsetType | None = UNSET
-
-
-class RepositoryRequest(msgspec.Struct, forbid_unknown_fields=True):
-    parameters: RepositoryParameters | UnsetType | None = UNSET
 
 
 class Duration(msgspec.Struct):

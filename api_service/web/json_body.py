@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+import msgspec.inspect
 from flask import Request, Response
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -16,6 +16,10 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 _BYTE = re.compile(r"\s*\(byte (\d+)\)")
 _SHOWN = 20
+_PLACE = re.compile(r" - at `\$\.([^`]*)`$")
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+T = TypeVar("T")
 
 
 def json_response(value: object, status: int = 200, *, is_for_people: bool = False) -> Response:
@@ -119,25 +123,95 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
 
-def text_field(body: Mapping[str, Any], name: str, expected: str) -> str | None:
-    """An optional text field of a request.
+def body_as(request: Request, kind: type[T]) -> T:
+    """The JSON object of a request's body as a value of `kind`; an empty body is an empty object.
 
     Raises:
-        RequestInvalid: it is there and is not text.
+        As `read_object`; RequestInvalid also where a field is unknown or not what it should be.
     """
-    value = body.get(name)
-    if value is None or isinstance(value, str):
-        return value
-    raise RequestInvalid(expected, value, name)
+    fields = read_object(request, may_be_empty=True)
+    for name, value in fields.items():
+        if isinstance(value, float) and value.is_integer():  # to JSON 7.0 is a whole number
+            fields[name] = int(value)
+    return decoded(fields, kind)
 
 
-def only_fields(body: Mapping[str, Any], *names: str) -> None:
-    """Refuse fields a route does not know, so that a misspelt one is not ignored.
+def decoded(value: dict[str, Any], kind: type[T], *, is_query: bool = False) -> T:
+    """The value as `kind`, a struct type.
+
+    Args:
+        is_query: the values are texts, read as what the fields' types say.
 
     Raises:
-        RequestInvalid: names the field and those that there are.
+        RequestInvalid: what the first field that is wrong should be, and where it is.
     """
-    for name in body:
-        if name not in names:
-            known = " or ".join(repr(one) for one in names) or "no fields"
-            raise RequestInvalid(f"only {known}", name, "body")
+    try:
+        return msgspec.convert(value, kind, strict=not is_query)
+    except msgspec.ValidationError as error:
+        raise _refused(str(error), value, kind, is_query=is_query) from None
+
+
+def _refused(message: str, value: Any, kind: Any, *, is_query: bool) -> RequestInvalid:
+    """msgspec's error as ours: what its path leads to, in the type and in the value."""
+    place = _PLACE.search(message)
+    path = place[1].split(".") if place else []
+    expected = msgspec.inspect.type_info(kind)
+    for name in path:
+        fields = {
+            field.encode_name: field.type for field in getattr(_plain(expected), "fields", ())
+        }
+        if name not in fields:
+            break
+        expected, value = fields[name], value[name]
+    if unknown := _UNKNOWN.search(message):
+        names = [field.encode_name for field in _plain(expected).fields]
+        known = ", ".join(names) if is_query else " or ".join(map(repr, names))
+        what = f"the query parameters {known}" if is_query else known
+        return RequestInvalid(
+            f"only {what}", unknown[1], ".".join(path) or ("query" if is_query else "body")
+        )
+    return RequestInvalid(_spoken(expected), value, ".".join(path) or "body")
+
+
+def _without_null(found: Any) -> Any:
+    if isinstance(found, msgspec.inspect.UnionType):
+        kinds = [one for one in found.types if not isinstance(one, msgspec.inspect.NoneType)]
+        return kinds[0] if len(kinds) == 1 else found
+    return found
+
+
+def _plain(found: Any) -> Any:
+    """The type without its annotation and its null."""
+    found = _without_null(found)
+    return found.type if isinstance(found, msgspec.inspect.Metadata) else found
+
+
+def _spoken(found: Any) -> str:
+    """A type in words: "a whole number from 1 to 90"; a text as its annotation says."""
+    found, text = _without_null(found), None
+    if isinstance(found, msgspec.inspect.Metadata):
+        found, text = found.type, (found.extra_json_schema or {}).get("description")
+    match found:
+        case msgspec.inspect.UnionType(types):
+            nothing = msgspec.inspect.NoneType
+            return " or ".join(_spoken(one) for one in types if not isinstance(one, nothing))
+        case msgspec.inspect.IntType() as number:
+            return f"a whole number{_range(number)}"
+        case msgspec.inspect.FloatType() as number:
+            return f"a number{_range(number)}"
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.LiteralType(values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.EnumType(cls):
+            return f"one of {', '.join(cls)}"
+        case msgspec.inspect.StrType():
+            return text or "a text"
+        case _:
+            return "an object"
+
+
+def _range(number: Any) -> str:
+    if number.le is not None:
+        return f" from {int(number.ge)} to {int(number.le)}"
+    return "" if number.ge is None else f" from {int(number.ge)} on"

@@ -1,41 +1,58 @@
-"""Query parameters of a request: one strict reader for each kind of value, and pages of a list.
+"""Query parameters of a request, decoded into the type that a route declares; pages of a list.
 
 A value that cannot be used raises RequestInvalid, whatever it is. Knows no route.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
-from flask import Request
+import msgspec
+from flask import Request, request
+from msgspec import Meta
 
+from api_service.web.json_body import decoded
+from api_service.web.public_path import public_path
 from shared.errors import RequestInvalid
 
-Kind = TypeVar("Kind", bound=StrEnum)
+T = TypeVar("T", bound=msgspec.Struct)
+B = TypeVar("B", bound=msgspec.Struct)
 
 LARGEST = 2**63 - 1
 """What a database takes for a whole number."""
 
-_DEFAULT = 50
-_MOST = 500
 _MOST_DIGITS = len(str(LARGEST))
-_TRUTH: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 
 
-def only_parameters(query: Iterable[str], *known: str) -> None:
-    """Refuse a parameter that the route does not know, so that a misspelt one is not ignored.
+def query_as(request: Request, kind: type[T], *others: str) -> T:
+    """The query as a value of `kind`; of a parameter that is repeated the first counts.
+
+    Args:
+        others: parameters that the route reads itself.
 
     Raises:
-        RequestInvalid: names it and those that there are.
+        RequestInvalid: a parameter is unknown, or not what it should be.
     """
-    for name in query:
-        if name not in known:
-            raise RequestInvalid(f"only the query parameters {', '.join(known)}", name, "query")
+    query = {name: text for name, text in request.args.items() if name not in others}
+    found = decoded(query, kind, is_query=True)
+    for name, text in query.items():
+        if getattr(found, name, text) is None:  # "null" is no value
+            raise RequestInvalid("a value", text, name)
+    return found
+
+
+def with_query(request: Request, body: B, kind: type[T]) -> B:
+    """The body with the query's parameters over the fields of the same name.
+
+    Raises:
+        As `query_as`.
+    """
+    query = query_as(request, kind)
+    shared = {name: getattr(query, name) for name in request.args if hasattr(body, name)}
+    return msgspec.structs.replace(body, **shared)
 
 
 def as_whole_number(text: str) -> int | None:
@@ -44,58 +61,12 @@ def as_whole_number(text: str) -> int | None:
     return int(text) if is_one else None
 
 
-def as_truth(text: str) -> bool | None:
-    """true or 1, false or 0, in any case; None for every other text."""
-    return _TRUTH.get(text.lower())
-
-
-def whole_number(
-    query: Mapping[str, str], name: str, default: int, low: int, high: int = LARGEST
-) -> int:
-    """Raises RequestInvalid: not a whole number from `low` to `high`."""
-    text = query.get(name)
-    if text is None:
-        return default
-    number = as_whole_number(text)
-    if number is None or not low <= number <= high:
-        raise RequestInvalid(f"a whole number from {low} to {high}", text, name)
-    return number
-
-
-def flag(query: Mapping[str, str], name: str) -> bool | None:
-    """None when it is not there. Raises RequestInvalid: neither true nor false."""
-    text = query.get(name)
-    if text is None:
-        return None
-    value = as_truth(text)
-    if value is None:
-        raise RequestInvalid("true or false", text, name)
-    return value
-
-
-def choice(query: Mapping[str, str], name: str, choices: Sequence[str]) -> str | None:
-    """None when it is not there. Raises RequestInvalid: not one of `choices`."""
-    text = query.get(name)
-    if text is not None and text not in choices:
-        raise RequestInvalid(f"one of {', '.join(choices)}", text, name)
-    return text
-
-
-def member(query: Mapping[str, str], name: str, kind: type[Kind]) -> Kind | None:
-    """As `choice`, of the values of an enumeration."""
-    text = choice(query, name, tuple(kind))
-    return None if text is None else kind(text)
-
-
-def time_utc(query: Mapping[str, str], name: str) -> datetime | None:
-    """None when it is not there; without an offset it is UTC.
+def as_time_utc(text: str, name: str) -> datetime:
+    """The time of the parameter `name`; without an offset it is UTC.
 
     Raises:
         RequestInvalid: not a time, or none between the years 1 and 9999 of UTC.
     """
-    text = query.get(name)
-    if text is None:
-        return None
     for written in (text, "+".join(text.rsplit(" ", 1))):  # an unescaped "+00:00" has a space
         try:
             at = datetime.fromisoformat(written)
@@ -105,30 +76,15 @@ def time_utc(query: Mapping[str, str], name: str) -> datetime | None:
     raise RequestInvalid("a time such as 2026-11-21T08:00:00Z", text, name)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A window on a list, `?limit=&offset=`; `rest` are the other query parameters."""
+Limit = Annotated[int, Meta(ge=1, le=500, description="how many at most; 50 by default")]
+Offset = Annotated[int, Meta(ge=0, le=2**31, description="how many to pass over")]
 
-    path: str
-    limit: int
-    offset: int
-    rest: Mapping[str, str]
 
-    @classmethod
-    def of(cls, request: Request, *filters: str) -> Page:
-        """Read the window from a request.
+class Page(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A window on a list, `?limit=&offset=`; a route with filters adds them."""
 
-        Raises:
-            RequestInvalid: a parameter is unknown or out of range.
-        """
-        query = request.args
-        only_parameters(query, "limit", "offset", *filters)
-        return cls(
-            path=request.script_root + request.path,
-            limit=whole_number(query, "limit", _DEFAULT, 1, _MOST),
-            offset=whole_number(query, "offset", 0, 0, 2**31),
-            rest={name: query[name] for name in filters if name in query},
-        )
+    limit: Limit = 50
+    offset: Offset = 0
 
     def of_items(self, items: Sequence[Any]) -> Sequence[Any]:
         """This page of a whole list."""
@@ -138,6 +94,8 @@ class Page:
         """`{name: items, total, next?}`; `next` is the address of the page after this one."""
         answer: dict[str, Any] = {name: items, "total": total}
         if self.offset + len(items) < total and items:
-            query = {**self.rest, "limit": self.limit, "offset": self.offset + self.limit}
-            answer["next"] = f"{self.path}?{urlencode(query)}"
+            place = {"limit": self.limit, "offset": self.offset + self.limit}
+            answer["next"] = public_path(
+                f"{request.path}?{urlencode({**request.args.to_dict(), **place})}"
+            )
         return answer

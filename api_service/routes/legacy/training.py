@@ -14,7 +14,6 @@ from flask.typing import ResponseReturnValue
 from api_service.context import Context
 from api_service.control.requests import put_request, waiting_run
 from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
-from api_service.control.training_options import read_options
 from api_service.control.wait import wait_for_run
 from api_service.routes.legacy import answers
 from api_service.routes.legacy.models import (
@@ -25,13 +24,22 @@ from api_service.routes.legacy.models import (
     resolve_device,
     resolve_model,
 )
+from api_service.schemas.requests import (
+    CancelJob,
+    DevicePage,
+    RetrainDevice,
+    TrainDaysQuery,
+    TrainQuery,
+    TrainRequest,
+    TrainServersQuery,
+)
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import list_records, show_run_or_refusal, totals
 from api_service.web.auth import check_key
-from api_service.web.json_body import json_response, only_fields, read_object, text_field
+from api_service.web.json_body import body_as, json_response
 from api_service.web.public_path import public_path
-from api_service.web.query import Page, as_truth, as_whole_number, only_parameters
-from shared.errors import NotFound, RequestInvalid
+from api_service.web.query import query_as, with_query
+from shared.errors import NotFound
 from shared.exchange.event_burst import record_event
 from shared.exchange.retrain_report import TrainingReport
 from shared.keys.api_keys import Role
@@ -42,11 +50,10 @@ from shared.keys.api_keys import Role
 def train_products(context: Context) -> ResponseReturnValue:
     """A product changed: an event, so that a burst is one training; with `wait` a training."""
     model = resolve_model(context, SIMILARITY, RECOMMENDER)
-    body = {**read_object(request, may_be_empty=True), **_query("wait", "force")}
-    options, wait_s, reason = read_options(body)
-    if wait_s:
+    asked = with_query(request, body_as(request, TrainRequest), TrainQuery)
+    if asked.wait_s:
         check_key(context.ring.keys, Role.ADMIN)  # it passes every brake
-        return _train(context, model, options, wait_s, reason)
+        return _train(context, model, asked)
     must_be_trained_here(context, model, or_its_entities=True)
     record_event(context.config.requests_dir, model, context.clock())
     message = f"{model} is trained when the event trigger says so; with wait, at once."
@@ -54,49 +61,37 @@ def train_products(context: Context) -> ResponseReturnValue:
 
 
 def retrain_recommender(context: Context) -> ResponseReturnValue:
-    body = {**read_object(request, may_be_empty=True), **_query("days", "wait", "force")}
-    options, wait_s, reason = read_options(body)
-    return _train(context, resolve_model(context, RECOMMENDER), options, wait_s, reason)
+    asked = with_query(request, body_as(request, TrainRequest), TrainDaysQuery)
+    return _train(context, resolve_model(context, RECOMMENDER), asked)
 
 
 def retrain_device(context: Context) -> ResponseReturnValue:
-    body = read_object(request, may_be_empty=True)
-    only_fields(body, "device_id", "days", "background", "reason", "force")
-    background = body.get("background", True)
-    if not isinstance(background, bool):
-        raise RequestInvalid("true or false", background, "background")
-    device_id = text_field(body, "device_id", "the id of a device")
-    model = resolve_device(context, resolve_model(context, SOLAR), device_id)
-    asked = ("days", "reason", "force")
-    rest: dict[str, Any] = {name: body[name] for name in asked if name in body}
-    options, wait_s, reason = read_options({**rest, "wait": not background})
-    return _train(context, model, options, wait_s, reason)
+    asked = body_as(request, RetrainDevice)
+    model = resolve_device(context, resolve_model(context, SOLAR), asked.device_id)
+    wanted = TrainRequest(
+        days=asked.days, reason=asked.reason, force=asked.force, wait=not asked.background
+    )
+    return _train(context, model, wanted)
 
 
 def train_servers(context: Context) -> ResponseReturnValue:
     """`epochs` is read for its sake who sends it: this model is fitted in one pass."""
-    asked = _query("epochs", "incremental", "wait", "force")
-    epochs = asked.pop("epochs", None)
-    if epochs is not None and (type(epochs) is not int or epochs < 1):
-        raise RequestInvalid("a whole number from 1 on", epochs, "epochs")
-    options, wait_s, reason = read_options(asked)
-    return _train(context, resolve_model(context, SERVERS), options, wait_s, reason)
+    asked = with_query(request, TrainRequest(), TrainServersQuery)
+    return _train(context, resolve_model(context, SERVERS), asked)
 
 
-def _train(
-    context: Context, model: str, options: Mapping[str, Any], wait_s: float, reason: str
-) -> ResponseReturnValue:
-    asked = ask_for_training(context, model, options, reason)
-    run_id = asked["request_id"]
-    if wait_s and asked["retrain_daemon"] == "running":  # else nobody would end it
+def _train(context: Context, model: str, asked: TrainRequest) -> ResponseReturnValue:
+    answer = ask_for_training(context, model, asked.options(), asked.reason or "")
+    run_id = answer["request_id"]
+    if asked.wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
         path = context.config.run_log_path
-        run = wait_for_run(path, run_id, wait_s)
+        run = wait_for_run(path, run_id, asked.wait_s)
         if run is not None:
             message = run["verdict"] or run["error"] or f"{model} was trained."
             count = {"products_count": _products_count(context, model, run)}
             more = count if context.config.workloads.get(model) in (SIMILARITY, RECOMMENDER) else {}
             return json_response(answers.triggered(run_id, run["status"], message, **more))
-    response = json_response(answers.triggered(run_id, "queued", asked["sentence"]), 202)
+    response = json_response(answers.triggered(run_id, "queued", answer["sentence"]), 202)
     response.headers["Location"] = public_path(f"/runs/{run_id}")
     return response
 
@@ -115,11 +110,9 @@ def _products_count(context: Context, model: str, run: Mapping[str, Any]) -> int
 def cancel_training(context: Context) -> ResponseReturnValue:
     model = resolve_model(context, SERVERS)
     must_be_trained_here(context, model)
-    body = {**read_object(request, may_be_empty=True), **request.args.to_dict()}
-    only_fields(body, "job_id", "model", "reason")
-    run_id = text_field(body, "job_id", "the id of a job")
+    asked = with_query(request, body_as(request, CancelJob), CancelJob)
     report = _report(context, model)[0]
-    asked = put_request(
+    answer = put_request(
         context.config.requests_dir,
         context.config.reports_dir,
         context.clock(),
@@ -127,11 +120,11 @@ def cancel_training(context: Context) -> ResponseReturnValue:
         model=model,
         requested_by=who_asks(),
         will=f"the training of {model} is stopped if it still runs; what serves stays.",
-        run_id=run_id,
-        reason=text_field(body, "reason", "a text") or "",
+        run_id=asked.job_id,
+        reason=asked.reason or "",
     )
-    run_id = run_id or (report.running_run_id if report else None)
-    return json_response(answers.triggered(run_id, "cancelling", asked["sentence"]), 202)
+    run_id = asked.job_id or (report.running_run_id if report else None)
+    return json_response(answers.triggered(run_id, "cancelling", answer["sentence"]), 202)
 
 
 # -- how training stands ---------------------------------------------------------------------------
@@ -173,10 +166,9 @@ def training_stats(context: Context) -> ResponseReturnValue:
 
 def device_runs(context: Context) -> ResponseReturnValue:
     """Newest first; of one device, or of all."""
-    page = Page.of(request, "device_id", "model")
+    page = query_as(request, DevicePage)
     model = resolve_model(context, SOLAR)
-    device_id = page.rest.get("device_id")
-    of_one = resolve_device(context, model, device_id) if device_id is not None else None
+    of_one = None if page.device_id is None else resolve_device(context, model, page.device_id)
     records, total = list_records(
         context.config.run_log_path,
         model=of_one,
@@ -203,21 +195,3 @@ def _run(context: Context, run_id: str) -> Mapping[str, Any]:
 def _report(context: Context, model: str) -> tuple[TrainingReport | None, str]:
     daemon = look_at_retrain_daemon(context.config.reports_dir, context.clock())
     return (daemon.report.models.get(model) if daemon.report else None), daemon.sentence
-
-
-def _query(*known: str) -> dict[str, Any]:
-    """Query parameters as JSON would have them.
-
-    Raises:
-        RequestInvalid: one that the route does not take.
-    """
-    only_parameters(request.args, *known, "model")
-    found: dict[str, Any] = {}
-    for name, text in request.args.items():
-        if name == "model":
-            continue
-        number, truth = as_whole_number(text), as_truth(text)
-        is_flag = name in ("incremental", "force")
-        values = (truth, number) if is_flag or number is None else (number, truth)
-        found[name] = next((value for value in values if value is not None), text)
-    return found

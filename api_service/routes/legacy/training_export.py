@@ -6,7 +6,6 @@ Not a blueprint of its own; feed.py exports stream by stream.
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,17 +15,15 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.recording.ingest import RecordIngest
-from api_service.routes.feed import exported, place_argument
+from api_service.routes.feed import begin_of, exported, place_argument
+from api_service.schemas.requests import AllStreamsQuery
 from api_service.web.json_body import json_response
 from api_service.web.public_path import public_path
-from api_service.web.query import choice, only_parameters, time_utc, whole_number
+from api_service.web.query import query_as
 from shared.errors import NotReady
 from shared.feed import reader
 from shared.records import to_epoch_us
 from shared.workloads import open_workload
-
-_DEFAULT_DAYS, _MOST_DAYS = 90, 3650
-_DEFAULT_LIMIT, _MOST_LIMIT = 5000, 10_000
 
 
 def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
@@ -42,13 +39,8 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
         raise NotReady("no feed is configured.")
     fed = context.config.feed.models[model]
     names = [stream.name for stream in open_workload(fed.workload, fed.parameters).streams]
-    query = request.args
-    places = [f"after_{name}" for name in names]
-    only_parameters(query, "days", "format", "since", "limit", "model", *places)
-    choice(query, "format", ("json",))
-    limit = whole_number(query, "limit", _DEFAULT_LIMIT, 1, _MOST_LIMIT)
-    days = whole_number(query, "days", _DEFAULT_DAYS, 1, _MOST_DAYS)
-    since = time_utc(query, "since") or context.clock() - timedelta(days=days)
+    query = query_as(request, AllStreamsQuery, *(f"after_{name}" for name in names))
+    limit, since = query.limit, begin_of(query, context.clock())
     desk = RecordIngest(context.config.feed, context.clock)
     answer: dict[str, Any] = {}
     counts: dict[str, int] = {}
@@ -71,7 +63,7 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
     etag = hashlib.sha256(msgspec.json.encode({n: answer[n] for n in names})).hexdigest()[:32]
     answer["metadata"] = {
         "model": model,
-        "days": days,
+        "days": query.days,
         "since": since,
         "total": counts,
         "exported_at": context.clock(),

@@ -6,7 +6,7 @@ daemon, as the routes of models.py do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from flask import Blueprint, request
@@ -17,13 +17,14 @@ from api_service.control.desired_version import signal_of, wanted
 from api_service.control.requests import put_request
 from api_service.control.training import who_asks
 from api_service.control.wait import wait_for
+from api_service.schemas.requests import IndexRequest, RepositoryRequest
 from api_service.serving_slot import ServingSlot
 from api_service.status.runs import rejected_versions
 from api_service.status.versions import version_lines
 from api_service.status.workers import live_reports
 from api_service.web.auth import needs
-from api_service.web.json_body import json_response, only_fields, read_object, text_field
-from shared.errors import NotReady, RequestInvalid, StateConflict
+from api_service.web.json_body import body_as, json_response
+from shared.errors import NotReady, StateConflict
 from shared.keys.api_keys import Role
 
 _LONGEST_LOAD_S = 20
@@ -34,9 +35,8 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.post("/v2/repository/index")
     def index() -> ResponseReturnValue:
-        body = read_object(request, may_be_empty=True)
-        text_field(body, "repository_name", "the name of a repository")  # there is only one
-        return json_response(list(_index(context, _flag(body, "ready"))))
+        asked = body_as(request, IndexRequest)  # of the only repository that there is
+        return json_response(list(_index(context, asked.ready or False)))
 
     @routes.post("/v2/repository/models/<model>/load")
     @routes.post("/v2/repository/models/<model>/<entity>/load")
@@ -61,23 +61,8 @@ def blueprint(context: Context) -> Blueprint:
 
 def _slot(context: Context, model: str, entity: str | None) -> ServingSlot:
     slot = context.table.slot(model if entity is None else f"{model}/{entity}")
-    body = read_object(request, may_be_empty=True)
-    only_fields(body, "parameters")
-    parameters = body.get("parameters")
-    if parameters is not None:
-        if not isinstance(parameters, dict):
-            raise RequestInvalid("an object", parameters, "parameters")
-        # The only one that changes nothing here: no model of ours has dependents.
-        only_fields(parameters, "unload_dependents")
-        _flag(parameters, "unload_dependents")
+    body_as(request, RepositoryRequest)
     return slot
-
-
-def _flag(body: Mapping[str, Any], name: str) -> bool:
-    value = body.get(name)
-    if value is None or isinstance(value, bool):
-        return value or False
-    raise RequestInvalid("true or false", value, name)
 
 
 def _index(context: Context, is_ready_only: bool) -> Iterator[dict[str, Any]]:

@@ -9,12 +9,11 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
 from api_service.recording.ingest import RecordIngest
+from api_service.schemas.requests import AlertsPage, ServerQuery
 from api_service.web.json_body import json_response
-from api_service.web.query import Page, choice, only_parameters
+from api_service.web.query import query_as
 from shared.errors import NotFound
 from shared.feed import reader
-
-_LEVELS = ("critical", "warning", "degraded")
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -33,9 +32,8 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/predictions/current")
     def predictions() -> ResponseReturnValue:
-        only_parameters(request.args, "model", "server")
+        named = query_as(request, ServerQuery).server
         answer = fleet()
-        named = request.args.get("server")
         if named is not None:
             answer["servers"] = [one for one in answer["servers"] if one["server"] == named]
             if not answer["servers"]:
@@ -44,13 +42,12 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/alerts/active")
     def alerts() -> ResponseReturnValue:
-        page = Page.of(request, "model", "level")
-        level = choice(page.rest, "level", _LEVELS)
+        page = query_as(request, AlertsPage)
         answer = fleet()
         found = [
             {name: one[name] for name in one if name != "forecast"}
             for one in answer.pop("servers")
-            if one["alert_level"] != "healthy" and level in (None, one["alert_level"])
+            if one["alert_level"] != "healthy" and page.level in (None, one["alert_level"])
         ]
         return json_response({**answer, **page.answer("alerts", page.of_items(found), len(found))})
 

@@ -9,9 +9,10 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context, ask
 from api_service.routes.workloads.model_lookup import slot_that_answers
+from api_service.schemas.requests import CustomerQuery, ProductsQuery
 from api_service.serving_slot import ServingSlot
 from api_service.web.json_body import json_response
-from api_service.web.query import as_whole_number, flag, only_parameters
+from api_service.web.query import query_as
 
 # Question -> the workloads that answer it.
 _WORKLOADS: Mapping[str, tuple[str, ...]] = {
@@ -30,7 +31,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/recommendations/user/<path:user_id>")
     def recommendations_for_user(user_id: str) -> ResponseReturnValue:
-        return answer_about_products(context, "for_user", {"user_id": user_id}, "include_owned")
+        return answer_about_products(context, "for_user", {"user_id": user_id}, CustomerQuery)
 
     @routes.get("/recommendations/popular")
     def popular_products() -> ResponseReturnValue:
@@ -43,25 +44,11 @@ def answer_about_products(
     context: Context,
     question: str,
     asked: Mapping[str, object],
-    *flags: str,
+    kind: type[ProductsQuery] = ProductsQuery,
     slot: ServingSlot | None = None,
 ) -> ResponseReturnValue:
     """Ask with the request's query; slot : which model is meant, where that is settled."""
     slot = slot or slot_that_answers(context, question, _WORKLOADS[question])
-    return json_response(ask(slot, question, {**asked, **_query(*flags)}, context.clock()))
-
-
-def _query(*flags: str) -> dict[str, object]:
-    """`n` as a number and flags as booleans; what a query cannot be is left to the workload.
-
-    Raises:
-        RequestInvalid: a parameter that the route does not take, or a flag that is neither.
-    """
-    query = request.args
-    only_parameters(query, "n", "model", *flags)
-    found: dict[str, object] = {}
-    if "n" in query:
-        number = as_whole_number(query["n"])
-        found["n"] = query["n"] if number is None else number
-    values = {name: flag(query, name) for name in flags}
-    return found | {name: value for name, value in values.items() if value is not None}
+    query = query_as(request, kind)
+    given = {name: getattr(query, name) for name in request.args if name != "model"}
+    return json_response(ask(slot, question, {**asked, **given}, context.clock()))
