@@ -18,6 +18,7 @@ import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server import mp
 from granian.server.mp import MPServer, WorkerProcess
 
 from api_service.config.listen_address import Address
@@ -30,6 +31,7 @@ from api_service.reload.switch.shared_generations import SharedGenerations
 from api_service.status.worker_liveness import WorkersLiveness
 from api_service.status.workers import live_reports
 from api_service.supervisor.fork_server import ForkedWorker, ForkServer, reap
+from api_service.supervisor.granian_hooks import must_have_hooks
 from api_service.supervisor.socket_activation import InheritedSocket
 from api_service.supervisor.systemd_notify import run_systemd_notifier
 from api_service.worker.entry import build_application
@@ -274,8 +276,10 @@ def serve(
             trying for ever.
 
     Raises:
+        FixConfiguration: the server library is another one.
         WorkersCannotStart: it was on trial and ended so.
     """
+    must_have_hooks(mp)
     hear_ctrl_c()
     # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)

@@ -71,7 +71,7 @@ def install_adapter(
     on_answer: Callable[[], None] = lambda: None,
     limits: Limits = _DEFAULT_LIMITS,
     on_refusal: Callable[[int], None] = lambda _status: None,
-) -> bool:
+) -> None:
     """Make the server of this process call its application our way; before it starts.
 
     Args:
@@ -79,12 +79,7 @@ def install_adapter(
         on_ready: called with the callback when the server is about to serve.
         on_answer: called after each answer.
         on_refusal: called with the status of an answer that the application was not asked for.
-
-    Returns:
-        False where the server has no such place any more: then nothing was changed.
     """
-    if not hasattr(server_module, "_wsgi_call_wrap"):
-        return False
 
     def wrap(
         application: WSGIApplication, scope_options: dict[str, Any], _access_log: object
@@ -93,8 +88,7 @@ def install_adapter(
         on_ready(callback)
         return callback
 
-    server_module._wsgi_call_wrap = wrap
-    return True
+    server_module._wsgi_call_wrap = wrap  # there: see supervisor/granian_hooks.py
 
 
 def make_callback(

@@ -1,8 +1,7 @@
 """What lets others through while a request waits: in its environment, and around its body.
 
-The worker's own lock is a lane (see lane.py). `Turnstile` does the same for any other WSGI
-server, with a lock: a request holds it while it computes and lets go of it while it reads. First
-come, first served; more switches between threads. Knows WSGI, no route.
+A request holds its worker's lock (see request_lock.py) while it computes and lets go of it while
+it reads or waits for the disk. Knows WSGI, no route.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _RELEASED_LOCK = "hotfit.let_go"
 
 
 class YieldableLock(Protocol):
-    """What one request at a time holds: a FairLock, or a lane."""
+    """What one request at a time holds: see RequestLock."""
 
     def acquire(self) -> None: ...
     def release(self) -> None: ...

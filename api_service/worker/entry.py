@@ -37,7 +37,6 @@ def build_application(
     import granian.server.mp  # here since the server started this process
 
     from api_service.metrics.request_counter import count_refused
-    from api_service.web.fair_lock import Turnstile
     from api_service.web.granian_adapter import Limits, install_adapter
     from api_service.worker.batch_scheduling import use_batch_scheduling
     from api_service.worker.worker import start_worker
@@ -45,13 +44,11 @@ def build_application(
     if config.batch_scheduling:
         use_batch_scheduling()  # before any thread is started, which inherits it
     application, worker = start_worker(config, channel, end_request, parent_pipe, liveness)
-    if install_adapter(
+    install_adapter(
         granian.server.mp,
         worker.show_liveness,
         worker.note_answer,
         Limits(config.body_timeout_s, config.max_wait_s),
         partial(count_refused, worker.metrics.recorder),
-    ):
-        return application
-    worker.show_liveness(None)
-    return Turnstile(application)
+    )
+    return application

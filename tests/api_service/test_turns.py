@@ -16,7 +16,6 @@ from werkzeug.test import Client
 
 from api_service.app import LOCKED_VIEWS, create_app
 from api_service.context import Context
-from api_service.web.fair_lock import FairLock, Turnstile
 from api_service.web.yield_lock import hold_lock, yield_lock
 from shared.keys.api_keys import Role
 from shared.run_log.run import RunStatus
@@ -24,6 +23,7 @@ from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving
 from tests.api_service.routes.test_aliases import key, log, serving_of
 from tests.api_service.routes.test_models import run
+from tests.support.turnstile import TurnLock, Turnstile
 from tests.support.versions import ServingHome
 
 _watches: list[DiskWatch] = []
@@ -32,14 +32,14 @@ _watches: list[DiskWatch] = []
 class DiskWatch:
     """What is opened below a directory while a lock is taken. Python tells it of every open."""
 
-    def __init__(self, directory: str, lock: FairLock) -> None:
+    def __init__(self, directory: str, lock: TurnLock) -> None:
         self._directory, self._lock = directory, lock
         self.seen: list[str] = []
 
     def note(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("open", "os.listdir", "os.scandir", "sqlite3.connect") and arguments:
             path = str(arguments[0])
-            if self._directory in path and self._lock._is_taken:
+            if self._directory in path and self._lock.is_taken():
                 self.seen.append(f"{event} {Path(path).name}")
 
 
@@ -52,7 +52,7 @@ sys.addaudithook(_hook)
 
 
 @contextmanager
-def watching(directory: str, lock: FairLock) -> Iterator[DiskWatch]:
+def watching(directory: str, lock: TurnLock) -> Iterator[DiskWatch]:
     watch = DiskWatch(directory, lock)
     _watches.append(watch)
     try:
@@ -93,7 +93,7 @@ def test_no_route_opens_a_file_while_it_holds_the_turn(five: Serving) -> None:
                 path = re.sub(r"<(?:\w+:)?model>", model, rule.rule)
                 path = re.sub(r"<(?:\w+:)?run_id>", "r1", path)
                 path = re.sub(r"<[^>]+>", "x", path)
-                with watching(str(five.home.path), turnstile._lock) as watch:
+                with watching(str(five.home.path), turnstile.lock) as watch:
                     client.open(path, method=method, headers=headers, data=b"{}")
                 n_asked += 1
                 if watch.seen:
@@ -109,26 +109,26 @@ def test_a_model_is_asked_in_turn_and_a_body_is_read_without_it() -> None:
     turnstile: Turnstile
 
     def application(environ: Any, _start: Any) -> list[bytes]:
-        lock = turnstile._lock
-        states.append(lock._is_taken)
+        lock = turnstile.lock
+        states.append(lock.is_taken())
         with yield_lock(environ):
-            states.append(lock._is_taken)
+            states.append(lock.is_taken())
             assert environ["wsgi.input"].read() == b"body"
-            states.append(lock._is_taken)
+            states.append(lock.is_taken())
             with yield_lock(environ), hold_lock(environ):
-                states.append(lock._is_taken)
+                states.append(lock.is_taken())
                 with yield_lock(environ):
-                    states.append(lock._is_taken)
-                states.append(lock._is_taken)
-            states.append(lock._is_taken)
-        states.append(lock._is_taken)
+                    states.append(lock.is_taken())
+                states.append(lock.is_taken())
+            states.append(lock.is_taken())
+        states.append(lock.is_taken())
         return [b""]
 
     turnstile = Turnstile(application)
     turnstile({"wsgi.input": BytesIO(b"body"), "CONTENT_LENGTH": "4"}, lambda *_: lambda _: None)
 
     assert states == [True, False, False, True, False, True, False, True]
-    assert not turnstile._lock._is_taken
+    assert not turnstile.lock.is_taken()
 
 
 def test_every_view_that_keeps_the_turn_exists(five: Serving) -> None:

@@ -41,3 +41,21 @@ def test_only_the_listener_on_that_port_is_changed() -> None:
 
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert not other.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def test_accepted_connections_notice_that_their_peer_is_gone_or_does_not_read() -> None:
+    """A client whose network died in mid-request must not hold a thread for ever."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+
+        assert keep_alive_on_listeners(port) == 1
+
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: it does not read its answer
+                    option = socket.TCP_USER_TIMEOUT
+                    assert accepted.getsockopt(socket.IPPROTO_TCP, option) == 30_000

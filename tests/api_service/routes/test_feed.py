@@ -17,7 +17,6 @@ from flask.testing import FlaskClient
 from api_service.app import create_app
 from api_service.config.feed import FedModel, FedStream, FeedConfig
 from api_service.context import Context
-from api_service.web.fair_lock import Turnstile
 from retrain_service.publish.stage import stage
 from retrain_service.sources.feed import FeedSource
 from shared.feed.database import open_to_write
@@ -28,6 +27,7 @@ from shared.settings.sections import SourceSettings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from tests.api_service.conftest import NOW, Serving, serving_config
+from tests.support.turnstile import Turnstile
 from tests.support.versions import ServingHome, version_name, write_signal
 
 CRITICAL, WARNING, HEALTHY = "critical", "warning", "healthy"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from api_service.connections import body_deadline
-from api_service.web.granian_adapter import Limits, install_adapter, make_callback
+from api_service.web.granian_adapter import Limits, make_callback
 from api_service.web.request_lock import RequestLock
 from api_service.web.yield_lock import yield_lock
 from tests.support.waiting import wait_until
@@ -297,18 +297,6 @@ def test_the_environment_variables_of_the_server_are_not_in_a_request(
     assert "HOTFIT_API_KEY" not in seen
     assert seen["PATH_INFO"] == "/livez"
     assert seen["SCRIPT_NAME"] == "/api"
-
-
-def test_the_place_in_the_server_library_is_still_there() -> None:
-    """It is not its public interface; without it a worker falls back to the slower turnstile."""
-    import inspect
-
-    import granian.server.mp
-
-    assert "_wsgi_call_wrap(callback, scope_opts, log_access_fmt)" in inspect.getsource(
-        granian.server.mp
-    )
-    assert not install_adapter(object())
 
 
 def test_a_bell_that_rings_late_does_not_lose_the_lead() -> None:
