@@ -156,19 +156,19 @@ def measure(data: Films, *, by_time: bool) -> Accuracy:
 def _per_user_split(
     rows: TrainingSet, data: Films, *, by_time: bool
 ) -> tuple[TrainingSet, TrainingSet]:
-    visits = rows.context
+    interactions = rows.context
     user, film = rows.features[:, 0].astype(np.int64), rows.target.astype(np.int64)
-    place_of_user = {id_: place for place, id_ in enumerate(visits.users)}
-    place_of_film = visits.stock.catalogue.place_of
-    in_file = np.array([place_of_user[one] for one in data.user]) * len(visits.items)
+    place_of_user = {id_: place for place, id_ in enumerate(interactions.users)}
+    place_of_film = interactions.training_catalogue.catalogue.place_of
+    in_file = np.array([place_of_user[one] for one in data.user]) * len(interactions.items)
     in_file += np.array([place_of_film[one] for one in data.film])
     order = np.argsort(in_file)
-    pair = user * len(visits.items) + film
+    pair = user * len(interactions.items) + film
     position = order[np.searchsorted(in_file[order], pair)]
     if by_time:
         position = np.array(data.at_s)[position] * N_RATINGS + position
     is_asked = _last_of_each(user, position)
-    return hold_out(rows, is_asked, ~np.isin(visits.pair, pair[is_asked]))
+    return hold_out(rows, is_asked, ~np.isin(interactions.pair, pair[is_asked]))
 
 
 def _last_of_each(user: NDArray[np.int64], position: NDArray[np.int64]) -> NDArray[np.bool_]:

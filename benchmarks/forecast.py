@@ -25,7 +25,7 @@ from benchmarks.serving.systems import APPS, PEERS, Setup, gunicorn
 from benchmarks.wrk import Measured, run
 from scripts.daemons.network import free_port
 from shared.workloads.spare_parts.rows import DemandHistory
-from shared.workloads.spare_parts.serving import read_knowledge
+from shared.workloads.spare_parts.serving import read_serving_state
 
 _CONNECTIONS = 8
 _DAYS = 7
@@ -75,7 +75,7 @@ def fit_forest(home: Path, model_file: Path) -> DemandHistory:
 
     (version,) = (home / "models" / "spare_parts" / "versions").glob("v*")
     state = {path.name: path.read_bytes() for path in version.rglob("state.*")}
-    history = read_knowledge(state).history
+    history = read_serving_state(state).history
     rows, wanted = [], []
     for i in range(28, history.n_days):
         weekday = int((history.first_day + np.timedelta64(i, "D")).astype(int) + 3) % 7

@@ -17,7 +17,7 @@ from retrain_service.compiling.parity import ONE_BY_ONE, NotEqual, Reference, co
 from shared.errors import StorageUnavailable
 from shared.forms import data_tree
 from shared.forms.open_form import open_compiled
-from shared.forms.stored_form import OwnForm
+from shared.forms.stored_form import DataForm
 from shared.versions.manifest import COMPILED_NAME, ServingForm
 from shared.versions.staged_files import StagedFiles
 
@@ -50,30 +50,30 @@ class FormTrial:
 
     def try_as_data(self, estimator: Any) -> ServingForm | None:
         """An estimator that is data of ours needs no other form."""
-        candidate = Candidate("numpy", "data", EXACT, lambda _: OwnForm(estimator))
-        opened = self._opened(candidate)
-        if opened is None:
+        candidate = Candidate("numpy", "data", EXACT, lambda _: DataForm(estimator))
+        predictor = self._opened(candidate)
+        if predictor is None:
             self.refused.pop("data", None)  # an estimator of scikit-learn is none, which is no news
             return None
         found = ServingForm("numpy", refused=dict(self.refused))
-        return found if self._passes_check(candidate, opened[0]) else None
+        return found if self._passes_check(candidate, predictor[0]) else None
 
     def of(self, candidate: Candidate, reference: Reference) -> ServingForm | None:
         found = self._opened(candidate)
         if found is None:
             return None
-        (opened,) = found
+        (predictor,) = found
         tolerance = tolerance_for(reference, candidate.tolerance)
         try:
-            worst = compare(opened, reference, tolerance, candidate.one_by_one)
-            latency_us = _latency_us(opened, reference)
+            worst = compare(predictor, reference, tolerance, candidate.one_by_one)
+            latency_us = _latency_us(predictor, reference)
         except NotEqual as reason:
             self.refused[candidate.label] = str(reason)
             return None
         except Exception as error:  # noqa: BLE001
             self.refused[candidate.label] = f"asking it failed: {error!r}"
             return None
-        if not self._passes_check(candidate, opened):
+        if not self._passes_check(candidate, predictor):
             return None
         return ServingForm(
             candidate.form,
@@ -103,9 +103,9 @@ class FormTrial:
             self.refused[candidate.label] = f"making it failed: {error!r}"
         return None
 
-    def _passes_check(self, candidate: Candidate, opened: Any) -> bool:
+    def _passes_check(self, candidate: Candidate, predictor: Any) -> bool:
         try:
-            reason = self._check(opened)
+            reason = self._check(predictor)
         except Exception as error:  # noqa: BLE001
             reason = f"asking the golden requests failed: {error!r}"
         if reason is not None:
@@ -113,7 +113,7 @@ class FormTrial:
         return reason is None
 
 
-def _latency_us(opened: Any, reference: Reference) -> float:
+def _latency_us(predictor: Any, reference: Reference) -> float:
     """Median of one real row, in µs."""
     taken = ~reference.is_refused & (reference.rows.kind == "real")
     rows = reference.rows.rows[taken]
@@ -122,7 +122,7 @@ def _latency_us(opened: Any, reference: Reference) -> float:
     for i in range(_LATENCY_ROUNDS):
         row = rows[i % len(rows)][None].copy()
         started = time.perf_counter()
-        opened.predict(row)
+        predictor.predict(row)
         took_s.append(time.perf_counter() - started)
         if time.perf_counter() - began > _LATENCY_WITHIN_S:
             break

@@ -26,7 +26,7 @@ from shared.forms.input_mask import InputMask
 from shared.forms.linear import Linear
 from shared.forms.preprocessing_plan import Plan
 from shared.forms.process.form import Processed
-from shared.forms.process.unwrap import flat_steps, holds_trees, in_one_thread, rest_of, unwrapped
+from shared.forms.process.unwrap import flat_steps, holds_trees, in_one_thread, rest_of, unwrap
 from shared.forms.stored_form import LinearForm, ProcessForm, TreesForm
 from shared.forms.trees import Trees
 from shared.versions.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, ServingForm
@@ -150,7 +150,7 @@ def _us(form: ServingForm) -> float:
 
 
 def _coded(estimator: Any, contract: RowContract | None) -> tuple[int, ...]:
-    if contract is None or unwrapped(estimator) is estimator:
+    if contract is None or unwrap(estimator) is estimator:
         return ()
     return tuple(i for i, spec in enumerate(contract.features) if spec.name in contract.codes)
 
@@ -165,7 +165,7 @@ def _take_apart(
     estimator: Any, contract: RowContract | None, real: Floats, coded: tuple[int, ...]
 ) -> _Lowered:
     """As many of the leading steps as have a plan; the model is never one of them."""
-    inner = unwrapped(estimator)
+    inner = unwrap(estimator)
     names = [spec.name for spec in contract.features] if contract is not None else []
     if len(names) != real.shape[1]:
         names = [f"column {i}" for i in range(real.shape[1])]

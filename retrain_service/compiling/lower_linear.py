@@ -75,13 +75,13 @@ def _classes(model: Any, kind: str) -> Classes:
         raise NotLowered(f"{kind} of several outputs is not lowered")
     labels = class_labels(model.classes_)
     if kind == "SGDClassifier" and model.loss == "log_loss":
-        return Classes(labels, "two_classes" if len(labels) == 2 else "one_vs_rest")
+        return Classes(labels, "binary_sigmoid" if len(labels) == 2 else "one_vs_rest")
     if kind == "SGDClassifier" and model.loss == "modified_huber":
         raise NotLowered("SGDClassifier with modified_huber is not lowered")
     if kind not in _LOGISTIC:
         return Classes(labels, None)
     if len(labels) == 2:
-        return Classes(labels, "two_classes")
+        return Classes(labels, "binary_sigmoid")
     is_rest = getattr(model, "multi_class", "") == "ovr" or model.solver == "liblinear"
     return Classes(labels, "one_vs_rest" if is_rest else "softmax")
 

@@ -12,7 +12,7 @@ from retrain_service.compiling.columns import NotLowered
 from retrain_service.compiling.lower_linear import Weights, lower_linear, stack
 from retrain_service.compiling.lower_trees import LoweredTrees, is_trees, lower_trees
 from shared.forms.link import INVERSES
-from shared.forms.stored_form import Classes, Numeric, Unusual
+from shared.forms.stored_form import AnomalyAnswers, Classes, Numeric
 from shared.versions.staged_files import StagedFiles
 
 Floats = NDArray[np.float64]
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 class Model:
     """weights : of a linear model, (n_columns, n_scores) and (n_scores,); else None and `trees`."""
 
-    answers: Numeric | Classes | Unusual
+    answers: Numeric | Classes | AnomalyAnswers
     weights: tuple[Floats, Floats] | None = None
     trees: tuple[LoweredTrees, ...] = ()
 

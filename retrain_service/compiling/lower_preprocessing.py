@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrain_service.compiling.columns import Columns, NotLowered, Number, Values
-from retrain_service.compiling.probe_encoders import followed, observed
+from retrain_service.compiling.probe_encoders import probe, trace_categories
 from shared.forms.preprocessing_plan import FUNCTIONS, Step
 
 
@@ -57,7 +57,7 @@ def with_known_categories(model: Any, columns: Columns) -> Columns:
     for sink, known in zip(np.flatnonzero(is_categorical), encoder.categories_, strict=True):
         column = columns[sink]
         if isinstance(column, Number):
-            column = followed(column, known)
+            column = trace_categories(column, known)
         if not column.is_numeric():
             raise NotLowered("categories reach HistGradientBoosting as texts")
         values = tuple(value if value in known else math.nan for value in column.values)
@@ -166,7 +166,7 @@ def _simple_imputer(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
     if all(isinstance(column, Values) for column in columns):
         if step.indicator_ is not None:
             raise NotLowered("SimpleImputer with indicators of categories is not lowered")
-        return observed(step, columns, [1] * len(columns))
+        return probe(step, columns, [1] * len(columns))
     if not _is_nan(step.missing_values):
         raise NotLowered(f"SimpleImputer of {step.missing_values!r} is not lowered")
     found: Columns = []
@@ -196,17 +196,17 @@ def _is_nan(value: object) -> bool:
 
 
 def _one_hot_encoder(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
-    return observed(step, columns, list(step._n_features_outs))
+    return probe(step, columns, list(step._n_features_outs))
 
 
 def _one_each(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
-    return observed(step, columns, [1] * len(columns))
+    return probe(step, columns, [1] * len(columns))
 
 
 def _target_encoder(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
     if step.target_type_ == "multiclass":
         raise NotLowered("TargetEncoder for several classes is not lowered")
-    return observed(step, columns, [1] * len(columns))
+    return probe(step, columns, [1] * len(columns))
 
 
 _LOWERED: Mapping[str, Callable[[Any, Columns, Sequence[str]], Columns]] = {

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrain_service.compiling.columns import NotLowered
-from shared.forms.stored_form import Classes, Numeric, Unusual, class_labels
+from shared.forms.stored_form import AnomalyAnswers, Classes, Numeric, class_labels
 from shared.forms.treelite_library import DEFAULT, RAW
 from shared.versions.staged_files import StagedFiles
 from shared.versions.version_files import COMPILED_NAME
@@ -31,7 +31,7 @@ class LoweredTrees:
     models: tuple[Any, ...]
     kind: str
     in_single_precision: bool
-    answers: Numeric | Classes | Unusual
+    answers: Numeric | Classes | AnomalyAnswers
 
     def write(self, staged: StagedFiles) -> tuple[str, ...]:
         names = tuple(f"trees-{i}.treelite" for i in range(len(self.models)))
@@ -56,7 +56,7 @@ def lower_trees(model: Any) -> LoweredTrees:
     is_hist = kind.startswith("HistGradientBoosting")
     imported = _imported(model)
     if kind == "IsolationForest":
-        answers: Numeric | Classes | Unusual = Unusual(float(model.offset_))
+        answers: Numeric | Classes | AnomalyAnswers = AnomalyAnswers(float(model.offset_))
         return LoweredTrees((imported,), DEFAULT, in_single_precision=True, answers=answers)
     if hasattr(model, "classes_"):
         if isinstance(model.classes_, list):
@@ -67,7 +67,7 @@ def lower_trees(model: Any) -> LoweredTrees:
         elif getattr(model, "loss", "log_loss") != "log_loss":
             raise NotLowered(f"{kind} with the loss {model.loss} is not lowered")
         else:
-            link = "two_classes" if len(labels) == 2 else "softmax"
+            link = "binary_sigmoid" if len(labels) == 2 else "softmax"
         answers = Classes(labels, link)
     else:
         inverse = "exp" if is_hist and model.loss in _LOG_LINKED else None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from retrain_service.compiling.columns import Column, Columns, NotLowered, Values
 
 
-def observed(step: Any, columns: Columns, n_outputs: Sequence[int]) -> Columns:
+def probe(step: Any, columns: Columns, n_outputs: Sequence[int]) -> Columns:
     """Ask the encoder what becomes of each value; it treats columns one by one.
 
     Args:
@@ -27,7 +27,9 @@ def observed(step: Any, columns: Columns, n_outputs: Sequence[int]) -> Columns:
             values.
     """
     categories = getattr(step, "categories_", [()] * len(columns))
-    numbers = [followed(column, known) for column, known in zip(columns, categories, strict=True)]
+    numbers = [
+        trace_categories(column, known) for column, known in zip(columns, categories, strict=True)
+    ]
     found: Columns = []
     first = 0
     for sink, (column, n_own) in enumerate(zip(numbers, n_outputs, strict=True)):
@@ -46,7 +48,7 @@ def observed(step: Any, columns: Columns, n_outputs: Sequence[int]) -> Columns:
     return found
 
 
-def followed(column: Column, categories: Any) -> Values:
+def trace_categories(column: Column, categories: Any) -> Values:
     """A number that an encoder takes has as many values as the encoder knows, and one more.
 
     Raises:

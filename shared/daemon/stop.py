@@ -20,13 +20,13 @@ def stop_on_signals(*stop: threading.Event) -> None:
     """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
     # A handler interrupts the main thread anywhere, also while that holds an event's own lock:
     # it may not set one itself.
-    hears, tells = os.pipe()
+    read_end, write_end = os.pipe()
 
     def record(_number: int, _frame: FrameType | None) -> None:
-        os.write(tells, b"!")
+        os.write(write_end, b"!")
 
     def pass_on() -> None:
-        os.read(hears, 1)
+        os.read(read_end, 1)
         for each in stop:
             each.set()
 
@@ -50,7 +50,7 @@ def hear_ctrl_c() -> None:
 
 
 def watch_parent(
-    on_gone: Callable[[], None], lifeline: Connection | None = None, *, period_s: float = 1.0
+    on_gone: Callable[[], None], parent_pipe: Connection | None = None, *, period_s: float = 1.0
 ) -> None:
     """Start a thread that calls `on_gone` once when the process that started this one is dead.
 
@@ -58,8 +58,8 @@ def watch_parent(
         lifeline: the end of a pipe of which that process alone has the other end.
     """
     started_by = multiprocessing.parent_process()
-    if lifeline is not None:
-        wait: Callable[[], object] = partial(lifeline.poll, None)
+    if parent_pipe is not None:
+        wait: Callable[[], object] = partial(parent_pipe.poll, None)
     elif started_by is not None:
         # Its end of a pipe closes with it: seen at once, and also when it died before we asked.
         wait = started_by.join

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-_LONGEST_WORD_S = 2.0
+NOTIFY_TIMEOUT_S = 2.0
 
 
 def notify(state: str) -> None:
@@ -20,7 +20,7 @@ def notify(state: str) -> None:
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         # One that lives and does not listen has a full queue after a few words.
-        sock.settimeout(_LONGEST_WORD_S)
+        sock.settimeout(NOTIFY_TIMEOUT_S)
         try:
             sock.sendto(state.encode(), address)
         except OSError:

@@ -19,7 +19,7 @@ EVENT_PREFIX = "event-"
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]")
 _PROCESS = uuid.uuid4().hex[:12]
-_told: dict[str, int] = {}
+_counts: dict[str, int] = {}
 _recording = threading.Lock()  # one process is one writer, however many threads it has
 
 
@@ -55,7 +55,7 @@ def record_event(requests_dir: Path, model: str, now: datetime, n: int = 1) -> E
             before = read_struct(path, EventBurst)
         except SignalUnreadable:
             before = None
-        _told[model] = total = _told.get(model, 0) + n
+        _counts[model] = total = _counts.get(model, 0) + n
         burst = EventBurst(
             model=model,
             first_at=min(before.first_at, now) if before is not None else now,

@@ -32,7 +32,7 @@ class Linear:
     intercept: Floats
 
     def scores(self, matrix: Floats) -> Floats:
-        """See `answers.Front`."""
+        """See `answers.Scorer`."""
         self.admission.check(matrix)
         found: Floats = self.plan.apply(matrix) @ self.weights + self.intercept
         return found
@@ -83,7 +83,7 @@ class Folded:
         self._is_single = n_scores == 1
 
     def scores(self, matrix: Floats) -> Floats:
-        """See `answers.Front`."""
+        """See `answers.Scorer`."""
         if len(matrix) != 1:
             return self._many(matrix)
         if not self._is_single:

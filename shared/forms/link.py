@@ -17,7 +17,7 @@ def _sigmoid(raw: Floats) -> Floats:
     return found
 
 
-def two_classes(raw: Floats) -> Floats:
+def binary_sigmoid(raw: Floats) -> Floats:
     """(n, 1) or (n,) log odds of the second class -> (n, 2)"""
     second = _sigmoid(raw.reshape(raw.shape[0]))
     return np.stack([1.0 - second, second], axis=1)
@@ -38,18 +38,18 @@ def one_vs_rest(raw: Floats) -> Floats:
     return found
 
 
-def as_it_is(raw: Floats) -> Floats:
+def identity(raw: Floats) -> Floats:
     return raw
 
 
 PROBABILITIES: dict[str, Callable[[Floats], Floats]] = {
-    "two_classes": two_classes,
+    "binary_sigmoid": binary_sigmoid,
     "softmax": softmax,
     "one_vs_rest": one_vs_rest,
-    "identity": as_it_is,
+    "identity": identity,
 }
 INVERSES: dict[str, Callable[[Floats], Floats]] = {
-    "identity": as_it_is,
+    "identity": identity,
     "exp": np.exp,
     "expm1": np.expm1,
     "exp2": np.exp2,

@@ -40,11 +40,11 @@ class OnnxForm:
     has_probabilities: bool
     instead: Processed
 
-    def opened(self, files: VersionFiles) -> Any:
+    def open_form(self, files: VersionFiles) -> Any:
         try:
             import onnxruntime
         except ImportError:
-            return self.instead.opened(files)
+            return self.instead.open_form(files)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL

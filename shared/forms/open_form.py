@@ -7,7 +7,7 @@ from typing import Any
 from shared.errors import LoadFailed
 from shared.forms import data_tree
 from shared.forms.process.client import EstimatorProcess
-from shared.forms.process.form import Processed, wrapped
+from shared.forms.process.form import Processed, wrap
 from shared.versions.manifest import COMPILED_NAME, IN_PROCESS, MODEL_NAME, Manifest
 from shared.versions.version_files import VersionFiles
 
@@ -40,7 +40,7 @@ def open_form(files: VersionFiles, manifest: Manifest) -> Any:
     if "predict" not in process.hello.methods:
         process.close()
         raise NeedsTheProcess
-    return wrapped(process, Processed(MODEL_NAME, 0, None, None, ()))
+    return wrap(process, Processed(MODEL_NAME, 0, None, None, ()))
 
 
 def open_compiled(files: VersionFiles) -> Any:
@@ -52,7 +52,7 @@ def open_compiled(files: VersionFiles) -> Any:
     """
     stored = data_tree.read_tree(files)
     try:
-        opened = stored.opened
+        open_stored = stored.open_form
     except AttributeError:
         raise LoadFailed(f"{data_tree.TREE_NAME}: {type(stored).__name__} is no form.") from None
-    return opened(files)
+    return open_stored(files)

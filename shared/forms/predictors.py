@@ -1,6 +1,6 @@
-"""What a workload calls: scores of a front turned into predictions, like a scikit-learn estimator.
+"""What a workload calls: scores of a scorer turned into predictions, like a scikit-learn estimator.
 
-A front takes the matrix of a request and gives scores (n_rows, n_scores); it refuses rows. The
+A scorer takes the matrix of a request and gives scores (n_rows, n_scores); it refuses rows. The
 classes here are immutable; any thread may call them.
 """
 
@@ -16,7 +16,7 @@ from shared.forms.link import INVERSES, PROBABILITIES
 Floats = NDArray[np.float64]
 
 
-class Front(Protocol):
+class Scorer(Protocol):
     """See the module docstring."""
 
     def scores(self, matrix: Floats, /) -> Floats:
@@ -30,8 +30,8 @@ class Front(Protocol):
 class Regressor:
     """`inverse`: what undoes the transformation of the target; None: there is none."""
 
-    def __init__(self, front: Front, *, inverse: str | None, is_flat: bool) -> None:
-        self._scores = front.scores
+    def __init__(self, scorer: Scorer, *, inverse: str | None, is_flat: bool) -> None:
+        self._scores = scorer.scores
         self._inverse = None if inverse is None else INVERSES[inverse]
         self._is_flat = is_flat
 
@@ -46,8 +46,8 @@ class Regressor:
 class Labels:
     """A classifier without probabilities: LinearSVC, RidgeClassifier and the like."""
 
-    def __init__(self, front: Front, classes: NDArray[Any]) -> None:
-        self._scores = front.scores
+    def __init__(self, scorer: Scorer, classes: NDArray[Any]) -> None:
+        self._scores = scorer.scores
         self.classes_ = classes
 
     def predict(self, matrix: Floats) -> NDArray[Any]:
@@ -61,8 +61,8 @@ class Labels:
 class Classifier(Labels):
     """A classifier with probabilities. `link`: of PROBABILITIES."""
 
-    def __init__(self, front: Front, classes: NDArray[Any], link: str) -> None:
-        super().__init__(front, classes)
+    def __init__(self, scorer: Scorer, classes: NDArray[Any], link: str) -> None:
+        super().__init__(scorer, classes)
         self._link = PROBABILITIES[link]
 
     def predict_proba(self, matrix: Floats) -> Floats:
@@ -70,16 +70,16 @@ class Classifier(Labels):
         return self._link(self._scores(matrix))
 
 
-class Outliers:
+class AnomalyDetector:
     """An isolation forest: 1 for what is usual, -1 for what is not."""
 
-    def __init__(self, front: Front, offset: float) -> None:
-        self._front = front
+    def __init__(self, scorer: Scorer, offset: float) -> None:
+        self._scorer = scorer
         self._offset = offset
 
     def decision_function(self, matrix: Floats) -> Floats:
         """(n_rows, n_columns) -> (n_rows,), negative for outliers."""
-        found: Floats = -self._front.scores(matrix)[:, 0] - self._offset
+        found: Floats = -self._scorer.scores(matrix)[:, 0] - self._offset
         return found
 
     def predict(self, matrix: Floats) -> NDArray[np.int64]:

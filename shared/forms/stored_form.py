@@ -1,4 +1,4 @@
-"""What `compiled/` holds: a front, and how its scores become answers. Data; see `data_tree`."""
+"""What `compiled/` holds: a scorer, and how its scores become answers. Data; see `data_tree`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.forms.linear import Folded, Linear
-from shared.forms.predictors import Classifier, Front, Labels, Outliers, Regressor
+from shared.forms.predictors import AnomalyDetector, Classifier, Labels, Regressor, Scorer
 from shared.forms.process.form import Processed
 from shared.forms.trees import Trees
 from shared.versions.version_files import VersionFiles
@@ -22,8 +22,8 @@ class Numeric:
     is_flat: bool
     inverse: str | None = None
 
-    def over(self, front: Front) -> Any:
-        return Regressor(front, inverse=self.inverse, is_flat=self.is_flat)
+    def over(self, scorer: Scorer) -> Any:
+        return Regressor(scorer, inverse=self.inverse, is_flat=self.is_flat)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,20 +33,20 @@ class Classes:
     classes: NDArray[Any]
     link: str | None
 
-    def over(self, front: Front) -> Any:
+    def over(self, scorer: Scorer) -> Any:
         if self.link is None:
-            return Labels(front, self.classes)
-        return Classifier(front, self.classes, self.link)
+            return Labels(scorer, self.classes)
+        return Classifier(scorer, self.classes, self.link)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unusual:
+class AnomalyAnswers:
     """Answers of an isolation forest."""
 
     offset: float
 
-    def over(self, front: Front) -> Any:
-        return Outliers(front, self.offset)
+    def over(self, scorer: Scorer) -> Any:
+        return AnomalyDetector(scorer, self.offset)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,10 +54,10 @@ class LinearForm:
     """is_folded : preprocessing is part of the weights; that was found to be equal."""
 
     linear: Linear
-    answers: Numeric | Classes | Unusual
+    answers: Numeric | Classes | AnomalyAnswers
     is_folded: bool
 
-    def opened(self, files: VersionFiles) -> Any:
+    def open_form(self, files: VersionFiles) -> Any:
         del files
         return self.answers.over(Folded(self.linear) if self.is_folded else self.linear)
 
@@ -65,19 +65,19 @@ class LinearForm:
 @dataclass(frozen=True, slots=True, eq=False)
 class TreesForm:
     trees: Trees
-    answers: Numeric | Classes | Unusual
+    answers: Numeric | Classes | AnomalyAnswers
 
-    def opened(self, files: VersionFiles) -> Any:
-        return self.answers.over(self.trees.opened(files))
+    def open_form(self, files: VersionFiles) -> Any:
+        return self.answers.over(self.trees.open_form(files))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OwnForm:
+class DataForm:
     """An estimator of ours that is data itself."""
 
     estimator: Any
 
-    def opened(self, files: VersionFiles) -> Any:
+    def open_form(self, files: VersionFiles) -> Any:
         del files
         return self.estimator
 
@@ -86,8 +86,8 @@ class OwnForm:
 class ProcessForm:
     process: Processed
 
-    def opened(self, files: VersionFiles) -> Any:
-        return self.process.opened(files)
+    def open_form(self, files: VersionFiles) -> Any:
+        return self.process.open_form(files)
 
 
 def class_labels(classes: Any) -> NDArray[Any]:

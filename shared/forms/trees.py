@@ -34,12 +34,12 @@ class Trees:
     kind: str
     in_single_precision: bool
 
-    def opened(self, files: VersionFiles) -> OpenTrees:
+    def open_form(self, files: VersionFiles) -> OpenTrees:
         return OpenTrees(self, files)
 
 
 class OpenTrees:
-    """The front; see `answers.Front`."""
+    """The scorer; see `predictors.Scorer`."""
 
     def __init__(self, stored: Trees, files: VersionFiles) -> None:
         self._plan = None if stored.plan.is_identity else stored.plan

@@ -41,7 +41,7 @@ def console_secret(keys_dir: Path) -> bytes:
     if len(secret) >= SECRET_BYTES:
         return secret
     if from_environment := os.environ.get(KEY_VARIABLE):
-        return _stretched(from_environment)
+        return _derive_secret(from_environment)
     raise KeyUnusable(
         f"{keys_dir.name}/{CONSOLE_SECRET_NAME}: expected {SECRET_BYTES} bytes to sign sessions"
         f" with, found {len(secret)}. Start the retrain daemon, which makes the file, or the API"
@@ -50,6 +50,6 @@ def console_secret(keys_dir: Path) -> bytes:
 
 
 @cache
-def _stretched(key: str) -> bytes:
+def _derive_secret(key: str) -> bytes:
     salt = b"sessions of the hotfit console"
     return hashlib.scrypt(key.encode(), salt=salt, n=2**14, r=8, p=1, dklen=SECRET_BYTES)

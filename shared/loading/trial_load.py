@@ -59,9 +59,9 @@ def _latency_ms(answerer: Answerer, golden: GoldenRequest) -> float:
     return statistics.median(took_ms)
 
 
-def main(told: bytes) -> int:
+def main(arguments: bytes) -> int:
     """The trial: open a version as the API would, in this process."""
-    directory, public_key, model, version = msgspec.json.decode(told, type=list[str])
+    directory, public_key, model, version = msgspec.json.decode(arguments, type=list[str])
     try:
         key = VerifyKey.read(Path(public_key))
         loaded = open_version(Path(directory), key, model=model, version=version)

@@ -62,7 +62,7 @@ def add(
     _merge(connection, model, last_number, _utc(first_at), _utc(last_at), n)
 
 
-def carry(
+def reassign(
     connection: sqlite3.Connection, model: str, number: int, read_until: datetime | None
 ) -> None:
     """Keep for the run after `number` what that one has not read: events after `read_until`."""

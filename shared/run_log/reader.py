@@ -94,7 +94,7 @@ class RunLogReader:
 
     def old_entries(self, before: datetime, kept: Mapping[str, Collection[str]]) -> OldEntries:
         """What ended before `before` and nothing needs any more; kept: model -> versions kept."""
-        with self._translated():
+        with self._translate_errors():
             return pruning.find(self._connection, before, kept)
 
     def unfinished(self) -> list[Run]:
@@ -121,12 +121,12 @@ class RunLogReader:
 
     def history(self, model: str) -> History:
         """The past of one model, in the order in which its runs got their numbers."""
-        with self._translated():
+        with self._translate_errors():
             return read_history(self._connection, model)
 
     def pending_events(self, model: str) -> PendingEvents | None:
         """Events that no finished run covers; None when there are none."""
-        with self._translated():
+        with self._translate_errors():
             return pending_events.read(self._connection, model)
 
     def ended_since(self, at: datetime | None, limit: int = 100) -> list[Run]:
@@ -173,11 +173,11 @@ class RunLogReader:
         return found[::-1] if newest else found
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
-        with self._translated():
+        with self._translate_errors():
             return self._connection.execute(query, values).fetchall()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:

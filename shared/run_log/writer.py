@@ -106,7 +106,7 @@ class RunLog(RunLogReader):
 
     def history(self, model: str) -> History:
         """The past of one model; read again only after something was written about it."""
-        with self._translated():
+        with self._translate_errors():
             data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if data_version != self._data_version:  # written by another process
             self._histories.clear()
@@ -135,7 +135,7 @@ class RunLog(RunLogReader):
         try:
             with self._changing(run.model) as connection:
                 connection.execute(_INSERT_RUN, _row_of(run))
-                pending_events.carry(connection, run.model, run.version_number, rows_read_until)
+                pending_events.reassign(connection, run.model, run.version_number, rows_read_until)
                 if decided is not None:
                     at, sentence = decided
                     event = _event(at, run.model, "decision", sentence, run.run_id, None)

@@ -37,8 +37,8 @@ class HoldoutSample(msgspec.Struct, frozen=True, kw_only=True):
     days, slices : (n_rows,) the day of each row, and its part, device or class.
     actual : (n_rows,) what was true, in `unit`. predicted : (n_rows,) what this version answered.
         Of a classifier both are places in `labels`, and None is a label that is not there.
-    chance : (n_rows,) of a classifier, the probability that it gave to what was true.
-    champion : the version that served then; champion_predicted, champion_chance : its answers.
+    probability : (n_rows,) of a classifier, the probability that it gave to what was true.
+    champion : the version that served then; champion_predicted, champion_probability : its answers.
     has_slice_units : the unit is another one in each slice.
     """
 
@@ -52,8 +52,10 @@ class HoldoutSample(msgspec.Struct, frozen=True, kw_only=True):
     champion: str | None = None
     champion_predicted: list[float | None] | None = None
     labels: list[str] = []
-    chance: list[float | None] | None = None
-    champion_chance: list[float | None] | None = None
+    probability: list[float | None] | None = msgspec.field(default=None, name="chance")
+    champion_probability: list[float | None] | None = msgspec.field(
+        default=None, name="champion_chance"
+    )
     has_slice_units: bool = False
 
     @property
@@ -88,8 +90,8 @@ def sample_of(
         champion=champion if others is not None else None,
         champion_predicted=_numbers(others.predicted[chosen]) if others is not None else None,
         labels=list(mine.labels),
-        chance=_chances(mine, chosen),
-        champion_chance=_chances(others, chosen),
+        probability=_probabilities(mine, chosen),
+        champion_probability=_probabilities(others, chosen),
         has_slice_units=mine.has_slice_units,
     )
 
@@ -120,7 +122,7 @@ def read_sample(directory: Path) -> HoldoutSample | None:
     except (OSError, msgspec.DecodeError, RecursionError):
         return None
     columns = (found.days, found.slices, found.features, found.predicted)
-    some = (found.champion_predicted, found.chance, found.champion_chance)
+    some = (found.champion_predicted, found.probability, found.champion_probability)
     lengths = {len(one) for one in (*columns, *some) if one is not None}
     return found if lengths == {found.n_rows} else None
 
@@ -129,8 +131,14 @@ def _is_one_number_a_row(values: NDArray[Any]) -> bool:
     return values.ndim == 1 and values.dtype.kind in "biuf"
 
 
-def _chances(answers: RowAnswers | None, chosen: NDArray[np.int64]) -> list[float | None] | None:
-    return None if answers is None or answers.chance is None else _numbers(answers.chance[chosen])
+def _probabilities(
+    answers: RowAnswers | None, chosen: NDArray[np.int64]
+) -> list[float | None] | None:
+    return (
+        None
+        if answers is None or answers.probability is None
+        else _numbers(answers.probability[chosen])
+    )
 
 
 def _cells(rows: NDArray[Any], vocabulary: Mapping[int, Sequence[str]]) -> list[list[Cell]]:

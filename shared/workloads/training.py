@@ -76,7 +76,7 @@ class RowAnswers:
     """What was true and what was answered, row by row, for people to look at.
 
     actual, predicted : (n_rows,) in `unit`; of a classifier places in `labels`, NaN for another.
-    chance : (n_rows,) of a classifier, the probability that it gave to what was true.
+    probability : (n_rows,) of a classifier, the probability that it gave to what was true.
     has_slice_units : the unit is another one in each slice, so that no picture may mix them.
     """
 
@@ -84,7 +84,7 @@ class RowAnswers:
     predicted: NDArray[np.float64]
     unit: str
     labels: Sequence[str] = ()
-    chance: NDArray[np.float64] | None = None
+    probability: NDArray[np.float64] | None = None
     has_slice_units: bool = False
 
 

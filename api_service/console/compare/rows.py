@@ -68,7 +68,7 @@ def _answered(
     for i in (1, 0):
         sample = samples[i]
         if sample is not None and sample.champion == versions[1 - i] and sample.champion_predicted:
-            rival = Answers(sample.champion_predicted, sample.champion_chance)
+            rival = Answers(sample.champion_predicted, sample.champion_probability)
             how = f"held-out rows of {short_version(versions[i])}, answered when it was judged"
             yield sample, _in_order(i, sample, rival), how
     for i in (1, 0):
@@ -86,7 +86,7 @@ def _answered(
 
 def _in_order(place: int, sample: HoldoutSample, rival: Answers) -> list[Answers]:
     """A's answers, then B's; the sample is that of the version at `place`."""
-    own = Answers(sample.predicted, sample.chance)
+    own = Answers(sample.predicted, sample.probability)
     return [own, rival] if place == 0 else [rival, own]
 
 

@@ -32,10 +32,10 @@ class Processed:
     plan: Plan | None
     coded: tuple[int, ...]
 
-    def opened(self, files: VersionFiles) -> ProcessedEstimator:
+    def open_form(self, files: VersionFiles) -> ProcessedEstimator:
         """files : of the version; the model is one of them."""
         part = "whole" if self.plan is None else str(self.n_planned)
-        return wrapped(EstimatorProcess(files.known(self.model), part), self)
+        return wrap(EstimatorProcess(files.known(self.model), part), self)
 
 
 class ProcessedEstimator:
@@ -87,7 +87,7 @@ class ProcessedClassifier(ProcessedEstimator):
         return self._asked("predict_proba", matrix)
 
 
-def wrapped(process: EstimatorProcess, stored: Processed) -> ProcessedEstimator:
+def wrap(process: EstimatorProcess, stored: Processed) -> ProcessedEstimator:
     """What a workload calls."""
     if "predict_proba" in process.hello.methods:
         return ProcessedClassifier(process, stored)

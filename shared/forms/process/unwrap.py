@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-def unwrapped(estimator: Any) -> Any:
+def unwrap(estimator: Any) -> Any:
     """The pipeline inside what decodes category codes for it; else the estimator itself."""
     while hasattr(estimator, "pipeline") and hasattr(estimator, "contract"):
         estimator = estimator.pipeline
@@ -37,7 +37,7 @@ def flat_steps(estimator: Any) -> list[Any]:
 
 def rest_of(estimator: Any, n_before: int) -> Any:
     """What comes after so many of the `flat_steps`, as one estimator."""
-    steps = flat_steps(unwrapped(estimator))[n_before:]
+    steps = flat_steps(unwrap(estimator))[n_before:]
     if len(steps) == 1:
         return steps[0]
     from sklearn.pipeline import Pipeline

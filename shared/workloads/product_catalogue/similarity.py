@@ -51,7 +51,7 @@ class Similarity(msgspec.Struct, frozen=True):
 
 
 def nearest(
-    likeness: Similarity,
+    similarity: Similarity,
     vectors: WordVectors,
     catalogue: Catalogue,
     *,
@@ -82,11 +82,11 @@ def nearest(
         these = slice(start, min(start + rows, n_queries))
         size = these.stop - start
         total, one, other = block[:size], part[:size], spare[:size]
-        _text_part(queries[these], vectors, likeness.text, total, one)
-        if likeness.price:
-            _add_price_part(asked_price[these], price, likeness.price, total, one, other)
-        if likeness.rating:
-            _add_rating_part(asked_rating[these], rating, likeness.rating, total, one)
+        _text_part(queries[these], vectors, similarity.text, total, one)
+        if similarity.price:
+            _add_price_part(asked_price[these], price, similarity.price, total, one, other)
+        if similarity.rating:
+            _add_rating_part(asked_rating[these], rating, similarity.rating, total, one)
         own = leave_out[these]
         has_own = np.flatnonzero(own >= 0)
         total[has_own, own[has_own]] = -1.0

@@ -27,7 +27,7 @@ N_NEIGHBOURS = 50
 
 
 @dataclass(frozen=True)
-class Stock:
+class TrainingCatalogue:
     """catalogue : the approved products. words : (n_products,) what each is about."""
 
     catalogue: Catalogue
@@ -43,13 +43,13 @@ class Stock:
     def _neighbours(self) -> dict[Similarity, Neighbours]:
         return {}
 
-    def neighbours(self, likeness: Similarity) -> Neighbours:
+    def neighbours(self, similarity: Similarity) -> Neighbours:
         """The nearest products of each product, best first."""
         known = self._neighbours
-        if likeness not in known:
+        if similarity not in known:
             catalogue, own = self.catalogue, np.arange(len(self.catalogue))
-            known[likeness] = nearest(
-                likeness,
+            known[similarity] = nearest(
+                similarity,
                 self.vectors,
                 catalogue,
                 queries=self.vectors.matrix,
@@ -58,7 +58,7 @@ class Stock:
                 leave_out=own,
                 n=N_NEIGHBOURS,
             )
-        return known[likeness]
+        return known[similarity]
 
     def order(self) -> NDArray[np.int64]:
         """The places of the products in an order that says nothing about them: by a hash."""
@@ -66,9 +66,9 @@ class Stock:
         return np.argsort(marks, kind="stable").astype(np.int64)
 
 
-def read_stock(
+def read_training_catalogue(
     table: Table | Sequence[Record], rejected: Counter[str], approved: Sequence[str] = ()
-) -> Stock:
+) -> TrainingCatalogue:
     """The approved products of a table. Of several records with one id the newest counts.
 
     approved : statuses that mean approved in this shop, beside the usual ones.
@@ -90,4 +90,4 @@ def read_stock(
         np.array([product.price for product in kept], dtype=np.float64),
         np.array([product.rating for product in kept], dtype=np.float64),
     )
-    return Stock(catalogue, [product.words for product in kept])
+    return TrainingCatalogue(catalogue, [product.words for product in kept])

@@ -1,7 +1,6 @@
-"""Product recommender: what goes with a product, what suits a customer, what everybody wants.
+"""Product recommender: products like a product, products for a customer, popular products.
 
-`workload` holds the contract together; `interactions` reads odd events, `visits` keeps who did
-what when, `taste` turns that into histories and item neighbours, `blend` weighs the parts,
-`ranking_test` judges, `recommendations` answers. Products and how they are compared:
-`product_catalogue`.
+`records` reads events, `rows` keeps them as columns, `features` makes user profiles and item
+neighbours, `model` weighs the parts, `evaluation` scores, `serving_state` is what a version keeps,
+`serving` answers, `workload` wires them. Products and their similarity: `product_catalogue`.
 """

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.workloads.product_recommender.features import Taste
+from shared.workloads.product_recommender.features import Profiles
 from shared.workloads.product_recommender.model import Blend, Floats32, every_blend, of_highest
-from shared.workloads.product_recommender.rows import Ints, Visits
+from shared.workloads.product_recommender.rows import Interactions, Ints
 
 N_OTHERS, N_SHOWN = 99, 10
 UNIT = "misses per new product met"
@@ -55,28 +55,30 @@ class Ranks:
         }
 
 
-def rank(blend: Blend, taste: Taste, visits: Visits, user: Ints, item: Ints) -> Ranks:
+def rank(
+    blend: Blend, profiles: Profiles, interactions: Interactions, user: Ints, item: Ints
+) -> Ranks:
     """user, item : (n_rows,) who met what. Answers come from the known events alone."""
-    others = _others(visits, user, item)
+    others = _others(interactions, user, item)
     ranks = np.zeros(len(user))
-    shown = np.zeros(visits.n_products, dtype=np.bool_)
+    shown = np.zeros(interactions.n_products, dtype=np.bool_)
     n_covered = 0
     for users, rows in _chunks(user):
-        content, collaborative = _parts(taste, users)
-        scores = blend.scores(content, collaborative, taste.popularity)
+        content, collaborative = _parts(profiles, users)
+        scores = blend.scores(content, collaborative, profiles.popularity)
         of_row = np.searchsorted(users, user[rows])
         ranks[rows] = _rank(scores[of_row[:, None], others[rows]], others[rows] >= 0)
         if n_covered < _MAX_USERS_COVERED:
             n_covered += len(users)
-            shown[_first_ten(scores, taste, users)] = True
+            shown[_first_ten(scores, profiles, users)] = True
     coverage = float(shown.mean()) if shown.size else 0.0
     return Ranks(ranks, coverage)
 
 
-def learn(default: Blend, taste: Taste, inner: Visits, user: Ints, item: Ints) -> Blend:
+def learn(default: Blend, profiles: Profiles, inner: Interactions, user: Ints, item: Ints) -> Blend:
     """A blend with as good as the best NDCG at 10 on meetings held back from the known ones.
 
-    inner : what is known without them, and `taste` is of that. user, item : (n_rows,) them.
+    inner : what is known without them, and `profiles` is of that. user, item : (n_rows,) them.
     """
     if len(user) < _MIN_LEARNT_FROM:
         return default
@@ -85,9 +87,9 @@ def learn(default: Blend, taste: Taste, inner: Visits, user: Ints, item: Ints) -
     collaborative = np.zeros(others.shape, dtype=np.float32)
     for users, rows in _chunks(user):
         of_row = np.searchsorted(users, user[rows])
-        for part, kept in zip(_parts(taste, users), (content, collaborative), strict=True):
+        for part, kept in zip(_parts(profiles, users), (content, collaborative), strict=True):
             kept[rows] = of_highest(part)[of_row[:, None], others[rows]]
-    popularity, is_there = taste.popularity[others], others >= 0
+    popularity, is_there = profiles.popularity[others], others >= 0
     blends, gains = list(every_blend()), []
     for blend in blends:
         mixed = blend.content * content + blend.collaborative * collaborative
@@ -121,23 +123,25 @@ def _nearest_of_the_best(
     return int(np.where(is_as_good, distance, np.inf).argmin())
 
 
-def held_back(taste: Taste, visits: Visits) -> tuple[Visits, Ints, Ints]:
+def held_back(profiles: Profiles, interactions: Interactions) -> tuple[Interactions, Ints, Ints]:
     """The newest fifth of the known meetings of each customer with some history: what is known
     without them, and who met what. At most so many as choosing three shares needs."""
-    pairs = taste.pairs
-    count = np.bincount(pairs.user, minlength=len(visits.users))[pairs.user]
+    pairs = profiles.pairs
+    count = np.bincount(pairs.user, minlength=len(interactions.users))[pairs.user]
     is_held = (pairs.back < np.floor(count * _HELD_BACK)) & (count >= _MIN_HISTORY)
-    held = np.flatnonzero(is_held & (pairs.item < visits.n_products))
+    held = np.flatnonzero(is_held & (pairs.item < interactions.n_products))
     if len(held) > _MAX_LEARNT_FROM:
         held = np.sort(np.random.default_rng(_SEED).choice(held, _MAX_LEARNT_FROM, replace=False))
     user, item = pairs.user[is_held], pairs.item[is_held]
-    is_known = visits.is_known & ~np.isin(visits.pair, user * len(visits.items) + item)
-    return visits.knowing(is_known), pairs.user[held], pairs.item[held]
+    is_known = interactions.is_known & ~np.isin(
+        interactions.pair, user * len(interactions.items) + item
+    )
+    return interactions.knowing(is_known), pairs.user[held], pairs.item[held]
 
 
-def _parts(taste: Taste, users: Ints) -> tuple[Floats32, Floats32]:
-    history = taste.history[users]
-    return (history @ taste.alike).toarray(), (history @ taste.together).toarray()
+def _parts(profiles: Profiles, users: Ints) -> tuple[Floats32, Floats32]:
+    history = profiles.history[users]
+    return (history @ profiles.alike).toarray(), (history @ profiles.co_occurrence).toarray()
 
 
 def _chunks(user: Ints) -> Iterator[tuple[Ints, Ints]]:
@@ -158,12 +162,16 @@ def _rank(scores: Floats32, is_there: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(above + 0.5 * equal, dtype=np.float64)
 
 
-def _others(visits: Visits, user: Ints, item: Ints) -> Ints:
+def _others(interactions: Interactions, user: Ints, item: Ints) -> Ints:
     """(n_rows, 1 + N_OTHERS): what was met, then products the user never met; -1 where there are
     no more. The same rows get the same products, whichever model is asked."""
     found = np.full((len(user), 1 + N_OTHERS), -1, dtype=np.int64)
     found[:, 0] = item
-    met, n_items, n_products = np.unique(visits.pair), len(visits.items), visits.n_products
+    met, n_items, n_products = (
+        np.unique(interactions.pair),
+        len(interactions.items),
+        interactions.n_products,
+    )
     draw = np.random.default_rng(_SEED)
     for start in range(0, len(user), 1000):
         rows = slice(start, min(start + 1000, len(user)))
@@ -195,9 +203,9 @@ def _is_first(drawn: Ints) -> NDArray[np.bool_]:
     return is_first
 
 
-def _first_ten(scores: Floats32, taste: Taste, users: Ints) -> Ints:
+def _first_ten(scores: Floats32, profiles: Profiles, users: Ints) -> Ints:
     """Places of the products that these customers would be shown; nothing they met before."""
-    history = taste.history[users][:, : scores.shape[1]].tocoo()
+    history = profiles.history[users][:, : scores.shape[1]].tocoo()
     scores[history.row, history.col] = -1.0
     n = min(N_SHOWN, scores.shape[1])
     return np.argpartition(scores, scores.shape[1] - n, axis=1)[:, scores.shape[1] - n :].ravel()

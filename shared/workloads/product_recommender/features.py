@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.product_catalogue.similarity import Similarity
-from shared.workloads.product_recommender.rows import Ints, Visits
+from shared.workloads.product_recommender.rows import Interactions, Ints
 
-N_TOGETHER = 100
+N_CO_OCCURRING = 100
 """Neighbours kept for each item. Half or twice as many changed the hit rate by about 1 %."""
 
 MAX_HISTORY = 500
@@ -55,16 +55,16 @@ class Pairs:
         )
 
 
-def pairs_of(visits: Visits) -> Pairs:
+def pairs_of(interactions: Interactions) -> Pairs:
     """The known events, put together."""
-    known = visits.is_known
-    pair, at_us = visits.pair[known], visits.at_us[known]
+    known = interactions.is_known
+    pair, at_us = interactions.pair[known], interactions.at_us[known]
     # Backwards, so that the first of a pair is its newest event.
     unique, first, group = np.unique(pair[::-1], return_index=True, return_inverse=True)
     n = len(unique)
-    interest = np.bincount(group, visits.interest[known][::-1], n)
-    is_owned = np.bincount(group, visits.is_owned[known][::-1], n) > 0
-    user, item = np.divmod(unique, max(len(visits.items), 1))
+    interest = np.bincount(group, interactions.interest[known][::-1], n)
+    is_owned = np.bincount(group, interactions.is_owned[known][::-1], n) > 0
+    user, item = np.divmod(unique, max(len(interactions.items), 1))
     order = np.lexsort((first, user))
     user = user[order]
     return Pairs(
@@ -78,39 +78,42 @@ def pairs_of(visits: Visits) -> Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Taste:
+class Profiles:
     """What the parts of an answer are computed from.
 
     history : (n_users, n_items) sparse: how much each item counts for a user now.
-    together : (n_items, n_products) sparse: products met by the same customers, best first.
+    co_occurrence : (n_items, n_products) sparse: products met by the same customers, best first.
     alike : (n_items, n_products) sparse: products that are alike.
     popularity : (n_products,) 0..1.
     """
 
     pairs: Pairs
     history: Any
-    together: Any
+    co_occurrence: Any
     alike: Any
     popularity: Floats32
 
 
-def taste_of(
-    visits: Visits, likeness: Similarity, taste_half_life: float, popularity_half_life_days: float
-) -> Taste:
+def profiles_of(
+    interactions: Interactions,
+    similarity: Similarity,
+    taste_half_life: float,
+    popularity_half_life_days: float,
+) -> Profiles:
     """Of the known events; made once and kept beside them."""
-    key = f"taste {likeness} {taste_half_life} {popularity_half_life_days}"
-    if key not in visits.shared:
-        pairs = pairs_of(visits)
-        visits.shared[key] = Taste(
+    key = f"taste {similarity} {taste_half_life} {popularity_half_life_days}"
+    if key not in interactions.shared:
+        pairs = pairs_of(interactions)
+        interactions.shared[key] = Profiles(
             pairs,
-            _history(pairs, visits, taste_half_life),
-            _together(pairs, visits),
-            _alike(visits, likeness),
-            _popularity(pairs, visits, popularity_half_life_days),
+            _history(pairs, interactions, taste_half_life),
+            _co_occurrence(pairs, interactions),
+            _alike(interactions, similarity),
+            _popularity(pairs, interactions, popularity_half_life_days),
         )
-    taste = visits.shared[key]
-    assert isinstance(taste, Taste)
-    return taste
+    profiles = interactions.shared[key]
+    assert isinstance(profiles, Profiles)
+    return profiles
 
 
 def history_weight(pairs: Pairs, half_life: float) -> NDArray[np.float64]:
@@ -118,23 +121,23 @@ def history_weight(pairs: Pairs, half_life: float) -> NDArray[np.float64]:
     return np.asarray(pairs.strength * 0.5 ** (pairs.back / half_life), dtype=np.float64)
 
 
-def _history(pairs: Pairs, visits: Visits, half_life: float) -> Any:
+def _history(pairs: Pairs, interactions: Interactions, half_life: float) -> Any:
     from scipy import sparse
 
-    shape = (len(visits.users), len(visits.items))
+    shape = (len(interactions.users), len(interactions.items))
     weight = history_weight(pairs, half_life).astype(np.float32)
     is_kept = pairs.back < MAX_HISTORY
     return sparse.csr_matrix((weight[is_kept], (pairs.user[is_kept], pairs.item[is_kept])), shape)
 
 
-def _together(pairs: Pairs, visits: Visits) -> Any:
+def _co_occurrence(pairs: Pairs, interactions: Interactions) -> Any:
     from scipy import sparse
 
-    n_items, n_products = len(visits.items), visits.n_products
+    n_items, n_products = len(interactions.items), interactions.n_products
     learnt = pairs.where(pairs.back < MAX_HISTORY)
     met = sparse.csr_matrix(
         (learnt.strength.astype(np.float32), (learnt.user, learnt.item)),
-        (len(visits.users), n_items),
+        (len(interactions.users), n_items),
     )
     of_user, of_item = (np.asarray(met.sum(axis=axis)).ravel() for axis in (1, 0))
     from_user, from_item = met.copy(), met.T.tocsr()
@@ -147,7 +150,7 @@ def _together(pairs: Pairs, visits: Visits) -> Any:
     step = max(1, _BLOCK_CELLS // max(n_products, 1))
     for start in range(0, n_items, step):
         block = from_item[start : start + step] @ to_product
-        blocks.append(_best_of_each_row(block, N_TOGETHER, first_place=start))
+        blocks.append(_best_of_each_row(block, N_CO_OCCURRING, first_place=start))
     return sparse.vstack(blocks, format="csr")
 
 
@@ -172,11 +175,14 @@ def _best_of_each_row(block: Any, n: int, first_place: int) -> Any:
     return sparse.csr_matrix((data, block.indices[chosen], start), block.shape)
 
 
-def _alike(visits: Visits, likeness: Similarity) -> Any:
+def _alike(interactions: Interactions, similarity: Similarity) -> Any:
     from scipy import sparse
 
-    n_products, n_others = visits.n_products, len(visits.items) - visits.n_products
-    neighbours = visits.stock.neighbours(likeness)
+    n_products, n_others = (
+        interactions.n_products,
+        len(interactions.items) - interactions.n_products,
+    )
+    neighbours = interactions.training_catalogue.neighbours(similarity)
     known = _rows_of(neighbours.places, neighbours.scores, n_products)
     others = sparse.csr_matrix((n_others, n_products), dtype=np.float32)
     return sparse.vstack([known, others], format="csr")
@@ -198,10 +204,10 @@ def _each_row(matrix: Any, of_row: Floats32) -> Floats32:
     return np.repeat(of_row, np.diff(matrix.indptr))
 
 
-def _popularity(pairs: Pairs, visits: Visits, half_life_days: float) -> Floats32:
+def _popularity(pairs: Pairs, interactions: Interactions, half_life_days: float) -> Floats32:
     """Customers who met a product, recent ones more: log(1 + so many), beside the highest."""
     newest_us = pairs.last_us.max(initial=0)
     age_days = (newest_us - pairs.last_us) / 86_400e6
-    count = np.bincount(pairs.item, 0.5 ** (age_days / half_life_days), len(visits.items))
-    level = np.log1p(count[: visits.n_products])
+    count = np.bincount(pairs.item, 0.5 ** (age_days / half_life_days), len(interactions.items))
+    level = np.log1p(count[: interactions.n_products])
     return np.asarray(level / max(level.max(initial=0.0), 1e-12), dtype=np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Record, from_epoch_us, to_epoch_us
-from shared.workloads.product_catalogue.training_catalogue import Stock
+from shared.workloads.product_catalogue.training_catalogue import TrainingCatalogue
 from shared.workloads.product_recommender import records as interactions
 from shared.workloads.product_recommender.records import OWNED_KINDS, Interaction
 
@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Visits:
+class Interactions:
     """Events by time. The columns are (n_events,).
 
     users : their ids. user, item : places in `users` and in `items`.
@@ -33,7 +33,7 @@ class Visits:
     is_known : what models may learn and answer from; the rest is held out.
     """
 
-    stock: Stock
+    training_catalogue: TrainingCatalogue
     users: Sequence[str]
     items: Sequence[str]
     user: Ints
@@ -48,7 +48,7 @@ class Visits:
     @property
     def n_products(self) -> int:
         """Approved ones: those that may be recommended."""
-        return len(self.stock.catalogue)
+        return len(self.training_catalogue.catalogue)
 
     @property
     def pair(self) -> Ints:
@@ -60,7 +60,7 @@ class Visits:
         """UTC days."""
         return self.at_us.astype("datetime64[us]").astype("datetime64[D]")
 
-    def knowing(self, is_known: NDArray[np.bool_]) -> Visits:
+    def knowing(self, is_known: NDArray[np.bool_]) -> Interactions:
         """The same events, of which only these may be learnt from."""
         return replace(self, is_known=is_known, shared={})
 
@@ -71,12 +71,17 @@ class Visits:
         return first[self.item[first] < self.n_products].astype(np.int64)
 
 
-def read_visits(
-    records: Iterable[Record], stock: Stock, history_days: int, rejected: Counter[str]
-) -> Visits:
+def collect_interactions(
+    records: Iterable[Record],
+    training_catalogue: TrainingCatalogue,
+    history_days: int,
+    rejected: Counter[str],
+) -> Interactions:
     """All events of the newest `history_days`; of one that came twice, the first."""
     users: dict[str, int] = {}
-    items: dict[str, int] = {id_: place for place, id_ in enumerate(stock.catalogue.ids)}
+    items: dict[str, int] = {
+        id_: place for place, id_ in enumerate(training_catalogue.catalogue.ids)
+    }
     events: dict[tuple[int, int, str, int], tuple[float, bool]] = {}
     for record in records:
         written_us = to_epoch_us(record.updated_at)
@@ -94,7 +99,7 @@ def read_visits(
                 rejected[CAME_TWICE] += 1
             else:
                 events[key] = (found.interest, found.kind in OWNED_KINDS)
-    return _as_columns(events, stock, users, items, history_days)
+    return _as_columns(events, training_catalogue, users, items, history_days)
 
 
 def _when_us(found: Interaction, written_us: int) -> int:
@@ -104,11 +109,11 @@ def _when_us(found: Interaction, written_us: int) -> int:
 
 def _as_columns(
     events: Mapping[tuple[int, int, str, int], tuple[float, bool]],
-    stock: Stock,
+    training_catalogue: TrainingCatalogue,
     users: Mapping[str, int],
     items: Mapping[str, int],
     history_days: int,
-) -> Visits:
+) -> Interactions:
     user = np.fromiter((key[0] for key in events), np.int64, len(events))
     item = np.fromiter((key[1] for key in events), np.int64, len(events))
     at_us = np.fromiter((key[3] for key in events), np.int64, len(events))
@@ -119,8 +124,8 @@ def _as_columns(
     # be the same products, and what is held back of them would be missed everywhere.
     order = np.argsort(at_us, kind="stable")
     order = order[at_us[order] > oldest_us]
-    return Visits(
-        stock,
+    return Interactions(
+        training_catalogue,
         list(users),
         list(items),
         user[order],
@@ -132,7 +137,7 @@ def _as_columns(
     )
 
 
-def newest(visits: Visits) -> str:
+def newest(interactions: Interactions) -> str:
     """The time of the newest known event, RFC 3339 in UTC; "" where there is none."""
-    known = visits.at_us[visits.is_known]
+    known = interactions.at_us[interactions.is_known]
     return from_epoch_us(int(known.max())).isoformat() if known.size else ""

@@ -76,10 +76,10 @@ class Lists:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
+class ServingState:
     """What the answers need beyond the blend. Items are the catalogue, then others once met.
 
-    together : for each item the products met by the same customers.
+    co_occurrence : for each item the products met by the same customers.
     popularity : (n_products,) 0..1.
     users : ids. history : for each user the items met and what they count now; owned : for each
         user the products that were bought or rated.
@@ -87,27 +87,27 @@ class Knowledge:
 
     catalogue: Catalogue
     alike: Neighbours
-    together: Lists
+    co_occurrence: Lists
     popularity: Floats32
     users: Sequence[str]
     history: Lists
     owned: Lists
 
 
-def save(knowledge: Knowledge) -> dict[str, bytes]:
-    """File name -> bytes; the same knowledge gives the same bytes."""
+def save(serving_state: ServingState) -> dict[str, bytes]:
+    """File name -> bytes; the same state gives the same bytes."""
     arrays = {
-        **knowledge.alike.arrays("alike"),
-        **knowledge.together.arrays("together"),
-        **knowledge.history.arrays("history"),
-        **knowledge.owned.arrays("owned"),
-        "popularity": knowledge.popularity,
+        **serving_state.alike.arrays("alike"),
+        **serving_state.co_occurrence.arrays("together"),
+        **serving_state.history.arrays("history"),
+        **serving_state.owned.arrays("owned"),
+        "popularity": serving_state.popularity,
     }
-    files = state_files.pack(knowledge.catalogue, arrays)
-    return {**files, USERS: msgspec.json.encode(list(knowledge.users))}
+    files = state_files.pack(serving_state.catalogue, arrays)
+    return {**files, USERS: msgspec.json.encode(list(serving_state.users))}
 
 
-def read(state: Mapping[str, bytes]) -> Knowledge:
+def read(state: Mapping[str, bytes]) -> ServingState:
     """The reverse of `save`.
 
     Raises:
@@ -126,7 +126,7 @@ def read(state: Mapping[str, bytes]) -> Knowledge:
             f"state.npz: expected {n_products} popularities and at least as many items, found"
             f" {popularity.shape} and {n_items}."
         )
-    return Knowledge(
+    return ServingState(
         catalogue,
         Neighbours.read(arrays, "alike", n_products),
         Lists.read(arrays, "together", n_items, n_products),
@@ -140,12 +140,12 @@ def read(state: Mapping[str, bytes]) -> Knowledge:
 class Recommendations(Answerer):
     """The order of the popular products is made once, at construction."""
 
-    def __init__(self, blend: Blend, knowledge: Knowledge) -> None:
+    def __init__(self, blend: Blend, serving_state: ServingState) -> None:
         self._blend = blend
-        self._known = knowledge
-        self._place_of_user = {id_: place for place, id_ in enumerate(knowledge.users)}
-        self._popular = np.argsort(-knowledge.popularity, kind="stable")
-        _ = knowledge.catalogue.place_of
+        self._serving_state = serving_state
+        self._place_of_user = {id_: place for place, id_ in enumerate(serving_state.users)}
+        self._popular = np.argsort(-serving_state.popularity, kind="stable")
+        _ = serving_state.catalogue.place_of
 
     @property
     def questions(self) -> Mapping[str, str]:
@@ -160,8 +160,8 @@ class Recommendations(Answerer):
         if question == "similar":
             requests.refuse_unknown(request, ("product_id", "n"))
             product_id, n = requests.id_of(request, "product_id"), requests.how_many(request)
-            place = self._known.catalogue.find(product_id)
-            return {"product_id": product_id, **self._shown(self._known.alike.of(place, n))}
+            place = self._serving_state.catalogue.find(product_id)
+            return {"product_id": product_id, **self._shown(self._serving_state.alike.of(place, n))}
         if question == "for_user":
             requests.refuse_unknown(request, ("user_id", "n", "include_owned"))
             user_id, n = requests.id_of(request, "user_id"), requests.how_many(request)
@@ -173,7 +173,7 @@ class Recommendations(Answerer):
             return self._shown(self._most_popular(requests.how_many(request)))
         if question == "predict":
             requests.refuse_unknown(request, ("instances", "n"))
-            n, ids = requests.how_many(request), self._known.catalogue.ids
+            n, ids = requests.how_many(request), self._serving_state.catalogue.ids
             users = requests.ids_of_instances(request, "user_id")
             return {
                 "predictions": [
@@ -184,17 +184,17 @@ class Recommendations(Answerer):
         raise NotFound(f"question: expected one of {sorted(self.questions)}, found {question!r}.")
 
     def _shown(self, found: Sequence[tuple[int, float]]) -> dict[str, Any]:
-        show = self._known.catalogue.show
+        show = self._serving_state.catalogue.show
         return {"recommendations": [show(*one) for one in found], "total": len(found)}
 
     def _most_popular(self, n: int) -> list[tuple[int, float]]:
         places = self._popular[:n]
-        popularity = self._known.popularity[places]
+        popularity = self._serving_state.popularity[places]
         return list(zip(places.tolist(), popularity.tolist(), strict=True))
 
     def _has_history(self, user_id: str) -> bool:
         place = self._place_of_user.get(user_id)
-        return place is not None and bool(self._known.history.of(place)[0].size)
+        return place is not None and bool(self._serving_state.history.of(place)[0].size)
 
     def _for_user(self, user_id: str, n: int, include_owned: bool) -> list[tuple[int, float]]:
         place = self._place_of_user.get(user_id)
@@ -203,7 +203,7 @@ class Recommendations(Answerer):
         scores = self.scores(place)
         n_possible = len(scores)
         if not include_owned:
-            owned = self._known.owned.of(place)[0]
+            owned = self._serving_state.owned.of(place)[0]
             scores[owned] = -1.0
             n_possible -= len(owned)
         n = min(n, max(n_possible, 0))
@@ -216,14 +216,14 @@ class Recommendations(Answerer):
 
     def scores(self, place: int) -> Floats32:
         """(n_products,): what each product is worth to a customer of this version."""
-        known = self._known
+        known = self._serving_state
         n_products = len(known.catalogue)
-        content, together = np.zeros(n_products), np.zeros(n_products)
+        content, co_occurrence = np.zeros(n_products), np.zeros(n_products)
         for item, weight in zip(*(part.tolist() for part in known.history.of(place)), strict=True):
-            places, values = known.together.of(item)
-            together[places] += weight * values  # a list names a product once
+            places, values = known.co_occurrence.of(item)
+            co_occurrence[places] += weight * values  # a list names a product once
             if item < n_products:
                 content[known.alike.places[item]] += weight * known.alike.scores[item]
         return self._blend.scores(
-            content.astype(np.float32), together.astype(np.float32), known.popularity
+            content.astype(np.float32), co_occurrence.astype(np.float32), known.popularity
         )

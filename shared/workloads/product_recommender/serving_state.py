@@ -8,27 +8,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.product_catalogue.neighbours import Neighbours
-from shared.workloads.product_recommender.features import Pairs, Taste, history_weight
-from shared.workloads.product_recommender.rows import Visits
-from shared.workloads.product_recommender.serving import Knowledge, Lists
+from shared.workloads.product_recommender.features import Pairs, Profiles, history_weight
+from shared.workloads.product_recommender.rows import Interactions
+from shared.workloads.product_recommender.serving import Lists, ServingState
 
 _MAX_OWNED = 1000
 """Products of one customer that are remembered as bought: the newest."""
 
 
-def knowledge_of(
-    visits: Visits,
-    taste: Taste,
+def serving_state_of(
+    interactions: Interactions,
+    profiles: Profiles,
     alike: Neighbours,
     *,
     half_life: float,
     max_users: int,
     max_history: int,
-) -> Knowledge:
+) -> ServingState:
     """Bounded by users (the most recently active) and by the length of a history (the newest)."""
-    pairs, n_products = taste.pairs, visits.n_products
-    kept = _most_recent(pairs, len(visits.users), max_users)
-    place_of = np.full(len(visits.users), -1, dtype=np.int64)
+    pairs, n_products = profiles.pairs, interactions.n_products
+    kept = _most_recent(pairs, len(interactions.users), max_users)
+    place_of = np.full(len(interactions.users), -1, dtype=np.int64)
     place_of[kept] = np.arange(len(kept))
     is_kept = place_of[pairs.user] >= 0
     weight = history_weight(pairs, half_life).astype(np.float32)
@@ -42,12 +42,12 @@ def knowledge_of(
         return Lists(start.astype(np.int64), items, values[chosen][order])
 
     is_owned = pairs.is_owned & (pairs.item < n_products) & (_nth_owned(pairs) < _MAX_OWNED)
-    return Knowledge(
-        visits.stock.catalogue,
+    return ServingState(
+        interactions.training_catalogue.catalogue,
         alike,
-        _as_lists(taste.together),
-        taste.popularity,
-        [visits.users[user] for user in kept],
+        _as_lists(profiles.co_occurrence),
+        profiles.popularity,
+        [interactions.users[user] for user in kept],
         lists(pairs.back < max_history, weight),
         lists(is_owned, np.ones(len(pairs.user), dtype=np.float32)),
     )

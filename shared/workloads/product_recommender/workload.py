@@ -25,14 +25,14 @@ from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
 from shared.workloads.product_catalogue.similarity import Share, Similarity
-from shared.workloads.product_catalogue.training_catalogue import read_stock
+from shared.workloads.product_catalogue.training_catalogue import read_training_catalogue
 from shared.workloads.product_recommender import evaluation, serving
 from shared.workloads.product_recommender import records as interactions
-from shared.workloads.product_recommender.features import Taste, taste_of
+from shared.workloads.product_recommender.features import Profiles, profiles_of
 from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
-from shared.workloads.product_recommender.rows import Visits, read_visits
+from shared.workloads.product_recommender.rows import Interactions, collect_interactions
 from shared.workloads.product_recommender.serving import Recommendations
-from shared.workloads.product_recommender.serving_state import knowledge_of
+from shared.workloads.product_recommender.serving_state import serving_state_of
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.training import (
     AskedLists,
@@ -91,7 +91,7 @@ class ProductRecommender(Workload):
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
         own = self.parameters
-        self._likeness = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._similarity = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
         self._default = Blend.of(
             own.content_weight, own.collaborative_weight, own.popularity_weight
         )
@@ -111,17 +111,21 @@ class ProductRecommender(Workload):
         Later events with the same product say how much it means, but are not to be foreseen.
         """
         rejected: Counter[str] = Counter()
-        stock = read_stock(tables["products"], rejected, self.parameters.approved_statuses)
-        visits = read_visits(tables["interactions"], stock, self.parameters.history_days, rejected)
-        first = visits.first_meetings()
-        categories = np.array(stock.catalogue.categories, dtype=np.str_)
-        item = visits.item[first]
+        training_catalogue = read_training_catalogue(
+            tables["products"], rejected, self.parameters.approved_statuses
+        )
+        interactions = collect_interactions(
+            tables["interactions"], training_catalogue, self.parameters.history_days, rejected
+        )
+        first = interactions.first_meetings()
+        categories = np.array(training_catalogue.catalogue.categories, dtype=np.str_)
+        item = interactions.item[first]
         return TrainingSet(
-            features=visits.user[first][:, None].astype(np.float64),
+            features=interactions.user[first][:, None].astype(np.float64),
             target=item,
-            day=visits.day[first],
+            day=interactions.day[first],
             slices=categories[item] if len(item) else np.zeros(0, dtype=np.str_),
-            context=visits,
+            context=interactions,
             rejected=dict(rejected),
         )
 
@@ -130,28 +134,28 @@ class ProductRecommender(Workload):
         if not rows.n_rows:
             return rows, rows
         cut = rows.day[min(int(rows.n_rows * (1 - _HELD_OUT)), rows.n_rows - 1)]
-        visits: Visits = rows.context
-        return hold_out(rows, rows.day >= cut, visits.day < cut)
+        interactions: Interactions = rows.context
+        return hold_out(rows, rows.day >= cut, interactions.day < cut)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         """Choose the blend on meetings held back from the train rows."""
         del seed
-        visits: Visits = train.context
+        interactions: Interactions = train.context
         progress(0.0, "neighbours")
-        taste = self._taste(visits)
+        profiles = self._profiles(interactions)
         progress(0.4, "weights")
         blend = self._default
         if self.parameters.learn_weights:
-            inner, user, item = evaluation.held_back(taste, visits)
+            inner, user, item = evaluation.held_back(profiles, interactions)
             if len(user):
-                blend = evaluation.learn(blend, self._taste(inner), inner, user, item)
+                blend = evaluation.learn(blend, self._profiles(inner), inner, user, item)
         progress(1.0, "weights")
         return blend
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        visits: Visits = holdout.context
+        interactions: Interactions = holdout.context
         user, item = holdout.features[:, 0].astype(np.int64), holdout.target.astype(np.int64)
-        found = evaluation.rank(estimator, self._taste(visits), visits, user, item)
+        found = evaluation.rank(estimator, self._profiles(interactions), interactions, user, item)
         loss = 1.0 - found.is_hit.astype(np.float64)
         return Score(loss, holdout.day, holdout.slices, found.metrics(), evaluation.UNIT)
 
@@ -161,11 +165,11 @@ class ProductRecommender(Workload):
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         """From all events there are, train and holdout."""
-        own, visits = self.parameters, rows.context
-        known = knowledge_of(
-            visits,
-            self._taste(visits),
-            visits.stock.neighbours(self._likeness),
+        own, interactions = self.parameters, rows.context
+        known = serving_state_of(
+            interactions,
+            self._profiles(interactions),
+            interactions.training_catalogue.neighbours(self._similarity),
             half_life=own.taste_half_life,
             max_users=own.max_users,
             max_history=own.max_history,
@@ -174,11 +178,13 @@ class ProductRecommender(Workload):
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Each question; customers with a long and a short history, and one who is not known."""
-        visits: Visits = rows.context
-        ids, n_met = visits.stock.catalogue.ids, np.bincount(visits.user)
+        interactions: Interactions = rows.context
+        ids, n_met = interactions.training_catalogue.catalogue.ids, np.bincount(interactions.user)
         by_length = np.argsort(n_met, kind="stable")
-        users = [visits.users[by_length[at]] for at in sorted({0, len(n_met) // 2, len(n_met) - 1})]
-        stranger = max(visits.users, key=len) + "?"
+        users = [
+            interactions.users[by_length[at]] for at in sorted({0, len(n_met) // 2, len(n_met) - 1})
+        ]
+        stranger = max(interactions.users, key=len) + "?"
         day = rows.day.max().astype(datetime)
         now = datetime(day.year, day.month, day.day, 12, tzinfo=UTC) + timedelta(days=1)
         return (
@@ -193,13 +199,15 @@ class ProductRecommender(Workload):
 
     def asked_lists(self, rows: TrainingSet) -> AskedLists | None:
         """What some customers would be shown."""
-        visits: Visits = rows.context
-        n, catalogue = evaluation.N_SHOWN, visits.stock.catalogue
-        return asked_lists("customers", "user_id", visits.users, catalogue, n)
+        interactions: Interactions = rows.context
+        n, catalogue = evaluation.N_SHOWN, interactions.training_catalogue.catalogue
+        return asked_lists("customers", "user_id", interactions.users, catalogue, n)
 
-    def _taste(self, visits: Visits) -> Taste:
+    def _profiles(self, interactions: Interactions) -> Profiles:
         own = self.parameters
-        return taste_of(visits, self._likeness, own.taste_half_life, own.popularity_half_life_days)
+        return profiles_of(
+            interactions, self._similarity, own.taste_half_life, own.popularity_half_life_days
+        )
 
     # -- serving half: both daemons ----------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.neighbours import Neighbours
 from shared.workloads.product_catalogue.similarity import Similarity, nearest
 from shared.workloads.product_catalogue.text_vectors import product_texts
-from shared.workloads.product_catalogue.training_catalogue import Stock
+from shared.workloads.product_catalogue.training_catalogue import TrainingCatalogue
 
 N_JUDGED = 10
 """So many of the nearest products are looked at."""
@@ -30,45 +30,47 @@ NEAREST_PRICE = Similarity(text=0.0, price=1.0, rating=0.0)
 Places = NDArray[np.int64]
 
 
-def labels(stock: Stock) -> Places:
+def labels(training_catalogue: TrainingCatalogue) -> Places:
     """(n_products,): a number for each category, -1 where a product is the only one of its kind
     or has none: about those the categories say nothing."""
-    categories = np.array(stock.catalogue.categories, dtype=np.str_)
+    categories = np.array(training_catalogue.catalogue.categories, dtype=np.str_)
     _, label, size = np.unique(categories, return_inverse=True, return_counts=True)
     has_peers = (categories != "") & (size[label] > 1)
     return np.where(has_peers, label, -1).astype(np.int64)
 
 
-def losses(stock: Stock, likeness: Similarity, asking: Places) -> Floats:
+def losses(training_catalogue: TrainingCatalogue, similarity: Similarity, asking: Places) -> Floats:
     """(n_asking,) 0..1. asking : places of the products that ask."""
     return _by_kind(
-        stock,
+        training_catalogue,
         asking,
-        with_category=lambda places: _disagreement(stock, likeness, places),
-        without=lambda places: _not_found(stock, likeness, places),
+        with_category=lambda places: _disagreement(training_catalogue, similarity, places),
+        without=lambda places: _not_found(training_catalogue, similarity, places),
     )
 
 
-def naive_losses(stock: Stock, asking: Places) -> Floats:
+def naive_losses(training_catalogue: TrainingCatalogue, asking: Places) -> Floats:
     """The baseline: the products nearest in price; where a product searches itself, ten at
     random, because its own price would give it away."""
-    chance = min(N_JUDGED, len(stock.catalogue)) / max(len(stock.catalogue), 1)
+    chance = min(N_JUDGED, len(training_catalogue.catalogue)) / max(
+        len(training_catalogue.catalogue), 1
+    )
     return _by_kind(
-        stock,
+        training_catalogue,
         asking,
-        with_category=lambda places: _disagreement(stock, NEAREST_PRICE, places),
+        with_category=lambda places: _disagreement(training_catalogue, NEAREST_PRICE, places),
         without=lambda places: np.full(len(places), 1.0 - chance),
     )
 
 
 def _by_kind(
-    stock: Stock,
+    training_catalogue: TrainingCatalogue,
     asking: Places,
     *,
     with_category: Callable[[Places], Floats],
     without: Callable[[Places], Floats],
 ) -> Floats:
-    is_labelled = labels(stock)[asking] >= 0
+    is_labelled = labels(training_catalogue)[asking] >= 0
     loss = np.zeros(len(asking))
     for these, judge in ((is_labelled, with_category), (~is_labelled, without)):
         if these.any():
@@ -76,11 +78,13 @@ def _by_kind(
     return loss
 
 
-def _disagreement(stock: Stock, likeness: Similarity, places: Places) -> Floats:
+def _disagreement(
+    training_catalogue: TrainingCatalogue, similarity: Similarity, places: Places
+) -> Floats:
     """Of as many as there could be at most, up to ten, the share that is of another category."""
-    label = labels(stock)
-    texts = _texts(stock, places)
-    found = _ask(stock, likeness, texts, places, leave_out=places)
+    label = labels(training_catalogue)
+    texts = _texts(training_catalogue, places)
+    found = _ask(training_catalogue, similarity, texts, places, leave_out=places)
     peers = np.bincount(label[label >= 0])[label[places]] - 1
     looked_at = np.minimum(peers, found.places.shape[1])
     is_looked_at = np.arange(found.places.shape[1]) < looked_at[:, None]
@@ -88,26 +92,28 @@ def _disagreement(stock: Stock, likeness: Similarity, places: Places) -> Floats:
     return 1.0 - np.asarray(is_right.sum(axis=1) / looked_at, dtype=np.float64)
 
 
-def _not_found(stock: Stock, likeness: Similarity, places: Places) -> Floats:
-    halves = [_half(text) for text in _texts(stock, places)]
-    found = _ask(stock, likeness, halves, None, leave_out=np.full(len(places), -1))
+def _not_found(
+    training_catalogue: TrainingCatalogue, similarity: Similarity, places: Places
+) -> Floats:
+    halves = [_half(text) for text in _texts(training_catalogue, places)]
+    found = _ask(training_catalogue, similarity, halves, None, leave_out=np.full(len(places), -1))
     return 1.0 - np.asarray((found.places == places[:, None]).any(axis=1), dtype=np.float64)
 
 
 def _ask(
-    stock: Stock,
-    likeness: Similarity,
+    training_catalogue: TrainingCatalogue,
+    similarity: Similarity,
     texts: list[str],
     places: Places | None,
     leave_out: Places,
 ) -> Neighbours:
     """places : whose price and rating the queries have; None where they are unknown."""
-    catalogue, unknown = stock.catalogue, np.full(len(texts), np.nan)
+    catalogue, unknown = training_catalogue.catalogue, np.full(len(texts), np.nan)
     return nearest(
-        likeness,
-        stock.vectors,
+        similarity,
+        training_catalogue.vectors,
         catalogue,
-        queries=stock.vectors.of(texts),
+        queries=training_catalogue.vectors.of(texts),
         prices=unknown if places is None else catalogue.prices[places],
         ratings=unknown if places is None else catalogue.ratings[places],
         leave_out=leave_out,
@@ -115,9 +121,9 @@ def _ask(
     )
 
 
-def _texts(stock: Stock, places: Places) -> list[str]:
-    names = [stock.catalogue.names[place] for place in places]
-    return product_texts(names, [stock.words[place] for place in places])
+def _texts(training_catalogue: TrainingCatalogue, places: Places) -> list[str]:
+    names = [training_catalogue.catalogue.names[place] for place in places]
+    return product_texts(names, [training_catalogue.words[place] for place in places])
 
 
 def _half(text: str) -> str:

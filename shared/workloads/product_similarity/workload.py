@@ -25,7 +25,10 @@ from shared.workloads.product_catalogue import records, state_files
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
 from shared.workloads.product_catalogue.similarity import Share, Similarity
-from shared.workloads.product_catalogue.training_catalogue import Stock, read_stock
+from shared.workloads.product_catalogue.training_catalogue import (
+    TrainingCatalogue,
+    read_training_catalogue,
+)
 from shared.workloads.product_similarity import evaluation
 from shared.workloads.product_similarity.serving import SimilarProducts
 from shared.workloads.rows import FeatureSpec
@@ -69,7 +72,7 @@ class ProductSimilarity(Workload):
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
         own = self.parameters
-        self._likeness = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._similarity = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
 
     # -- what the records are ------------------------------------------------------------------
 
@@ -90,20 +93,22 @@ class ProductSimilarity(Workload):
         """
         table = tables["products"]
         rejected: Counter[str] = Counter()
-        stock = read_stock(table, rejected, self.parameters.approved_statuses)
+        training_catalogue = read_training_catalogue(
+            table, rejected, self.parameters.approved_statuses
+        )
         newest = from_epoch_us(max(table.updated_at_us, default=0)).date()
-        order = stock.order()
+        order = training_catalogue.order()
         days_before = np.full(len(order), _APART)
         judged = order[: min(MAX_JUDGED, len(order) * 4 // 5)]
         days_before[judged] = np.arange(len(judged)) % _BLOCKS
         oldest_first = np.lexsort((np.arange(len(order)), -days_before))
-        categories = np.array(stock.catalogue.categories, dtype=np.str_)
+        categories = np.array(training_catalogue.catalogue.categories, dtype=np.str_)
         return TrainingSet(
             features=oldest_first[:, None].astype(np.float64),
-            target=evaluation.labels(stock)[oldest_first],
+            target=evaluation.labels(training_catalogue)[oldest_first],
             day=np.datetime64(newest, "D") - days_before[oldest_first].astype("timedelta64[D]"),
             slices=categories[oldest_first],
-            context=stock,
+            context=training_catalogue,
             rejected=dict(rejected),
         )
 
@@ -116,12 +121,12 @@ class ProductSimilarity(Workload):
         """How products are compared. Their words are counted here, for the state to use."""
         del seed
         progress(0.0, "words")
-        stock: Stock = train.context
-        _ = stock.vectors
+        training_catalogue: TrainingCatalogue = train.context
+        _ = training_catalogue.vectors
         progress(0.5, "neighbours")
-        stock.neighbours(self._likeness)
+        training_catalogue.neighbours(self._similarity)
         progress(1.0, "neighbours")
-        return self._likeness
+        return self._similarity
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         return _score(evaluation.losses(holdout.context, estimator, _asking(holdout)), holdout)
@@ -131,8 +136,11 @@ class ProductSimilarity(Workload):
         return _score(evaluation.naive_losses(holdout.context, _asking(holdout)), holdout)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
-        stock: Stock = rows.context
-        return state_files.pack(stock.catalogue, stock.neighbours(self._likeness).arrays("similar"))
+        training_catalogue: TrainingCatalogue = rows.context
+        return state_files.pack(
+            training_catalogue.catalogue,
+            training_catalogue.neighbours(self._similarity).arrays("similar"),
+        )
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """The first, the last and the middle product, one by one and together."""

@@ -55,7 +55,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
+class ServingState:
     """What the answers need beyond the estimator.
 
     device : as the records name it; "" when no record was usable.
@@ -66,7 +66,7 @@ class Knowledge:
     silent: tuple[str, ...]
 
 
-class _SavedKnowledge(msgspec.Struct):
+class _StoredState(msgspec.Struct):
     """state.json."""
 
     format: int
@@ -74,14 +74,14 @@ class _SavedKnowledge(msgspec.Struct):
     silent: list[str]
 
 
-def save_knowledge(knowledge: Knowledge) -> dict[str, bytes]:
-    """File name -> bytes; the same knowledge gives the same bytes."""
-    saved = _SavedKnowledge(_STATE_FORMAT, knowledge.device, list(knowledge.silent))
+def write_serving_state(serving_state: ServingState) -> dict[str, bytes]:
+    """File name -> bytes; the same state gives the same bytes."""
+    saved = _StoredState(_STATE_FORMAT, serving_state.device, list(serving_state.silent))
     return {"state.json": msgspec.json.encode(saved)}
 
 
-def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
-    """The reverse of `save_knowledge`.
+def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
+    """The reverse of `write_serving_state`.
 
     Raises:
         LoadFailed: the file is missing, not readable, or of another format.
@@ -89,7 +89,7 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
     if "state.json" not in state:
         raise LoadFailed(f"state of solar_power: missing state.json, found {sorted(state)}.")
     try:
-        saved = msgspec.json.decode(state["state.json"], type=_SavedKnowledge)
+        saved = msgspec.json.decode(state["state.json"], type=_StoredState)
     except msgspec.DecodeError as error:
         raise LoadFailed(f"state of solar_power cannot be read: {error}.") from error
     unknown = [name for name in saved.silent if name not in COLUMN]
@@ -98,7 +98,7 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
             f"state of solar_power: expected format {_STATE_FORMAT} and known features,"
             f" found format {saved.format} and {unknown}."
         )
-    return Knowledge(saved.device, tuple(saved.silent))
+    return ServingState(saved.device, tuple(saved.silent))
 
 
 def silent_columns(features: Floats) -> NDArray[np.bool_]:
@@ -114,18 +114,18 @@ class PowerAnswerer(Answerer):
     rows = RowContract(FEATURES)
 
     def __init__(
-        self, estimator: Predictor, knowledge: Knowledge, time_zone: ZoneInfo, span: Span
+        self, estimator: Predictor, serving_state: ServingState, time_zone: ZoneInfo, span: Span
     ) -> None:
         self._estimator = estimator
-        self._knowledge = knowledge
+        self._serving_state = serving_state
         self._time_zone = time_zone
         self._span = span
-        self._silent = [COLUMN[name] for name in knowledge.silent]
+        self._silent = [COLUMN[name] for name in serving_state.silent]
         self._minutes = span.horizon_us / 60_000_000
         self.row_facts = {
             "unit": UNIT,
             "horizon_min": self._minutes,
-            "device_id": knowledge.device,
+            "device_id": serving_state.device,
         }
 
     @property
@@ -191,8 +191,8 @@ class PowerAnswerer(Answerer):
             raise RequestInvalid("an object with the fields of a reading", one, where)
         raw = documents.raw_reading(one)
         device = documents.device_of(raw.device_id)
-        if raw.device_id is not None and device != self._knowledge.device:
-            expected = f"a reading of {self._knowledge.device}, whose model this is"
+        if raw.device_id is not None and device != self._serving_state.device:
+            expected = f"a reading of {self._serving_state.device}, whose model this is"
             raise RequestInvalid(expected, raw.device_id, f"{where}.device_id")
         if "status" not in one:  # who asks now is online
             raw.status = "online"

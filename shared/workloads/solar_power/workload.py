@@ -34,13 +34,13 @@ from shared.workloads.solar_power.rows import (
 )
 from shared.workloads.solar_power.serving import (
     UNIT,
-    Knowledge,
     PowerAnswerer,
+    ServingState,
     Span,
     as_request,
-    read_knowledge,
-    save_knowledge,
+    read_serving_state,
     silent_columns,
+    write_serving_state,
 )
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
@@ -69,10 +69,10 @@ class SolarPowerParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learnt:
+class TrainingContext:
     """What travels beside the rows: what answers need, and readings to ask golden questions of."""
 
-    knowledge: Knowledge
+    serving_state: ServingState
     newest: Readings
 
 
@@ -137,7 +137,7 @@ class SolarPower(Workload):
             target=readings.values[target[row], documents.POWER],
             day=day,
             slices=np.full(row.shape[0], device, dtype=np.str_),
-            context=Learnt(Knowledge(device, names), readings.newest(WINDOW)),
+            context=TrainingContext(ServingState(device, names), readings.newest(WINDOW)),
             rejected=dict(rejected),
         )
 
@@ -189,12 +189,12 @@ class SolarPower(Workload):
         return score_regressor(holdout.features[:, COLUMN["power"]], holdout, UNIT)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
-        learnt: Learnt = rows.context
-        return save_knowledge(learnt.knowledge)
+        context: TrainingContext = rows.context
+        return write_serving_state(context.serving_state)
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Rows from all hours, one with silent sensors; readings, one alone and one oddly said."""
-        learnt: Learnt = rows.context
+        context: TrainingContext = rows.context
         chosen = np.linspace(0, rows.n_rows - 1, min(_N_GOLDEN_ROWS, rows.n_rows)).astype(int)
         instances = [dict(zip(COLUMN, row, strict=True)) for row in rows.features[chosen].tolist()]
         instances = [
@@ -202,8 +202,8 @@ class SolarPower(Workload):
             for row in instances
         ]
         silent = dict.fromkeys(("lux", "temperature", "humidity", "fan_on", "lux_change"))
-        now = from_epoch_us(int(learnt.newest.time_us[-1])) + timedelta(seconds=30)
-        sent = as_request(learnt.newest)
+        now = from_epoch_us(int(context.newest.time_us[-1])) + timedelta(seconds=30)
+        sent = as_request(context.newest)
         odd = {**sent[-1], "power": f"{sent[-1]['power']} W", "fan_status": "ON", "lux": None}
         return (
             GoldenRequest("predict", {"instances": [*instances, {**instances[-1], **silent}]}, now),
@@ -223,7 +223,7 @@ class SolarPower(Workload):
         return f"power {self.parameters.horizon_min:g} minutes ahead"
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return PowerAnswerer(estimator, read_knowledge(state), self._time_zone, self._span)
+        return PowerAnswerer(estimator, read_serving_state(state), self._time_zone, self._span)
 
 
 def _of_one_device(

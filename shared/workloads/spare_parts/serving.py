@@ -40,14 +40,14 @@ _SETTLED_DAYS = 91
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Knowledge:
+class ServingState:
     """What the answers need beyond the estimator."""
 
     history: DemandHistory
     catalogue: tuple[CatalogueEntry, ...]
 
 
-class _SavedKnowledge(msgspec.Struct):
+class _StoredState(msgspec.Struct):
     """state.json; the daily totals (n_days, n_parts) are `pieces` in state.npz beside it."""
 
     format: int
@@ -57,23 +57,23 @@ class _SavedKnowledge(msgspec.Struct):
     catalogue: list[dict[str, Any]]
 
 
-def save_knowledge(knowledge: Knowledge) -> dict[str, bytes]:
-    """File name -> bytes; the same knowledge gives the same bytes."""
-    history = knowledge.history.newest(STATE_DAYS)
-    saved = _SavedKnowledge(
+def write_serving_state(serving_state: ServingState) -> dict[str, bytes]:
+    """File name -> bytes; the same state gives the same bytes."""
+    history = serving_state.history.newest(STATE_DAYS)
+    saved = _StoredState(
         format=_STATE_FORMAT,
         first_day=as_date(history.first_day),
         parts=list(history.parts),
         first_use=[as_date(day) for day in history.first_use],
-        catalogue=[dict(entry) for entry in knowledge.catalogue],
+        catalogue=[dict(entry) for entry in serving_state.catalogue],
     )
     pieces = io.BytesIO()
     np.savez_compressed(pieces, pieces=history.pieces)
     return {"state.json": msgspec.json.encode(saved), "state.npz": pieces.getvalue()}
 
 
-def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
-    """The reverse of `save_knowledge`.
+def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
+    """The reverse of `write_serving_state`.
 
     Raises:
         LoadFailed: a file is missing, not readable, or of another format.
@@ -82,7 +82,7 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
     if missing:
         raise LoadFailed(f"state of spare_parts: missing {missing}, found {sorted(state)}.")
     try:
-        saved = msgspec.json.decode(state["state.json"], type=_SavedKnowledge)
+        saved = msgspec.json.decode(state["state.json"], type=_StoredState)
         with np.load(io.BytesIO(state["state.npz"]), allow_pickle=False) as arrays:
             pieces = np.asarray(arrays["pieces"], dtype=np.float64)
     except Exception as error:  # zip, header and JSON errors are of many types
@@ -97,7 +97,7 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
     first_use = np.array(saved.first_use, dtype="datetime64[D]")
     first_day = np.datetime64(saved.first_day, "D")
     history = DemandHistory(first_day, tuple(saved.parts), pieces, first_use)
-    return Knowledge(history, tuple(saved.catalogue))
+    return ServingState(history, tuple(saved.catalogue))
 
 
 class RestockAnswerer(Answerer):
@@ -110,17 +110,19 @@ class RestockAnswerer(Answerer):
     rows = RowContract(daily_demand.FEATURES)
     row_facts = MappingProxyType({"unit": UNIT})
 
-    def __init__(self, estimator: Predictor, knowledge: Knowledge, time_zone: ZoneInfo) -> None:
+    def __init__(
+        self, estimator: Predictor, serving_state: ServingState, time_zone: ZoneInfo
+    ) -> None:
         self._estimator = estimator
-        self._knowledge = knowledge
+        self._serving_state = serving_state
         self._time_zone = time_zone
         self._path = daily_demand.forecast(
-            knowledge.history, estimator, _SETTLED_DAYS + 6 + MAX_FORECAST_DAYS
+            serving_state.history, estimator, _SETTLED_DAYS + 6 + MAX_FORECAST_DAYS
         )
         self._path.flags.writeable = False
 
         def rolled(start: np.datetime64, n_days: int) -> Floats:
-            path = daily_demand.forecast(knowledge.history.before(start), estimator, n_days)
+            path = daily_demand.forecast(serving_state.history.before(start), estimator, n_days)
             path.flags.writeable = False
             return path
 
@@ -154,7 +156,7 @@ class RestockAnswerer(Answerer):
         _refuse_unknown(request, ("forecast_days", "current_date"))
         n_days = _forecast_days(request.get("forecast_days"))
         start = self._start(request.get("current_date"), now)
-        history = self._knowledge.history.before(start)
+        history = self._serving_state.history.before(start)
         gap_days = int((start - history.end).astype(np.int64))
         path = self._roll(history, start, n_days, gap_days)
         path = np.round(path, 2)
@@ -187,14 +189,14 @@ class RestockAnswerer(Answerer):
         self, history: DemandHistory, start: np.datetime64, n_days: int, gap_days: int
     ) -> Floats:
         if history.n_days < WARM_UP_DAYS:
-            first_day = self._knowledge.history.first_day
+            first_day = self._serving_state.history.first_day
             raise RequestInvalid(
                 f"a day from {first_day + np.timedelta64(WARM_UP_DAYS, 'D')} on, because the "
                 f"history of this version begins on {first_day}",
                 str(start),
                 "current_date",
             )
-        if history.n_days < self._knowledge.history.n_days:
+        if history.n_days < self._serving_state.history.n_days:
             return self._past_path(start, n_days)
         if gap_days > _SETTLED_DAYS:
             gap_days = _SETTLED_DAYS + (gap_days - _SETTLED_DAYS) % 7
@@ -213,7 +215,7 @@ class RestockAnswerer(Answerer):
     def _parts(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Catalogue and history together, by name."""
         _refuse_unknown(request, ())
-        history, catalogue = self._knowledge.history, self._knowledge.catalogue
+        history, catalogue = self._serving_state.history, self._serving_state.catalogue
         listed = {records.identity(entry["name"]): entry for entry in catalogue}
         used = {records.identity(name): i for i, name in enumerate(history.parts)}
         recent = history.newest(28).pieces.sum(axis=0)

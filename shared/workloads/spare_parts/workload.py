@@ -28,11 +28,11 @@ from shared.workloads.spare_parts.rows import COLUMN, WARM_UP_DAYS, DemandHistor
 from shared.workloads.spare_parts.serving import (
     STATE_DAYS,
     UNIT,
-    Knowledge,
     RestockAnswerer,
+    ServingState,
     as_date,
-    read_knowledge,
-    save_knowledge,
+    read_serving_state,
+    write_serving_state,
 )
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
@@ -107,7 +107,7 @@ class SpareParts(Workload):
             target=pieces,
             day=day,
             slices=np.array(history.parts, dtype=np.str_)[part],
-            context=Knowledge(history, tuple(catalogue.values())),
+            context=ServingState(history, tuple(catalogue.values())),
             rejected=dict(rejected + ledger.rejected),
         )
 
@@ -152,7 +152,7 @@ class SpareParts(Workload):
         return score_regressor(holdout.features[:, COLUMN["same_weekday_mean"]], holdout, UNIT)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
-        return save_knowledge(rows.context)
+        return write_serving_state(rows.context)
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Every question; a forecast from the end, far ahead, across a gap, and in the past."""
@@ -180,7 +180,7 @@ class SpareParts(Workload):
         return daily_demand.FEATURES
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return RestockAnswerer(estimator, read_knowledge(state), self._time_zone)
+        return RestockAnswerer(estimator, read_serving_state(state), self._time_zone)
 
 
 def _take(rows: TrainingSet, chosen: NDArray[np.bool_]) -> TrainingSet:

@@ -61,14 +61,14 @@ def contract_of(columns: Sequence[Column]) -> RowContract:
     return RowContract(tuple(column.spec for column in columns), codes)
 
 
-def learn_type(name: str, values: Sequence[Any], said: ColumnSettings) -> Dtype:
+def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dtype:
     """The type that is said, else the one that most of the values have.
 
     Raises:
         SettingsInvalid: the column is no feature as it stands: dates, lists, free text.
     """
-    if said.type is not None:
-        return said.type
+    if override.type is not None:
+        return override.type
     types = Counter(map(type, values))
     texts = Counter(value for value in values if isinstance(value, str) and value.strip())
     n_number_texts = sum(n for text, n in texts.items() if looks_like_number(text))
@@ -99,7 +99,7 @@ def learn_type(name: str, values: Sequence[Any], said: ColumnSettings) -> Dtype:
 
 
 def learn_vocabulary(
-    name: str, values: Sequence[Any], said: ColumnSettings, max_categories: int
+    name: str, values: Sequence[Any], override: ColumnSettings, max_categories: int
 ) -> list[str]:
     """The texts of a category, sorted; beyond `max_categories` the most frequent ones.
 
@@ -114,7 +114,7 @@ def learn_vocabulary(
     counts.pop(UNKNOWN_TEXT, None)
     if len(counts) <= max_categories:
         return sorted(counts)
-    if said.type is None and len(counts) > _FREE_TEXT_SHARE * counts.total():
+    if override.type is None and len(counts) > _FREE_TEXT_SHARE * counts.total():
         raise SettingsInvalid(
             f"{WHERE}: features: {name} holds {len(counts):,} different texts in"
             f" {counts.total():,} rows, which is no category. Leave it out, or say"
@@ -170,7 +170,7 @@ def finish_column(
     dtype: Dtype,
     vocabulary: Sequence[str],
     numbers: NDArray[np.float64],
-    said: ColumnSettings,
+    override: ColumnSettings,
     *,
     takes_null: bool,
 ) -> Column:
@@ -180,9 +180,9 @@ def finish_column(
         in any column; else only where these rows have it.
     """
     is_required = not takes_null and not bool(np.isnan(numbers).any())
-    if said.required is not None:
-        is_required = said.required
-    low, high = said.low, said.high
+    if override.required is not None:
+        is_required = override.required
+    low, high = override.low, override.high
     finite = numbers[np.isfinite(numbers)]
     if dtype != "category" and finite.size:
         low = float(finite.min()) if low is None else low
@@ -190,7 +190,7 @@ def finish_column(
     return Column(
         name=name,
         dtype=dtype,
-        unit=said.unit,
+        unit=override.unit,
         low=low,
         high=high,
         vocabulary=list(vocabulary),

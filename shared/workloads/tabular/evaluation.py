@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.tabular.records import read_text
-from shared.workloads.tabular.rows import Label, Learnt
+from shared.workloads.tabular.rows import Label, TrainingContext
 from shared.workloads.training import RowAnswers, Score, TrainingSet
 
 UNIT = "Brier"
@@ -46,8 +46,8 @@ def score_classifier(
     probabilities : (n_rows, n_labels + 1) as `probabilities_of` gives them.
     predicted : (n_rows,) index of the label that is answered; n_labels for one only it knows.
     """
-    learnt: Learnt = holdout.context
-    n_labels = len(learnt.labels)
+    context: TrainingContext = holdout.context
+    n_labels = len(context.labels)
     truth = holdout.target.astype(np.int64)
     is_true = np.zeros_like(probabilities)
     is_true[np.arange(truth.size), truth] = 1.0
@@ -72,8 +72,8 @@ def score_classifier(
             actual=holdout.target,
             predicted=np.where(predicted < n_labels, predicted, np.nan),
             unit="label",
-            labels=[str(label) for label in learnt.labels],
-            chance=probabilities[np.arange(truth.size), truth],
+            labels=[str(label) for label in context.labels],
+            probability=probabilities[np.arange(truth.size), truth],
         ),
         scale=1.0,
     )
@@ -81,9 +81,9 @@ def score_classifier(
 
 def frequencies_before(holdout: TrainingSet) -> NDArray[np.float64]:
     """(n_labels + 1,): how often each label was right in all rows older than the holdout."""
-    learnt: Learnt = holdout.context
-    before = learnt.target[learnt.day < holdout.day.min()].astype(np.int64)
-    counts = np.bincount(before, minlength=len(learnt.labels) + 1).astype(np.float64)
+    context: TrainingContext = holdout.context
+    before = context.target[context.day < holdout.day.min()].astype(np.int64)
+    counts = np.bincount(before, minlength=len(context.labels) + 1).astype(np.float64)
     if not before.size:
         counts[:-1] = 1.0
     return np.asarray(counts / counts.sum())
@@ -91,8 +91,8 @@ def frequencies_before(holdout: TrainingSet) -> NDArray[np.float64]:
 
 def median_before(holdout: TrainingSet) -> float:
     """The median target of all rows older than the holdout; 0 where there are none."""
-    learnt: Learnt = holdout.context
-    before = learnt.target[learnt.day < holdout.day.min()]
+    context: TrainingContext = holdout.context
+    before = context.target[context.day < holdout.day.min()]
     return float(np.median(before)) if before.size else 0.0
 
 

@@ -79,7 +79,7 @@ class CodedForm:
         return getattr(self._form, name)
 
 
-def recoded(
+def recode(
     matrix: NDArray[np.float64], written: RowContract, wanted: RowContract
 ) -> NDArray[np.float64]:
     """Rows coded by one contract as another codes them; both have the same columns, in any order.

@@ -49,7 +49,7 @@ _TEXTS_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Learnt:
+class TrainingContext:
     """What travels beside the rows.
 
     labels : of a classification, sorted; a target is an index into them.
@@ -69,7 +69,7 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
     """All usable records, oldest first: by their own time, else by that of their last change.
 
     Returns:
-        Rows whose context is a `Learnt`.
+        Rows whose context is a `TrainingContext`.
 
     Raises:
         SettingsInvalid: a column is in no record, or is no feature or target as it stands.
@@ -89,18 +89,18 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
             each.dtype,
             each.vocabulary,
             each.numbers[kept],
-            said,
+            override,
             takes_null=not parameters.is_own_code,
         )
-        for (name, said), each in zip(parameters.columns.items(), features, strict=True)
+        for (name, override), each in zip(parameters.columns.items(), features, strict=True)
     )
-    learnt = Learnt(
+    context = TrainingContext(
         columns, contract_of(columns), labels, target, day[kept], from_epoch_us(newest_us)
     )
     matrix = np.empty((kept.size, len(names)))
     for j, each in enumerate(features):
         matrix[:, j] = each.numbers[kept]
-    return TrainingSet(matrix, target, day[kept], slices, learnt, dict(rejected))
+    return TrainingSet(matrix, target, day[kept], slices, context, dict(rejected))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,14 +119,14 @@ def _features(
     row is counted once, under the first of its columns."""
     found = []
     is_bad = np.zeros(len(order), dtype=np.bool_)
-    for name, said in parameters.columns.items():
+    for name, override in parameters.columns.items():
         column = cells.take(name)
         values = [column[i] for i in order]
         del column
-        dtype = learn_type(name, values, said)
+        dtype = learn_type(name, values, override)
         vocabulary: list[str] = []
         if dtype == "category":
-            vocabulary = learn_vocabulary(name, values, said, parameters.max_categories)
+            vocabulary = learn_vocabulary(name, values, override, parameters.max_categories)
         numbers, is_unreadable = read_column(dtype, vocabulary, values)
         for i in np.flatnonzero(is_unreadable & ~is_bad):
             rejected[unusable_cell(name, values[i], dtype) or no_number(name)] += 1

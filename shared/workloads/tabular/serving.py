@@ -24,7 +24,7 @@ _STATE_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Knowledge:
+class ServingState:
     """What the answers need beyond the estimator.
 
     unit : of a regression's target; "" where nobody said. is_own_code : the estimator is one of
@@ -49,21 +49,21 @@ class _Saved(msgspec.Struct):
     columns: list[Column]
 
 
-def save_knowledge(knowledge: Knowledge) -> dict[str, bytes]:
-    """File name -> bytes; the same knowledge gives the same bytes."""
+def write_serving_state(serving_state: ServingState) -> dict[str, bytes]:
+    """File name -> bytes; the same state gives the same bytes."""
     saved = _Saved(
         _STATE_FORMAT,
-        knowledge.target,
-        knowledge.task,
-        knowledge.unit,
-        knowledge.is_own_code,
-        list(knowledge.columns),
+        serving_state.target,
+        serving_state.task,
+        serving_state.unit,
+        serving_state.is_own_code,
+        list(serving_state.columns),
     )
     return {"state.json": msgspec.json.encode(saved)}
 
 
-def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
-    """The reverse of `save_knowledge`.
+def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
+    """The reverse of `write_serving_state`.
 
     Raises:
         LoadFailed: the file is missing, not readable, or of another format.
@@ -78,31 +78,35 @@ def read_knowledge(state: Mapping[str, bytes]) -> Knowledge:
         raise LoadFailed(
             f"state of tabular: expected format {_STATE_FORMAT}, found {saved.format}."
         )
-    return Knowledge(saved.target, saved.task, saved.unit, saved.is_own_code, tuple(saved.columns))
+    return ServingState(
+        saved.target, saved.task, saved.unit, saved.is_own_code, tuple(saved.columns)
+    )
 
 
 class TabularAnswerer(Answerer):
     """Rows in; numbers, or labels with their probabilities, out."""
 
-    def __init__(self, estimator: Any, knowledge: Knowledge) -> None:
+    def __init__(self, estimator: Any, serving_state: ServingState) -> None:
         self._estimator = estimator
-        self._knowledge = knowledge
-        self.rows = contract_of(knowledge.columns)
+        self._serving_state = serving_state
+        self.rows = contract_of(serving_state.columns)
         self._required = [
-            (j, column.dtype) for j, column in enumerate(knowledge.columns) if column.is_required
+            (j, column.dtype)
+            for j, column in enumerate(serving_state.columns)
+            if column.is_required
         ]
         self._labels: NDArray[Any] | None = None
         self._has_probabilities = False
-        if knowledge.task == "classification":
+        if serving_state.task == "classification":
             self._has_probabilities = hasattr(estimator, "predict_proba")
             self._labels = np.array(np.asarray(estimator.classes_).tolist())
             self.row_facts = {"classes": self._labels.tolist()}
-        elif knowledge.unit:
-            self.row_facts = {"unit": knowledge.unit}
+        elif serving_state.unit:
+            self.row_facts = {"unit": serving_state.unit}
 
     @property
     def questions(self) -> Mapping[str, str]:
-        known = self._knowledge
+        known = self._serving_state
         what = f"{known.target} in {known.unit}" if known.unit else known.target
         chances = ", and the probability of each class" if self._has_probabilities else ""
         return {"predict": f"{what} for each row{chances}"}
@@ -125,7 +129,7 @@ class TabularAnswerer(Answerer):
         if not self._has_probabilities:
             return {"predictions": self._chosen(matrix)}
         probabilities = self._estimator.predict_proba(matrix)
-        if self._knowledge.is_own_code:  # its own threshold, say
+        if self._serving_state.is_own_code:  # its own threshold, say
             predictions = self._chosen(matrix)
         else:
             predictions = self._labels[probabilities.argmax(axis=1)]

@@ -20,16 +20,16 @@ from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import Column, contract_of
 from shared.workloads.tabular.estimator_factory import own_version
 from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
-from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recoded
+from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
 from shared.workloads.tabular.records import read_text, read_time_us
 from shared.workloads.tabular.rejections import unusable_cell, unusable_target
-from shared.workloads.tabular.rows import NO_TIME, Learnt, read_rows
+from shared.workloads.tabular.rows import NO_TIME, TrainingContext, read_rows
 from shared.workloads.tabular.serving import (
-    Knowledge,
+    ServingState,
     TabularAnswerer,
-    read_knowledge,
-    save_knowledge,
+    read_serving_state,
+    write_serving_state,
 )
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
@@ -60,7 +60,8 @@ class Tabular(Workload):
         if given.time and read_time_us(fields.get(given.time), self._time_zone) is None:
             return NO_TIME
         cells = (
-            unusable_cell(name, fields.get(name), said.type) for name, said in given.columns.items()
+            unusable_cell(name, fields.get(name), override.type)
+            for name, override in given.columns.items()
         )
         return next((found for found in cells if found is not None), None)
 
@@ -71,8 +72,8 @@ class Tabular(Workload):
         return read_rows(tables["records"], self._given, self._time_zone)
 
     def features_of(self, rows: TrainingSet) -> tuple[FeatureSpec, ...]:
-        learnt: Learnt = rows.context
-        return learnt.contract.features
+        context: TrainingContext = rows.context
+        return context.contract.features
 
     @property
     def own_code(self) -> str | None:
@@ -92,20 +93,20 @@ class Tabular(Workload):
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         progress(0.0, "fit")
-        learnt: Learnt = train.context
+        context: TrainingContext = train.context
         given = self._given
         target: Any = train.target
         if given.task == "classification":
             codes = train.target.astype(np.int64)
             if np.unique(codes).size < 2:
-                only = f"only {learnt.labels[codes[0]]!r}" if codes.size else "nothing"
+                only = f"only {context.labels[codes[0]]!r}" if codes.size else "nothing"
                 raise SettingsInvalid(
                     f"{WHERE}: target: {given.target} holds {only} in all {codes.size:,} rows to"
                     " learn from; a classification needs two labels."
                 )
-            target = np.array(learnt.labels)[codes]
-        pipeline = make_pipeline(given, learnt.columns, seed)
-        estimator = TabularEstimator(pipeline, learnt.contract)
+            target = np.array(context.labels)[codes]
+        pipeline = make_pipeline(given, context.columns, seed)
+        estimator = TabularEstimator(pipeline, context.contract)
         try:
             pipeline.fit(estimator.frame(train.features), target)
         except MemoryError:
@@ -132,11 +133,11 @@ class Tabular(Workload):
         Raises:
             SettingsInvalid: the estimator cannot answer, or answers what is no answer.
         """
-        learnt: Learnt = train.context
+        context: TrainingContext = train.context
         name = self._given.estimator
         usual = train.features[:1]
         asked = {"a row that it was fitted on": usual}
-        for j, column in enumerate(learnt.columns):
+        for j, column in enumerate(context.columns):
             odd = usual.copy()
             if column.dtype == "category":
                 odd[0, j] = UNKNOWN_CATEGORY
@@ -166,13 +167,13 @@ class Tabular(Workload):
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         """Rows are coded anew by the estimator's own vocabulary: a champion may have another."""
-        learnt: Learnt = holdout.context
-        matrix = recoded(holdout.features, learnt.contract, estimator.contract)
+        context: TrainingContext = holdout.context
+        matrix = recode(holdout.features, context.contract, estimator.contract)
         if self._given.task == "regression":
             predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
             return score_regressor(predicted, holdout, self._unit)
-        probabilities = evaluation.probabilities_of(estimator, matrix, learnt.labels)
-        places = {read_text(label): i for i, label in enumerate(learnt.labels)}
+        probabilities = evaluation.probabilities_of(estimator, matrix, context.labels)
+        places = {read_text(label): i for i, label in enumerate(context.labels)}
         answered = [
             places.get(read_text(label), len(places))
             for label in np.asarray(estimator.predict(matrix)).tolist()
@@ -195,18 +196,18 @@ class Tabular(Workload):
         return self._given.target_unit or self._given.target
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
-        learnt: Learnt = rows.context
+        context: TrainingContext = rows.context
         given = self._given
-        return save_knowledge(
-            Knowledge(
-                given.target, given.task, given.target_unit, given.is_own_code, learnt.columns
+        return write_serving_state(
+            ServingState(
+                given.target, given.task, given.target_unit, given.is_own_code, context.columns
             )
         )
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Rows from all times, then one with unknown categories, and nulls where they may be."""
-        learnt: Learnt = rows.context
-        columns = learnt.columns
+        context: TrainingContext = rows.context
+        columns = context.columns
         chosen = np.linspace(0, rows.n_rows - 1, min(_N_GOLDEN_ROWS, rows.n_rows)).astype(int)
         usual = [
             {
@@ -225,14 +226,15 @@ class Tabular(Workload):
         nothing = {**last, **dict.fromkeys(nullable)}
         asked = ([*usual, unknown, *without, nothing], [last])
         return [
-            GoldenRequest("predict", {"instances": instances}, learnt.newest) for instances in asked
+            GoldenRequest("predict", {"instances": instances}, context.newest)
+            for instances in asked
         ]
 
     def vocabulary_of(self, rows: TrainingSet) -> Mapping[int, Sequence[str]]:
-        learnt: Learnt = rows.context
+        context: TrainingContext = rows.context
         return {
             j: column.vocabulary
-            for j, column in enumerate(learnt.columns)
+            for j, column in enumerate(context.columns)
             if column.dtype == "category"
         }
 
@@ -242,8 +244,10 @@ class Tabular(Workload):
     def features(self) -> tuple[FeatureSpec, ...]:
         """Names, and of the rest what is said; a version's own columns are in its manifest."""
         return tuple(
-            FeatureSpec(name, said.type or "float64", said.unit, said.low, said.high)
-            for name, said in self._given.columns.items()
+            FeatureSpec(
+                name, override.type or "float64", override.unit, override.low, override.high
+            )
+            for name, override in self._given.columns.items()
         )
 
     @property
@@ -267,10 +271,10 @@ class Tabular(Workload):
         check_features(expected, found)
 
     def with_state(self, form: Any, state: Mapping[str, bytes]) -> Any:
-        return CodedForm(form, contract_of(read_knowledge(state).columns))
+        return CodedForm(form, contract_of(read_serving_state(state).columns))
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return TabularAnswerer(estimator, read_knowledge(state))
+        return TabularAnswerer(estimator, read_serving_state(state))
 
 
 def _as_json(column: Column, number: float) -> str | float | int | bool | None:

@@ -62,10 +62,10 @@ def test_a_classifier_keeps_labels_chances_and_the_texts_of_its_categories(
     """A number that stands for a district in one version stands for another in the next."""
     assert flats_sample.labels == LABELS
     assert set(flats_sample.predicted) == {0.0, 1.0}
-    assert flats_sample.chance is not None
-    assert flats_sample.champion_chance is not None
+    assert flats_sample.probability is not None
+    assert flats_sample.champion_probability is not None
     for said, true, chance in zip(
-        flats_sample.predicted, flats_sample.actual, flats_sample.chance, strict=True
+        flats_sample.predicted, flats_sample.actual, flats_sample.probability, strict=True
     ):
         assert chance is not None
         assert (said == true) is (chance > 0.5)

@@ -71,7 +71,7 @@ def test_a_manager_that_does_not_listen_holds_nobody_up(
     manager: Manager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its queue is full after a few words; a daemon that waited for it could not even end."""
-    monkeypatch.setattr("shared.daemon.systemd._LONGEST_WORD_S", 0.001)
+    monkeypatch.setattr("shared.daemon.systemd.NOTIFY_TIMEOUT_S", 0.001)
     room = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
 
     def say_more_than_it_takes() -> None:

@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from shared.atomic_file import sha256_of
 from shared.errors import LoadFailed, NotReady
 from shared.forms.process.client import EstimatorProcess
-from shared.forms.process.form import Processed, wrapped
+from shared.forms.process.form import Processed, wrap
 from shared.plain_file import KnownFile
 from shared.versions.manifest import MODEL_NAME
 from shared.workloads.rows import RowRefused
@@ -41,7 +41,7 @@ def _known(path: Path) -> KnownFile:
 
 
 def _opened(model: KnownFile) -> Any:
-    return wrapped(EstimatorProcess(model, "whole"), Processed(MODEL_NAME, 0, None, None, ()))
+    return wrap(EstimatorProcess(model, "whole"), Processed(MODEL_NAME, 0, None, None, ()))
 
 
 def test_a_child_that_is_killed_is_started_again_and_the_request_is_answered(

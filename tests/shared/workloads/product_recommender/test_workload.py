@@ -258,16 +258,16 @@ def test_each_held_out_product_is_ranked_against_products_the_customer_never_met
     """A product that was met after all would be a right answer counted as wrong."""
     workload = ProductRecommender({})
     _, holdout = workload.split(rows_of(workload, products(400), events(n_products=400)))
-    visits, user = holdout.context, holdout.features[:, 0].astype(np.int64)
-    met = set(zip(visits.user.tolist(), visits.item.tolist(), strict=True))
+    interactions, user = holdout.context, holdout.features[:, 0].astype(np.int64)
+    met = set(zip(interactions.user.tolist(), interactions.item.tolist(), strict=True))
 
-    others = ranking_test._others(visits, user, holdout.target)
+    others = ranking_test._others(interactions, user, holdout.target)
 
     assert others.shape == (holdout.n_rows, 100)
     for one, row in zip(user.tolist(), others.tolist(), strict=True):
         assert len(set(row)) == 100
         assert not {(one, item) for item in row[1:]} & met
-    assert np.array_equal(others, ranking_test._others(visits, user, holdout.target))
+    assert np.array_equal(others, ranking_test._others(interactions, user, holdout.target))
 
 
 def test_newer_events_alone_are_promoted_at_once() -> None:
@@ -339,16 +339,16 @@ def test_what_serves_scores_as_what_was_judged() -> None:
     """Training multiplies sparse matrices, serving adds up lists: one must be the other."""
     workload = ProductRecommender(PARTS)
     rows = rows_of(workload, products(), events())
-    visits, blend = rows.context, Blend(0.3, 0.5, 0.2)
-    taste = workload._taste(visits)
-    content, together = ranking_test._parts(taste, np.arange(len(visits.users)))
-    judged = blend.scores(content, together, taste.popularity)
+    interactions, blend = rows.context, Blend(0.3, 0.5, 0.2)
+    profiles = workload._profiles(interactions)
+    content, co_occurrence = ranking_test._parts(profiles, np.arange(len(interactions.users)))
+    judged = blend.scores(content, co_occurrence, profiles.popularity)
 
     served = workload.open(blend, workload.state(rows))
 
     assert isinstance(served, Recommendations)
     for place, user in enumerate(served._known.users):
-        assert np.allclose(served.scores(place), judged[visits.users.index(user)], atol=1e-5)
+        assert np.allclose(served.scores(place), judged[interactions.users.index(user)], atol=1e-5)
 
 
 def test_a_version_is_bounded_in_customers_and_in_the_length_of_a_history() -> None:

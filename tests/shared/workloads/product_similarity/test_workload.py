@@ -94,15 +94,15 @@ def test_the_score_is_seventy_per_cent_text_twenty_price_ten_rating() -> None:
 def test_the_neighbours_are_exactly_those_of_comparing_every_pair() -> None:
     """The fast way through common and rare words and chunks must not lose a neighbour."""
     workload = ProductSimilarity({})
-    stock = rows_of(workload, products(900, seed=3)).context
-    catalogue, price = stock.catalogue, 1 + stock.catalogue.prices
-    vectors = stock.vectors.matrix.toarray().astype(np.float64)
+    training_catalogue = rows_of(workload, products(900, seed=3)).context
+    catalogue, price = training_catalogue.catalogue, 1 + training_catalogue.catalogue.prices
+    vectors = training_catalogue.vectors.matrix.toarray().astype(np.float64)
     every = 0.7 * vectors @ vectors.T
     every += 0.2 * np.minimum(price[:, None] / price, price / price[:, None])
     every += 0.1 * (1 - np.abs(catalogue.ratings[:, None] - catalogue.ratings) / 5)
     np.fill_diagonal(every, -1)
 
-    found = stock.neighbours(Similarity())
+    found = training_catalogue.neighbours(Similarity())
 
     expected = -np.sort(-every, axis=1)[:, : found.places.shape[1]]
     reached = np.take_along_axis(every, found.places.astype(np.int64), axis=1)

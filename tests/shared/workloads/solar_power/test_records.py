@@ -129,7 +129,9 @@ def test_no_document_stops_the_others_and_each_is_used_or_counted(
     raws = [documents.raw_reading(fields) for fields in odd]
     rejected: Counter[str] = Counter()
     own = [
-        raw for raw in raws if documents.device_of(raw.device_id) == rows.context.knowledge.device
+        raw
+        for raw in raws
+        if documents.device_of(raw.device_id) == rows.context.serving_state.device
     ]
     latest_us = round((WRITTEN + timedelta(days=1)).timestamp() * 1e6) + len(odd)
     used = documents.read_readings(own, DENVER, latest_us, rejected)

@@ -226,7 +226,7 @@ def test_a_device_without_a_sensor_is_learnt_from_all_the_same() -> None:
     answerer = workload.open(estimator, workload.state(rows))
 
     assert not np.isnan(rows.features).any()
-    assert rows.context.knowledge.silent == ("servo_angle", "humidity")
+    assert rows.context.serving_state.silent == ("servo_angle", "humidity")
     one = answerer.answer("predict", {"readings": documents[140:145]}, NOW)
     same = [{**each, "servo_angle": 70, "humidity": 55} for each in documents[140:145]]
     assert answerer.answer("predict", {"readings": same}, NOW) == one
@@ -426,14 +426,14 @@ def test_feature_rows_and_readings_can_be_asked_together(
     ],
 )
 def test_a_request_that_cannot_be_answered_says_what_was_expected_and_where(
-    answerer: Answerer, request_: dict[str, Any], where: str, said: str
+    answerer: Answerer, request_: dict[str, Any], where: str, override: str
 ) -> None:
     """The client's developer reads this once and knows."""
     with pytest.raises(RequestInvalid) as refused:
         answerer.answer("predict", request_, NOW)
 
     assert refused.value.where == where
-    assert said in str(refused.value)
+    assert override in str(refused.value)
 
 
 def test_a_row_without_its_power_is_refused(answerer: Answerer, week: TrainingSet) -> None:
@@ -460,9 +460,9 @@ def test_a_row_without_its_power_is_refused(answerer: Answerer, week: TrainingSe
         ({"horizont": 15}, "Known parameters: time_zone, horizon_min"),
     ],
 )
-def test_wrong_parameters_are_named_at_the_start(parameters: dict[str, Any], said: str) -> None:
+def test_wrong_parameters_are_named_at_the_start(parameters: dict[str, Any], override: str) -> None:
     """Not at half past six in the evening, when the first training is due."""
-    with pytest.raises(SettingsInvalid, match=said):
+    with pytest.raises(SettingsInvalid, match=override):
         open_workload("solar_power", parameters)
 
 

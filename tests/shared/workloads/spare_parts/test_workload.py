@@ -109,7 +109,7 @@ def test_no_piece_is_lost_or_doubled_and_no_day_is_missing(
     entries: list[tuple[int, str, int]],
 ) -> None:
     """Across year ends and both changes of the clock, a calendar day is one row."""
-    visits = [
+    interactions = [
         {
             "status": "completed",
             "timestamp": f"{FIRST_DAY + timedelta(days=number)}T11:00:00Z",
@@ -119,7 +119,7 @@ def test_no_piece_is_lost_or_doubled_and_no_day_is_missing(
     ]
     workload = SpareParts({"time_zone": "Europe/Berlin"})
 
-    history = workload.training_set({"appointments": table(visits)}).context.history
+    history = workload.training_set({"appointments": table(interactions)}).context.history
 
     numbers = [number for number, _, _ in entries]
     assert history.n_days == max(numbers) - min(numbers) + 1
@@ -132,7 +132,7 @@ def test_no_piece_is_lost_or_doubled_and_no_day_is_missing(
 def test_a_part_has_the_catalogue_s_name_whatever_the_appointments_call_it() -> None:
     """The restock list is read next to the catalogue; the sku finds the name where none came."""
     workload = SpareParts({})
-    visits: list[dict[str, Any]] = [
+    interactions: list[dict[str, Any]] = [
         {"status": "completed", "date": "2025-11-25", "spareParts": [{"name": "OIL filter"}]},
         {"status": "completed", "date": "2025-11-26", "spareParts": [{"sku": "OF-101"}]},
         {"status": "completed", "date": "2025-11-26", "spareParts": ["wiper", "Wiper", "Wiper"]},
@@ -140,7 +140,7 @@ def test_a_part_has_the_catalogue_s_name_whatever_the_appointments_call_it() -> 
     catalogue = [{"name": "Oil Filter", "sku": "OF-101", "price": 9.9}]
 
     history = workload.training_set(
-        {"appointments": table(visits), "spare_parts": table(catalogue, stream="spare_parts")}
+        {"appointments": table(interactions), "spare_parts": table(catalogue, stream="spare_parts")}
     ).context.history
 
     assert history.parts == ("Oil Filter", "Wiper")
@@ -149,12 +149,12 @@ def test_a_part_has_the_catalogue_s_name_whatever_the_appointments_call_it() -> 
 
 def test_training_looks_back_no_further_than_configured() -> None:
     """One visit that was dated 2003 by mistake must not add twenty years of zeros."""
-    visits = documents(demand(100))
-    visits.append({"status": "completed", "date": "2003-01-01", "spareParts": ["Part 00"]})
+    interactions = documents(demand(100))
+    interactions.append({"status": "completed", "date": "2003-01-01", "spareParts": ["Part 00"]})
 
     history = (
         SpareParts({"history_days": 90})
-        .training_set({"appointments": table(visits)})
+        .training_set({"appointments": table(interactions)})
         .context.history
     )
 
@@ -320,8 +320,8 @@ def test_same_rows_and_seed_give_the_same_model() -> None:
 def test_no_usable_record_gives_no_rows_instead_of_an_error() -> None:
     """A fresh database is normal; the gate says "not enough data", not a traceback."""
     workload = SpareParts({})
-    for visits in ([], [{"status": "open"}], documents(demand(10))):
-        rows = workload.training_set({"appointments": table(visits)})
+    for interactions in ([], [{"status": "open"}], documents(demand(10))):
+        rows = workload.training_set({"appointments": table(interactions)})
         train, holdout = workload.split(rows)
 
         assert (rows.n_rows, train.n_rows, holdout.n_rows) == (0, 0, 0)

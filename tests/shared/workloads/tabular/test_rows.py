@@ -13,7 +13,7 @@ import pytest
 from shared.errors import SettingsInvalid
 from shared.workloads.rows import UNKNOWN_CATEGORY
 from shared.workloads.tabular.columns import Column
-from shared.workloads.tabular.rows import N_BLOCKS, Learnt
+from shared.workloads.tabular.rows import N_BLOCKS, TrainingContext
 from shared.workloads.tabular.workload import Tabular
 from shared.workloads.training import TrainingSet
 from tests.shared.workloads.tabular.flats import PARAMETERS, START, flats, table, tables
@@ -24,8 +24,8 @@ def read(documents: list[dict[str, Any]], **parameters: Any) -> TrainingSet:
 
 
 def column(rows: TrainingSet, name: str) -> Column:
-    learnt: Learnt = rows.context
-    return next(each for each in learnt.columns if each.name == name)
+    context: TrainingContext = rows.context
+    return next(each for each in context.columns if each.name == name)
 
 
 def with_column(values: list[Any]) -> list[dict[str, Any]]:
@@ -58,12 +58,12 @@ def test_the_type_of_a_column_is_that_of_most_of_its_values(values: list[Any], d
 
 def test_what_is_said_of_a_column_wins_over_what_is_learnt() -> None:
     """A number that is a code, a range that is meant and not seen, a unit for people."""
-    said = {
+    override = {
         "area": {"unit": "m²", "low": 0.0, "high": 500.0},
         "rooms": {"type": "category"},
         "district": {},
     }
-    rows = read(flats(100), features=said)
+    rows = read(flats(100), features=override)
 
     rooms, area = column(rows, "rooms"), column(rows, "area")
     assert (rooms.dtype, rooms.vocabulary) == ("category", ["1", "2", "3", "4"])
@@ -141,13 +141,13 @@ def test_of_many_texts_the_most_frequent_are_told_apart_and_the_rest_is_unknown(
     ],
 )
 def test_what_is_no_feature_is_refused_with_what_to_do(
-    values: list[Any], features: list[str], said: str
+    values: list[Any], features: list[str], override: str
 ) -> None:
     """A model that trains on an id or a date as a text looks fine and is worth nothing."""
     with pytest.raises(SettingsInvalid, match="parameters of workload tabular") as refused:
         read(with_column(values), features=features, max_categories=50)
 
-    assert said in str(refused.value)
+    assert override in str(refused.value)
 
 
 def test_days_of_a_column_of_time_are_those_of_its_time_zone() -> None:
@@ -196,9 +196,9 @@ def test_labels_keep_the_type_that_the_records_have(
     """Who writes 0 and 1 wants 0 and 1 back, not "0" and "1"."""
     rows = read(with_column(values), target="x", task="classification", estimator="knn")
 
-    learnt: Learnt = rows.context
-    assert learnt.labels == labels
-    assert [type(each) for each in learnt.labels] == [type(each) for each in labels]
+    context: TrainingContext = rows.context
+    assert context.labels == labels
+    assert [type(each) for each in context.labels] == [type(each) for each in labels]
     assert set(rows.slices.tolist()) <= {"yes", "no", "0", "1", "2", "true", "false", "a"}
 
 
@@ -231,9 +231,9 @@ BAD: Mapping[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_configuration_is_a_sentence_that_says_what_to_write(case: str) -> None:
     """It is found when the daemons start, not in the first training at night."""
-    change, said = BAD[case]
+    change, override = BAD[case]
 
-    with pytest.raises(SettingsInvalid, match=said):
+    with pytest.raises(SettingsInvalid, match=override):
         Tabular({**PARAMETERS, **change})
 
 
