@@ -1,4 +1,4 @@
-"""How long to wait before the next try: longer each time, and not all at the same moment."""
+"""Exponential back-off with jitter: how long to wait before the next try. Pure."""
 
 from __future__ import annotations
 

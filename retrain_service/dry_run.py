@@ -1,4 +1,4 @@
-"""What a run would come to, without one: read everything, freeze it, look at rows and readiness.
+"""Predict what a run would do now: read all streams, snapshot them, apply triggers and data gate.
 
 Trains nothing and publishes nothing; what it reads stays in the buffer, so that it is not paid
 for twice. The caller holds the retrain lock.
@@ -195,7 +195,7 @@ class _Stage:
         if not isinstance(verdict, Promote):
             why = reason(verdict)
         elif same_as is not None:
-            why = f"identical inputs as run {same_as}; --force trains all the same."
+            why = f"nothing has changed since run {same_as}; --force trains anyway."
         else:
             why = f"{rows.n_rows:,} rows over {rows.n_days:,} days are enough to train on."
         return DryRun(

@@ -1,4 +1,4 @@
-"""What a home needs: its directories, closed to other writers, its signing key, its store."""
+"""Prepare the home directory: folders that only we can write, the signing key, the model store."""
 
 from __future__ import annotations
 

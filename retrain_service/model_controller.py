@@ -1,4 +1,4 @@
-"""One configured model on the training side: its streams, and the trainings that live on them.
+"""Control one configured model: read its streams on a thread and hand the rows to its trainings.
 
 The loop's thread calls everything here. Reading sources and the buffer happens on one thread
 of the keeper's own, one task at a time, so that a database that hangs holds up nobody else.

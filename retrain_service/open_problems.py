@@ -1,4 +1,4 @@
-"""What is going wrong now, by name: logged once at its begin, told for as long as it lasts.
+"""Open problems by name: each is logged once when it begins and reported until it is over.
 
 The loop's own problems, and those of the daemon's background threads.
 """

@@ -1,4 +1,4 @@
-"""One tick(now): requests → each model reads, decides, trains → report.
+"""The retrain loop: one tick handles control requests, runs each model's controller, reports.
 
 Knows no database and no workload. Each step, each model and each request is a matter of its own:
 what one raises is logged, reported, and tried again at the next tick.

@@ -1,4 +1,4 @@
-"""Train once, now, in this process: read everything, train what was asked for, judge, publish.
+"""Train one model once in this process with the daemon's loop: read, fit, judge, promote.
 
 The daemon's own loop does it, held to one model and to what was asked. The caller holds the
 retrain lock. Knows no command line.

@@ -1,4 +1,4 @@
-"""One trained model: its triggers are asked, its run supervised, its version pointed at.
+"""Control one trained model or entity: triggers, the current run, the serving version.
 
 A configured model has one of these, or one per entity. Only the loop's thread calls it; it
 reads no source and opens no buffer.
@@ -275,7 +275,8 @@ class TrainingController:
             else:
                 self._waits_for_slot = True
                 n_slots = self._slots.n_slots
-                reason = f"{decision.reason}; waits for one of {n_slots} training slots"
+                are = "is" if n_slots == 1 else "are"
+                reason = f"{decision.reason}; waits: {n_slots} of {n_slots} trainings {are} running"
                 self._decision = Wait(reason, decision.trigger)
 
     def _begin(

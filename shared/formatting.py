@@ -1,4 +1,4 @@
-"""Durations, counts and times as people read them."""
+"""Format durations, counts and times for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a file that somebody else may exchange at any moment: opened once, regular, of bounded size.
+"""Safely read a regular file of bounded size that another process may replace at any moment.
 
 Whoever can write a directory can put a link, a pipe or an endless file where a file is expected,
 or exchange it between two looks. Knows no version and no signal.

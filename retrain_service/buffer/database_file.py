@@ -1,4 +1,4 @@
-"""Open a buffer's DuckDB file, or make a new one in its place. Knows the tables, not their use.
+"""Open, migrate or replace a buffer's DuckDB file. Knows the tables, not their use.
 
 The source is the truth and the buffer only a copy: a file that cannot be trusted is moved aside,
 never repaired, and never stands in the way.

@@ -1,4 +1,4 @@
-"""Keep one stream of the buffer up to date, a bounded step at a time.
+"""Ingest one stream: poll its source when due and store what it returned, a few pages a call.
 
 Driven by the loop, which passes the time in and writes the log. Never sleeps, starts no thread,
 and knows no driver: a source either answers, is unavailable, or is misconfigured.
@@ -275,7 +275,7 @@ class StreamIngestor:
         self._enter(
             "budget",
             f"all {self._settings.daily_read_budget:,} billed reads of this UTC day are used;"
-            f" the next look is at {tomorrow:%Y-%m-%d %H:%M} UTC",
+            f" the next read is at {tomorrow:%Y-%m-%d %H:%M} UTC",
             now,
         )
 
@@ -307,7 +307,7 @@ class StreamIngestor:
         self._pause = Pause(now, MISCONFIGURED_RETRY)
         self._enter(
             "misconfigured",
-            f"{error} Looked at again in {_spoken(MISCONFIGURED_RETRY)} or after a restart.",
+            f"{error} Checked again in {_spoken(MISCONFIGURED_RETRY)} or after a restart.",
             now,
         )
 

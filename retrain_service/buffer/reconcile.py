@@ -1,5 +1,5 @@
-"""The daily chores of a stream: count records without a time, read the last hours again for late
-commits, compare counts per day for deletions, forget what is too old.
+"""Daily reconciliation of a stream: read the last hours again for late commits, compare counts per
+day for deletions, count records without a time, and prune records past their retention.
 
 Each chore has its own state and back-off, and none is a reason to call the stream unwell: reading
 goes on whether or not a count comes in time. Each is a generator step, so that the loop stays

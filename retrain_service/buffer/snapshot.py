@@ -1,4 +1,4 @@
-"""A run's frozen training data: one parquet file that any process can read.
+"""Write and read a snapshot: the frozen rows of one run in one parquet file.
 
 The same records give the same rows in the same order and the same digest, wherever and whenever
 they were buffered. Knows neither DuckDB nor workloads: arrow batches in, Tables out.

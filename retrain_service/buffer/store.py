@@ -1,4 +1,4 @@
-"""The local copy of a model's streams: what training reads instead of the database.
+"""The buffer: a DuckDB copy of a model's streams, which training reads instead of the database.
 
 Rows, the cursor that brought them and what they cost are one transaction: after a crash the
 buffer is as if the last read had never been, and that read is repeated. Knows no source, no

@@ -1,4 +1,4 @@
-"""How the reading of a stream is: state, sentence and since when."""
+"""The health of one stream: its state, the sentence that explains it, and since when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The streams of one model on one thread: poll what is due, count what is new, freeze a snapshot.
+"""All streams of one model on one thread: poll due streams, count new records, write snapshots.
 
 Everything but `is_due`, `request_read` and `stop` runs on the keeper's reader thread, one call at a
 time. Decides nothing about training.

@@ -1,4 +1,4 @@
-"""Take records into the buffer's rows: what is new, what really changed, what is a tombstone.
+"""Upsert a batch into the buffer: insert new records, update changed ones, mark deleted ones.
 
 One statement each over the whole batch, never row by row. Knows no cursor and no ledger, and
 must be called inside a transaction.

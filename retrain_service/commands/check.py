@@ -1,4 +1,4 @@
-"""`check`: connect to every source, say what is there and what is missing; change nothing."""
+"""The command `check`: connect to every source and report what can be read. Changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run`: the daemon."""
+"""The command `run`: start the retrain daemon and run its loop until a stop signal."""
 
 from __future__ import annotations
 

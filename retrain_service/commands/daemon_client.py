@@ -1,7 +1,7 @@
-"""Whether the daemon runs, asking it, and doing the same at once when it does not.
+"""Have a change made by the daemon where it runs, else by this process under the same lock.
 
-A change is made by whoever holds the retrain lock. The daemon does what a request file asks and
-writes down what became of it; the command waits for that line of the log.
+Only the process that holds the retrain lock changes anything. To the running daemon a command
+writes a control request; then it waits for the event of the run log that answers the request.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`once --dry-run`: what would happen, without any of it happening."""
+"""The command `once --dry-run`: print what a run would do now, without training."""
 
 from __future__ import annotations
 

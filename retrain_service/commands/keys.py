@@ -1,4 +1,4 @@
-"""`keys`: list them without their secrets, make new ones, take old ones back."""
+"""The commands `keys …`: list, create, rotate and revoke API keys; replace the signing key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`once`: train one model now and say by the exit code what came of it. Fit for cron."""
+"""The command `once`: train one model now; the exit code gives the result. Made for cron."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command shares: its options, its exit codes, sentences instead of tracebacks."""
+"""Shared by all commands: common options, exit codes, and errors as sentences."""
 
 from __future__ import annotations
 

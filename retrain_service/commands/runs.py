@@ -1,4 +1,4 @@
-"""`runs`, `show` and `events`: what is written down. They read the run log and change nothing."""
+"""The commands `runs`, `show` and `events`: print the run log. They change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status`: the training side at a glance, from its reports. Changes nothing."""
+"""The command `status`: print the state of each model from reports and run log. Changes nothing."""
 
 from __future__ import annotations
 

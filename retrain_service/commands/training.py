@@ -1,4 +1,4 @@
-"""`train` and `cancel`: ask the daemon that runs."""
+"""The commands `train` and `cancel`: send a control request to the running daemon."""
 
 from __future__ import annotations
 

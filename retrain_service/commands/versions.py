@@ -1,4 +1,4 @@
-"""`versions`, `rollback`, `hold` and `release`: which versions there are and which one serves."""
+"""The commands `versions`, `rollback`, `hold` and `release`: list versions, change which serves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Have the daemon that runs train, and follow it until it has come to an end."""
+"""Ask the running daemon to train and follow its runs until they end."""
 
 from __future__ import annotations
 

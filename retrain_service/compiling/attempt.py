@@ -1,4 +1,4 @@
-"""Try one form: write it, open it as the API would, compare, and keep it or say why not.
+"""Try one candidate form: write it, open it as the API would, compare, keep it or give the reason.
 
 Training process only. Knows no kind of form; a candidate writes itself.
 """

@@ -1,4 +1,4 @@
-"""Columns as symbols, and the plan that they come to. Training process only.
+"""Symbolic columns, from which a preprocessing plan is made. Training process only.
 
 A column is a number with the operations so far, or all values that a category can have with what
 became of them. Knows no transformer.

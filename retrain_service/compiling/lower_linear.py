@@ -1,4 +1,4 @@
-"""Fitted linear models of scikit-learn -> weights. Training process only; imports no scikit-learn.
+"""Lower fitted linear scikit-learn models to weights. Training process only; no sklearn import.
 
 Known by the name of their class: an attribute `coef_` alone does not say what is done with it.
 """

@@ -1,4 +1,4 @@
-"""The model at the end of a pipeline -> weights or trees. Training process only."""
+"""Lower the last step of a scikit-learn pipeline to weights or trees. Training process only."""
 
 from __future__ import annotations
 

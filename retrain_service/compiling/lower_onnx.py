@@ -1,4 +1,4 @@
-"""Fitted estimators of scikit-learn -> a graph for ONNX Runtime. Training process only."""
+"""Lower fitted scikit-learn estimators to an ONNX graph. Training process only."""
 
 from __future__ import annotations
 

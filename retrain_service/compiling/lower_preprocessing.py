@@ -1,4 +1,4 @@
-"""Fitted scikit-learn preprocessing -> what becomes of each column. Training process only.
+"""Lower fitted scikit-learn preprocessing to symbolic columns. Training process only.
 
 Imports no scikit-learn: transformers are known by the name of their class.
 """

@@ -1,4 +1,4 @@
-"""Fitted trees of scikit-learn -> files of treelite. Training process only."""
+"""Lower fitted scikit-learn trees to treelite files. Training process only."""
 
 from __future__ import annotations
 

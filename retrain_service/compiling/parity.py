@@ -1,4 +1,4 @@
-"""Is a compiled form equal to the estimator it was made of? Judged on rows, with a tolerance.
+"""Test parity: whether a form answers like its estimator on probe rows, within a tolerance.
 
 Training process only. Knows neither how a form was made nor how it is stored.
 """

@@ -1,4 +1,4 @@
-"""What an encoder does to categories, found by asking the encoder itself. Training process only.
+"""Probe a fitted encoder: find its output for each category by calling it. Training process only.
 
 So its rules for unknown and missing values are its own. Imports no scikit-learn.
 """

@@ -1,4 +1,4 @@
-"""Which rows scikit-learn refuses: found by asking it, column by column. Training process only."""
+"""Probe which inputs an estimator refuses, column by column. Training process only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows on which a compiled form would show that it is not equal. Training process only.
+"""Make probe rows: inputs on which a form that is not equal would differ. Training process only.
 
 Real rows; values exactly at and one step beside split thresholds, in double and in single
 precision; every category, unknown ones; missing and infinite values; values far outside.

@@ -1,4 +1,4 @@
-"""Candidate against champion and anchor: open them and score all on the same new rows.
+"""Open champion and anchor and score them with the candidate on the same holdout.
 
 Runs in the training process. Opens only versions that were verified; gives no verdict.
 """

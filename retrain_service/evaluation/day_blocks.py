@@ -1,4 +1,4 @@
-"""Sums over blocks of calendar days, and how much their total may vary. Pure; gives no verdict.
+"""Sum losses over blocks of calendar days and estimate the standard error of the total. Pure.
 
 Errors of neighbouring days go wrong together, so what is independent are blocks of days. A block
 is a stretch of the calendar: two days that a holiday parts are no neighbours because nothing was

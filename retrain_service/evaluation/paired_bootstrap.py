@@ -1,4 +1,4 @@
-"""How much worse one model may be than another, seen on the same rows: a paired block bootstrap.
+"""Bound the ratio of two models' errors on the same rows by a paired block bootstrap over days.
 
 Rows of one day go wrong together, so days are resampled, never rows, and both models' losses of
 a day stay together; so do the days of a block of the calendar. Pure; gives numbers, no verdict.

@@ -1,4 +1,4 @@
-"""Score candidate, rivals and naive baseline on the same newest rows. No verdict here."""
+"""Score candidate, references and naive baseline on the same holdout. Gives no verdict."""
 
 from __future__ import annotations
 

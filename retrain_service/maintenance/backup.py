@@ -1,4 +1,4 @@
-"""A copy of the home that can be put back, made while the daemons work. Knows no command line.
+"""Copy the home so that it can be restored, while the daemons run. Knows no command line.
 
 Copied with `cp` or `tar`, the two SQLite files may be torn, and a signal may name a version that
 came after its folder was read. Here the order is that of a crash at one moment, which the daemons

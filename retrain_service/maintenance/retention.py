@@ -1,4 +1,4 @@
-"""What can be forgotten, and forgetting it: versions, ended runs, events, files set aside.
+"""Find and remove what is past its retention: versions, ended runs, events, files set aside.
 
 `plan` only reads and may run anywhere; `carry_out` only in the process that holds the retrain
 lock. Records that models learn from are no concern of this: each stream has its own

@@ -1,4 +1,4 @@
-"""Which versions of all models can go: by number, by age and by bytes. Reads; removes nothing.
+"""Choose the versions that may be removed, by number, age and bytes. Removes nothing.
 
 Needed, and never chosen: what is wanted, held or came before it, what a worker's report names, the
 anchors of everything that is kept, and the newest version of each model.

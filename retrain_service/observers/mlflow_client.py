@@ -1,4 +1,4 @@
-"""The few calls of MLflow's tracking server that a mirror needs, over plain HTTP.
+"""Call the few routes of an MLflow tracking server that the exporter needs, over plain HTTP.
 
 Not MLflow's own client: that brings forty packages and 70 MB of memory into the daemon for the
 sake of six small requests. Knows nothing of runs of ours.

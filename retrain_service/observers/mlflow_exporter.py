@@ -1,4 +1,4 @@
-"""Ended runs as runs of an MLflow tracking server, when MLFLOW_TRACKING_URI is set.
+"""Export ended runs to an MLflow tracking server when MLFLOW_TRACKING_URI is set.
 
 One MLflow run a run, found again by its tag. Decides nothing and is read by nobody here.
 """

@@ -1,4 +1,4 @@
-"""Ended runs as documents of a MongoDB collection, for applications that read them there.
+"""Export ended runs as documents of a MongoDB collection, for applications that read them there.
 
 One document a run, its `_id` the run's id, replaced when it comes again. Decides nothing and is
 read by nobody here.

@@ -1,7 +1,7 @@
-"""Tell people what happened, by mail, Slack, webhook, …: apprise delivers, on a thread of its own.
+"""Notify people of events by mail, Slack, webhook, …; apprise delivers on a thread of its own.
 
-The loop only puts a notice into a bounded queue and never waits; what does not fit is counted
-and said with the next one. Knows events by their kind and sentence, nothing else.
+The loop only puts a notification into a bounded queue and never waits. Notifications that do not
+fit are counted, and the next one says how many were dropped. Knows events by their kind and sentence, nothing else.
 """
 
 from __future__ import annotations

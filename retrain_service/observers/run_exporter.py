@@ -1,8 +1,8 @@
-"""Follow the run log and bring every ended run to a place of somebody else's.
+"""Follow the run log and write every ended run to a sink, such as MLflow or MongoDB.
 
-On a thread of its own with a connection of its own: an outage of the place delays the mirror and
-never the loop, and loses nothing that the log still has. How far it got is kept in a file, so
-that a restart goes on from there. Knows no place.
+It has its own thread and its own connection: an outage of the sink delays the export and never the
+loop, and no run that the log still holds is lost. A checkpoint file says how far it got, so that a
+restart continues there. Knows no particular sink.
 """
 
 from __future__ import annotations

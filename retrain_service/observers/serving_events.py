@@ -1,4 +1,4 @@
-"""What happened in the API's workers, written into the ordered log: swaps and quarantines.
+"""Write swaps and quarantines of the API's workers as events into the run log.
 
 Reads their reports, asks nobody. Each is written down once, also across restarts: what the log
 has already is known again at the start. Only the loop's thread calls this.

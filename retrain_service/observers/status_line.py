@@ -1,4 +1,4 @@
-"""The retrain daemon in one line, for the service manager. Pure."""
+"""Describe the retrain daemon in one line for systemd. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count what became of runs, from the ordered log, into a file that the API exposes.
+"""Count outcomes of runs from the run log's events into a metrics file that the API exposes.
 
 The file holds the number of the last event that is counted in it: a restart or a crash counts
 nothing twice and leaves nothing out. Only the loop's thread calls this. Decides nothing.

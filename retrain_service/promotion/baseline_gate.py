@@ -1,4 +1,4 @@
-"""Is the candidate surely worse than the workload's naive baseline? Pure.
+"""The baseline gate: refuse a candidate that is surely worse than the naive baseline. Pure.
 
 A first version often has a handful of held-out days, of which some are bad by chance: it is
 refused only when it is surely worse.
@@ -37,12 +37,12 @@ def judge_baseline(candidate: Score, baseline: Score, policy: GateSettings) -> G
     if error - naive <= resolution(candidate, baseline):
         return result("passed", change(ratio), "no worse.")
     if n_blocks < 2:
-        end = "too few days to tell whether it is worse than guessing; not promoted yet."
+        end = "too few days to tell whether it is worse than the naive baseline; not promoted yet."
         return result("insufficient_data", change(ratio), end)
     t = students_t(policy.confidence, n_blocks - 1)
     surely_more = float(found.total[0] - t * found.error[0]) / n
     least = (naive + surely_more) / naive if naive else np.inf
     shown = f"{change(ratio)}, with {percent(policy.confidence)} certainty at least {change(least)}"
     if surely_more > resolution(candidate, baseline):
-        return result("failed", shown, "worse than guessing; not promoted.")
+        return result("failed", shown, "worse than the naive baseline; not promoted.")
     return result("passed", shown, "not surely worse.")

@@ -1,4 +1,4 @@
-"""Would clients and the serving environment notice that another version answers? Pure."""
+"""The contract gate: refuse a candidate whose columns or libraries would break clients. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that came out of a snapshot: which of them to leave out, and whether to train at all.
+"""The data gate: leave out unusable rows and decide whether there is enough data to train.
 
 Pure: no model has been fitted yet, and none is looked at.
 """

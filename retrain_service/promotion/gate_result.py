@@ -1,4 +1,4 @@
-"""What a gate says, and what follows from all of them. Values only; knows no gate."""
+"""The result of a gate, and the verdict that follows from all results. Knows no gate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is the candidate's error small enough beside a rival's? Champion and anchor: one rule. Pure."""
+"""The noninferiority test of a candidate against champion or anchor, one rule for both. Pure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def check_noninferiority(
     is_fine = _within(found.ratio, bound, strictly=allowed.must_be_better)
     missing = _missing(found, allowed, policy)
     if missing:
-        return result(found.ratio, "insufficient_data", mean, f"{missing}; {allowed.kept} stays.")
+        return result(
+            found.ratio, "insufficient_data", mean, f"{missing}; {allowed.kept} keeps serving."
+        )
     if policy.mode == "point":
         end = "fine." if is_fine else _refusal(allowed)
         return result(found.ratio, "passed" if is_fine else "failed", mean, end)
@@ -68,7 +70,7 @@ def check_noninferiority(
         return result(found.upper, "passed", shown, f"{patience}fine.")
     if not is_fine:
         return result(found.upper, "failed", shown, _refusal(allowed))
-    end = f"{patience}not sure enough, {_days_needed(found, bound)}; {allowed.kept} stays."
+    end = f"{patience}undecided, {_days_needed(found, bound)}; {allowed.kept} keeps serving."
     return result(found.upper, "insufficient_data", shown, end)
 
 

@@ -1,4 +1,4 @@
-"""No part, device or class may get much worse while the mean improves. Pure.
+"""The slice gate: no part, device or class may get much worse while the mean improves. Pure.
 
 The burden of proof is turned round here: a slice stops a promotion only when it is surely worse.
 With many slices some look bad by chance, so each must be sure at the confidence divided by their

@@ -1,4 +1,4 @@
-"""Did the staged version open in a process of its own, and within limits? Pure."""
+"""The trial gate: the trial load of a staged version must succeed within its limits. Pure."""
 
 from __future__ import annotations
 

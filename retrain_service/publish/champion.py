@@ -1,4 +1,4 @@
-"""Whether the wanted version can still be served: its files, its signature, its key.
+"""Check that the champion can still be served: its files, its signature, its key.
 
 Looked up once a generation, for it reads every byte of the version; `recheck` reads anew.
 Only the loop's thread calls it.

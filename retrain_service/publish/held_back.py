@@ -1,4 +1,4 @@
-"""Versions that passed their gates while their model was held, and their publishing on release.
+"""Keep a version that passed its gates while its model was held; promote it on release.
 
 Such a version lies among the others under its name, and no signal names it. It is published when
 the hold is released, as long as the version that it was judged against is still the one served.

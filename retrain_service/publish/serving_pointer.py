@@ -1,4 +1,4 @@
-"""rollback, reload, hold and release: all name a version under a new generation.
+"""Change which version serves: write the reload signal under a new generation.
 
 Only in the process that holds the retrain lock: the daemon, or a command while none runs.
 """

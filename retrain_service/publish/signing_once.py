@@ -1,4 +1,4 @@
-"""The first start of a release that signs signals, in a home of one that did not."""
+"""Sign the signals of a home whose earlier release did not sign them, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stage → version directory → signal; in between, `trial` opens what was staged.
+"""Stage a version: write estimator, form, golden requests and signed manifest.
 
 Artefact first, manifest next, signal last. `stage` runs in the training process; `promote`,
 `set_serving_version` and `finish_interrupted` only in the daemon, which alone writes the signal.

@@ -1,4 +1,4 @@
-"""A fresh process that opens a staged version as the API would, and says what it measured.
+"""Trial load: open a staged version in a fresh process as the API would, and measure it.
 
 It is started while the version is still being staged, and waits, its imports done, until it is
 told what to open. Runs beside the training process; judges nothing.

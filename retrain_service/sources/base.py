@@ -1,4 +1,4 @@
-"""The source contract: one stream of records out of an application's own database.
+"""The source contract: read one stream of records from an application's database.
 
 A source must:
 - return rows strictly after the cursor, ordered by (updated_at, id), at most `limit`;

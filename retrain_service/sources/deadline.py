@@ -1,4 +1,4 @@
-"""Any source, with a deadline of our own for each of its calls. Knows no kind of source.
+"""Wrap any source so that each call has a deadline of our own. Knows no kind of source.
 
 A driver's time limit is often kept by the server, and a server that is frozen keeps none. So each
 call runs on a thread that is given up when its time is over, or when the daemon stops: its

@@ -1,4 +1,4 @@
-"""What was sent to the API as a source: the feed's SQLite file, read without ever changing it.
+"""Read the feed, the records sent to the API, as a source. Never changes the feed's file.
 
 Stamps are given inside the write transaction and only grow, so nothing commits late and
 `lag_s = 0` loses nothing. Each question opens a connection of its own: the file may be replaced

@@ -1,4 +1,4 @@
-"""What databases hold, as the JSON values that a record carries. Knows no driver."""
+"""Convert database values to the JSON values of a record. Knows no driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the process of a run is told: one value, written by the daemon."""
+"""The job specification: all that the daemon tells the process of a run, as one value."""
 
 from __future__ import annotations
 

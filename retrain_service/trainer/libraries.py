@@ -1,4 +1,4 @@
-"""Which libraries are installed now, and which the wanted version was trained with.
+"""Versions of libraries: those installed now, and those a version was trained with.
 
 Looked up seldom, for it is asked at each tick. Compares nothing; decides nothing.
 """

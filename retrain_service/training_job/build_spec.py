@@ -1,4 +1,4 @@
-"""From settings, a run and its frozen rows to the job that is handed to the training process."""
+"""Build the job specification from settings, run and snapshot."""
 
 from __future__ import annotations
 

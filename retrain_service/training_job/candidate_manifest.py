@@ -1,4 +1,4 @@
-"""The manifest of a candidate, and the details that the run log keeps of it."""
+"""Make the manifest of a candidate and the details that the run log stores."""
 
 from __future__ import annotations
 

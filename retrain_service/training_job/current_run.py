@@ -1,4 +1,4 @@
-"""A run between its decision and its end: what is known of it so far. Values only."""
+"""The state of a run between its decision and its end. Values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a candidate follows from, as one digest: rows, parameters, code, libraries.
+"""One digest over all inputs of a fit: rows, parameters, code and libraries.
 
 Two runs with the same digest would give the same candidate; the second is not worth its time.
 """

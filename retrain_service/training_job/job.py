@@ -1,4 +1,4 @@
-"""One training run as a process of its own: start it, watch it, stop it.
+"""Start, watch and stop the process of one run.
 
 The daemon's half: it never fits and never unpickles. `training_process` is the other half.
 They speak through files in the run's work directory; the pipe to the child's standard input

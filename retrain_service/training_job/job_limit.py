@@ -1,4 +1,4 @@
-"""How many runs may go on at the same time, and who is next. Pure; no clock, no process."""
+"""Limit the number of runs at the same time and choose the next. Pure; no clock, no process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process of one run: snapshot → fit → evaluate → decide → stage → trial → result.
+"""Entry point of a run's process: limits, heartbeat, end with the parent, then the steps.
 
 It has the run's work directory and the staged directory to itself and writes nowhere else.
 It ends at once when the daemon that started it is gone.

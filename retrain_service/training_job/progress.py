@@ -1,4 +1,4 @@
-"""Where a run is, for those who watch it, and how long each of its stages took.
+"""Report the stage and fraction of a run, and measure how long each stage took.
 
 The training process writes one small file; the daemon reads it.
 """

@@ -1,4 +1,4 @@
-"""Finishes or discards a run that is open in the log and under way nowhere: its daemon died.
+"""Finish or discard a run that is open in the log although its daemon died.
 
 Called at each tick, so that what could not be done at the start is done as soon as it can.
 """

@@ -1,7 +1,7 @@
-"""The rows of a run that failed, kept so that its retry trains on the same ones.
+"""Keep the snapshot of a failed run, so that its retry trains on the same rows.
 
-After a few retries the rows are let go: should they be the reason of the failure, fresh ones
-get their chance. Only the loop's thread calls this.
+After MAX_RETRIES the snapshot is deleted: if its rows are the reason of the failure, the next run
+trains on fresh ones. Only the loop's thread calls this.
 """
 
 from __future__ import annotations

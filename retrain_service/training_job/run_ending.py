@@ -1,4 +1,4 @@
-"""How a run ends: its end is written into the run log first, then what it used is tidied up.
+"""End a run: write its end into the run log, then remove what it used, in this order.
 
 A crash in between is tidied up by the next start.
 """

@@ -1,4 +1,4 @@
-"""The current run of one model, from the decision that is written down to the verdict.
+"""Supervise the current run of one model, from the logged decision to the verdict.
 
 Only the loop's thread calls it. It decides nothing about when to train; `promotion` decides
 what may be promoted, and this carries it out.
@@ -248,7 +248,11 @@ class RunSupervisor:
             current = self._current = replace(current, spec=spec)
             same = None if current.options.get("force") else self._repeats(spec, signal)
             if same is not None:
-                self._end(now, RunStatus.SKIPPED, f"skipped: identical inputs as run {same}.")
+                reason = (
+                    f"Nothing has changed since run {same} (same rows, settings and code): not"
+                    " trained. --force trains anyway."
+                )
+                self._end(now, RunStatus.SKIPPED, reason)
                 return
             job = TrainingJob.start(spec, current.work_dir, self._limits, self._wake)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run has an end

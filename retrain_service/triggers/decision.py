@@ -1,4 +1,4 @@
-"""What a trigger decides: train, replace or wait, each with its reason."""
+"""The decision of the triggers: train, replace or wait, each with its reason."""
 
 from __future__ import annotations
 

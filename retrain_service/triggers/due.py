@@ -1,4 +1,4 @@
-"""Which triggers are due now, in the order in which they are named."""
+"""List the triggers that are due now, in order of precedence. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _new_records(state: TrainingState, settings: TriggerSettings) -> str | None:
     needed = records_needed(settings, state.n_usable_records)
     if not needed or state.new_records < needed:
         return None
-    return f"{state.new_records} new records (every {needed})"
+    return f"{state.new_records} new records since the last run (trains at {needed})"
 
 
 def records_needed(settings: TriggerSettings, n_usable_records: int) -> int:

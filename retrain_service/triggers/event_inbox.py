@@ -1,4 +1,4 @@
-"""Takes the files in which the API says "the data changed" and keeps them in the run log.
+"""Move event bursts ("the data changed"), which the API writes as files, into the run log.
 
 Taken by rename, kept, and only then deleted: a crash at any point has a file kept once more
 rather than not at all, and the run log knows what it has. Knows no trigger; only the loop's

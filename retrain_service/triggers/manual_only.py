@@ -1,4 +1,4 @@
-"""When to train for a command that trains once: when asked, and all that is there has been read.
+"""Decide for a command that trains once: train when asked, as soon as all streams are read.
 
 Pure. Takes the place of `triggers.decide`, so that nothing else starts a run meanwhile.
 """

@@ -1,4 +1,4 @@
-"""Moments of cron expressions and of intervals, by a local clock. Pure: no clock of its own.
+"""Compute the due times of cron expressions and intervals in a local time zone. Pure.
 
 Knows no model and no run. All times that come in and go out are UTC; the local clock of an
 IANA time zone is used in between, so that 02:00 stays 02:00 when the clocks change.

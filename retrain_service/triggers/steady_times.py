@@ -1,4 +1,4 @@
-"""Where moments of the past lie on today's clock, by the time that has really passed since.
+"""Correct past times after a change of the system clock, by the monotonic time since then.
 
 Somebody sets the clock, or it is wrong for a while: what was written down by it then lies hours
 away from where it belongs. Knows no model and no run; one thread.

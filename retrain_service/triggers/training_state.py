@@ -1,4 +1,4 @@
-"""All that the decision to train rests on, gathered from the past, the data and the present.
+"""The training state: all inputs of the decision to train, from history, data and clock.
 
 Pure: everything comes in as arguments. Knows the run log's values, not the run log.
 """

@@ -1,4 +1,4 @@
-"""Background threads of a process: each runs in one guarded loop, and health reads its state here.
+"""Run background threads in a guarded loop each, and report their failures to health.
 
 What a thread raises is logged once and counted; the thread waits a growing pause and goes on. Knows
 nothing of what a thread does. Any thread may call any function here.

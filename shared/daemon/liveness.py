@@ -1,4 +1,4 @@
-"""Whether the process that wrote a report still runs. Knows no report and no directory.
+"""Tell whether the process that wrote a report still runs. Knows no report and no directory.
 
 A process number means something on its own host only. A container is a host of its own, with a
 new name each time it is made: what wrote from another host is judged by its heartbeat.

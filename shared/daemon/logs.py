@@ -1,4 +1,4 @@
-"""Log lines on standard error; a log that cannot be written stops nothing."""
+"""Configure structured logging to standard error; a failed write of the log stops nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a daemon needs from the system: stop event, periodic ticks, logs, readiness, one instance.
+"""The periodic loop of a daemon: call a tick until a stop event is set.
 
 Knows nothing of models. A signal handler only records; the loop acts.
 """

@@ -1,4 +1,4 @@
-"""How much memory this process has, and giving freed memory back. Knows no model."""
+"""Measure the memory of this process and return freed memory to the system. Knows no model."""
 
 from __future__ import annotations
 

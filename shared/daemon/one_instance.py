@@ -1,4 +1,4 @@
-"""One instance of a daemon: a lock that ends with the process."""
+"""Allow one instance of a daemon: a file lock that ends with the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tell systemd how the process is, and feed its watchdog."""
+"""Notify systemd of readiness and status, and ping its watchdog."""
 
 from __future__ import annotations
 

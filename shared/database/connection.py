@@ -1,4 +1,4 @@
-"""How a small SQLite database is opened, and how a transaction on it ends. Knows no table."""
+"""Open a SQLite database for writing or reading, and run transactions on it. Knows no table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schema version of a SQLite file: which steps it has had, and how it gets the others.
+"""Migrate the schema of a SQLite file: which steps it has had, and how the others are applied.
 
 `PRAGMA user_version` holds format * 1000 + number of steps. Files of the first release have 0.
 A release opens a file with more steps of the same format as it is: such steps only add what

@@ -1,4 +1,4 @@
-"""JSON that somebody else may have written: of bounded depth, decoded without trusting it."""
+"""Decode untrusted JSON of bounded depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small files the daemons exchange: reload signal, reports, requests, event bursts.
+"""Read and write the small JSON files that the daemons exchange.
 
 Values and their reading and writing; no decisions. Each file has one writer. A file that does
 not parse is treated as absent by the readers here and named to the caller.

@@ -1,4 +1,4 @@
-"""The reload signal: which version of a model is wanted, and its generation."""
+"""The reload signal: the desired version of a model and its generation."""
 
 from __future__ import annotations
 

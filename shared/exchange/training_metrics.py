@@ -1,4 +1,4 @@
-"""Where metrics lie on disk and what the retrain daemon's own counters are.
+"""The retrain daemon's metrics file: its place on disk and the counters in it.
 
 Values and their reading; counts nothing itself. One writer per file: each API worker writes
 its own, the API's main process the sum of the dead ones, the retrain daemon `retrain.json`.

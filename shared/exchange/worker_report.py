@@ -1,4 +1,4 @@
-"""The report of one API worker: what it serves, and how its last swap went."""
+"""The report of one API worker: served versions, watcher state, receipts of the last swaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The feed's SQLite file: how it is opened, its tables, small numbers and rate limits in it.
+"""The feed's SQLite file: schema, opening, stored numbers and rate limits.
 
 Knows what a column is called, not what a record means. Functions that take a feed's connection
 must be called inside its transaction.

@@ -1,4 +1,4 @@
-"""Reading what was fed: records in the order of their stamps, windows, how much there is.
+"""Read the feed: records in the order of their stamps, windows, statistics.
 
 Never creates or changes the file, and waits for no writer. Any thread and any process may call
 any function here.

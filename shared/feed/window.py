@@ -1,4 +1,4 @@
-"""Rolling windows: the newest samples of each entity, one a slot of time, apart from any model.
+"""Keep rolling windows: the newest samples of each entity, one for each slot of time.
 
 A window survives swaps and restarts because it is no part of a version. Functions that take a
 connection must be called inside its transaction. Knows no clock.

@@ -1,4 +1,4 @@
-"""Records sent to the API, and the newest rows of each entity: SQLite, shared by all workers.
+"""Write the feed: records sent to the API and windows of samples, in SQLite for all workers.
 
 The API's workers write here; the retrain daemon and other services drain by `feed_reading`. A
 record is on the disk before `append` returns; the same id with the same content counts once, with

@@ -1,4 +1,4 @@
-"""Values as data on disk and back: JSON for the structure, one .npz for the arrays.
+"""Store values as data, never as code: JSON for the structure, one .npz file for the arrays.
 
 Holds numbers, texts, lists, dictionaries, NumPy arrays, and the classes that `stored_types` has a
 tag for. What it reads can name no other class and carries no code.

@@ -1,4 +1,4 @@
-"""Which values a version takes where: the same rows that scikit-learn would refuse.
+"""Refuse the same rows that the scikit-learn estimator would refuse, by a mask for each column.
 
 Made from observation at publish, see `observing`. Knows no estimator.
 """

@@ -1,4 +1,4 @@
-"""Linear models: one product with the request's matrix, preprocessing folded into the weights.
+"""Serve linear models: one matrix product, with the preprocessing folded into the weights.
 
 For one row the number of NumPy calls is the cost: scaling becomes part of the weights and each
 category one look-up. Rows with missing or refused values take the plain way, step by step.

@@ -1,4 +1,4 @@
-"""From raw scores to answers: the last function of a model, by name. NumPy only."""
+"""Link functions by name: from raw scores to probabilities or to the target's scale. NumPy only."""
 
 from __future__ import annotations
 

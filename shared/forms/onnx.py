@@ -1,4 +1,4 @@
-"""Models that ONNX Runtime serves: one thread a session. Both packages are an extra ("onnx").
+"""Serve models by ONNX Runtime, one thread for each session. Both packages are an extra ("onnx").
 
 Where onnxruntime is missing when a version is opened, scikit-learn serves in its own process.
 """

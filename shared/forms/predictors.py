@@ -1,4 +1,4 @@
-"""What a workload calls: scores of a scorer turned into predictions, like a scikit-learn estimator.
+"""Turn a scorer's scores into predictions, with the methods of a scikit-learn estimator.
 
 A scorer takes the matrix of a request and gives scores (n_rows, n_scores); it refuses rows. The
 classes here are immutable; any thread may call them.

@@ -1,4 +1,4 @@
-"""Preprocessing as a plan: columns of a request -> one float array, in NumPy.
+"""Apply a preprocessing plan: columns of a request -> one float array, in NumPy.
 
 Each column of the output depends on one column of the input: by the same operations in the same
 order as scikit-learn's, so that results are equal to the last bit, or by a table over all values

@@ -1,4 +1,4 @@
-"""What `compiled/` holds: a scorer, and how its scores become answers. Data; see `data_tree`."""
+"""The forms as stored in `compiled/`: a scorer and how its scores become answers. Only data."""
 
 from __future__ import annotations
 

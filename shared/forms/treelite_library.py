@@ -1,4 +1,4 @@
-"""Treelite's library called directly: open a forest, ask it. One thread, the GIL released.
+"""Call treelite's C library directly: open a forest, predict with it; one thread, without GIL.
 
 The Python package of treelite imports scipy, which costs a serving process start time and memory;
 what serving needs are six functions of the library that the package brings. Knows no scikit-learn.

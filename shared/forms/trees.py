@@ -1,4 +1,4 @@
-"""Forests and boosted trees, served by treelite: equal to scikit-learn also at thresholds.
+"""Serve forests and boosted trees by treelite, equal to scikit-learn also at thresholds.
 
 Forests compare in single precision, as scikit-learn's do; HistGradientBoosting in double.
 """

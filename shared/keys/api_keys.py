@@ -1,4 +1,4 @@
-"""Change the key files: list, add, replace, take back. For commands; daemons only read them.
+"""API keys: check a presented key; list, create, rotate and revoke keys in their files.
 
 A key is named by the beginning of its SHA-256, so that it can be spoken of without being told.
 """

@@ -1,4 +1,4 @@
-"""The console's secret, from which its sessions are signed."""
+"""Create and read the secret that signs sessions of the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signature over a JSON object: over all of it but the signature itself."""
+"""Sign and verify a JSON object; the signature covers every field but itself."""
 
 from __future__ import annotations
 

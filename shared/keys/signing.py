@@ -1,7 +1,6 @@
-"""API keys and signing keys: create, store 0600, verify. Knows no route and no manifest.
+"""Ed25519 signing keys: create, store with mode 0600, sign, verify. Knows no manifest.
 
-API keys: `keys/<role>.key`, one key a line, so that an old and a new key can overlap while
-clients change over. HOTFIT_API_KEY, when set, is an admin key and is looked at first.
+The retrain daemon signs with the private key; every process verifies with the public one.
 """
 
 from __future__ import annotations

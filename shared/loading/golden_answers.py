@@ -1,4 +1,4 @@
-"""Golden requests of a version: read them, and compare a model's answers with them."""
+"""Read the golden requests of a version and compare a model's answers with the stored ones."""
 
 from __future__ import annotations
 

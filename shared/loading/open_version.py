@@ -1,4 +1,4 @@
-"""verify → load → contract → golden answers → warm: one way to open a version.
+"""Open a version: verify, load, check the contract, check golden answers, warm up.
 
 Used by the API before a swap and by the retrain daemon for the trial load before a promotion,
 so that what passed the trial is what serves. Decides nothing, swaps nothing.

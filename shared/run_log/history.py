@@ -1,4 +1,4 @@
-"""What the past of one model means for its next run. Reads the run log; decides nothing."""
+"""Read the history of one model: what its past runs mean for its next. Decides nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Told "the data changed": kept in the run log's database until a finished run covers it.
+"""Store "the data changed" events in the run log until a finished run covers them.
 
 An event is kept under the number of the run that was the last one when it came. A run that
 finishes covers what came before the rows it trained on were asked for: all that is kept under

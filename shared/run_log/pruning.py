@@ -1,4 +1,4 @@
-"""Which runs and events of the log are old and needed by nobody. SQL only; the caller commits.
+"""Find and delete old runs and events that no decision needs. SQL only; the caller commits.
 
 What the next decision rests on is always kept: the newest runs of each model, its last verdict,
 its last training, and the runs on whose rows those were.

@@ -1,4 +1,4 @@
-"""Reading the run log: runs and events, for anybody. Never makes or changes the file."""
+"""Read runs and events from the run log, in any process. Never creates or changes the file."""
 
 from __future__ import annotations
 

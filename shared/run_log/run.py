@@ -1,4 +1,4 @@
-"""One training run as the log has it. Values only; no SQL beyond reading a row."""
+"""One training run as the run log stores it. Values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of the run log, and the steps by which earlier files come to them."""
+"""The tables of the run log and their migrations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run as it is shown: one flat record with the same fields in every command and every route.
+"""Make the flat record of a run that every command and every route shows.
 
 Values in, JSON values out. What is not known yet is there and None.
 """

@@ -1,4 +1,4 @@
-"""Writing the run log (SQLite, WAL): what happened, in order. Only the retrain daemon writes.
+"""Write runs and events in order into the run log (SQLite, WAL). Only the retrain daemon writes.
 
 Knows no policy: it writes down what happened and refuses what would double a run.
 """

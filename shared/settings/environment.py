@@ -1,4 +1,4 @@
-"""Which HOTFIT_… variables nobody reads, and what may have been meant.
+"""Warn of HOTFIT_… variables that no setting reads, with the nearest name.
 
 Other programs may use the prefix (Kubernetes does, for services of that name), so this only warns.
 """

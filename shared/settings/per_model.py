@@ -1,4 +1,4 @@
-"""[models.NAME]: what is set for one model: its streams, triggers, gate and training.
+"""The settings of one model, [models.NAME]: streams, triggers, gate, training.
 
 What each setting is, takes and means; the tables of docs/settings.md are made from it. Reads no
 file and no environment.

@@ -1,4 +1,4 @@
-"""The sections of hotfit.toml that are not of one model: daemons, sources, and what serves all.
+"""The settings of hotfit.toml that are not of one model: daemons, sources, retention and others.
 
 What each setting is, takes and means; the tables of docs/settings.md are made from it. Reads no
 file and no environment.

@@ -1,4 +1,4 @@
-"""Values that people write as text in a setting: durations, cron expressions, time zones.
+"""Parse settings that people write as text: durations, cron expressions, time zones, networks.
 
 Knows no section and no daemon. A wrong value is a ValueError that says what was expected.
 """

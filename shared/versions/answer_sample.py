@@ -1,4 +1,4 @@
-"""Answers of a version to the same questions as every other one, kept for looking at.
+"""Store the answers of a version to fixed requests, so that the console can compare versions.
 
 `answers.json` beside a model that answers with lists: the retrain daemon writes it before the
 version is signed, the console compares two of them. Nothing that is served rests on it.

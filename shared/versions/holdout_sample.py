@@ -1,4 +1,4 @@
-"""Some held-out rows of a version with what was true and what was answered, kept for looking at.
+"""Store a sample of the holdout with true and predicted values, which the console shows.
 
 `holdout.json` beside the model: the retrain daemon writes it before the version is signed, the
 console draws it. Nothing that is served rests on it; a version without one is a whole version.

@@ -1,4 +1,4 @@
-"""The JSON beside each model: what it is, what it was measured with, what its bytes are.
+"""The signed manifest of a version: its run, scores, columns and the digests of its files.
 
 Knows how to sign, read and check a manifest and the files it names; never opens a model.
 """

@@ -1,4 +1,4 @@
-"""How models are named: `<model>`, or `<model>/<entity>` where there is one model per entity.
+"""Names of models: `<model>`, or `<model>/<entity>` where there is one model per entity.
 
 An entity's id comes from the application's data and may hold anything; its name is safe in a
 path, in an URL and on a file system that does not tell upper from lower case. Pure; no I/O.

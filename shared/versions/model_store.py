@@ -1,4 +1,4 @@
-"""The directory of versions: stage, publish, list, point at. Knows paths, opens no model.
+"""The directory of versions: stage, commit, list, write the signal. Knows paths, opens no model.
 
 Only the retrain daemon calls `clear_staged`, `stage`, `commit` and `write_signal`; any process
 may read.

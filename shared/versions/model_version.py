@@ -1,4 +1,4 @@
-"""A version's name and the states of its life. Pure; no I/O."""
+"""The name of a version and the states of its life cycle. Pure; no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reload signals: which of them are to be believed, and the memory that says so.
+"""Write and verify reload signals, and remember the last one of each model.
 
 A signal lies below `models/`, where others may be able to write; so it is signed, and beside it,
 in `state/`, where only the daemons' user can, the last one of each model is remembered: the

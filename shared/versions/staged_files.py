@@ -1,4 +1,4 @@
-"""A version that is being written: each file once, hashed on its way, never read back for that.
+"""Write the files of a staged version and hash each while it is written.
 
 What the manifest says of a file is what was given to be written, whatever happens to the disk or
 the directory afterwards.

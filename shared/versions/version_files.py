@@ -1,4 +1,4 @@
-"""The files of one version as its manifest names them: what is read of them is what was signed."""
+"""Read the files of one version; each is checked against its manifest's digest as it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold a workload to its contract, on records of its own; for tests and for who writes one.
+"""Check that a workload keeps its contract, on records of its own; for tests and its authors.
 
 Says every breach as a sentence and raises none of its own. Trains, so only where that is allowed.
 """

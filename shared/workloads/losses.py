@@ -1,4 +1,4 @@
-"""How the answers of a regressor are scored, the same in every workload that has one."""
+"""Score a regressor's predictions; the same in every workload that has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values that a workload's training hands on: training set, scores, golden requests."""
+"""Values that a workload's training returns: training set, scores, golden requests."""
 
 from __future__ import annotations
 

@@ -61,4 +61,4 @@ def test_a_backup_of_a_working_home_serves_the_same_version_on_another_machine(
     assert (model["version"], model["state"]) == (version, "serving")
     assert [run.version for run in after.runs() if run.promoted] == [version]
     # The buffer was read again from the source, and is what it was.
-    assert "identical inputs as run" in again["sentence"]
+    assert "Nothing has changed since run" in again["sentence"]

@@ -62,7 +62,7 @@ def test_once_trains_publishes_and_says_so_by_its_exit_code(place: MeanHome) -> 
 
     again = answer(place, "once", "--model", "m", code=10)
     assert again["outcome"] == "not_promoted"
-    assert "identical inputs as run" in again["sentence"]
+    assert "Nothing has changed since run" in again["sentence"]
     assert again["runs"][0]["status"] == "skipped"
 
     rehearsed = answer(place, "once", "--dry-run", code=10)

@@ -74,7 +74,7 @@ def test_new_records_lead_to_a_new_version_without_help(place: MeanHome) -> None
 
     newest, first = place.runs()[:2]
     assert (first.trigger, newest.trigger) == ("first", "new_records")
-    assert newest.trigger_reason == "12 new records (every 10)"
+    assert newest.trigger_reason == "12 new records since the last run (trains at 10)"
     found = ModelStore(place.home / "models").signal("m")
     assert found is not None
     assert (found.version, found.previous, found.generation) == (newest.version, first.version, 2)

@@ -142,7 +142,7 @@ def test_identical_inputs_are_not_trained_again(tmp_path: Path) -> None:
         started.stop()
 
     skipped = next(run for run in place.runs() if run.status is RunStatus.SKIPPED)
-    assert (skipped.verdict or "").startswith("skipped: identical inputs as run ")
+    assert (skipped.verdict or "").startswith("Nothing has changed since run ")
     assert len(ModelStore(place.home / "models").versions("m")) == 2
 
 

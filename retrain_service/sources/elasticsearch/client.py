@@ -1,4 +1,4 @@
-"""The client for a configured address and key. Knows no index."""
+"""Open the Elasticsearch client for a configured address and key. Knows no index."""
 
 from __future__ import annotations
 

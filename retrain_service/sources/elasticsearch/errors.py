@@ -1,4 +1,4 @@
-"""What an error of the Elasticsearch client means for us: try later, or fix the configuration."""
+"""Translate errors of the Elasticsearch client: unavailable, or misconfigured."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What an index, alias or pattern looks like to a reader: how `updated_at` is mapped, and how long
-a document may stay invisible. Reads no documents.
+"""Describe an index, alias or pattern: how `updated_at` is mapped, and how long a document may stay
+invisible to a search. Reads no documents.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Searches that are complete or fail: by time, by id, and counted. Knows no cursor."""
+"""Search and count documents by time or id; a search is complete or fails. Knows no cursor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of the Firestore client means for us: try later, or fix the configuration."""
+"""Translate errors of the Firestore client: unavailable, or misconfigured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What time it is at the server, learnt from its answers. No I/O but the clocks passed in."""
+"""Estimate the Firestore server's clock from its answers. Does no I/O."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Firestore's own types as JSON values. Knows no query."""
+"""Convert Firestore's types to JSON values. Knows no query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one export has that a cursor does not know yet, handed out page by page. Knows no HTTP."""
+"""Compare an export with a cursor and page through what is new, changed or gone. Knows no HTTP."""
 
 from __future__ import annotations
 

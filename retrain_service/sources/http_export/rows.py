@@ -1,4 +1,4 @@
-"""The records of one list of an export: their ids, times and digests. Knows no HTTP."""
+"""Read the records of one list of an export: ids, times and digests. Knows no HTTP."""
 
 from __future__ import annotations
 

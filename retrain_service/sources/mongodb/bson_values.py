@@ -1,4 +1,4 @@
-"""BSON values as JSON, as a record's id, and as a place in MongoDB's own order. Knows no query."""
+"""Convert BSON values to JSON and to record ids, and order them as MongoDB does. Knows no query."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of pymongo means for us: try later, or fix the configuration."""
+"""Translate errors of pymongo: unavailable, or misconfigured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw column values inside a cursor: JSON that gives back the very same value. Knows no table."""
+"""Encode raw column values in a cursor so that they decode to the same value. Knows no table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of a database driver means for us: try later, or fix the configuration."""
+"""Translate errors of a SQL driver: unavailable, or misconfigured."""
 
 from __future__ import annotations
 

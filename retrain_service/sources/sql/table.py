@@ -1,4 +1,4 @@
-"""What a configured table looks like: its columns, and how its times are kept. Reads no records."""
+"""Describe a configured table: its columns and the format of its times. Reads no records."""
 
 from __future__ import annotations
 

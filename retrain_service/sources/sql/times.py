@@ -1,4 +1,4 @@
-"""How a table's `updated_at` column keeps its times, and how to compare with it in the database.
+"""The time formats of an `updated_at` column and their comparison inside the database.
 
 A column may be a native timestamp, ISO text, or seconds, milliseconds or microseconds since the
 epoch. Times without a zone are UTC. Where the stored form sorts like time, the bare column is

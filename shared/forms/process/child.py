@@ -1,4 +1,4 @@
-"""The child of `estimator_process`: open one estimator, answer matrices until the parent is gone.
+"""The child process of a process form: open one estimator, answer until the parent is gone.
 
 `python -m shared.forms.process.child MODEL SHA256 SIZE PART`. Reads standard input, and writes to
 what standard output was: whatever the estimator prints goes to standard error.

@@ -1,4 +1,4 @@
-"""An estimator in a process of its own: its imports, its GIL and its memory touch nobody else.
+"""Call an estimator in a child process, apart from the imports, GIL and memory of the API.
 
 The serving half: starts `shared.forms.process.child`, sends matrices as raw bytes, reads raw bytes
 back. A child that dies is started again, and what was asked is asked once more. Knows no version

@@ -1,4 +1,4 @@
-"""The form of last resort: scikit-learn itself, in a process of its own, asked with arrays."""
+"""The process form: scikit-learn itself in a child process, where no faster form is equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is inside an estimator: wrappers taken off, steps found, threads bound. By shape, not type.
+"""Unwrap an estimator: remove wrappers, list its steps, limit its threads; by shape, not type.
 
 Imports no scikit-learn at the start: it only looks at what an object has.
 """

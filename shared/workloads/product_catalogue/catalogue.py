@@ -1,4 +1,4 @@
-"""The products that may be shown, and how one is shown in an answer. Compares nothing."""
+"""The catalogue of a version: products that may be recommended, and how an answer shows one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which questions about products every version is asked, so that two of them can be compared."""
+"""Choose the requests that every version answers, so that two versions can be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nearest products of each product, ready to be looked up. Serving half; arrays only."""
+"""The nearest products of each product as arrays for look-up. Serving half."""
 
 from __future__ import annotations
 

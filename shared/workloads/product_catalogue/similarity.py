@@ -1,4 +1,4 @@
-"""How alike two products are, 0 to 1: text, price and rating, weighted. Training half only."""
+"""The similarity of two products, 0 to 1: weighted text, price and rating. Training half only."""
 
 from __future__ import annotations
 

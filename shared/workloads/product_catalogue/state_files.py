@@ -1,4 +1,4 @@
-"""A version's state as two files: the catalogue as JSON, arrays beside it. Data, never code."""
+"""Pack the state of a version into two files: catalogue as JSON, arrays as .npz. Never code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words to vectors: TF-IDF over names, descriptions and categories. Training half only.
+"""TF-IDF vectors of names, descriptions and categories. Training half only.
 
 scikit-learn is imported by who fits; what serves is the neighbours, not the vectors.
 """

@@ -1,4 +1,4 @@
-"""Products as training sees them: the catalogue with its texts. Training half only.
+"""The catalogue for training: products with their texts and vectors. Training half only.
 
 Reads tables into products and keeps what is dear to compute (word vectors, neighbours) so that
 fit, score and state share it.

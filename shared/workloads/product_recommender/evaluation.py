@@ -1,4 +1,4 @@
-"""Judge a blend: does what a customer met next stand among ten of a hundred? Training half only.
+"""Score a blend by the hit rate at 10 of 100 on each customer's next product. Training half only.
 
 Each held-out meeting is ranked against 99 products that the customer never met, drawn by a fixed
 seed. Sampled ranks order models less surely than full ones (Krichene and Rendle, KDD 2020), so

@@ -1,4 +1,4 @@
-"""From events to histories, item neighbours and popularity. Training half only.
+"""Make user profiles, item neighbours and popularity from interactions. Training half only.
 
 Items are neighbours when the same customers met them: RP3beta (Paudel, Christoffel, Newell and
 Bernstein, ACM TiiS 2016), an item-to-item method with a graph's normalisation that Ferrari Dacrema,

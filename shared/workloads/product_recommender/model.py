@@ -1,4 +1,4 @@
-"""How much content, company and popularity count: the part of a recommender that is learnt.
+"""The blend: learnt weights of the content, collaborative and popularity parts.
 
 Knows no events and no clock; `Parts` come in as numbers between 0 and 1.
 """

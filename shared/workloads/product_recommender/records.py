@@ -1,4 +1,4 @@
-"""Read what customers did in the shapes that shops and trackers write it.
+"""Read interaction documents in the shapes that shops and trackers write.
 
 Says why an event cannot be used instead of guessing. Knows no model and no database; a document
 is a mapping of JSON values.

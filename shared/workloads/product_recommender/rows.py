@@ -1,4 +1,4 @@
-"""Who did what with which product, when: all events as columns. Training half only.
+"""All interactions as columns: user, item, time, interest. Training half only.
 
 A part of the events may be known and the rest held out; nothing here learns or scores.
 """

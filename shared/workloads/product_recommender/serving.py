@@ -1,4 +1,4 @@
-"""Answer what goes with a product, suits a customer, and is popular. Serving half; immutable.
+"""Answer requests for similar products, products for a customer and popular products. Immutable.
 
 All that an answer needs was loaded with the version: same version, same answer, before and after
 a restart and in every worker.

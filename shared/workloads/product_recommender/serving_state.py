@@ -1,4 +1,4 @@
-"""From training to what a version carries: lists that answers look things up in. Training half."""
+"""Make the serving state of a version from interactions and profiles. Training half."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How good are neighbours when no one has clicked on them? Training half only.
+"""Score similarity without clicks, by category or by known-item search. Training half only.
 
 With a category: the nearest-neighbour test of the cluster hypothesis (Voorhees, SIGIR 1985).
 The category is hidden from the product that asks, and the loss is the share of its nearest

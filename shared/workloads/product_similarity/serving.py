@@ -1,4 +1,4 @@
-"""Answer which products are alike, by looking it up. Serving half; immutable once made."""
+"""Answer requests for similar products by look-up. Serving half; immutable once made."""
 
 from __future__ import annotations
 

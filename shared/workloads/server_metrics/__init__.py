@@ -1,5 +1,5 @@
 """Server metrics: what each server's load will be in the coming hour, and how near trouble it is.
 
-`samples` reads odd rows, `history` lays them on a grid of minutes, `forecaster` learns and
-forecasts, `risk` judges, `fleet` answers; `workload` holds the contract together.
+`records` reads rows, `features` lays them on a grid of minutes, `rows` makes training rows, `model`
+is fitted and forecasts, `risk` rates, `serving` answers, `workload` wires them.
 """

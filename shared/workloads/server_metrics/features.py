@@ -1,4 +1,4 @@
-"""Samples on a grid of minutes, and what is known of a metric at one of them. NumPy only.
+"""Features of a metric at one minute, from samples on a grid of minutes. NumPy only.
 
 The same code makes training rows from months of records and the row to forecast from out of a
 window of an hour, so that features cannot differ between the two.

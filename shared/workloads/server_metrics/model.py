@@ -1,4 +1,4 @@
-"""Learn how a metric moves from its last hour; forecast each horizon with its uncertainty.
+"""Fit a forecaster for each metric on its last hour; forecast each horizon with uncertainty.
 
 One ridge regression a metric, for all servers together, on changes measured in the server's own
 volatility. It is kept as sums over rows, so that new rows are added exactly. What it says is

@@ -1,4 +1,4 @@
-"""Rows as agents send them: whose they are, when they were taken, which numbers they carry.
+"""Read samples in the shapes that monitoring agents send: server, time, numbers.
 
 Takes Prometheus-like, psutil-like and home-made shapes: flat or nested, numbers or "12.5 %",
 times as RFC 3339, seconds or milliseconds. Pure; the answer for a row never depends on another.

@@ -1,4 +1,4 @@
-"""How near trouble a server is: a score from 0 to 100, and the word for it. Pure.
+"""Rate the risk of a server: a score from 0 to 100 and an alert level. Pure.
 
 A metric at its limit scores 100; one that is expected to get there counts for half as much of
 the way as one that is there already may be sure of, see `metric_risk`.

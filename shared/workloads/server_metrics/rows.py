@@ -1,4 +1,4 @@
-"""Months of records as rows to learn from: one per server, minute and metric, oldest first.
+"""Make training rows from records: one for each server, minute and metric, oldest first.
 
 Pure. A row's features come from `history`, as those of a forecast do.
 """

@@ -1,5 +1,5 @@
 """Solar power: the watts of one device some minutes ahead, from its own readings.
 
-`workload` holds the contract together; `readings` reads odd documents, `power_features` says
-what is known at a moment and what came of it, `power_forecast` answers.
+`records` reads documents, `rows` makes features and targets, `model` makes estimators, `serving`
+answers, `workload` wires them.
 """

@@ -1,4 +1,4 @@
-"""The estimators that a model of solar power may be made of, with sound options.
+"""Make the estimators of solar power with their default options.
 
 scikit-learn is imported when one is made, never before: only a training process makes one.
 """

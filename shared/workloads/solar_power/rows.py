@@ -1,4 +1,4 @@
-"""What is known at a reading, and what the power was some minutes later.
+"""Features at a reading, and the power some minutes later as the target.
 
 NumPy only. Knows no document, no model and no clock; the same function makes the training rows
 and the row of a served forecast, so the two cannot diverge.

@@ -1,4 +1,4 @@
-"""Answer requests about a device's power from an estimator and what the version knows of it.
+"""Answer requests about a device's power from an estimator and the version's serving state.
 
 The serving half of the workload. No pandas, no scikit-learn, no clock, no disk; immutable once
 made, so any thread may ask.

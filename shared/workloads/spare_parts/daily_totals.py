@@ -1,4 +1,4 @@
-"""Enter what was used when; read it back as daily totals per part over a gap-free calendar.
+"""Sum used parts by day into totals per part over a calendar without gaps.
 
 Counts every document that could not be used, with the reason. Knows no features and no model.
 """

@@ -1,4 +1,4 @@
-"""What is known about tomorrow's demand the day before: features from daily totals per part.
+"""Features of the next day's demand from daily totals per part.
 
 NumPy only. Knows no document, no model and no clock; the same function makes the training rows
 and the rows of a served forecast, so the two cannot diverge.

@@ -1,4 +1,4 @@
-"""Answer requests about spare parts from an estimator and the history that the version carries.
+"""Answer requests about spare parts from an estimator and the version's demand history.
 
 The serving half of the workload. No pandas, no scikit-learn, no clock, no disk; immutable once
 made, so any thread may ask.

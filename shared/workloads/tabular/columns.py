@@ -1,4 +1,4 @@
-"""What a column is, learnt from its values: type, range and vocabulary; and the values as numbers.
+"""Learn the type, range and vocabulary of each column, and code its values as numbers.
 
 The same rows give the same columns. Knows no target, no estimator and no request.
 """

@@ -1,4 +1,4 @@
-"""The estimators that can be asked for by name, each behind the preprocessing that it needs.
+"""Make an estimator by its name, behind the preprocessing that it needs.
 
 scikit-learn is imported when one is made, never before: only a training process makes one.
 """

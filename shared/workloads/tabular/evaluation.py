@@ -1,4 +1,4 @@
-"""How answers of a tabular model are scored, and what the naive baseline would have answered.
+"""Score the answers of a tabular model and of its naive baseline.
 
 Runs where models are trained. A regressor's loss is its absolute error; a classifier's is the
 Brier score of the row (Brier, Verification of forecasts expressed in terms of probability, 1950):

@@ -1,4 +1,4 @@
-"""What is stored of a tabular model: a fitted scikit-learn estimator and how its rows are coded.
+"""The stored tabular model: a fitted scikit-learn estimator and the coding of its rows.
 
 Turns a coded matrix into the DataFrame that the estimator was fitted on. pandas is imported when
 one is made, never before: a version with a compiled form is answered without.

@@ -1,4 +1,4 @@
-"""What a tabular model is told: target, time, features, estimator. Checked before any record.
+"""The parameters of a tabular model: target, time, features, estimator; checked at the start.
 
 Imports no estimator and no code of the user's: both daemons read this.
 """

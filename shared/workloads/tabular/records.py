@@ -1,4 +1,4 @@
-"""Read single values of records: numbers, texts, times. One rule for each, wherever it is asked.
+"""Read single values of records: numbers, texts, times; one rule for each.
 
 Knows no column and no model. What cannot be read is told apart from what is not there.
 """

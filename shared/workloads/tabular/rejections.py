@@ -1,4 +1,4 @@
-"""Why a record cannot become a training row: one sentence for each reason."""
+"""Reasons for which a record cannot become a training row, as sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records to training rows: cells read, types and labels learnt, rows in order, days for the gates.
+"""Make training rows from records: read cells, learn types and labels, order rows, set days.
 
 Says of every record that cannot be used why. Knows no estimator and no request.
 """

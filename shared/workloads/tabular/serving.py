@@ -1,4 +1,4 @@
-"""Answer rows from an estimator and what the version knows of its columns.
+"""Answer rows from an estimator and the columns in the version's serving state.
 
 The serving half of the workload. No pandas, no scikit-learn, no clock, no disk; immutable once
 made, so any thread may ask.

@@ -47,7 +47,7 @@ def write_past(path: Path, model: str, n_runs: int, now: datetime) -> None:
         run_id = f"run{i:06d}" if model == "m" else f"{model}{i:06d}"
         log.add_run(
             Run(
-                *(run_id, model, "new_records", "12 new records (every 10)"),
+                *(run_id, model, "new_records", "12 new records since the last run (trains at 10)"),
                 *(version, i + 1, RunStatus.QUEUED, at),
             )
         )

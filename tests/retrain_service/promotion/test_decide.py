@@ -108,7 +108,7 @@ def test_a_small_difference_in_noise_is_not_enough_to_be_sure() -> None:
     by_means = decide(evaluation, POINT)
 
     assert isinstance(unsure, InsufficientData)
-    assert "not sure enough, about" in reason(unsure)
+    assert "undecided, about" in reason(unsure)
     assert "v000006 stays" in reason(unsure)
     assert isinstance(by_means, Promote)
 
@@ -190,8 +190,12 @@ def first_version(by_day: list[float]) -> Verdict:
     [
         ([4.0, 5.2, 4.6], Promote, "no worse."),
         ([7.5, 4.1, 4.6], Promote, "with 95 % certainty at least"),
-        ([7.1, 7.4, 6.9], Reject, "worse than guessing; not promoted."),
-        ([5.1], InsufficientData, "too few days to tell whether it is worse than guessing"),
+        ([7.1, 7.4, 6.9], Reject, "worse than the naive baseline; not promoted."),
+        (
+            [5.1],
+            InsufficientData,
+            "too few days to tell whether it is worse than the naive baseline",
+        ),
         ([4.9], Promote, "no worse."),
     ],
 )

@@ -194,19 +194,19 @@ def test_where_it_all_begins(state: TrainingState, expected: str | None) -> None
         (
             {"new_records": 12, "failures_in_a_row": 3, "last_ended_at": NOW},
             "",
-            "12 new records (every 10); 3 runs in a row did not finish:"
+            "12 new records since the last run (trains at 10); 3 runs in a row did not finish:"
             " waits until 2026-03-01 12:04:00 UTC",
         ),
         (
             {"new_records": 12},
             "interval",
-            "12 new records (every 10); at least 6 h between two runs:"
+            "12 new records since the last run (trains at 10); at least 6 h between two runs:"
             " waits until 2026-03-01 17:01:00 UTC",
         ),
         (
             {"new_records": 1200},
             "per day",
-            "1200 new records (every 10); 1 run in 24 h, at most 1:"
+            "1200 new records since the last run (trains at 10); 1 run in 24 h, at most 1:"
             " waits until 2026-03-02 11:00:00 UTC",
         ),
     ],
@@ -241,7 +241,8 @@ def test_a_run_names_every_trigger_that_it_answers() -> None:
 
     assert decision == Train(
         "new_records",
-        '10 new records (every 10); cron "0 12 * * *" at 2026-03-01 12:00:00 UTC;'
+        '10 new records since the last run (trains at 10); cron "0 12 * * *" at'
+        " 2026-03-01 12:00:00 UTC;"
         " every 24 h, and the last run was asked for at 2026-02-28 12:00:00 UTC;"
         " libraries changed: scikit-learn 1.7.2 → 1.8.0",
     )

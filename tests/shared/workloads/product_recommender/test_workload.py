@@ -347,7 +347,7 @@ def test_what_serves_scores_as_what_was_judged() -> None:
     served = workload.open(blend, workload.state(rows))
 
     assert isinstance(served, Recommendations)
-    for place, user in enumerate(served._known.users):
+    for place, user in enumerate(served._serving_state.users):
         assert np.allclose(served.scores(place), judged[interactions.users.index(user)], atol=1e-5)
 
 
@@ -358,9 +358,9 @@ def test_a_version_is_bounded_in_customers_and_in_the_length_of_a_history() -> N
     answerer = opened(workload, rows_of(workload, products(), [*events(), *busy]))
 
     assert isinstance(answerer, Recommendations)
-    assert len(answerer._known.users) == 10
-    assert "busy" in answerer._known.users
-    assert np.diff(answerer._known.history.start).max() == 5
+    assert len(answerer._serving_state.users) == 10
+    assert "busy" in answerer._serving_state.users
+    assert np.diff(answerer._serving_state.history.start).max() == 5
     answer = answerer.answer("for_user", {"user_id": "busy", "n": 50}, NOW)
     assert not {f"p{i:03d}" for i in range(60)} & set(ids(answer))
 

@@ -426,14 +426,14 @@ def test_feature_rows_and_readings_can_be_asked_together(
     ],
 )
 def test_a_request_that_cannot_be_answered_says_what_was_expected_and_where(
-    answerer: Answerer, request_: dict[str, Any], where: str, override: str
+    answerer: Answerer, request_: dict[str, Any], where: str, said: str
 ) -> None:
     """The client's developer reads this once and knows."""
     with pytest.raises(RequestInvalid) as refused:
         answerer.answer("predict", request_, NOW)
 
     assert refused.value.where == where
-    assert override in str(refused.value)
+    assert said in str(refused.value)
 
 
 def test_a_row_without_its_power_is_refused(answerer: Answerer, week: TrainingSet) -> None:
@@ -460,9 +460,9 @@ def test_a_row_without_its_power_is_refused(answerer: Answerer, week: TrainingSe
         ({"horizont": 15}, "Known parameters: time_zone, horizon_min"),
     ],
 )
-def test_wrong_parameters_are_named_at_the_start(parameters: dict[str, Any], override: str) -> None:
+def test_wrong_parameters_are_named_at_the_start(parameters: dict[str, Any], said: str) -> None:
     """Not at half past six in the evening, when the first training is due."""
-    with pytest.raises(SettingsInvalid, match=override):
+    with pytest.raises(SettingsInvalid, match=said):
         open_workload("solar_power", parameters)
 
 

@@ -98,10 +98,10 @@ def test_an_estimator_class_is_a_factory_too() -> None:
     ],
 )
 def test_what_is_no_estimator_is_refused_with_a_reason(
-    package: Path, estimator: str, parameters: dict[str, Any], override: str
+    package: Path, estimator: str, parameters: dict[str, Any], said: str
 ) -> None:
     """The mistakes of the first day, each as a sentence in the run instead of a traceback."""
-    with pytest.raises(SettingsInvalid, match=override):
+    with pytest.raises(SettingsInvalid, match=said):
         train(estimator, **parameters)
 
 

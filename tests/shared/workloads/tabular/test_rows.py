@@ -58,12 +58,12 @@ def test_the_type_of_a_column_is_that_of_most_of_its_values(values: list[Any], d
 
 def test_what_is_said_of_a_column_wins_over_what_is_learnt() -> None:
     """A number that is a code, a range that is meant and not seen, a unit for people."""
-    override = {
+    said = {
         "area": {"unit": "m²", "low": 0.0, "high": 500.0},
         "rooms": {"type": "category"},
         "district": {},
     }
-    rows = read(flats(100), features=override)
+    rows = read(flats(100), features=said)
 
     rooms, area = column(rows, "rooms"), column(rows, "area")
     assert (rooms.dtype, rooms.vocabulary) == ("category", ["1", "2", "3", "4"])
@@ -141,13 +141,13 @@ def test_of_many_texts_the_most_frequent_are_told_apart_and_the_rest_is_unknown(
     ],
 )
 def test_what_is_no_feature_is_refused_with_what_to_do(
-    values: list[Any], features: list[str], override: str
+    values: list[Any], features: list[str], said: str
 ) -> None:
     """A model that trains on an id or a date as a text looks fine and is worth nothing."""
     with pytest.raises(SettingsInvalid, match="parameters of workload tabular") as refused:
         read(with_column(values), features=features, max_categories=50)
 
-    assert override in str(refused.value)
+    assert said in str(refused.value)
 
 
 def test_days_of_a_column_of_time_are_those_of_its_time_zone() -> None:
@@ -231,9 +231,9 @@ BAD: Mapping[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_a_wrong_configuration_is_a_sentence_that_says_what_to_write(case: str) -> None:
     """It is found when the daemons start, not in the first training at night."""
-    change, override = BAD[case]
+    change, said = BAD[case]
 
-    with pytest.raises(SettingsInvalid, match=override):
+    with pytest.raises(SettingsInvalid, match=said):
         Tabular({**PARAMETERS, **change})
 
 

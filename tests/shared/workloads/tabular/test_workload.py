@@ -108,9 +108,9 @@ def test_a_classification_answers_labels_with_the_probability_of_each(dear: Fitt
         ({"area": 60}, "missing"),
     ],
 )
-def test_a_row_that_is_none_is_refused_by_name(rents: Fitted, row: Any, declared: str) -> None:
+def test_a_row_that_is_none_is_refused_by_name(rents: Fitted, row: Any, said: str) -> None:
     """The client's developer reads what to change."""
-    with pytest.raises(RequestInvalid, match=declared):
+    with pytest.raises(RequestInvalid, match=said):
         rents.ask(row)
 
 
@@ -211,15 +211,13 @@ def test_the_contract_of_a_version_is_what_was_learnt(rents: Fitted) -> None:
         ("furnished", "bool"),
     ]
     rents.workload.check_contract(found)
-    declared = Tabular({**PARAMETERS, "features": {"rooms": {"type": "float64"}, "area": {}}})
+    said = Tabular({**PARAMETERS, "features": {"rooms": {"type": "float64"}, "area": {}}})
     turned = (FeatureSpec("area", "int64", ""), FeatureSpec("rooms", "float64", ""))
-    declared.check_contract(turned)
+    said.check_contract(turned)
     with pytest.raises(ContractMismatch, match="rooms is int64, expected float64"):
-        declared.check_contract(
-            (FeatureSpec("area", "int64", ""), FeatureSpec("rooms", "int64", ""))
-        )
+        said.check_contract((FeatureSpec("area", "int64", ""), FeatureSpec("rooms", "int64", "")))
     with pytest.raises(ContractMismatch, match="unexpected"):
-        declared.check_contract(found)
+        said.check_contract(found)
 
 
 def test_a_state_of_another_format_is_refused(rents: Fitted) -> None:
