@@ -1,7 +1,7 @@
 """Notify people of events by mail, Slack, webhook, …; apprise delivers on a thread of its own.
 
 The loop only puts a notification into a bounded queue and never waits. Notifications that do not
-fit are counted, and the next one says how many were dropped. Knows events by their kind and sentence, nothing else.
+fit are counted, and the next one says how many were dropped. Knows events by kind and sentence.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """API keys: check a presented key; list, create, rotate and revoke keys in their files.
 
-A key is named by the beginning of its SHA-256, so that it can be spoken of without being told.
+`keys/<role>.key` has one key a line, so that an old and a new key are valid while clients change
+over. HOTFIT_API_KEY, when set, is an admin key and is compared first. A key is named by the first
+digits of its SHA-256, which reveal nothing. Commands change the files; daemons only read them.
 """
 
 from __future__ import annotations
