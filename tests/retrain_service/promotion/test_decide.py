@@ -109,7 +109,7 @@ def test_a_small_difference_in_noise_is_not_enough_to_be_sure() -> None:
 
     assert isinstance(unsure, InsufficientData)
     assert "undecided, about" in reason(unsure)
-    assert "v000006 stays" in reason(unsure)
+    assert "v000006 keeps serving" in reason(unsure)
     assert isinstance(by_means, Promote)
 
 
@@ -247,7 +247,7 @@ def test_few_days_say_how_many_are_missing_and_how_much_data_that_is() -> None:
 
     assert (
         "too few days to tell, 7 are needed, 4 are missing (about 20 more days of data);"
-        " v000006 stays." in sentence
+        " v000006 keeps serving." in sentence
     )
 
 
