@@ -66,7 +66,7 @@ def test_once_trains_publishes_and_says_so_by_its_exit_code(place: MeanHome) -> 
     assert again["runs"][0]["status"] == "skipped"
 
     rehearsed = answer(place, "once", "--dry-run", code=10)
-    assert "identical inputs" in rehearsed["models"][0]["reason"]
+    assert "nothing has changed" in rehearsed["models"][0]["reason"]
 
     forced = answer(place, "once", "--force", "--days", "60", "--parameter", "offset=9", code=10)
     record = forced["runs"][0]
