@@ -153,7 +153,7 @@ def test_two_starts_at_once_install_once(root: Path, tmp_path: Path) -> None:
     """Somebody is impatient and calls start.sh in a second window."""
     venv = tmp_path / "venv"
     code = (
-        "import sys, pathlib; from scripts import setup_env;"
+        "import sys, pathlib; from scripts.setup import environment as setup_env;"
         "setup_env.ROOT = pathlib.Path(sys.argv[1]);"
         "setup_env.set_up(pathlib.Path(sys.argv[2]), {'runtime': ('requirements.txt',)})"
     )
