@@ -181,7 +181,11 @@ class ReloadManager:
                 model.missing_since_s = now_s
             elif now_s - model.missing_since_s > FORGET_AFTER_S and self._close(model):
                 self._table.remove(name)
-                log.warning("model forgotten: its directory is gone", model=name)
+                log.warning(
+                    "model_forgotten",
+                    sentence=f"{name} is not served any more: its directory was removed.",
+                    model=name,
+                )
 
     # -- small steps -----------------------------------------------------------------------------
 
@@ -197,7 +201,7 @@ class ReloadManager:
         except Exception as error:  # a defect of ours; the old version goes on
             reason = f"looking after the model failed: {error!r}"
             if model.error != reason:
-                log.exception("reconcile failed", model=model.name)
+                log.exception("reconcile_failed", model=model.name)
             model.error = reason
         self._publish(model)
 
@@ -206,7 +210,7 @@ class ReloadManager:
             stamps = self._scan.scan()
         except OSError as error:
             if str(error) != self._scan_error:
-                log.warning("models directory cannot be read", error=str(error))
+                log.warning("models_directory_unreadable", error=str(error))
             self._scan_error = str(error)
             return {}
         self._scan_error = None
@@ -264,7 +268,7 @@ class ReloadManager:
                 return False  # in the middle of a switch
             old = model.slot.close()
             if old is not None:
-                log.info("closed", model=model.name, version=old.version)
+                log.info("model_closed", model=model.name, version=old.version)
                 self._closing.append(Draining(old))
                 model.forget(key_of(old))
             self._channel.unregister(model.name)

@@ -48,7 +48,7 @@ class ServingSlot:
         self._next: LoadedModel | None = None
         self._entries: memoryview = _NO_ENTRIES
         self._index = 0
-        self.not_ready_reason = "it has not been looked at yet."
+        self.not_ready_reason = "its reload signal has not been read yet."
         # Requests answered 5xx; only the request thread adds, the reload thread reads.
         self.n_failed = 0
 

@@ -60,7 +60,9 @@ class SignalWatcher(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
         self._watched: tuple[int, int] | None = None
         self._handler_error: str | None = None
-        self.report = WatcherReport(is_well=False, sentence="not started yet; the timer looks.")
+        self.report = WatcherReport(
+            is_well=False, sentence="not started yet; the timer checks the signals."
+        )
 
     def dispatch(self, event: FileSystemEvent) -> None:
         """One directory event. An exception here would silently end watchdog's thread."""
@@ -101,7 +103,7 @@ class SignalWatcher(FileSystemEventHandler):
             observer.stop()
             observer.join(timeout=2)
         except Exception as error:  # noqa: BLE001 - a half-started observer cannot be joined
-            log.warning("watcher did not stop cleanly", error=repr(error))
+            log.warning("watcher_stop_failed", error=repr(error))
 
     def _fault(self) -> str | None:
         """Why events may not arrive; None when all is well."""
@@ -147,11 +149,11 @@ class SignalWatcher(FileSystemEventHandler):
         changed = (is_well, sentence) != (self.report.is_well, self.report.sentence)
         self.report = WatcherReport(is_well=is_well, sentence=sentence)
         if changed and not is_well:
-            log.warning("watcher unwell", reason=sentence)
+            log.warning("watcher_unhealthy", reason=sentence)
         elif restarted_because and restarted_because != "not watching":
-            log.warning("watcher restarted", reason=restarted_because)
+            log.warning("watcher_restarted", reason=restarted_because)
         elif changed:
-            log.info("watching for new versions", directory=str(self._directory))
+            log.info("watcher_started", directory=str(self._directory))
 
 
 def _has_many(directory: Path) -> bool:

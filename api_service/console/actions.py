@@ -80,7 +80,7 @@ def _target(context: Context, form: Mapping[str, str], model: str, signal: Reloa
     if version is None:
         raise StateConflict(f"{signal.version} is the first version of {model}.")
     if version == signal.version:
-        raise StateConflict(f"{version} is already the wanted version of {model}.")
+        raise StateConflict(f"{version} is already the desired version of {model}.")
     if version not in context.store.versions(model):
         raise RequestInvalid("one of the stored versions", version, "version")
     must_not_be_quarantined(context, model, version)

@@ -96,7 +96,11 @@ class Attempts:
                 try:
                     write_atomic(self._path, msgspec.json.encode(guesses), mode=0o600)
                 except StorageUnavailable as error:
-                    log.warning("attempts to sign in are counted by worker", reason=str(error))
+                    log.warning(
+                        "login_limit_per_worker",
+                        sentence="Attempts to sign in are counted by each worker for itself.",
+                        reason=str(error),
+                    )
                     self._alone_until_s = now_s + window_s  # until the file is as good again
 
     @contextlib.contextmanager

@@ -31,7 +31,7 @@ def wanted(context: Context, model: str) -> ReloadSignal:
     try:
         signal = context.store.signal(model)
     except SignalUnreadable as error:
-        raise StateConflict(f"what is wanted of {model} cannot be read: {error}.") from None
+        raise StateConflict(f"the desired version of {model} cannot be read: {error}.") from None
     if signal is None:
         raise StateConflict(f"no version of {model} has been promoted yet.")
     return signal
@@ -49,7 +49,9 @@ def must_verify(context: Context, model: str, version: str) -> None:
     except KeyUnusable:
         return  # nothing can be judged here; the retrain daemon has a key of its own
     except VersionUnusable as error:
-        raise StateConflict(f"{model} cannot serve it: {error}. Nothing was asked.") from None
+        raise StateConflict(
+            f"{model} cannot serve {version}: {error}. No request was written."
+        ) from None
 
 
 def must_not_be_quarantined(context: Context, model: str, version: str) -> None:
@@ -63,6 +65,6 @@ def must_not_be_quarantined(context: Context, model: str, version: str) -> None:
         for key, reason in quarantined.items():
             if key.partition(" ")[0] == version:
                 raise StateConflict(
-                    f"{version} of {model} is quarantined: {reason} Nothing was asked."
+                    f"{version} of {model} is quarantined: {reason} No request was written."
                     f" POST /models/{model}/reload with that version tries it again."
                 )

@@ -79,10 +79,10 @@ SERVING: Mapping[str, MetricSpec] = {
         _GAUGE, ("model",), "Time since the serving version was trained."
     ),
     "hotfit_model_degraded": MetricSpec(
-        _GAUGE, ("model",), "1 when a worker does not serve what is wanted."
+        _GAUGE, ("model",), "1 when a worker does not serve the desired version."
     ),
     "hotfit_model_quarantined": MetricSpec(
-        _GAUGE, ("model",), "1 when a worker has quarantined the wanted version."
+        _GAUGE, ("model",), "1 when a worker has quarantined the desired version."
     ),
     "hotfit_models": MetricSpec(
         _GAUGE,

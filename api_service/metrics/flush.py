@@ -103,7 +103,7 @@ class MetricsKeeper:
                 write_unsynced(self._path, msgspec.msgpack.encode(metrics))
             except OSError as error:
                 if str(error) != self.error:
-                    log.warning("metrics cannot be written", reason=str(error))
+                    log.warning("metrics_not_written", reason=str(error))
                 self.error = str(error)
                 return
             self._written, self._written_s, self.error = metrics, now, None

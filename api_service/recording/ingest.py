@@ -64,7 +64,11 @@ class RecordIngest:
             try:
                 self._opened()
             except StorageUnavailable as error:
-                log.warning("feed not opened; tried again at the first record", reason=str(error))
+                log.warning(
+                    "feed_not_opened",
+                    sentence="The feed could not be opened; the first record tries it again.",
+                    reason=str(error),
+                )
 
     # -- where to ---------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ class ModelState:
     ) -> None:
         """Say once why what serves is not what is wanted."""
         if reason is not None and reason != self.degraded:
-            log.warning("model degraded", model=self.name, reason=reason, code=code)
+            log.warning("model_degraded", model=self.name, reason=reason, code=code)
         self.degraded = reason
         self.degraded_code = code.value if reason is not None else None
         if reason is not None and self.slot.live is None:

@@ -70,7 +70,7 @@ def decide(situation: Situation) -> Action:
     still = f"Still serving {serving[0]}." if serving else "Nothing serves."
     if signal is None:
         if situation.signal_fault is not None:
-            reason = f"the signal cannot be read: {situation.signal_fault}."
+            reason = f"the reload signal cannot be read: {situation.signal_fault}."
             code = ProblemCode.SIGNAL_UNREADABLE
             return Keep(f"{reason} {still}", code) if serving else FallBack(reason, code)
         if serving:

@@ -24,7 +24,8 @@ def retire_ended(model: ModelState, drain_timeout_s: float) -> None:
             if draining.lasted_ms > drain_timeout_s * 1e3 and not draining.is_overdue:
                 draining.is_overdue = True
                 log.warning(
-                    "still draining: a request holds the old version",
+                    "drain_overdue",
+                    sentence="A request still uses the old version after api.drain_timeout_s.",
                     model=model.name,
                     version=draining.version,
                     after_s=drain_timeout_s,

@@ -132,7 +132,7 @@ def blueprint(context: Context) -> Blueprint:
                 f"{signal.version} is the first version of {model}; there is no previous one."
             )
         if version == signal.version:
-            raise StateConflict(f"{version} is already the wanted version of {model}.")
+            raise StateConflict(f"{version} is already the desired version of {model}.")
         if version not in context.store.versions(model):
             raise NotFound(f"the previous version {version} of {model} is not stored any more.")
         must_not_be_quarantined(context, model, version)

@@ -31,7 +31,7 @@ _WHEN: Mapping[int, str] = {
     413: "the body, or the number of records in it, is too large",
     421: "the request names a host that this server does not answer to",
     429: "more records a minute than this sender may send; Retry-After says when to go on",
-    500: "a defect; the log has the details under the mark that the answer names",
+    500: "internal error; the server log has the details under the error id of the answer",
     503: "no version serves yet, or storage cannot be used now; try again later",
 }
 _ARGUMENTS: Mapping[str, str] = {

@@ -211,7 +211,7 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=(503,),
     ),
     "POST /v2/repository/models/<model>/load": Operation(
-        "Return when the wanted version serves.",
+        "Return when the desired version serves.",
         {200: Answer(Nothing, "it does")},
         body=REPOSITORY,
         errors=(409, 503),

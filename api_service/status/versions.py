@@ -64,13 +64,13 @@ def _line(
     if version in quarantined:
         return VersionLine(version, VersionState.QUARANTINED, quarantined[version])
     if signal is not None and version == wanted:
-        return VersionLine(version, VersionState.PROMOTED, f"wanted: {signal.reason}")
+        return VersionLine(version, VersionState.PROMOTED, f"desired: {signal.reason}")
     if signal is not None and version == signal.previous:
         return VersionLine(version, PREVIOUS, f"served before {wanted}")
     if wanted is None:
-        return VersionLine(version, VersionState.VALIDATED, "no version is wanted yet")
+        return VersionLine(version, VersionState.VALIDATED, "no version has been promoted yet")
     if ModelVersion.parse(version) > ModelVersion.parse(wanted):
         return VersionLine(
-            version, VersionState.RETIRED, f"newer than the wanted {wanted}: rolled back from"
+            version, VersionState.RETIRED, f"newer than the desired {wanted}: rolled back from"
         )
     return VersionLine(version, VersionState.RETIRED, f"followed by {wanted}")

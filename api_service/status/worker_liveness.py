@@ -137,7 +137,9 @@ class WorkersLiveness:
         """
         now_s = time.monotonic()
         if now_s - self._checked_s > LOOP_LIMIT_S:
-            return f"the main process has not looked for {now_s - self._checked_s:.0f} s."
+            return (
+                f"the main process has not checked its workers for {now_s - self._checked_s:.0f} s."
+            )
         newest_s = max(max(worker.answered_s, worker.progress_s) for worker in self._workers)
         if now_s - newest_s > self._timeout_s + LOOP_LIMIT_S:
             return f"no worker has answered for {now_s - newest_s:.0f} s."

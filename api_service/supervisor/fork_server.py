@@ -100,7 +100,7 @@ class ForkServer:
                     socket.send_fds(self._connection, [b"!"], descriptors)
                     return self._answer(self._connection)
                 self.end()  # it was killed
-        raise BrokenPipeError("the template ended before it answered")
+        raise BrokenPipeError("the fork server ended before it answered")
 
     def stop_if_idle(self) -> None:
         """Called now and then: let go of a template that nobody needs."""
@@ -122,7 +122,7 @@ class ForkServer:
         while not select.select([connection], [], [], _CHECK_INTERVAL_S)[0]:
             if time.monotonic() > until_s or self.is_asked_to_stop():
                 self.end()
-                raise TimeoutError("the template does not answer")
+                raise TimeoutError("the fork server does not answer")
         answer, descriptors, _, _ = socket.recv_fds(connection, 32, 1, socket.MSG_CMSG_CLOEXEC)
         if not answer:
             raise EOFError
@@ -204,7 +204,7 @@ class ForkedWorker:
             self.pid, self._descriptor = self._fork_server.fork_worker(self._call)
             weakref.finalize(self, os.close, self._descriptor)
         except OSError as error:
-            log.error("worker cannot be started", reason=str(error))  # noqa: TRY400 - no bug
+            log.error("worker_start_failed", reason=str(error))  # noqa: TRY400 - no bug
         finally:
             self._theirs.close()
 

@@ -147,7 +147,11 @@ class Supervisor(MPServer):
             self._end_request.ask()
             wait_for_end([worker.inner for worker in self.wrks], WORKERS_KILL_TIMEOUT_S)
             if self.worker_ages():
-                log.warning("the worker did not end in time: what it was answering is cut off")
+                log.warning(
+                    "worker_killed",
+                    sentence="The worker did not end in time and was killed; requests that it was"
+                    " answering got no answer.",
+                )
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
     def worker_ages(self) -> dict[int, float]:
@@ -193,7 +197,7 @@ class Supervisor(MPServer):
                 continue
             reason = self.liveness.replacement_reason(worker.idx, worker.inner.pid)
             if reason is not None:
-                log.error("worker replaced", worker=worker.idx + 1, reason=reason)
+                log.error("worker_replaced", worker=worker.idx + 1, reason=reason)
                 self._being_ended = [w for w in self.wrks if w in self._being_ended] + [worker]
                 end_worker(worker.inner, _UNRESPONSIVE_KILL_TIMEOUT_S)
 
@@ -209,7 +213,7 @@ class Supervisor(MPServer):
             self._pauses[idx] = min(max(1.0, pause * 2), _LONGEST_PAUSE_S)
             self._not_before[idx] = now + pause
             self._n_deaths += 1
-            log.error("worker died", worker=idx + 1, replaced_in_s=pause)
+            log.error("worker_died", worker=idx + 1, replaced_in_s=pause)
         return now >= self._not_before[idx]
 
 
@@ -236,7 +240,11 @@ def prepare(settings: Settings) -> ServingConfig:
         )
     workers = settings.api.workers
     if sys.platform == "win32" and workers > 1:
-        log.warning("one worker on Windows: the server cannot share a port there", asked=workers)
+        log.warning(
+            "one_worker_on_windows",
+            sentence="The server cannot share a port on Windows: one worker is started.",
+            configured=workers,
+        )
         workers = 1
     return ServingConfig.of(settings, address, workers)
 

@@ -95,7 +95,11 @@ class _SystemdNotifier:
         if health_problem is None:
             notify(f"WATCHDOG=1\nSTATUS={_health_sentence(self._url)}")
         elif health_problem != self._health_problem:
-            log.error("the service manager's watchdog is not fed", reason=health_problem)
+            log.error(
+                "watchdog_ping_withheld",
+                sentence="The API failed its health check, so systemd is not told that it works.",
+                reason=health_problem,
+            )
             notify(f"STATUS={health_problem}")
         self._health_problem = health_problem
 

@@ -88,7 +88,11 @@ class KeyRing:
         except KeyUnusable as error:
             # Better the keys of a minute ago than none at all.
             if str(error) != self._error:
-                log.warning("keys not read, the old ones stay", reason=str(error))
+                log.warning(
+                    "keys_not_read",
+                    sentence="The API keys could not be read again; the previous ones stay valid.",
+                    reason=str(error),
+                )
             self._error = str(error)
         else:
             self._error = None

@@ -65,11 +65,14 @@ def register_problems(app: Flask, max_request_bytes: int) -> None:
 
     @app.errorhandler(Exception)
     def _(error: Exception) -> Response:
-        mark = uuid.uuid4().hex[:8]
-        log.exception("request failed", path=request.path, mark=mark)
-        detail = f"{error}" if isinstance(error, HotfitError) else "an error of ours."
+        error_id = uuid.uuid4().hex[:8]
+        log.exception("request_failed", path=request.path, error_id=error_id)
+        detail = f"{error}" if isinstance(error, HotfitError) else "Internal error."
         return problem(
-            "internal", "internal error", 500, f"{detail} The log has the details under {mark}."
+            "internal",
+            "internal error",
+            500,
+            f"{detail} The server log has the details: error id {error_id}.",
         )
 
 

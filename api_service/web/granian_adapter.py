@@ -200,7 +200,10 @@ class GranianAdapter:
         except BaseException:  # also SystemExit, and the panic of a library written in Rust
             # Neither may leave: the thread would end with the lane in its hands.
             with contextlib.suppress(BaseException):
-                log.exception("a request failed outside of the application's own error table")
+                log.exception(
+                    "request_failed",
+                    sentence="A request failed outside of the application's error handlers.",
+                )
             with contextlib.suppress(BaseException):  # answered in part already
                 request.response_bytes(500, _ERROR_HEADERS, _ERROR_BODY)
         self._on_answer()

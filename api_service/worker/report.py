@@ -71,7 +71,7 @@ class OwnReport:
                 (write_without_fsync if is_hasty else write_struct)(self.path, report)
             except (StorageUnavailable, OSError) as error:
                 if str(error) != self.error:
-                    log.warning("report cannot be written", reason=str(error))
+                    log.warning("report_not_written", reason=str(error))
                 self.error = str(error)
             else:
                 self.error = None

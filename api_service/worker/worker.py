@@ -273,7 +273,7 @@ class Worker:
             return WatcherReport(
                 is_well=False,
                 is_stuck=True,
-                sentence=f"the reload loop has not looked for {since_check_s:.0f} s; its worker is"
+                sentence=f"the reload loop has not run for {since_check_s:.0f} s; its worker is"
                 " replaced.",
             )
         return self.watcher.report
@@ -326,6 +326,6 @@ def _end_this_process() -> None:
     if sys.platform == "win32":
         os._exit(1)
     os.kill(os.getpid(), signal.SIGTERM)  # drains, as a stop does
-    log.warning("the main process is gone; this worker ends")
+    log.warning("main_process_gone", sentence="The main process has ended: this worker ends.")
     time.sleep(_LAST_MOMENT_S)
     os._exit(1)

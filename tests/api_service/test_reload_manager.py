@@ -205,7 +205,7 @@ def test_a_quarantined_version_is_tried_again_only_under_a_new_generation(
     serving.tick()
 
     assert serving.version() != bad
-    assert capsys.readouterr().out.count("version quarantined") == 1
+    assert capsys.readouterr().out.count("version_quarantined") == 1
 
     write_signal(home.store, "m", bad)
     serving.tick()
@@ -453,7 +453,7 @@ def test_a_request_that_never_ends_is_said_and_does_not_stop_swaps(
     impatient.tick()
 
     assert impatient.version() == third
-    assert capsys.readouterr().out.count("still draining") == 1
+    assert capsys.readouterr().out.count("drain_overdue") == 1
     assert stuck is not None
 
 

@@ -80,7 +80,7 @@ def test_a_worker_that_hangs_in_a_request_is_replaced(tmp_path: Path) -> None:
 
         threading.Thread(target=ask_what_never_ends, daemon=True).start()
 
-        wait_until(lambda: "worker replaced" in process.output(), 60, "it to be noticed")
+        wait_until(lambda: "worker_replaced" in process.output(), 60, "it to be noticed")
         wait_until(lambda: home.worker_pids() not in ({hanging}, set()), 60, "another worker")
         wait_until(lambda: answers(home), 60, "an answer")
         assert "it has answered no request for" in process.output()
@@ -97,7 +97,7 @@ def test_a_worker_whose_thread_is_gone_is_replaced(tmp_path: Path) -> None:
 
         fault.touch()
 
-        wait_until(lambda: "worker replaced" in process.output(), 60, "it to be noticed")
+        wait_until(lambda: "worker_replaced" in process.output(), 60, "it to be noticed")
         fault.unlink()
         wait_until(lambda: home.worker_pids() not in ({crippled}, set()), 60, "another worker")
         version = home.publish("m", 2)

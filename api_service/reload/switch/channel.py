@@ -153,7 +153,7 @@ class SwitchChannel:
         with self._received:
             # No answer: the main process stands still. Better to serve than to wait for it.
             if not self._received.wait_for(lambda: model in self._indexes, _ANSWER_WITHIN_S):
-                log.warning("the main process does not answer", model=model)
+                log.warning("main_process_silent", model=model, timeout_s=_ANSWER_WITHIN_S)
             return self._committed.get(model)
 
     def unregister(self, model: str) -> None:

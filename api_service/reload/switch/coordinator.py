@@ -195,7 +195,7 @@ class SwitchCoordinator:
         model.refused[key[1]] = reason
         while len(model.refused) > _REFUSALS_KEPT:
             del model.refused[min(model.refused)]
-        log.error("switch refused", model=name, version=key[0], generation=key[1], reason=reason)
+        log.error("switch_refused", model=name, version=key[0], generation=key[1], reason=reason)
         self._send_all(model, Refused(name, key[1], reason))
 
     def _remove_dead(self, worker: Participant) -> None:
@@ -271,7 +271,8 @@ class SwitchCoordinator:
         model.workers[worker_id] = replace(model.workers[worker_id], is_ending=True)
         model.replaced_for.append(key[1])
         log.error(
-            "worker replaced: it holds up a switch",
+            "worker_replaced",
+            reason="the other workers wait for it to load the new version",
             model=name,
             version=key[0],
             generation=key[1],
@@ -295,7 +296,11 @@ class SwitchCoordinator:
         if found is None:
             n = len(self._models)
             if n == CAPACITY:
-                log.warning("the switch board is full: further models switch worker by worker")
+                log.warning(
+                    "switch_capacity_reached",
+                    sentence=f"{CAPACITY} models switch in all workers at once; further models are"
+                    " swapped by each worker alone.",
+                )
             found = self._models[name] = SwitchedModel(n if n < CAPACITY else -1)
         return found
 

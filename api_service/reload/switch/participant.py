@@ -93,11 +93,12 @@ class SwitchParticipant:
             model.warmed = None
             model.slot.unstage_next()
             model.forget(key)
-            log.info("overtaken", model=model.name, version=key[0], generation=key[1])
+            log.info("superseded", model=model.name, version=key[0], generation=key[1])
             self._publish(model)
         elif waited_s > self._wait_warning_s:
             model.set_degraded(
-                f"{key[0]} is ready here for {waited_s:.0f} s and waits for another worker."
+                f"{key[0]} has been loaded in this worker for {waited_s:.0f} s and waits for the"
+                " other workers to load it."
                 f" {_still(model)}"
             )
             self._publish(model)
@@ -117,7 +118,7 @@ class SwitchParticipant:
         """It is never tried again at this generation; the old one goes on."""
         model.quarantine(key, reason)
         log.error(
-            "version quarantined",
+            "version_quarantined",
             model=model.name,
             version=key[0],
             generation=key[1],

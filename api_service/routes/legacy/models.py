@@ -26,7 +26,9 @@ def resolve_model(context: Context, *workloads: str) -> str:
     named = request.args.get("model")
     if named is not None:
         if configured.get(split_name(named)[0]) not in workloads:
-            raise NotFound(f"model {named!r} is not meant here: {_those_with(context, workloads)}")
+            raise NotFound(
+                f"model {named!r} cannot be used on this route: {_those_with(context, workloads)}"
+            )
         return named
     for workload in workloads:
         found = [name for name, own in configured.items() if own == workload]

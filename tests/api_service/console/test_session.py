@@ -348,7 +348,7 @@ def test_the_way_back_to_a_damaged_version_is_refused_at_once(served: Desk) -> N
     found = press(client, "rollback", token=token(client))
 
     assert found[0] == 409
-    assert "Nothing was asked" in found[1]
+    assert "No request was written" in found[1]
     assert asked_for(served) == 0
 
 

@@ -38,7 +38,7 @@ def test_a_worker_that_starts_without_a_signal_serves_what_was_wanted_last(
     serving = _starting(home)
 
     assert serving.version() == first
-    assert "the signal cannot be read" in (serving.report().degraded or "")
+    assert "the reload signal cannot be read" in (serving.report().degraded or "")
     home.store.restore_signal("m")
     serving.tick()
     assert serving.report().degraded is None

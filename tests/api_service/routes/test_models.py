@@ -227,7 +227,7 @@ def test_a_rollback_without_a_name_goes_to_the_previous_version(
     [
         ("/models/m/rollback", {"version": "v9"}, 400, "one of the stored versions"),
         ("/models/m/rollback", {"version": 9}, 400, "the name of a version"),
-        ("/models/m/rollback", {"version": version_name(1)}, 409, "already the wanted version"),
+        ("/models/m/rollback", {"version": version_name(1)}, 409, "already the desired version"),
         ("/models/m/rollback", {}, 409, "there is no previous one"),
         ("/models/m/rollback", {"to": "v1"}, 400, "only 'version' or 'reason'"),
         ("/models/m/hold", {"version": "v1"}, 400, "only 'reason'"),

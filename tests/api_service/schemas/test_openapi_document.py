@@ -222,4 +222,4 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     # The document itself it has asked for already.
     assert f"Tested: {n_operations - 1}\n" in done.stdout
-    assert "request failed" not in home.log.read_text()
+    assert "request_failed" not in home.log.read_text()

@@ -91,7 +91,7 @@ def test_a_main_process_that_does_not_look_or_whose_workers_all_stay_silent_is_r
     assert liveness.health_problem() is None
 
     clock.now_s += LOOP_LIMIT_S + 1
-    assert liveness.health_problem() == "the main process has not looked for 31 s."
+    assert liveness.health_problem() == "the main process has not checked its workers for 31 s."
 
     clock.now_s += TIMEOUT_S
     liveness.note_check()

@@ -89,4 +89,4 @@ def test_no_odd_value_in_an_address_is_a_fault_of_ours(api: ApiHome) -> None:
     ]
 
     assert failed == []
-    assert "request failed" not in api.log.read_text()
+    assert "request_failed" not in api.log.read_text()
