@@ -1,4 +1,7 @@
-"""The API daemon: `python -m api_service`. Wiring only."""
+"""Start the prediction daemon (`python -m api_service`): from settings to a running supervisor.
+
+Serves nothing itself.
+"""
 
 from __future__ import annotations
 

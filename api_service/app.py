@@ -1,4 +1,7 @@
-"""create_app(): the Flask factory. Puts routes, errors and access together; does no I/O."""
+"""Build the Flask application: routes, error handlers, access checks and the fast path.
+
+Does no I/O.
+"""
 
 from __future__ import annotations
 

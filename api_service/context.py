@@ -1,4 +1,4 @@
-"""What the routes may use: one value, made by the worker, handed to every blueprint."""
+"""The services that routes may use, as one value that the worker makes for every blueprint."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""WSGI middleware in front of Flask for plain predictions; gives way whenever anything is unusual.
+"""WSGI middleware that answers plain predictions before Flask, and passes on every other request.
 
-`app.wsgi_app = FastPath(app, context)`, Flask's own place for it. Flask's request layer costs more
-than the prediction; what it would do for a plain prediction is known beforehand: route, host,
-key, size, answer. This does just that, for answers with status 200 only. Every error, and every
-request to an application on which somebody registered a hook that would see this request, goes
-through Flask (see flask_setup.py).
+Flask's request layer costs more than the prediction, and what it would do for a plain prediction
+is known in advance: route, host, key, size, answer. `app.wsgi_app = FastPath(app, context)` does
+the same for answers with status 200. Every error goes through Flask, and so does every request to
+an application with a hook that would see it (see web/flask_hooks.py).
 """
 
 from __future__ import annotations

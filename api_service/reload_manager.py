@@ -1,4 +1,4 @@
-"""Look after every model: which there are, which are open, what their last look said.
+"""Manage all models of a worker: find them, reconcile each, evict the unused, publish reports.
 
 Knows no route and no HTTP, and reads no directory events. One thread, the reload thread, calls
 `tick`; any thread may call `open_cold` and read `reports`.

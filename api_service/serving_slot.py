@@ -1,4 +1,4 @@
-"""Hold the live model of each name. No I/O, no threads and no decisions of its own."""
+"""Hold the live version of each model. No I/O, no threads and no decisions of its own."""
 
 from __future__ import annotations
 

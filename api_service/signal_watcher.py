@@ -1,7 +1,7 @@
-"""Directory events -> one Event that says "look again". Decides nothing, reads no file.
+"""Wake the reload thread when a signal file may have changed. Decides nothing, reads no file.
 
-What it misses, the reload loop's slow timer finds: events are a way to be early, never the
-truth. It knows when it has gone deaf, says so, and starts again.
+The reload thread's timer finds whatever is missed here: events only make it early. The watcher
+notices when events no longer arrive, reports that, and starts again.
 """
 
 from __future__ import annotations

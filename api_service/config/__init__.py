@@ -1,1 +1,1 @@
-"""What a worker is told, cut out of the settings."""
+"""Configuration of the serving processes, cut out of the settings."""

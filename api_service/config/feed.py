@@ -1,6 +1,7 @@
-"""Which models are fed through the API and how, cut out of Settings so that it travels cheaply.
+"""Configuration of the feed: which models take records through the API, and how.
 
-Imports no workload: the main process makes this value and serves nothing itself.
+A small picklable value, because each worker gets a copy. Imports no workload: the main process
+makes this value and serves nothing itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the API listens: resolve the host, know loopback, find a taken port before serving.
+"""Resolve the address to listen on, and check that its port is free.
 
 Knows sockets, no keys and no server.
 """

@@ -1,7 +1,7 @@
-"""What a serving process needs to know, cut out of Settings so that it travels cheaply.
+"""Configuration of a serving process, cut out of the settings as one small picklable value.
 
-Workers get this value from the main process: they agree with it by construction, read no
-configuration file of their own and do not import the settings library.
+Workers get this value from the main process. So they agree with it by construction, read no
+configuration file and do not import the settings library.
 """
 
 from __future__ import annotations

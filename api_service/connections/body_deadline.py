@@ -1,9 +1,9 @@
-"""Answer 408 to a request whose body does not come in time, and free the thread that reads it.
+"""Answer 408 to a request whose body does not arrive in time, and free the thread that reads it.
 
-The server library cannot end a read. It does close a connection, and end the read, when an answer
-turns out shorter than its header has promised. So the 408 promises one byte more than it has and
-keeps that byte back for a moment: whoever finishes or hangs up meanwhile gets it; with all others
-the connection is closed. Knows no route and no model.
+The server library cannot end a read. It does close the connection, and end the read, when an
+answer is shorter than its Content-Length. So the 408 promises one byte more than it sends and
+holds that byte back for a moment. A client that finishes its body or disconnects meanwhile gets
+the byte; every other connection is closed. Knows no route and no model.
 """
 
 from __future__ import annotations

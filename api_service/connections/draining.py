@@ -1,9 +1,9 @@
-"""Leave a port that others go on serving, without losing a request.
+"""Close a worker's connections without losing a request, while other processes serve the port.
 
-A server that ends closes connections that wait for their first or next request, and loses one
-that is just being sent. So a worker first takes no new connection, and lets its last answers
-close those it has: the next request finds whoever else listens on the same socket. Knows HTTP's
-one header and the process's descriptors, no route and no model.
+A server that ends closes connections that wait for their first or next request, and loses a
+request that is just being sent. So a worker first accepts no new connection and adds `Connection:
+close` to its last answers; the next request reaches a process that still listens on the same
+socket. Knows no route and no model.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Close connections on which nothing happens when a worker's places for connections run low.
+"""Close idle connections when a worker has few places for connections left.
 
-Who opens connections by the thousand and sends nothing must not keep health from being asked. Which
-connection is idle the system says (Linux, `TCP_INFO`); elsewhere only `api.idle_timeout_s` ends
-them. One whose request is being answered is never closed here.
+A client that opens thousands of connections and sends nothing must not keep health checks out.
+Linux says which connections are idle (`TCP_INFO`); elsewhere only `api.idle_timeout_s` ends them.
+A connection whose request is being answered is never closed here.
 """
 
 from __future__ import annotations

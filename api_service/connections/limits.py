@@ -1,7 +1,8 @@
-"""How many connections a worker keeps open.
+"""Determine how many connections one worker accepts.
 
-The server library accepts no connection beyond a number; whoever comes then waits until another
-ends, also for health. So the number is large, and idle ones are closed (see idle_connections.py).
+The server library accepts no connection beyond a number; further clients wait until another
+connection ends, health checks included. So the number is large, and idle ones are closed
+(idle.py).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Find clients that vanished: TCP keep-alive on every connection of this process.
+"""Find the listening sockets of this process, and switch TCP keep-alive on for their connections.
 
-A client whose network died in the middle of a request says nothing for ever, and the thread
-that reads its body would wait as long. The server library offers no time-out for that; the
-system does, and accepted connections inherit it from the listening socket. Likewise a client that
-does not read its answer, where the system can notice that.
+A client whose network failed in the middle of a request sends nothing any more, and the thread
+that reads its body would wait for ever. The server library has no time-out for that; the operating
+system has, and accepted connections inherit it from the listening socket. The same holds for a
+client that does not read its answer, where the system can notice that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Say in the log, and not too often, that requests or connections were refused. Decides nothing."""
+"""Count refused requests and connections, and log the counts at most every ten seconds.
+
+Decides no refusal.
+"""
 
 from __future__ import annotations
 

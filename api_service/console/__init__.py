@@ -1,1 +1,1 @@
-"""The console: pages for people over what the API already knows. Imported at the first page."""
+"""The web console: HTML pages over what the API already knows. Imported at the first page."""

@@ -1,4 +1,7 @@
-"""What the buttons ask of the retrain daemon: the same requests as the admin routes write."""
+"""Turn the console's forms into control requests to the retrain daemon.
+
+Writes the same requests as the admin routes; changes nothing itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Has anything changed that a page shows? A digest of the state, without what only ticks."""
+"""Compute a token that changes when a console page would show something new.
+
+A digest of the state without values that change all the time, such as ages.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page needs to know, read once: reports, signals, manifests and the run log.
+"""Read the data of a console page once: reports, signals, manifests and the run log.
 
 All reading of a page is done here, while other requests go through; nothing is computed.
 """

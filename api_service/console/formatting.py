@@ -1,4 +1,4 @@
-"""Numbers, times and sizes as people read them. Pure; times are UTC."""
+"""Format numbers, times and sizes for people. Pure; times are UTC."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How often somebody may try to sign in, over all workers. Counts guesses; knows no key.
+"""Limit attempts to sign in, over all workers of the host. Knows no key.
 
-The last minute's guesses are in one small file under a lock, so that the limit is the same with
-one worker and with sixteen. A guess counts before the key is looked at, and is forgotten when the
-key was right: workers that are asked at the same instant cannot let more through.
+The attempts of the last minute are in one small file under a lock, so the limit is the same with
+one worker and with sixteen. An attempt counts before its key is checked, and is removed when the
+key was valid: workers that check at the same moment cannot let more through.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Requests to views: who asks, what is read, which template. One method a path.
+"""Handle the console's requests: check the session, read the data, render the template.
 
-Anything a page shows is made elsewhere; anything a form does is asked of the retrain daemon.
+One method per path. What a page shows is computed by `views/`; what a form asks goes through
+`actions`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Views to HTML: the templates, the headers of every page, and conditional answers.
+"""Render the console's templates, with the security headers and conditional answers of each page.
 
 Templates are read at the first page and kept. Nothing in a page is loaded from elsewhere, no
 script or style stands in it: the policy in the headers would refuse them.

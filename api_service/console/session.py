@@ -1,7 +1,7 @@
-"""Who looks at a page: sessions signed with a secret of their own, and tokens against forgery.
+"""Authenticate visitors of the console: signed session cookies, and tokens against forged forms.
 
-A session proves that its browser once showed a valid key. It names the key by its id, never the
-key itself, and ends with the key. Only pages look at it: no route of the JSON API does.
+A session proves that its browser once sent a valid key. It names the key by its id, never the key
+itself, and ends with the key. Only console pages accept it; no route of the JSON API does.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the API asks of the retrain daemon."""
+"""Control requests: the files by which the API asks the retrain daemon to do something."""

@@ -1,6 +1,6 @@
-"""What is wanted of a model, and what may be wanted of it: judged before anything is asked.
+"""Check a desired version before a control request for it is written.
 
-Reads the signal, the store and the reports; asks nothing of anybody.
+Reads the signal, the store and the reports; writes nothing.
 """
 
 from __future__ import annotations

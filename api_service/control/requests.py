@@ -1,6 +1,6 @@
-"""What the API asks of the retrain daemon: one file a request, written whole, consumed once.
+"""Write control requests to the retrain daemon: one file per request, written whole, read once.
 
-Writes files; changes nothing itself. The retrain daemon is the only writer of signals.
+Changes nothing else: the retrain daemon is the only writer of signals.
 """
 
 from __future__ import annotations

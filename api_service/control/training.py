@@ -1,4 +1,4 @@
-"""Ask the retrain daemon for a training, and say who asks."""
+"""Request a training from the retrain daemon, and refuse models that it does not train."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Wait a little for a run that was asked for, without standing in anybody's way.
+"""Wait for a requested run to end, without blocking other requests.
 
-At most a few requests of a worker wait at a time; a longer training is polled at its own URL.
+At most a few requests of a worker wait at a time; clients poll the URL of a longer run.
 """
 
 from __future__ import annotations

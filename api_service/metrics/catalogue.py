@@ -1,7 +1,4 @@
-"""Every metric by name: its kind, its labels and its help text. Data only.
-
-docs/monitoring.md has the same table, and a test holds them together.
-"""
+"""The definitions of all Prometheus metrics: name, kind, labels and help text. Data only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Keep what was counted: one main process adds dead workers to the past, and remembers when.
+"""Add the counters of exited workers to the host's total, so that no count is lost.
 
-A thread of the main process, which reads and writes files and nothing else.
+A thread of one main process per host; it reads and writes files and serves nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sums and reports -> metric families, by the catalogue. Values in, values out.
+"""Convert counters and reports into Prometheus metric families. Values in, values out.
 
 Gives way to other threads while it works: whoever calls this lets other requests through.
 

@@ -1,6 +1,6 @@
-"""Write down about each second what this worker has counted, and what its swaps did.
+"""Write a worker's counters to its metrics file about once a second.
 
-Any thread may call `flush`. Knows no exposition.
+Any thread may call `flush`. Knows no exposition format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Quantiles of latencies that were counted in buckets. Pure."""
+"""Compute latency quantiles from histogram buckets. Pure."""
 
 from __future__ import annotations
 

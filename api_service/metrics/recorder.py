@@ -1,7 +1,7 @@
-"""Count requests on their own path: one dictionary look-up and a few additions, no lock, no I/O.
+"""Count requests by model, version, route and status, without a lock and without I/O.
 
 Any thread of the worker may call `count`; the metrics thread takes copies. Knows no file and no
-exposition: `metrics_keeper` writes down what is counted here.
+exposition format: `flush` writes the counters.
 """
 
 from __future__ import annotations

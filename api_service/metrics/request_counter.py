@@ -1,7 +1,7 @@
-"""WSGI middleware that counts every request which Flask itself answers, exactly once.
+"""WSGI middleware that counts each request that Flask answers exactly once.
 
-Stands between the fast path, which counts its own, and Flask; it registers no hook on the
-application, so that hooks are the user's alone. Knows no file.
+It stands between the fast path, which counts its own requests, and Flask. It registers no hook on
+the application, so that all hooks are the user's. Knows no file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What swaps did in this worker: outcomes, time per stage, latency just before and after.
+"""Measure the swaps of this worker: outcomes, time per stage, latency before and after.
 
-Learns of them from the reports of the reload manager, which tells every change; counts and keeps,
-writes nothing. The reload thread calls `look_at`, the metrics thread the rest.
+Derives them from the reports of the reload manager; writes nothing. The reload thread calls
+`look_at`, the metrics thread the other methods.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Requests and latency of each model over the last half hour and the last day, for looking at.
+"""Keep requests and latency of each model over the last half hour and the last day.
 
-Beside the counters, which only grow, this remembers when they grew. One main process of a host
-adds what all of its workers counted since it looked before; readers see the file whole. What
-was asked while nobody looked (the main process was down) is left out, not spread over time.
+Beside the counters, which only grow, this file says when they grew. One main process of a host
+adds what all its workers counted since the last time; readers see the file whole. Requests that
+came while no main process ran are left out, not spread over time.
 """
 
 from __future__ import annotations

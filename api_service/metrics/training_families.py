@@ -1,4 +1,4 @@
-"""The retrain daemon's report and counters -> metric families. Values in, values out.
+"""Convert the retrain daemon's report and counters into metric families. Values in, values out.
 
 By configured model: what thousands of entities (devices, shops) have in common is one series.
 """

@@ -1,8 +1,9 @@
-"""What each worker has counted, as files, and their sum that never goes back.
+"""Store each worker's counters in a file, and add them up without ever losing a count.
 
-The sum is that of all workers of this host, the dead among them. A file of a dead worker stays
-until the main process has added it to `past`, which names the files that it holds: whoever
-reads the files first and `past` last counts each exactly once. Knows no exposition.
+The sum is that of all workers of this host, exited ones included. The file of an exited worker
+stays until the main process has added it to the `.past` file, which names the files that it
+contains: a reader that reads the worker files first and `.past` last counts each exactly once.
+Knows no exposition format.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Rows to predictions."""
+"""From rows to predictions."""

@@ -1,7 +1,7 @@
-"""Open a model when the first request asks for it, while other requests go through.
+"""Load a model at its first request, while other requests go on.
 
-A few threads open, so that a large or broken model holds up nobody who asks for another. Knows
-the requests' own way of letting others through; opens nothing itself.
+A few threads load, so that a large or broken model does not delay requests for other models. Opens
+no version itself.
 """
 
 from __future__ import annotations

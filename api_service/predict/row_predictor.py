@@ -1,4 +1,4 @@
-"""Plain rows, bytes in and bytes out: what a version makes once so that a request need not.
+"""Predict plain rows from request bytes to answer bytes, with all constants prepared.
 
 `{"instances": [{feature: value}, …]}` is decoded and checked in one pass into a type that is
 generated from the version's row contract, put into one array, answered, and joined to the end of

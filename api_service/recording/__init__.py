@@ -1,1 +1,1 @@
-"""What the API writes down."""
+"""Records that clients send to the API."""

@@ -1,6 +1,6 @@
-"""Take records for the feed: which model and stream, judged one by one, kept on the disk.
+"""Validate records that clients send, and append them to the feed.
 
-Knows no HTTP. One desk a worker; any thread may call it.
+Knows no HTTP. One instance per worker; any thread may call it.
 """
 
 from __future__ import annotations

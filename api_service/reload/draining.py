@@ -1,6 +1,6 @@
-"""A version that left its slot, until the last request that uses it has ended.
+"""Track a version that left its slot until its last request has ended.
 
-Watches; never ends a request, and holds no reference to the model it watches.
+Ends no request, and holds no reference to the model that it tracks.
 """
 
 from __future__ import annotations

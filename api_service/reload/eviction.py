@@ -1,7 +1,7 @@
-"""What open models may take, and which go first when it is too much.
+"""Estimate the memory of open models, and choose the ones to close above the budget.
 
-Sizes are of the files that serve, which is what a compiled form takes in memory, and a fixed part
-for what every open model costs. Decides; opens and closes nothing.
+The size of a version is that of the files that serve, which is what its form takes in memory, plus
+a fixed part per open model. Opens and closes nothing.
 """
 
 from __future__ import annotations

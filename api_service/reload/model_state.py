@@ -1,6 +1,6 @@
-"""What one worker remembers of one model: states, quarantine, what drains, the last receipt.
+"""The state that one worker keeps of one model: version states, quarantine, draining, receipt.
 
-Values and their bookkeeping; opens nothing, decides nothing. Only who holds its lock touches it.
+Opens nothing and decides nothing. Only the thread that holds the model's lock uses it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Wanted against serving -> at most one action. Pure: no I/O, no clock, no state.
+"""Decide from the desired and the serving version what to do next. Pure: no I/O, no clock.
 
-Level-triggered: the signal states what is wanted, so how often or in what order somebody looks
-does not matter. A generation that went back, or that names two versions, is never followed.
+Level-triggered: the signal states the desired version, so it does not matter how often or in what
+order it is read. A generation that went back, or that names two versions, is never followed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""One model, one look: wanted against serving, and the action that follows.
+"""Bring one model from its serving version to its desired one: decide, open, swap.
 
-Opens versions and hands them to `switching`; knows no route, no other model and no directory
-events. Called under the model's lock, by the reload thread or by one that opens on demand.
+Opens versions and hands them to the switch participant; knows no route, no other model and no
+directory events. The caller holds the model's lock: the reload thread, or a thread that loads a
+model at its first request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The end of a swap: no request holds the old version, its memory goes back, the receipt is whole.
+"""Complete a swap after its last request: free memory, finish the receipt, log it.
 
-Looks and tells; never ends a request. Only the reload thread calls.
+Ends no request. Only the reload thread calls.
 """
 
 from __future__ import annotations

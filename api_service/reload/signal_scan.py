@@ -1,6 +1,6 @@
-"""Which models there are and whose signal was written anew: by the directory, not by the files.
+"""Find the models of the store, and the ones whose signal file has changed.
 
-Two `stat` calls a model, so that thousands can be looked at every few seconds. Reads no signal,
+Two `stat` calls per model, so that thousands can be checked every few seconds. Reads no signal,
 decides nothing. Only the reload thread calls.
 """
 

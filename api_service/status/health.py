@@ -1,4 +1,4 @@
-"""Everything that is known -> ok, degraded or not_ready, with one sentence. Pure."""
+"""Summarise all reports as ok, degraded or not_ready, with one sentence. Pure."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Files and folders of the home that were there and are gone while the API runs.
+"""Report files and directories of the home that existed and are missing while the API runs.
 
-Looks for them and names them; makes none, because each has another writer. Any thread may ask.
+Creates none of them, because each has another writer. Any thread may call.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is served, by this worker's slots and every worker's report. Values in, values out."""
+"""Describe each model from this worker's slot and every worker's report. Values in, values out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stable codes of the problems that health names; sentences are for people, code reads these."""
+"""Stable codes of the problems that health reports: code reads the codes, people the sentences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the retrain daemon is, by its report. Reads one file, asks nobody."""
+"""Read the retrain daemon's state from its report file."""
 
 from __future__ import annotations
 

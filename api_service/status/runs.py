@@ -1,4 +1,7 @@
-"""The run log as the API shows it. Opens it to read for one request and closes it again."""
+"""Read runs and events from the run log in the form in which the API shows them.
+
+Opens the log for one request and closes it again.
+"""
 
 from __future__ import annotations
 

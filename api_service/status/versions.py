@@ -1,4 +1,4 @@
-"""Every version of a model with its state and the reason for it. Values in, values out."""
+"""Describe every version of a model: its state and the reason for it. Values in, values out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether each worker answers requests, in memory that it shares with the main process.
+"""Share between workers and the main process when each worker last answered a request.
 
-A worker writes three numbers, the main process reads and judges them: no disk and no socket is in
-the way. Knows no request, no model and no report.
+A worker writes three numbers, the main process reads and judges them: no disk and no socket is
+involved. Knows no request, no model and no report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which worker reports are alive."""
+"""Read the reports of workers that run, and remove those of workers that ended."""
 
 from __future__ import annotations
 

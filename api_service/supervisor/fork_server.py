@@ -1,9 +1,10 @@
-"""Workers as forks of a template process, from the main process's side.
+"""Start workers as forks of the fork server, from the main process's side.
 
-The template is forked off the main process before that has a thread, and ends when it was not
-needed for a while; for a worker that must be replaced later, or when it was killed, another one
-is started. Workers are children of the main process, whoever forked them. Only on Linux 5.3 and
-later; elsewhere each worker is a fresh interpreter. Knows no configuration and no model.
+The fork server is forked off the main process before that has a second thread. It ends when it was
+not needed for a while, and is started again for a worker that has to be replaced later. Workers
+are children of the main process, whichever process forked them. Only on Linux 5.3 and later;
+elsewhere each worker is a fresh interpreter. The standard library's fork server took 129 MB
+instead of 93 MB in one measurement, and started more slowly. Knows no configuration and no model.
 """
 
 from __future__ import annotations

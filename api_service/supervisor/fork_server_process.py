@@ -1,9 +1,9 @@
-"""The template: a process that has imported what a worker needs, and forks workers from itself.
+"""The fork server: a process that has imported what a worker needs, and forks workers from itself.
 
-A fork starts in a few milliseconds and shares the memory of all that was imported. So that no
-worker inherits anything in a state that somebody left it in, the template has one thread, no lock
-of ours, no log and no socket of the service, and hands what it is asked for unread to the worker
-that it forks. Linux only. Knows no configuration and no model.
+A fork starts in a few milliseconds and shares the memory of all imports. So that no worker
+inherits a lock or a log in the middle of its use, the fork server has one thread and no lock, log
+or socket of the service, and passes each request on unread to the worker that it forks. Linux
+only. Knows no configuration and no model.
 """
 
 from __future__ import annotations

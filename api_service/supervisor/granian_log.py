@@ -1,4 +1,4 @@
-"""The server's own log lines in our format. Named by the server's logging configuration."""
+"""Write the server library's log records in Hotfit's log format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries find when the daemon imports them; to be imported before any of them.
+"""Set environment variables that libraries read at import; must be imported before all of them.
 
 They read the environment once, when they are loaded, and take in what else is installed.
 """

@@ -1,8 +1,8 @@
-"""A listening socket that systemd holds and hands over; here it is taken and passed to workers.
+"""Take over the listening socket that systemd passes, and hand it to the workers.
 
-The port then outlives every process of ours: while one instance ends and the next one starts,
-or two of them run beside each other, connections wait in one queue that nobody closes. Knows
-the server library's way of passing a socket, no request and no model.
+The port then outlives every process of ours: while one instance ends and the next one starts, or
+two of them run beside each other, connections wait in one queue that nobody closes. Knows how the
+server library takes a socket, no request and no model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Call a function in a process of its own, for the memory that it would leave behind here.
+"""Call a function in a process of its own, so that the memory of its imports is freed afterwards.
 
-What it imports goes with its process. Where processes cannot be forked it is called here.
+Where processes cannot be forked the function is called in this process.
 """
 
 from __future__ import annotations

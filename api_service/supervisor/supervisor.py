@@ -1,6 +1,6 @@
-"""The main process: one server with N workers, kept up until somebody asks it to stop.
+"""Supervise the workers in the main process: bind the port, start them, replace dead ones.
 
-Starts and replaces processes; serves no request itself and opens no model.
+Serves no request itself and opens no model.
 """
 
 from __future__ import annotations

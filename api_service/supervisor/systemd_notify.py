@@ -1,7 +1,7 @@
-"""Tell the service manager when the API is ready, that it still works, and how it is.
+"""Notify systemd when the API is ready, that it still works, and of its health.
 
-Its watchdog is fed only while a request is answered, and the main process replaces workers that do
-not answer. Needs no disk: a full one is no reason to end. Serves nothing and starts nothing.
+The watchdog is pinged only while a request is answered, and the main process replaces workers that
+do not answer. Needs no disk: a full disk is no reason to end. Serves nothing and starts nothing.
 """
 
 from __future__ import annotations

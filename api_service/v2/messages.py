@@ -1,4 +1,4 @@
-"""Inference requests and answers of the Open Inference Protocol, with binary tensors after the
+"""Encode and decode inference messages of the Open Inference Protocol, with tensors after the
 JSON (`Inference-Header-Content-Length`) and without. Bytes in, bytes out; knows no model.
 """
 

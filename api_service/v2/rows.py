@@ -1,4 +1,4 @@
-"""Tensors to the matrix that a model takes, and what a model says of itself in tensors.
+"""Convert tensors to a model's feature matrix, and describe its inputs and outputs.
 
 One tensor a feature, of shape [n] or [n, 1]; or one numeric tensor [n, n_features] with all of
 them. A model that takes no plain rows is asked in one BYTES tensor: each element is the JSON of

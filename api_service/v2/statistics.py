@@ -1,4 +1,4 @@
-"""How often and how long models were asked, as the protocol's statistics extension names it.
+"""Report request counts and durations by the protocol's statistics extension.
 
 From the sums over all workers that the metrics keep. Values in, values out.
 """

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: JSON or bytes to arrays and back. Knows no model.
+"""Convert tensors of the Open Inference Protocol between JSON or bytes and arrays. Knows no model.
 
 Numbers never become Python objects one by one on the binary way, and only inside the JSON
 decoder on the other. Binary values are little-endian and row-major; an element of BYTES is its

@@ -1,6 +1,6 @@
-"""Who may call what: which requests need a key, of which role, and which are refused unseen.
+"""Decide which requests need an API key of which role, and refuse the others.
 
-Knows no model and no route; where a request comes from is decided in request_origin.py.
+Knows no model and no route; request_origin.py decides where a request comes from.
 """
 
 from __future__ import annotations

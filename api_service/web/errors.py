@@ -1,6 +1,6 @@
-"""Errors as `application/problem+json`: what was expected, what came, where, what to do.
+"""Turn every exception into an `application/problem+json` answer: the one table of statuses.
 
-The one table from exception to answer; routes raise and never build an error themselves.
+Routes raise and never build an error themselves.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a Flask application does with a request exactly what we set it up to do.
+"""Detect whether anybody added hooks, routes or signal receivers to the Flask application.
 
-Somebody may add hooks, routes and signal receivers to what `create_app` returned. What skips
-Flask for some requests must know, and let Flask do its work then.
+The fast path skips Flask for some requests. It may do so only while Flask would do nothing else
+with them than what `create_app` set up.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""How the server's threads call the application: WSGI, by one thread at a time.
+"""Connect Granian to the application: WSGI calls by one thread at a time, answers in one piece.
 
-Granian calls a callback with a request and takes the answer whenever, and from whichever thread,
-it comes. Its own callback answers in the thread that was called; ours lets the thread that
-computes answer for the others (see lane.py), joins an answer that is all there into one piece,
-and leaves our environment variables out of the requests' environments.
+Granian calls a callback with a request and takes the answer from any thread. Its own callback
+answers in the thread that was called; ours lets the thread that computes answer for the others
+(see request_lock.py), joins a complete answer into one piece, and leaves our environment variables
+out of the requests' environments. Everything that depends on Granian's private names is here.
 """
 
 from __future__ import annotations

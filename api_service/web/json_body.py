@@ -1,4 +1,4 @@
-"""JSON in, strictly, with an error that says where it broke; JSON out. Knows no route."""
+"""Decode JSON bodies strictly, with an error that names the place, and encode JSON answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes of one model: `<model>` and `<model>/<entity>` under the same suffix."""
+"""Register a view for one model under `<model>` and `<model>/<entity>` with the same suffix."""
 
 from __future__ import annotations
 

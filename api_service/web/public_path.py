@@ -1,4 +1,4 @@
-"""Paths of ours as the client of the current request has them: below its proxy's prefix."""
+"""Translate our paths to the ones that the client of the current request sees behind a proxy."""
 
 from __future__ import annotations
 

@@ -1,16 +1,16 @@
-"""One lane: of the server's threads one computes at a time, and nobody waits for a slow client.
+"""Let one of the server's threads compute at a time, without waiting for slow clients.
 
-Threads that run Python at once fight over the interpreter lock: the slowest answers become many
-times slower, and all of them half as fast. A single thread would stand still while one client
-sends its body slowly. So there are many threads, of which one, the leader, answers the requests
-of all. A thread that meets a leader leaves its request to it and sleeps. A thread of the lane's
-own looks every few milliseconds whether the leader is still busy with the same body, and gives
-the lead to another when it is. The reader computes in its turn once its body has come.
+Threads that run Python at once compete for the interpreter lock: the slowest answers become many
+times slower, and throughput halves. A single thread would stand still while one client sends its
+body slowly. So there are many threads, of which one, the leader, answers the requests of all. A
+thread that meets a leader leaves its request to it and sleeps. A watcher thread checks every few
+milliseconds whether the leader is still busy with the same body, and makes another thread the
+leader when it is. The reader computes in its turn once its body has arrived.
 
-While requests are cheap, a thread whose request was answered goes on sleeping, in reserve: it would
-only interrupt the leader. Once a request costs more than a switch between threads, it goes back
-to the server at once, so that every request that has come is known here: whatever is urgent is
-answered next, and what cannot be answered in time is refused.
+While requests are cheap, a thread whose request was answered goes on sleeping as a follower,
+because it would only interrupt the leader. Once a request costs more than a switch between
+threads, the thread goes back to the server at once. Then every request that has arrived is known
+here: urgent ones are answered next, and what cannot be answered in time is refused.
 
 Knows neither HTTP nor WSGI: a request is a pair of arguments for `answer`.
 """

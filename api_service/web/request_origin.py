@@ -1,7 +1,7 @@
-"""Where a request comes from: this machine, elsewhere, or a page that borrowed our address.
+"""Decide whether a request comes from this machine, from elsewhere, or under a foreign host name.
 
-On loopback most routes need no key, so what a proxy passes on must not look like a local request.
-Reads a WSGI environment; knows no key and no route.
+On loopback most routes need no key, so a request that a proxy passed on must not look like a local
+one. Reads a WSGI environment; knows no key and no route.
 """
 
 from __future__ import annotations

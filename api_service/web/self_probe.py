@@ -1,6 +1,7 @@
-"""Ask this worker a small request by the way that every request takes, so that an idle one answers.
+"""Send this worker a small request when it has answered none for a while.
 
-A worker that answers others is not asked. Knows the server's calls, no model and no report.
+The request takes the way of every request, so an idle worker shows that it still answers. Knows
+the server's callback, no model and no report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Behind a trusted proxy: address, scheme, host and prefix of a request are its client's.
+"""Take address, scheme, host and prefix of a request from a trusted proxy's headers.
 
 The headers of a proxy that is not trusted change nothing here; anybody could send them.
 """

@@ -1,9 +1,9 @@
-"""Let the threads of a worker take turns instead of interrupting each other. Knows no thread.
+"""Put a worker's threads under Linux's batch policy, so that they do not interrupt each other.
 
 A request wakes the server's own thread once or twice, and Linux lets a thread that wakes up
-interrupt the one that runs. With two threads to a request, that was a third of what it cost.
-Threads under the batch policy do not interrupt: they begin when the one that runs has nothing more
-to do, by then with several requests, or when its slice of a few milliseconds is over.
+interrupt the running one. With two threads per request, that was a third of a request's cost.
+Threads under the batch policy begin when the running thread has nothing more to do, by then with
+several requests, or when its slice of a few milliseconds is over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Versions whose opening killed workers, by the reports that the dead left behind.
+"""Find versions that crash workers while they load, by the reports of dead workers.
 
-A model that exhausts memory or crashes a library cannot be caught by its own process: without
-this, every replacement would walk into the same trap. Reads reports and signals, opens nothing.
+A model that exhausts memory or crashes a library cannot be caught by its own process: without this
+module, every replacement would fail the same way. Reads reports and signals, opens nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The door from the main process to a worker: importable by both, heavy in neither.
+"""The function with which the server library starts a worker; cheap to import in both processes.
 
 The main process names this function without importing what it starts; the worker imports it
 without what the main process needs.

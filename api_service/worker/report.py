@@ -1,4 +1,4 @@
-"""This worker's own report, and who of the others is alive. One writer per file."""
+"""Write this worker's own report file. One writer per file."""
 
 from __future__ import annotations
 

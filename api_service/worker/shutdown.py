@@ -1,4 +1,4 @@
-"""How worker processes come to their end, asked for or not. Knows no request and no model."""
+"""End worker processes, on request or by force. Knows no request and no model."""
 
 from __future__ import annotations
 

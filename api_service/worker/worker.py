@@ -1,8 +1,8 @@
-"""One serving process: slots, the reload thread, the heartbeat, and the WSGI application.
+"""Run one serving process: slots, reload thread, heartbeat and the WSGI application.
 
-Runs in each worker after it was spawned; threads started before that would not exist here. The
-cold start is done before the application is handed over, so that no request meets an empty
-worker when a version exists.
+Runs in each worker after it was started; threads started before that would not exist here. The
+cold start is done before the application is handed over, so that no request meets an empty worker
+when a version exists.
 """
 
 from __future__ import annotations

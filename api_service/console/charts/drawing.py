@@ -1,4 +1,6 @@
-"""A sheet to draw on: SVG elements with escaped text, a frame with axes, and the finished picture.
+"""Draw SVG elements with escaped text, a frame with axes, and the finished chart.
+
+Knows no data of Hotfit.
 
 Presentation only by class names: the page's policy allows no inline style.
 """

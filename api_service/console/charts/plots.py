@@ -1,4 +1,4 @@
-"""The kinds of picture that the console has: over time, bars, ranges, one against the other."""
+"""The chart types of the console: time series, bars, ranges and scatter plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From values to places on the paper, and where the marks of an axis go. Pure."""
+"""Map values to coordinates, and choose the positions of axis ticks. Pure."""
 
 from __future__ import annotations
 

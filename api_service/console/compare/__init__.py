@@ -1,1 +1,1 @@
-"""Two versions side by side."""
+"""Compare two versions of a model on one page."""

@@ -1,4 +1,4 @@
-"""How much each feature moved between the held-out rows of two versions. Pure.
+"""Measure how far each feature's distribution moved between the holdouts of two versions. Pure.
 
 The population stability index over ten bins that are equally full for the older version: the sum
 over bins of (b − a) · ln(b / a), a and b being shares of rows (Siddiqi, Credit Risk Scorecards,

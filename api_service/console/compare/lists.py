@@ -1,4 +1,4 @@
-"""What two versions that answer with lists recommend to the same customers or for the same product.
+"""Compare the recommendations of two versions for the same customers or products.
 
 Both were asked when they were made; opens no model. Pure.
 """

@@ -1,4 +1,4 @@
-"""Two versions side by side: metrics, features, parameters, data, drift, and their answers.
+"""Build the page that compares two versions: metrics, features, parameters, data, drift, answers.
 
 Reads both manifests and both samples of held-out rows; opens no model. The version that serves
 is open already and may be asked.

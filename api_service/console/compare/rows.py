@@ -1,4 +1,4 @@
-"""What two versions answer to the same held-out rows: regressors, forecasters and classifiers.
+"""Compare the predictions of two versions on the same held-out rows.
 
 Opens no model. The version that serves is open already and may be asked.
 """

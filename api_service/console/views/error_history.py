@@ -1,4 +1,4 @@
-"""The error of each candidate beside the champion's on the same rows, and what the gate allows.
+"""Chart the error of each candidate beside the champion's on the same rows and the gate's margin.
 
 Runs in, a picture out. Pure.
 """

@@ -1,4 +1,4 @@
-"""What to do about a problem that health names, where its sentence does not say so itself. Pure."""
+"""Add advice to a health problem whose sentence does not say what to do. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first page: is all well, what is there, what happened last. Pure."""
+"""Build the console's home page: overall health, the models, and the latest events. Pure."""
 
 from __future__ import annotations
 

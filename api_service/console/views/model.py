@@ -1,4 +1,4 @@
-"""One model: what serves, how fresh it is, what comes next, how good it was, what can be done.
+"""Build the page of one model: its serving version, data age, next training, scores and actions.
 
 Values in, a view out; reads manifests of the versions it shows and nothing else.
 """

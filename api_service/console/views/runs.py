@@ -1,4 +1,4 @@
-"""The table of runs, and one run with what each gate measured. Pure."""
+"""Build the table of runs, and the page of one run with the values of its gates. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last swaps took, by stage. Receipts in, a picture out. Pure."""
+"""Chart the time that the last swaps took, by stage, from their receipts. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events as lines of a timeline: newest first, what all workers do alike said once. Pure."""
+"""Turn run-log events into timeline entries, newest first; equal events are merged. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests and latency of each version across the last swaps. Counters in, pictures out.
+"""Chart requests and latency of the last versions of a model, from the counters.
 
 Quantiles come from buckets a tenth of a decade wide, so they are right to about a tenth.
 """

@@ -1,4 +1,4 @@
-"""Requests and latency over the last half hour or day, with the moments of the swaps. Pure."""
+"""Chart requests and latency over the last half hour or day, with the times of swaps. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each workload shows of its own answers: pictures, tables, and what can be chosen.
+"""The console's views of single workloads: charts, tables and form fields of their answers.
 
 A view is one file + one line here. It asks the model that serves, as a client would.
 """

@@ -1,4 +1,4 @@
-"""What a workload's view is given and what it gives. Values only."""
+"""The values that a workload's console view takes and returns."""
 
 from __future__ import annotations
 

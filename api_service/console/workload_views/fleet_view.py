@@ -1,4 +1,4 @@
-"""Server metrics: each server's level with its reasons, and the forecast of one metric."""
+"""Console view of server metrics: each server's risk level with reasons, and one forecast."""
 
 from __future__ import annotations
 

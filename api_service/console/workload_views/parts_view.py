@@ -1,4 +1,4 @@
-"""Spare parts: how many of each the next two weeks need, and when."""
+"""Console view of spare parts: the forecast demand of each part for the next two weeks."""
 
 from __future__ import annotations
 

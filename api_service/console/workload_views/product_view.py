@@ -1,4 +1,4 @@
-"""Products: what is popular, what suits a customer, what is like a product; with names."""
+"""Console view of the product workloads: popular, recommended and similar products, with names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any workload that answers rows: truth against prediction on held-out rows, numbers or labels."""
+"""Console view of workloads that predict rows: truth against prediction on held-out rows."""
 
 from __future__ import annotations
 

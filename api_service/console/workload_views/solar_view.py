@@ -1,4 +1,4 @@
-"""Solar power: what came against what was predicted, on rows that no model was fitted on."""
+"""Console view of solar power: measured against predicted power on held-out rows."""
 
 from __future__ import annotations
 

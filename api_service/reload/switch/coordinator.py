@@ -1,8 +1,8 @@
-"""The main process's half of a switch: hears the workers, flips the cell, ends who holds it up.
+"""Coordinate a switch in the main process: commit a generation when all workers have it loaded.
 
-The main process does it because it alone outlives every worker, knows which of them live, can
-replace one, and is the single writer that the board needs; and when it dies, they all end. It
-opens no model and reads no signal: workers tell it what is wanted. One thread of its own.
+The main process does it because it outlives every worker, knows which of them live, can replace
+one, and is the only writer of the shared generations; when it dies, all workers end. It opens no
+model and reads no signal: workers report the desired version. One thread of its own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What workers and their main process say to each other about switches. Values only.
+"""The messages between workers and the main process about switches. Values only.
 
-Each message is whole in itself, so a reader needs to remember no order beyond the line's own.
+Each message is complete in itself: a reader needs no state beyond the order of the channel.
 """
 
 from __future__ import annotations

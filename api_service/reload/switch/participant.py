@@ -1,7 +1,7 @@
-"""From warm to serving: arm the slot, wait until every worker can, swap, let the old one go.
+"""Take a warm version through a switch: stage it, wait for the other workers, swap, drain the old.
 
-Knows states, receipts and the line to the other workers; opens nothing, reads no signal. Called
-under the model's lock.
+Knows states, receipts and the channel to the main process; opens nothing, reads no signal. The
+caller holds the model's lock.
 """
 
 from __future__ import annotations

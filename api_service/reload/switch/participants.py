@@ -1,4 +1,4 @@
-"""What the coordinator knows of each worker and model that takes part in a switch."""
+"""The coordinator's state of each worker and of each model in a switch."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""When all workers switch at one instant, and what is done about those that hold it up. Pure.
+"""Decide when all workers switch, and what to do about workers that delay the others. Pure.
 
-The rule: a generation is flipped to when every worker that serves the model has it warm. Before
-anything serves, the first that is ready begins, for no client has seen another version. Tables in
-the tests are the specification.
+The rule: a generation is committed when every worker that serves the model has it loaded. Before
+anything serves, the first worker that is ready commits, because no client has seen another
+version. Tables in the tests are the specification.
 """
 
 from __future__ import annotations

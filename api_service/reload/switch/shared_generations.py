@@ -1,7 +1,7 @@
-"""One number a model, in memory that the main process and all workers map: who serves what.
+"""Share the committed generation of each model between the main process and all workers.
 
-The number is the generation that serves. The main process writes it, once a switch; a worker
-reads it only while it holds a version that waits to serve. Knows no model by name.
+The main process writes the number once per switch; a worker reads it only while it holds a version
+that waits to serve. Knows no model by name.
 """
 
 from __future__ import annotations
