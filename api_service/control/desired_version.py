@@ -50,7 +50,7 @@ def must_verify(context: Context, model: str, version: str) -> None:
         return  # nothing can be judged here; the retrain daemon has a key of its own
     except VersionUnusable as error:
         raise StateConflict(
-            f"{model} cannot serve {version}: {error}. No request was written."
+            f"{model} cannot serve this version: {error}. No request was written."
         ) from None
 
 

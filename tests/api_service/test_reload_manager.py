@@ -205,7 +205,7 @@ def test_a_quarantined_version_is_tried_again_only_under_a_new_generation(
     serving.tick()
 
     assert serving.version() != bad
-    assert capsys.readouterr().out.count("version_quarantined") == 1
+    assert capsys.readouterr().out.count(" version_quarantined ") == 1
 
     write_signal(home.store, "m", bad)
     serving.tick()

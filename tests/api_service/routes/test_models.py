@@ -272,7 +272,7 @@ def test_a_damaged_version_is_refused_before_it_is_asked_for(
         (client.post("/models/m/reload", headers=admin), second),
     ):
         assert answer.status_code == 409
-        assert f"m cannot serve it: {version}: {MODEL_NAME} has 7 bytes, expected" in (
+        assert f"m cannot serve this version: {version}: {MODEL_NAME} has 7 bytes, expected" in (
             answer.get_data(as_text=True)
         )
     assert not serving.config.requests_dir.exists()
