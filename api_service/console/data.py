@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from api_service.control.desired_version import signal_of
-from api_service.metrics.traffic_history import TrafficPast, read_traffic
+from api_service.metrics.traffic_history import TrafficHistory, read_traffic
 from api_service.metrics.worker_file import Sum, read_sum
-from api_service.status.health import Known, summarize
+from api_service.status.health import HealthInputs, summarize
 from api_service.status.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
 from api_service.status.workers import live_reports
 from api_service.web.yield_lock import yield_lock
@@ -49,7 +49,7 @@ class Reports:
     def health(self, slots: Sequence[ServingSlot]) -> dict[str, Any]:
         """The answer of GET /health about these slots."""
         return summarize(
-            Known(
+            HealthInputs(
                 self.now,
                 slots,
                 self.workers,
@@ -102,7 +102,7 @@ class ModelFacts:
     versions: Sequence[str]
     past: Past
     traffic: Sum
-    lately: TrafficPast
+    lately: TrafficHistory
 
 
 def read_reports(context: Context, environ: dict[str, Any]) -> Reports:

@@ -23,11 +23,11 @@ from shared.errors import AnswerClient, StorageUnavailable
 log = structlog.get_logger()
 
 WINDOW = timedelta(minutes=1)
-MOST_PER_ADDRESS = 5
-MOST_IN_ALL = 30
+LIMIT_PER_ADDRESS = 5
+LIMIT_IN_ALL = 30
 _LONGEST_WAIT_S = 1.0
 
-Guess = tuple[float, str]
+LoginAttempt = tuple[float, str]
 """When, in seconds since 1970, and from which address."""
 
 
@@ -44,7 +44,7 @@ class TooManyAttempts(AnswerClient):
         self.retry_after_s = retry_after_s
 
 
-class Attempts:
+class LoginLimit:
     """Guesses of the last minute, by address and in all. Any thread of any worker may call it.
 
     Where the file cannot be written or locked, this worker counts on its own from what it knew.
@@ -53,7 +53,7 @@ class Attempts:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._known: list[Guess] = []
+        self._known: list[LoginAttempt] = []
         self._alone_until_s = 0.0
 
     def count(self, address: str, now: datetime, *, is_local: bool = False) -> None:
@@ -65,36 +65,36 @@ class Attempts:
         Raises:
             TooManyAttempts: the limit is reached; this one is not counted.
         """
-        with self._guesses(now) as guesses:
-            mine = [at_s for at_s, who in guesses if who == address]
-            limits = [(mine, MOST_PER_ADDRESS)]
+        with self._attempts(now) as attempts:
+            of_address = [at_s for at_s, who in attempts if who == address]
+            limits = [(of_address, LIMIT_PER_ADDRESS)]
             if not is_local:
-                limits.append(([at_s for at_s, _ in guesses], MOST_IN_ALL))
+                limits.append(([at_s for at_s, _ in attempts], LIMIT_IN_ALL))
             for times, most in limits:
                 if len(times) >= most:
                     left_s = times[-most] + WINDOW.total_seconds() - now.timestamp()
                     raise TooManyAttempts(max(1, round(left_s)))
-            guesses.append((now.timestamp(), address))
+            attempts.append((now.timestamp(), address))
 
-    def was_right(self, address: str, now: datetime) -> None:
+    def remove_valid(self, address: str, now: datetime) -> None:
         """The guess that was counted at `now` was a valid key."""
-        with self._guesses(now) as guesses, contextlib.suppress(ValueError):
-            guesses.remove((now.timestamp(), address))
+        with self._attempts(now) as attempts, contextlib.suppress(ValueError):
+            attempts.remove((now.timestamp(), address))
 
     @contextlib.contextmanager
-    def _guesses(self, now: datetime) -> Iterator[list[Guess]]:
+    def _attempts(self, now: datetime) -> Iterator[list[LoginAttempt]]:
         """The guesses of the window, oldest first; written back when the block changed them."""
         now_s, window_s = now.timestamp(), WINDOW.total_seconds()
         with self._lock, self._file_lock() as is_locked:
             is_shared = is_locked and now_s >= self._alone_until_s
-            found = self._read() if is_shared else self._known
-            guesses = [one for one in found if abs(now_s - one[0]) < window_s]
-            before = guesses.copy()
-            yield guesses
-            self._known = guesses
-            if is_shared and guesses != before:
+            stored = self._read() if is_shared else self._known
+            attempts = [one for one in stored if abs(now_s - one[0]) < window_s]
+            before = attempts.copy()
+            yield attempts
+            self._known = attempts
+            if is_shared and attempts != before:
                 try:
-                    write_atomic(self._path, msgspec.json.encode(guesses), mode=0o600)
+                    write_atomic(self._path, msgspec.json.encode(attempts), mode=0o600)
                 except StorageUnavailable as error:
                     log.warning(
                         "login_limit_per_worker",
@@ -118,8 +118,8 @@ class Attempts:
         finally:
             lock.release()
 
-    def _read(self) -> list[Guess]:
+    def _read(self) -> list[LoginAttempt]:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=list[Guess])
+            return msgspec.json.decode(self._path.read_bytes(), type=list[LoginAttempt])
         except (OSError, msgspec.DecodeError):
             return self._known

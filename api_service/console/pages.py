@@ -20,7 +20,7 @@ from api_service.console.actions import ask_for
 from api_service.console.change_token import digest_of
 from api_service.console.compare import page as comparison
 from api_service.console.data import manifest_of, read_model, read_past, read_reports, read_runs
-from api_service.console.login_limit import Attempts
+from api_service.console.login_limit import LoginLimit
 from api_service.console.rendering import STATIC, finish, page, static_file
 from api_service.console.session import Principal, SessionAuth, check_same_site
 from api_service.console.views import home as home_page
@@ -46,19 +46,19 @@ class Pages:
     def __init__(self, context: Context) -> None:
         self._context = context
         address = context.config.address
-        self._door = SessionAuth(context.config.keys_dir, address.port)
-        self._attempts = Attempts(context.config.reports_dir / "console" / "sign-in.json")
+        self._auth = SessionAuth(context.config.keys_dir, address.port)
+        self._attempts = LoginLimit(context.config.reports_dir / "console" / "sign-in.json")
 
     # -- the door ----------------------------------------------------------------------------------
 
     def check_may_read(self) -> None:
         """Raises KeyRequired or KeyForbidden."""
-        self._door.check_may_read(self._visitor(), is_local=is_local())
+        self._auth.check_may_read(self._visitor(), is_local=is_local())
 
     def _visitor(self) -> Principal:
         if "visitor" not in g:
             keys = self._context.ring.keys
-            g.visitor = self._door.visitor(request, keys, self._context.clock())
+            g.visitor = self._auth.visitor(request, keys, self._context.clock())
         visitor: Principal = g.visitor
         return visitor
 
@@ -67,30 +67,30 @@ class Pages:
             "sign_in.html",
             status,
             next=_next(),
-            problem=problem or self._door.why_closed(),
+            problem=problem or self._auth.sign_in_unavailable_reason(),
             has_keys=bool(len(self._context.ring.keys)),
         )
 
     def sign_in(self) -> Response:
         """A session for a valid key; every other one counts as a guess of its address."""
         check_same_site(request)
-        if self._door.why_closed():
+        if self._auth.sign_in_unavailable_reason():
             return self.sign_in_form(status=503)
-        now, address = self._context.clock(), _guesser()
+        now, address = self._context.clock(), _address_key()
         self._attempts.count(address, now, is_local=is_local())
         key = request.form.get("key", "").strip()[:_LONGEST_KEY]
         role = self._context.ring.keys.role_of(key) if key else None
         if role not in (Role.ADMIN, Role.PREDICT):
             return self.sign_in_form(_why_not(role), 403)
-        self._attempts.was_right(address, now)
+        self._attempts.remove_valid(address, now)
         response = redirect(public_path(_next()), 303)
-        self._door.sign_in(response, request, key, role, now)
+        self._auth.sign_in(response, request, key, role, now)
         return self._finished(response)
 
     def sign_out(self) -> Response:
         check_same_site(request)
         response = redirect(public_path("/"), 303)
-        self._door.sign_out(response, request)
+        self._auth.sign_out(response, request)
         return self._finished(response)
 
     def problem(self, error: AnswerClient | TryLater) -> Response:
@@ -186,13 +186,13 @@ class Pages:
     def act(self) -> Response:
         """What a button does, and the sentence about it on the model's page."""
         visitor = self._visitor()
-        self._door.check_may_act(request, visitor)
+        self._auth.check_may_act(request, visitor)
         model = request.form.get("model", "")
         self._context.table.slot(model)
         who = f"console, key {visitor.key_id}, from {request.remote_addr}"
         said = ask_for(self._context, request.form, model, who)
         response = redirect(home_page.model_url(model), 303)
-        self._door.leave_note(response, request, said, self._context.clock())
+        self._auth.set_flash(response, request, said, self._context.clock())
         return self._finished(response)
 
     def static(self, name: str) -> Response:
@@ -209,12 +209,12 @@ class Pages:
     # -- helpers -----------------------------------------------------------------------------------
 
     def _page(self, template: str, code: int = 200, **view: Any) -> Response:
-        note = self._door.take_note(request, self._context.clock())
+        note = self._auth.take_flash(request, self._context.clock())
         response = page(
             request, template, code, visitor=self._visitor_or_nobody(), note=note, **view
         )
         if note is not None:
-            self._door.clear_note(response, request)
+            self._auth.clear_flash(response, request)
         return response
 
     def _visitor_or_nobody(self) -> Principal:
@@ -227,7 +227,7 @@ class Pages:
         return finish(request, response)
 
 
-def _guesser() -> str:
+def _address_key() -> str:
     """Whose guesses are counted together: an address, or the network of one in IPv6.
 
     What a proxy passes on counts apart from what this machine asks itself: where the proxy is not

@@ -26,7 +26,7 @@ from shared.keys.api_keys import ApiKeys, Role, key_id_of
 from shared.keys.console_secret import console_secret
 
 SESSION_S = 8 * 3600
-NOTE_S = 60
+FLASH_S = 60
 _READERS = frozenset({Role.PREDICT, Role.ADMIN})
 
 
@@ -39,12 +39,12 @@ class Session(msgspec.Struct, frozen=True):
     mark: str
 
 
-class _Note(msgspec.Struct, frozen=True):
+class _FlashMessage(msgspec.Struct, frozen=True):
     text: str
     issued_at: int
 
 
-S = TypeVar("S", Session, _Note)
+S = TypeVar("S", Session, _FlashMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class SessionAuth:
         # Browsers send a host's cookies to all its ports; two servers must not end each
         # other's sessions.
         self._session_name = f"hotfit_session_{port}"
-        self._note_name = f"hotfit_note_{port}"
+        self._flash_name = f"hotfit_note_{port}"
 
     # -- who is there ------------------------------------------------------------------------------
 
@@ -127,7 +127,7 @@ class SessionAuth:
         session = Session(role, key_id_of(key), int(at.timestamp()), secrets.token_hex(8))
         self._set(response, request, self._session_name, self._write(session), SESSION_S)
 
-    def why_closed(self) -> str:
+    def sign_in_unavailable_reason(self) -> str:
         """Why nobody can sign in, and what to do; empty when everybody with a key can."""
         try:
             console_secret(self._keys_dir)
@@ -139,17 +139,17 @@ class SessionAuth:
         """Take the session away from the browser."""
         self._set(response, request, self._session_name, "", 0)
 
-    def leave_note(self, response: Response, request: Request, text: str, now: datetime) -> None:
+    def set_flash(self, response: Response, request: Request, text: str, now: datetime) -> None:
         """A sentence for the next page that this browser sees."""
-        note = self._write(_Note(text, int(now.timestamp())))
-        self._set(response, request, self._note_name, note, NOTE_S)
+        note = self._write(_FlashMessage(text, int(now.timestamp())))
+        self._set(response, request, self._flash_name, note, FLASH_S)
 
-    def take_note(self, request: Request, now: datetime) -> str | None:
-        note = self._read(request.cookies.get(self._note_name), _Note, NOTE_S, now)
+    def take_flash(self, request: Request, now: datetime) -> str | None:
+        note = self._read(request.cookies.get(self._flash_name), _FlashMessage, FLASH_S, now)
         return note.text if note is not None else None
 
-    def clear_note(self, response: Response, request: Request) -> None:
-        self._set(response, request, self._note_name, "", 0)
+    def clear_flash(self, response: Response, request: Request) -> None:
+        self._set(response, request, self._flash_name, "", 0)
 
     # -- signing -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from pathlib import Path
 
-from api_service.metrics.traffic_history import TrafficKeeper
+from api_service.metrics.traffic_history import TrafficWriter
 from api_service.metrics.worker_file import forget_other_hosts, merge_exited_workers
 from shared.daemon.background import run_in_background
 from shared.daemon.one_instance import only_instance
@@ -22,10 +22,10 @@ _LOCK = "past"
 
 def aggregate_exited_workers(directory: Path, stop: threading.Event) -> None:
     """Start a thread that looks every few seconds until `stop`."""
-    traffic = TrafficKeeper(directory)
+    traffic = TrafficWriter(directory)
 
     def look() -> None:
-        look_once(directory, traffic)
+        aggregate_once(directory, traffic)
         for place in (directory, directory.parent):  # metrics, and the reports around them
             remove_left_temporaries(place)
         stop.wait(LOOK_EVERY_S)
@@ -33,7 +33,7 @@ def aggregate_exited_workers(directory: Path, stop: threading.Event) -> None:
     run_in_background("metrics", look, stop)
 
 
-def look_once(directory: Path, traffic: TrafficKeeper) -> None:
+def aggregate_once(directory: Path, traffic: TrafficWriter) -> None:
     """One look.
 
     Raises:

@@ -37,7 +37,7 @@ PERIOD_S = 1.0
 _BEATS_WITHIN_S = 3.0
 
 
-class MetricsKeeper:
+class MetricsWriter:
     """One worker's metrics file.
 
     Args:

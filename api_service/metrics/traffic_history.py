@@ -93,7 +93,7 @@ class Track(msgspec.Struct):
                 del self.models[model]
 
 
-class TrafficPast(msgspec.Struct):
+class TrafficHistory(msgspec.Struct):
     """The file. sampled_at_s : seconds since 1970, when it was last added to."""
 
     sampled_at_s: float = 0.0
@@ -115,16 +115,16 @@ class TrafficPast(msgspec.Struct):
         return found
 
 
-def read_traffic(directory: Path) -> TrafficPast:
+def read_traffic(directory: Path) -> TrafficHistory:
     """What this host remembers; nothing where there is no file that can be read."""
     try:
         content = file_of_host(directory, SUFFIX).read_bytes()
-        return msgspec.msgpack.decode(content, type=TrafficPast)
+        return msgspec.msgpack.decode(content, type=TrafficHistory)
     except (OSError, msgspec.DecodeError):
-        return TrafficPast()
+        return TrafficHistory()
 
 
-class TrafficKeeper:
+class TrafficWriter:
     """Adds to the file. One thread of one main process calls `look`."""
 
     def __init__(self, directory: Path) -> None:

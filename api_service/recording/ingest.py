@@ -62,7 +62,7 @@ class RecordIngest:
         """Make the file when records may be sent, so that its reader finds it. Never raises."""
         if any(model.source_kind == "feed" for model in self._config.models.values()):
             try:
-                self._opened()
+                self._open_feed()
             except StorageUnavailable as error:
                 log.warning(
                     "feed_not_opened",
@@ -151,7 +151,7 @@ class RecordIngest:
         records: list[FedRecord] = []
         reasons: list[dict[str, Any]] = []
         for found in [
-            *(_judged(to, row, i, now) for i, row in enumerate(rows)),
+            *(_validated(to, row, i, now) for i, row in enumerate(rows)),
             *(_tombstone(one, i) for i, one in enumerate(deleted)),
         ]:
             if isinstance(found, FedRecord):
@@ -160,7 +160,7 @@ class RecordIngest:
                 reasons.append(found)
         receipt_fields = {"new": 0, "updated": 0, "duplicates": 0}
         if records:
-            feed = self._opened()
+            feed = self._open_feed()
             with waiting:
                 receipt = feed.append(
                     to.kept_in.collection,
@@ -188,7 +188,7 @@ class RecordIngest:
         a_minute = self._config.max_records_a_minute
         return Limit(f"{sender} {to.model}", a_minute) if a_minute else None
 
-    def _opened(self) -> Feed:
+    def _open_feed(self) -> Feed:
         with self._opening:
             if self._feed is None:
                 if self._config.path is None:
@@ -211,7 +211,9 @@ def _stream(workload: Workload, named: str | None) -> str:
     raise RequestInvalid(f"one of the streams {', '.join(names)}", named, "stream")
 
 
-def _judged(to: Destination, row: object, index: int, now: datetime) -> FedRecord | dict[str, Any]:
+def _validated(
+    to: Destination, row: object, index: int, now: datetime
+) -> FedRecord | dict[str, Any]:
     """The record to keep, or where and why not."""
     if not isinstance(row, dict):
         return {"index": index, "reason": f"expected an object, found {type(row).__name__}"}

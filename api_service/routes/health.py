@@ -6,7 +6,7 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.status.health import Known, not_ready_reason, summarize
+from api_service.status.health import HealthInputs, not_ready_reason, summarize
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.workers import live_reports
 from api_service.web.auth import open_to_all
@@ -23,7 +23,7 @@ def blueprint(context: Context) -> Blueprint:
     def health() -> ResponseReturnValue:
         now = context.clock()
         summary = summarize(
-            Known(
+            HealthInputs(
                 now=now,
                 slots=list(context.table),
                 workers=live_reports(config.reports_dir),

@@ -22,7 +22,7 @@ _TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget"})
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class HealthInputs:
     """What health is judged by.
 
     slots : this worker's. workers : reports of workers that run, of this and other processes.
@@ -37,33 +37,33 @@ class Known:
     problems: Sequence[str] = ()
 
 
-def summarize(known: Known) -> dict[str, Any]:
+def summarize(inputs: HealthInputs) -> dict[str, Any]:
     """The body of `GET /health`."""
-    shown = _shown(known)
-    entries = [model_entry(slot, known.workers, known.now) for slot in shown]
-    trainings = known.retrain.report.models if known.retrain.report else {}
+    shown = _shown(inputs)
+    entries = [model_entry(slot, inputs.workers, inputs.now) for slot in shown]
+    trainings = inputs.retrain.report.models if inputs.retrain.report else {}
     for entry in entries:
         entry["training"] = _training_line(trainings.get(entry["name"]))
-    problems = list(_problems(known, shown, entries, trainings))
-    is_ready = not_ready_reason(known.slots) is None
+    problems = list(_problems(inputs, shown, entries, trainings))
+    is_ready = not_ready_reason(inputs.slots) is None
     status = ("degraded" if problems else "ok") if is_ready else "not_ready"
     return {
         "status": status,
-        "sentence": _sentence(problems, entries, known),
+        "sentence": _sentence(problems, entries, inputs),
         "problems": [problem.sentence for problem in problems],
         "problem_codes": [problem.code for problem in problems],
         "models": entries,
-        "models_total": len(known.slots),
-        "models_idle": sum(slot.is_idle for slot in known.slots),
-        "workers": {"expected": known.expected_workers, "running": len(known.workers)},
+        "models_total": len(inputs.slots),
+        "models_idle": sum(slot.is_idle for slot in inputs.slots),
+        "workers": {"expected": inputs.expected_workers, "running": len(inputs.workers)},
         "retrain": {
-            "state": known.retrain.state,
-            "sentence": known.retrain.sentence,
+            "state": inputs.retrain.state,
+            "sentence": inputs.retrain.sentence,
             "last_heard_s": seconds_since(
-                known.retrain.report.updated_at if known.retrain.report else None, known.now
+                inputs.retrain.report.updated_at if inputs.retrain.report else None, inputs.now
             ),
         },
-        "time": known.now,
+        "time": inputs.now,
     }
 
 
@@ -76,26 +76,26 @@ def not_ready_reason(slots: Sequence[ServingSlot]) -> str | None:
     return " ".join(f"{slot.name}: {slot.not_ready_reason}" for slot in slots[:3])
 
 
-def _shown(known: Known) -> list[ServingSlot]:
+def _shown(inputs: HealthInputs) -> list[ServingSlot]:
     """The slots that health tells of, in their order: all, or of many those that are not well."""
-    if len(known.slots) <= MOST_SHOWN:
-        return list(known.slots)
+    if len(inputs.slots) <= MOST_SHOWN:
+        return list(inputs.slots)
     degraded = {
         name
-        for report in known.workers
+        for report in inputs.workers
         for name, line in report.models.items()
         if line.degraded or line.error
     }
     unwell = [
         slot
-        for slot in known.slots
+        for slot in inputs.slots
         if slot.name in degraded or (slot.live is None and not slot.is_idle)
     ]
     return unwell[:MOST_SHOWN]
 
 
 def _problems(
-    known: Known,
+    inputs: HealthInputs,
     shown: Sequence[ServingSlot],
     entries: Sequence[dict[str, Any]],
     trainings: dict[str, TrainingReport],
@@ -109,31 +109,31 @@ def _problems(
             yield Problem(ProblemCode.NO_VERSION_SERVED, sentence)
         elif entry["degraded"]:
             yield Problem(entry["degraded_code"], f"{name}: {entry['degraded']}")
-    of_workers = (problem for report in known.workers for problem in report.problems)
-    for sentence in dict.fromkeys([*known.problems, *of_workers]):
+    of_workers = (problem for report in inputs.workers for problem in report.problems)
+    for sentence in dict.fromkeys([*inputs.problems, *of_workers]):
         yield Problem(ProblemCode.WORKER_TROUBLE, sentence)
-    missing = known.expected_workers - len(known.workers)
-    if not known.workers:  # but one runs: it says this
+    missing = inputs.expected_workers - len(inputs.workers)
+    if not inputs.workers:  # but one runs: it says this
         sentence = "no worker's report is found; they are written again within seconds."
         yield Problem(ProblemCode.WORKERS_MISSING, sentence)
     elif missing > 0:
         yield Problem(
             ProblemCode.WORKERS_MISSING,
-            f"{missing} of {known.expected_workers} workers are not running; they are started"
+            f"{missing} of {inputs.expected_workers} workers are not running; they are started"
             " again, the log says why they ended.",
         )
-    for report in known.workers:
-        age_s = seconds_since(report.updated_at, known.now) or 0
+    for report in inputs.workers:
+        age_s = seconds_since(report.updated_at, inputs.now) or 0
         if age_s > STALE_AFTER_S:
             sentence = f"worker {report.pid} has not reported for {in_words(age_s)}."
             yield Problem(ProblemCode.WORKER_SILENT, sentence)
-    watchers = [report.watcher for report in known.workers if not report.watcher.is_well]
+    watchers = [report.watcher for report in inputs.workers if not report.watcher.is_well]
     yield from sorted({Problem(_watcher_code(watcher), watcher.sentence) for watcher in watchers})
-    if not known.retrain.is_running:
-        yield Problem(f"retrain_{known.retrain.state}", known.retrain.sentence)
+    if not inputs.retrain.is_running:
+        yield Problem(f"retrain_{inputs.retrain.state}", inputs.retrain.sentence)
         return
-    if known.retrain.report and known.retrain.report.error:
-        yield Problem(ProblemCode.RETRAIN_ERROR, f"retrain daemon: {known.retrain.report.error}")
+    if inputs.retrain.report and inputs.retrain.report.error:
+        yield Problem(ProblemCode.RETRAIN_ERROR, f"retrain daemon: {inputs.retrain.report.error}")
     for name, training in trainings.items():
         for source in training.sources:
             if source.state in _TROUBLED_SOURCE:
@@ -177,19 +177,21 @@ def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:
     }
 
 
-def _sentence(problems: Sequence[Problem], entries: Sequence[dict[str, Any]], known: Known) -> str:
+def _sentence(
+    problems: Sequence[Problem], entries: Sequence[dict[str, Any]], inputs: HealthInputs
+) -> str:
     if problems:
         more = f" (and {len(problems) - 1} more, see problems)" if len(problems) > 1 else ""
         return problems[0].sentence + more
-    workers = f"{len(known.workers)} worker{'' if len(known.workers) == 1 else 's'}"
-    if len(known.slots) != 1:
-        n_idle = sum(slot.is_idle for slot in known.slots)
+    workers = f"{len(inputs.workers)} worker{'' if len(inputs.workers) == 1 else 's'}"
+    if len(inputs.slots) != 1:
+        n_idle = sum(slot.is_idle for slot in inputs.slots)
         idle = f", {n_idle} of them closed until somebody asks for them" if n_idle else ""
-        return f"All is well: {len(known.slots)} models are served by {workers}{idle}."
-    if known.slots[0].is_idle:
+        return f"All is well: {len(inputs.slots)} models are served by {workers}{idle}."
+    if inputs.slots[0].is_idle:
         return f"All is well: {entries[0]['name']} is opened by {workers} on its first request."
     entry = entries[0]
-    trained = in_words(seconds_since(entry["trained_at"], known.now))
+    trained = in_words(seconds_since(entry["trained_at"], inputs.now))
     knows = f", its newest record is {entry['watermark_age']} old" if entry["watermark"] else ""
     switching = [line for line in entry["workers"] if line["version"] != entry["version"]]
     also = f" {len(switching)} of them on another version for the moment;" if switching else ""

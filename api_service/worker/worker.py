@@ -27,7 +27,7 @@ from api_service.connections.draining import ConnectionDrain
 from api_service.connections.idle import keep_places_free
 from api_service.connections.listening_sockets import enable_tcp_keepalive
 from api_service.context import Context
-from api_service.metrics.flush import MetricsKeeper
+from api_service.metrics.flush import MetricsWriter
 from api_service.predict.lazy_loading import LazyLoader
 from api_service.reload.eviction import budget_bytes
 from api_service.reload.switch.channel import SwitchChannel
@@ -101,7 +101,7 @@ class Worker:
         self._missing = MissingFiles(config)
         # A model per entity has no version of its own; entities are known by their versions.
         configured = [name for name, kind in config.workloads.items() if kind not in PER_ENTITY]
-        self.metrics = MetricsKeeper(
+        self.metrics = MetricsWriter(
             metrics_dir(config.reports_dir),
             self.table,
             self._watcher_report,

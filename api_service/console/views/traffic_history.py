@@ -11,7 +11,7 @@ from api_service.console.charts.drawing import Picture
 from api_service.console.charts.plots import Series, over_time
 from api_service.console.formatting import figure, moment, several, short_version
 from api_service.metrics.recorder import MAX_MODELS, OTHER
-from api_service.metrics.traffic_history import COARSE_S, Span, TrafficPast
+from api_service.metrics.traffic_history import COARSE_S, Span, TrafficHistory
 from shared.run_log.reader import Event
 
 PERIODS: Mapping[str, str] = {"half-hour": "half hour", "day": "day"}
@@ -31,7 +31,7 @@ class Lately:
     pictures: Sequence[Picture] = ()
 
 
-def view(past: TrafficPast, model: str, swaps: Sequence[Event], asked: str) -> Lately:
+def view(past: TrafficHistory, model: str, swaps: Sequence[Event], asked: str) -> Lately:
     """swaps : swap events, oldest first. asked : the period that was chosen, or anything else."""
     period = asked if asked in PERIODS else _usual(past, model)
     spans = past.spans(model, is_fine=period != "day")
@@ -57,7 +57,7 @@ def view(past: TrafficPast, model: str, swaps: Sequence[Event], asked: str) -> L
     )
 
 
-def _nothing(past: TrafficPast, period: str) -> str:
+def _nothing(past: TrafficHistory, period: str) -> str:
     if OTHER in past.models_of_a_day():
         return (
             f"Nothing was counted of it in the last {period}. With more than {MAX_MODELS} models"
@@ -66,7 +66,7 @@ def _nothing(past: TrafficPast, period: str) -> str:
     return f"Nobody has asked it anything in the last {period}."
 
 
-def _usual(past: TrafficPast, model: str) -> str:
+def _usual(past: TrafficHistory, model: str) -> str:
     """The half hour, unless nobody asked in it."""
     is_asked_now = any(one.n_requests for one in past.spans(model, is_fine=True))
     return "half-hour" if is_asked_now or model not in past.models_of_a_day() else "day"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from api_service.console.login_limit import MOST_PER_ADDRESS
+from api_service.console.login_limit import LIMIT_PER_ADDRESS
 from api_service.console.session import SESSION_S
 from shared.keys.api_keys import Role, rotate_keys
 from shared.keys.console_secret import CONSOLE_SECRET_NAME
@@ -244,7 +244,7 @@ def test_guessing_is_slowed_down_and_says_for_how_long(served: Desk) -> None:
         answer = client.post("/console/sign-in", data={"key": key}, headers=HTML)
         return answer.status_code, answer.headers.get("Retry-After")
 
-    assert {guess(f"guess {i}")[0] for i in range(MOST_PER_ADDRESS)} == {403}
+    assert {guess(f"guess {i}")[0] for i in range(LIMIT_PER_ADDRESS)} == {403}
     assert guess(served.key()) == (429, "60")
     served.now += timedelta(seconds=61)
     assert guess(served.key())[0] == 303

@@ -8,14 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from api_service.console.views import traffic_history
-from api_service.metrics.traffic_history import Span, Track, TrafficPast
+from api_service.metrics.traffic_history import Span, Track, TrafficHistory
 from shared.run_log.reader import Event
 from tests.api_service.console.test_pictures import NOW, swap
 
 START_S = NOW.timestamp() - 600
 
 
-def past(*requests: int, pause_after: int = 1000) -> TrafficPast:
+def past(*requests: int, pause_after: int = 1000) -> TrafficHistory:
     """A half hour of spans; after so many of them nobody looked for ten minutes."""
     starts = [START_S + 15 * i + (600 if i >= pause_after else 0) for i in range(len(requests))]
     spans = [
@@ -24,7 +24,7 @@ def past(*requests: int, pause_after: int = 1000) -> TrafficPast:
         if n
     ]
     track = Track(looked=[(at_s, 15.0) for at_s in starts], models={"m": spans} if spans else {})
-    return TrafficPast(sampled_at_s=START_S + 900, fine=track, coarse=track)
+    return TrafficHistory(sampled_at_s=START_S + 900, fine=track, coarse=track)
 
 
 def at(event: Event, seconds: float) -> Event:
@@ -78,12 +78,14 @@ def test_where_nothing_was_asked_a_sentence_says_so() -> None:
     crowded = past(0, 0)
     crowded.coarse.models["other"] = past(7).fine.models["m"]
     assert "the others one together" in traffic_history.view(crowded, "m", [], "half-hour").text
-    assert "Nothing has been measured yet" in traffic_history.view(TrafficPast(), "m", [], "").text
+    assert (
+        "Nothing has been measured yet" in traffic_history.view(TrafficHistory(), "m", [], "").text
+    )
 
 
 def test_the_day_is_shown_when_the_half_hour_was_quiet_unless_it_is_asked_for() -> None:
     """Who looks on Monday morning wants to see the night, not an empty half hour."""
-    night = TrafficPast(fine=past(0, 0).fine, coarse=past(5, 9).coarse, sampled_at_s=START_S)
+    night = TrafficHistory(fine=past(0, 0).fine, coarse=past(5, 9).coarse, sampled_at_s=START_S)
 
     assert traffic_history.view(night, "m", [], "").period == "day"
     assert traffic_history.view(night, "m", [], "half-hour").period == "half-hour"

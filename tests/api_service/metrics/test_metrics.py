@@ -24,7 +24,7 @@ from api_service.context import Context
 from api_service.metrics import worker_file
 from api_service.metrics.catalogue import METRICS
 from api_service.metrics.exposition import SHOWN_BOUNDS_S, Families, Scrape, add_serving, exposed
-from api_service.metrics.flush import MetricsKeeper
+from api_service.metrics.flush import MetricsWriter
 from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, OTHER, Recorder
 from api_service.metrics.swaps import WINDOW_S
 from api_service.metrics.worker_file import (
@@ -82,7 +82,7 @@ class Counting(Serving):
     def __init__(self, home: ServingHome) -> None:
         super().__init__(home, serving_config(home.path))
         self.directory = metrics_dir(self.config.reports_dir)
-        self.keeper = MetricsKeeper(self.directory, self.table, well, configured=["m"])
+        self.keeper = MetricsWriter(self.directory, self.table, well, configured=["m"])
 
     def tick(self) -> None:
         super().tick()

@@ -14,7 +14,7 @@ from api_service.metrics.traffic_history import (
     FINE_KEPT,
     FINE_S,
     SUFFIX,
-    TrafficKeeper,
+    TrafficWriter,
     read_traffic,
 )
 from api_service.metrics.worker_file import (
@@ -70,7 +70,7 @@ def fine(directory: Path) -> list[tuple[int, int]]:
 
 def test_a_span_holds_what_all_workers_answered_in_it(directory: Path) -> None:
     """Whichever worker shows the page, it shows the traffic of all."""
-    one, other, keeper = Worker(directory, 1), Worker(directory, 2), TrafficKeeper(directory)
+    one, other, keeper = Worker(directory, 1), Worker(directory, 2), TrafficWriter(directory)
     one.answer(5)
     one.write()
     keeper.look(START_S)  # what was counted before anybody looked has no moment
@@ -93,7 +93,7 @@ def test_a_span_holds_what_all_workers_answered_in_it(directory: Path) -> None:
 
 def test_a_look_too_early_adds_nothing_and_loses_nothing(directory: Path) -> None:
     """The thread looks every few seconds for other reasons."""
-    worker, keeper = Worker(directory, 1), TrafficKeeper(directory)
+    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
     keeper.look(START_S)
     worker.answer(3)
     worker.write()
@@ -106,7 +106,7 @@ def test_a_look_too_early_adds_nothing_and_loses_nothing(directory: Path) -> Non
 
 def test_a_worker_that_dies_is_not_counted_again_when_it_is_absorbed(directory: Path) -> None:
     """Its file goes, its counts stay in the sum."""
-    worker, keeper = Worker(directory, 1), TrafficKeeper(directory)
+    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
     keeper.look(START_S)
     worker.answer(7)
     worker.write()
@@ -119,7 +119,7 @@ def test_a_worker_that_dies_is_not_counted_again_when_it_is_absorbed(directory: 
 
 def test_two_main_processes_in_turn_count_each_request_once(directory: Path) -> None:
     """A restart hands over while both run; what nobody saw is left out, never doubled."""
-    worker, old, new = Worker(directory, 1), TrafficKeeper(directory), TrafficKeeper(directory)
+    worker, old, new = Worker(directory, 1), TrafficWriter(directory), TrafficWriter(directory)
     old.look(START_S)
     worker.answer(4)
     worker.write()
@@ -135,7 +135,7 @@ def test_two_main_processes_in_turn_count_each_request_once(directory: Path) -> 
 
 def test_the_past_is_bounded_however_long_it_runs(directory: Path) -> None:
     """Half an hour in short spans, a day in long ones, and a few kilobytes for a busy model."""
-    worker, keeper = Worker(directory, 1), TrafficKeeper(directory)
+    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
     n_looks = FINE_KEPT + 40
     for i in range(n_looks):
         worker.answer(1, took_s=1e-4 * (1 + i % 50))
@@ -157,7 +157,7 @@ def test_the_past_is_bounded_however_long_it_runs(directory: Path) -> None:
 
 def test_a_clock_that_is_set_back_draws_no_line_backwards(directory: Path) -> None:
     """Nor does it stop the keeping for as long as it was set back."""
-    worker, keeper = Worker(directory, 1), TrafficKeeper(directory)
+    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
     keeper.look(START_S)
     keeper.look(START_S - 3600)
     worker.answer(3)
@@ -172,5 +172,5 @@ def test_a_torn_file_is_an_empty_past(directory: Path) -> None:
     file_of_host(directory, SUFFIX).write_bytes(b"\x93torn")
 
     assert read_traffic(directory).spans("m", is_fine=True) == []
-    TrafficKeeper(directory).look(START_S)
+    TrafficWriter(directory).look(START_S)
     assert read_traffic(directory).sampled_at_s == START_S
