@@ -17,6 +17,7 @@ RETIRED: Mapping[str, str] = {
     "followed_model": "model state",
     "hostile_rows": "probe rows",
     "job_slots": "job limit",
+    "lane": "request lock",
     "metrics_book": "training metrics exporter",
     "model_keeper": "model controller",
     "onlookers": "observers",

@@ -72,7 +72,7 @@ class ForkServer:
     @classmethod
     def fork(cls) -> ForkServer:
         """Fork one off this process, which must have one thread. In workers it does not return."""
-        gc.freeze()  # see template.py
+        gc.freeze()  # see fork_server_process.py
         ours, theirs = _pair()
         pid = os.fork()
         if pid == 0:

@@ -49,7 +49,8 @@ log = structlog.get_logger()
 
 # Below the ten seconds that stop.sh waits before it kills.
 WORKERS_KILL_TIMEOUT_S = 8
-# One computes, 128 may wait for slow bodies, 96 for their turn and 32 to be refused (see lane.py);
+# One computes, 128 may wait for slow bodies, 96 for their turn and 32 to be refused
+# (see web/request_lock.py);
 # the others are for health. Started when they are needed.
 READING_THREADS = 288
 # There is hardly an answer to wait for.

@@ -175,7 +175,7 @@ class GranianAdapter:
         }
 
     def answer(self, request: Any, scope: dict[str, Any]) -> None:
-        """Never raises; whatever happens, the client hears something and the lane goes on."""
+        """Never raises; whatever happens, the client gets an answer and the lock is given back."""
         started = _Started()
         try:
             scope.update(self.base_environ)
@@ -198,7 +198,7 @@ class GranianAdapter:
             with contextlib.suppress(BaseException):
                 request.response_bytes(400, [_CLOSE], b"")
         except BaseException:  # also SystemExit, and the panic of a library written in Rust
-            # Neither may leave: the thread would end with the lane in its hands.
+            # Neither may leave: the thread would end while it holds the lock.
             with contextlib.suppress(BaseException):
                 log.exception(
                     "request_failed",

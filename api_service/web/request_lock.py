@@ -97,7 +97,7 @@ class RequestLock:
         self._wakeup.acquire()
         self._is_watcher_asleep = False
         self._closed = threading.Event()
-        run_in_background("lane", self._watch, self._closed)
+        run_in_background("request-lock", self._watch, self._closed)
 
     def run(self, request: Any, scope: Any) -> None:
         """Answer a request, or leave it to the leader and sleep."""

@@ -124,7 +124,7 @@ class Worker:
         """Until the server listens to TERM, that ends this process as it is; main thread only.
 
         Not without a trace: a report that says "loading" of a dead worker is held against the
-        version (see crashing_versions.py).
+        version (see crash_detection.py).
         """
 
         def end(_number: int, _frame: object) -> None:
