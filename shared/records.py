@@ -76,6 +76,17 @@ class Table:
             yield Record(id_, from_epoch_us(at_us), _decode_fields(body))
 
 
+def composite_id(parts: Sequence[str]) -> str:
+    """The record id of parts that are unique together; one part is the id itself.
+
+    >>> [composite_id(parts) for parts in (["7"], ["7", "1"], ["7|1", "50 %"])]
+    ['7', '7|1', '7%7C1|50 %25']
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
+
+
 def from_epoch_us(at_us: int) -> datetime:
     """Microseconds since the epoch to an UTC-aware time, exactly (no float in between)."""
     seconds, microseconds = divmod(int(at_us), 1_000_000)

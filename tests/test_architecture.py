@@ -37,6 +37,10 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "",
         "",
     ),
+    "shared/documents": (
+        "",
+        "",
+    ),
     "shared/exchange": (
         "atomic_file keys plain_file",
         "",
@@ -86,7 +90,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "",
     ),
     "shared/workloads": (
-        "feed records stored_types",
+        "documents feed records stored_types",
         "",
     ),
     "retrain_service/__main__": (
@@ -220,7 +224,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "api_service/recording": (
         "config",
-        "feed workloads",
+        "feed records workloads",
     ),
     "api_service/reload": (
         "predict serving_slot status",

@@ -20,7 +20,7 @@ class FedStream:
     """Where one stream of a model is kept, and what its records say of themselves."""
 
     collection: str
-    id_field: str = "id"
+    id_fields: tuple[str, ...] = ("id",)
     deleted_field: str = ""
 
 
@@ -68,7 +68,7 @@ class FeedConfig:
                     streams={
                         stream: FedStream(
                             model.stream(stream).collection,
-                            model.stream(stream).id_field,
+                            model.stream(stream).id_fields,
                             model.stream(stream).deleted_field,
                         )
                         for stream in model.streams

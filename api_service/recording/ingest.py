@@ -26,6 +26,7 @@ from shared.errors import (
     TooManyRecords,
 )
 from shared.feed.writer import FedRecord, Feed, Limit
+from shared.records import composite_id
 from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 from shared.workloads.training import Admitted
@@ -217,10 +218,14 @@ def _validated(
     """The record to keep, or where and why not."""
     if not isinstance(row, dict):
         return {"index": index, "reason": f"expected an object, found {type(row).__name__}"}
-    id_field, deleted_field = to.kept_in.id_field, to.kept_in.deleted_field
-    own_id = row.get(id_field)
-    if own_id is not None and not _is_id(own_id):
+    id_fields, deleted_field = to.kept_in.id_fields, to.kept_in.deleted_field
+    id_field = ", ".join(id_fields)
+    parts = [row.get(name) for name in id_fields]
+    if any(part is not None and not _is_id(part) for part in parts):
         return {"index": index, "reason": f"{id_field}: expected a text or a whole number"}
+    own_id: object = None
+    if None not in parts:
+        own_id = parts[0] if len(parts) == 1 else composite_id([str(part) for part in parts])
     if deleted_field and str(row.get(deleted_field)).lower() in _YES:
         if own_id is None:
             return {"index": index, "reason": f"{id_field}: missing; which record is deleted?"}

@@ -28,7 +28,7 @@ from shared.settings.root import Settings
 from shared.workloads import REGISTRY, workload_class
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "settings.md"
-NAMES = {"sources": "NAME", "models": "NAME", "streams": "STREAM"}
+NAMES = {"sources": "NAME", "models": "NAME", "streams": "STREAM", "fields": "FIELD"}
 """What stands in a section's path for a name that the user gives."""
 
 _TABLE = re.compile(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from shared.settings.sections import Section
+from shared.settings.streams import StreamSettings as StreamSettings
 from shared.settings.values import (
     LARGEST_MB,
     LARGEST_NUMBER,
@@ -22,21 +23,6 @@ from shared.settings.values import (
     Duration,
     TimeZone,
 )
-
-
-class StreamSettings(Section):
-    """[models.NAME.streams.STREAM]: where one stream of records lives in its source."""
-
-    collection: str = Field("", description="collection or table; empty: the stream's own name")
-    id_field: str = Field("id", description="sql, http_export: column or field with the unique id")
-    updated_at_field: str = Field("updated_at", description="field that grows with every change")
-    deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
-    retention_days: int = Field(
-        0,
-        ge=0,
-        le=LONGEST_DAYS,
-        description="forget records not changed for so many days; 0: keep everything",
-    )
 
 
 class TriggerSettings(Section):

@@ -22,6 +22,7 @@ from shared.settings.values import (
     MONTH_S,
     Duration,
     Network,
+    TimeZone,
 )
 
 
@@ -160,6 +161,9 @@ class SourceSettings(Section):
     )
     project: str = Field("", description="firestore: project id; empty: from the environment")
     database: str = Field("(default)", description="firestore: database id")
+    time_zone: TimeZone = Field(
+        "UTC", description="IANA name, for times without a zone in its streams"
+    )
     poll_interval_s: float = Field(
         30.0, gt=0, le=MONTH_S, description="time between two looks for new records"
     )

@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.field_specs import FieldSpec
 from shared.errors import RequestInvalid, SettingsInvalid
 from shared.feed.window import WindowSpec
 from shared.records import Table
@@ -157,6 +158,10 @@ class Workload(ABC):
         """The id of the entity a record belongs to; None where it belongs to all or to none."""
         del stream, fields
         return None
+
+    def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
+        """What is read from the records of a stream, as the parameters say."""
+        return next(spec.fields for spec in self.streams if spec.name == stream)
 
     @abstractmethod
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:

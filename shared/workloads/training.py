@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.field_specs import FieldSpec
+
 Progress = Callable[[float, str], None]
 """Called with (fraction done 0..1, name of the stage); may raise to cancel."""
 
@@ -21,12 +23,15 @@ class StreamSpec:
 
     is_counted : its usable records count towards the `new_records` trigger.
     is_required : no training without it.
+    fields : what is read from its records; a workload whose parameters name fields gives them by
+        `Workload.fields_of`.
     """
 
     name: str
     purpose: str
     is_counted: bool = True
     is_required: bool = True
+    fields: tuple[FieldSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

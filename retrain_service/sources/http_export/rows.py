@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from retrain_service.sources.json_values import to_json
-from shared.records import to_epoch_us
+from shared.records import composite_id, to_epoch_us
 
 # Keys sorted: a back end may write the same record in another order.
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -33,19 +33,26 @@ class Row:
     fields: Mapping[str, Any]
 
 
-def rows_of(items: Sequence[Any], id_field: str, updated_at_field: str) -> dict[str, Row]:
+def rows_of(
+    items: Sequence[Any], id_fields: Sequence[str], updated_at_field: str
+) -> dict[str, Row]:
     """The rows by id; of two with the same id the newer one. What has no id is left out."""
     found: dict[str, Row] = {}
-    for row in _rows(items, id_field, updated_at_field):
+    for row in _rows(items, id_fields, updated_at_field):
         before = found.get(row.id)
         if before is None or (before.at_us or 0) <= (row.at_us or 0):
             found[row.id] = row
     return found
 
 
-def has_id(item: Any, id_field: str) -> bool:
-    id_ = item.get(id_field) if isinstance(item, dict) else None
-    return isinstance(id_, (str, int)) and not isinstance(id_, bool) and id_ != ""
+def id_of(item: Any, id_fields: Sequence[str]) -> str | None:
+    """The id that the fields make together; None where one of them is missing or no id."""
+    parts = [item.get(name) for name in id_fields] if isinstance(item, dict) else [None]
+    if any(
+        not isinstance(part, str | int) or isinstance(part, bool) or part == "" for part in parts
+    ):
+        return None
+    return composite_id([str(part) for part in parts])
 
 
 def parse_time(value: Any) -> datetime | None:
@@ -66,11 +73,12 @@ def parse_time(value: Any) -> datetime | None:
         return None
 
 
-def _rows(items: Sequence[Any], id_field: str, updated_at_field: str) -> Iterator[Row]:
+def _rows(items: Sequence[Any], id_fields: Sequence[str], updated_at_field: str) -> Iterator[Row]:
     for item in items:
-        if not has_id(item, id_field):
+        id_ = id_of(item, id_fields)
+        if id_ is None:
             continue
         at = parse_time(item.get(updated_at_field))
         fields = to_json(item)
         digest = base64.b64encode(blake2b(_encode(fields), digest_size=9).digest()).decode()
-        yield Row(str(fields[id_field]), None if at is None else to_epoch_us(at), digest, fields)
+        yield Row(id_, None if at is None else to_epoch_us(at), digest, fields)

@@ -40,7 +40,7 @@ from retrain_service.sources.http_export.export_diff import (
     position,
     since_cursor,
 )
-from retrain_service.sources.http_export.rows import Row, has_id, rows_of
+from retrain_service.sources.http_export.rows import Row, id_of, rows_of
 from retrain_service.sources.json_values import is_set, to_rfc3339
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
@@ -84,7 +84,7 @@ class HttpExportSource(Source):
 
     @property
     def origin(self) -> str:
-        fields = f"{self._stream.id_field},{self._stream.updated_at_field}"
+        fields = f"{','.join(self._stream.id_fields)},{self._stream.updated_at_field}"
         return f"export:{self._client.sink}#{self._stream.collection}({fields})"
 
     def close(self) -> None:
@@ -180,7 +180,7 @@ class HttpExportSource(Source):
         times_us = self._times(rows, self._window(export).newest_us)
         newest = sorted(rows.values(), key=lambda row: (times_us[row.id], row.id), reverse=True)
         sample = tuple(self._record(row, times_us[row.id]) for row in newest[:n_sample])
-        n_without_id = sum(not has_id(item, self._stream.id_field) for item in export.items)
+        n_without_id = sum(id_of(item, self._stream.id_fields) is None for item in export.items)
         newest_at = sample[0].updated_at if sample else None
         return Inspection(len(export.items), n_without_id, newest_at, sample)
 
@@ -198,7 +198,7 @@ class HttpExportSource(Source):
     def _rows(self, export: Export) -> dict[str, Row]:
         """Raises SourceMisconfigured when not one of the records has an id."""
         stream = self._stream
-        rows = rows_of(export.items, stream.id_field, stream.updated_at_field)
+        rows = rows_of(export.items, stream.id_fields, stream.updated_at_field)
         if export.items and not rows:
             first = export.items[0]
             there = ", ".join(first) if isinstance(first, dict) else f"{first!r:.40}"

@@ -60,7 +60,7 @@ class SqlSource(Source):
     def origin(self) -> str:
         sink = self._url.set(username=None, password=None, query={}, drivername="sql")
         backend = self._url.get_backend_name()
-        fields = f"{self._stream.id_field},{self._stream.updated_at_field}"
+        fields = f"{','.join(self._stream.id_fields)},{self._stream.updated_at_field}"
         return f"{backend}:{sink.render_as_string()}/{self._stream.collection}({fields})"
 
     def close(self) -> None:
@@ -210,7 +210,8 @@ class SqlSource(Source):
             self._bind(form.bound(at, self._dialect), form)
             for at in (EARLIEST, datetime(9999, 12, 31, tzinfo=UTC))
         )
-        return (table.c[self._stream.id_field].is_not(None), key >= earliest, key < latest)
+        has_id = (table.c[name].is_not(None) for name in self._stream.id_fields)
+        return (*has_id, key >= earliest, key < latest)
 
     @property
     def _dialect(self) -> str:

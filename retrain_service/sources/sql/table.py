@@ -45,10 +45,11 @@ def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     schema, name = _find(connection, stream.collection)
     reflected = sa.inspect(connection).get_columns(name, schema=schema)
     types = {str(column["name"]): column["type"] for column in reflected}
-    wanted = {"id_field": stream.id_field, "updated_at_field": stream.updated_at_field}
+    wanted = [("id_field", name) for name in stream.id_fields]
+    wanted.append(("updated_at_field", stream.updated_at_field))
     if stream.deleted_field:
-        wanted["deleted_field"] = stream.deleted_field
-    for setting, column_name in wanted.items():
+        wanted.append(("deleted_field", stream.deleted_field))
+    for setting, column_name in wanted:
         if column_name not in types:
             raise SourceMisconfigured(
                 f"{stream.collection}: {setting} is {column_name!r}, but the columns are"
@@ -62,8 +63,23 @@ def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     else:
         declared = types[stream.updated_at_field]
         form = _declared_form(connection, table, updated_at, declared, stream)
-        id_type = types[stream.id_field]
-    return TableInfo(table, tuple(types), table.c[stream.id_field], id_type, updated_at, form)
+        id_type = types[stream.id_fields[0]]
+    id_: sa.ColumnElement[Any] = table.c[stream.id_fields[0]]
+    if len(stream.id_fields) > 1:
+        id_, id_type = _composite_id(table, stream.id_fields), sa.Text()
+    return TableInfo(table, tuple(types), id_, id_type, updated_at, form)
+
+
+def _composite_id(table: sa.TableClause, names: Sequence[str]) -> sa.ColumnElement[Any]:
+    """As `shared.records.composite_id`, by the database; null where one of them is."""
+    parts = [
+        sa.func.replace(sa.func.replace(sa.cast(table.c[name], sa.Text), "%", "%25"), "|", "%7C")
+        for name in names
+    ]
+    found: sa.ColumnElement[Any] = parts[0]
+    for part in parts[1:]:
+        found = sa.cast(found, sa.Text).concat("|").concat(part)
+    return found
 
 
 def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:

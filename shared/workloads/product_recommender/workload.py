@@ -24,11 +24,13 @@ from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
+from shared.workloads.product_catalogue.fields import PRODUCT
 from shared.workloads.product_catalogue.similarity import Share, Similarity
 from shared.workloads.product_catalogue.training_catalogue import read_training_catalogue
 from shared.workloads.product_recommender import evaluation, serving
 from shared.workloads.product_recommender import records as interactions
 from shared.workloads.product_recommender.features import Profiles, profiles_of
+from shared.workloads.product_recommender.fields import INTERACTION
 from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.rows import Interactions, collect_interactions
 from shared.workloads.product_recommender.serving import Recommendations
@@ -83,8 +85,12 @@ class ProductRecommender(Workload):
 
     name = "product_recommender"
     streams = (
-        StreamSpec("products", "the shop's products, approved or not", is_counted=False),
-        StreamSpec("interactions", "views, carts, purchases and ratings of customers"),
+        StreamSpec(
+            "products", "the shop's products, approved or not", is_counted=False, fields=PRODUCT
+        ),
+        StreamSpec(
+            "interactions", "views, carts, purchases and ratings of customers", fields=INTERACTION
+        ),
     )
     Parameters = ProductRecommenderParameters
 

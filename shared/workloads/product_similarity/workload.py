@@ -24,6 +24,7 @@ from shared.workloads.contract import Answerer, Workload
 from shared.workloads.product_catalogue import records, state_files
 from shared.workloads.product_catalogue.catalogue import Floats
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
+from shared.workloads.product_catalogue.fields import PRODUCT
 from shared.workloads.product_catalogue.similarity import Share, Similarity
 from shared.workloads.product_catalogue.training_catalogue import (
     TrainingCatalogue,
@@ -66,7 +67,7 @@ class ProductSimilarity(Workload):
     """See the module docstring; the contract is in `base`."""
 
     name = "product_similarity"
-    streams = (StreamSpec("products", "the shop's products, approved or not"),)
+    streams = (StreamSpec("products", "the shop's products, approved or not", fields=PRODUCT),)
     Parameters = ProductSimilarityParameters
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:

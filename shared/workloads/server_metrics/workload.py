@@ -12,12 +12,14 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from shared.documents.field_specs import FieldSpec
 from shared.errors import LoadFailed, SettingsInvalid
 from shared.feed.window import WindowSpec
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
+from shared.workloads.server_metrics.fields import sample_fields
 from shared.workloads.server_metrics.model import (
     FleetForecaster,
     add_to_metric,
@@ -90,6 +92,10 @@ class ServerMetrics(Workload):
             raise SettingsInvalid(f"parameters of workload {self.name}: {problem}.")
 
     # -- what the records are ------------------------------------------------------------------
+
+    def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
+        del stream
+        return sample_fields(self.parameters.metrics)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         found = read_sample(fields, self.parameters.metrics)

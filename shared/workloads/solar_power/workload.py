@@ -21,6 +21,7 @@ from shared.workloads.contract import Answerer, Workload
 from shared.workloads.losses import score_regressor
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.solar_power import records as documents
+from shared.workloads.solar_power.fields import READING
 from shared.workloads.solar_power.model import make_estimator
 from shared.workloads.solar_power.records import DAY_US, RawReading, Readings
 from shared.workloads.solar_power.rows import (
@@ -80,7 +81,9 @@ class SolarPower(Workload):
     """See the module docstring; the contract is in `base`."""
 
     name = "solar_power"
-    streams = (StreamSpec("readings", "readings of solar devices, some each few minutes"),)
+    streams = (
+        StreamSpec("readings", "readings of solar devices, some each few minutes", fields=READING),
+    )
     Parameters = SolarPowerParameters
     per_entity = True
 

@@ -24,6 +24,7 @@ from shared.workloads.rows import FeatureSpec
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
 from shared.workloads.spare_parts.daily_totals import PartsLedger, read_catalogue, unusable
+from shared.workloads.spare_parts.fields import APPOINTMENT, CATALOGUE
 from shared.workloads.spare_parts.rows import COLUMN, WARM_UP_DAYS, DemandHistory
 from shared.workloads.spare_parts.serving import (
     STATE_DAYS,
@@ -64,8 +65,18 @@ class SpareParts(Workload):
 
     name = "spare_parts"
     streams = (
-        StreamSpec("appointments", "completed service appointments with the parts they used"),
-        StreamSpec("spare_parts", "the catalogue of parts", is_counted=False, is_required=False),
+        StreamSpec(
+            "appointments",
+            "completed service appointments with the parts they used",
+            fields=APPOINTMENT,
+        ),
+        StreamSpec(
+            "spare_parts",
+            "the catalogue of parts",
+            is_counted=False,
+            is_required=False,
+            fields=CATALOGUE,
+        ),
     )
     Parameters = SparePartsParameters
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from shared.documents.field_specs import FieldSpec
 from shared.errors import SettingsInvalid
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
@@ -20,6 +21,7 @@ from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import Column, contract_of
 from shared.workloads.tabular.estimator_factory import own_version
 from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
+from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
 from shared.workloads.tabular.records import read_text, read_time_us
@@ -50,6 +52,10 @@ class Tabular(Workload):
         self._time_zone = check(self._given)
 
     # -- what the records are ------------------------------------------------------------------
+
+    def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
+        del stream
+        return row_fields(self._given)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """As far as one record can say: types that are learnt show only among many."""

@@ -1,0 +1,1 @@
+"""Read the values of foreign documents: fields, times, numbers, ids and texts."""

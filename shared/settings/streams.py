@@ -1,0 +1,125 @@
+"""The settings of one stream of a model, [models.NAME.streams.STREAM]: place, fields and words.
+
+What each setting is, takes and means; the tables of docs/settings.md are made from it. Knows no
+workload: which fields there are is checked where the workload is known.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from shared.settings.sections import Section
+from shared.settings.values import LONGEST_DAYS, TimeZone
+
+Scalar = str | bool | int | float
+"""A value that TOML writes without brackets."""
+
+
+def _as_tuple(value: object) -> object:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+def _as_constant(value: object) -> object:
+    """A text, a bool or a number that JSON can write."""
+    is_number = isinstance(value, int | float) and abs(value) < 1e300  # NaN fails
+    if not is_number and not isinstance(value, str | bool):
+        raise ValueError("expected a text, a number, true or false")
+    return value
+
+
+Constant = Annotated[Any, BeforeValidator(_as_constant)]
+Words = Annotated[tuple[Scalar, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class FieldSettings(Section):
+    """[models.NAME.streams.STREAM.fields.FIELD]: where one field of the workload is found."""
+
+    path: str = Field(
+        "", description="JMESPath expression over the record, or the name of a field of it"
+    )
+    first: Names = Field(
+        (), description="several such expressions; the first that finds something counts"
+    )
+    constant: Constant = Field(None, description="the same value for every record")
+    time_zone: TimeZone | None = Field(
+        None, description="of a time without a zone; empty: the stream's"
+    )
+    format: str = Field(
+        "", description='of a time that is a text, as Python\'s strptime has it: "%d.%m.%Y %H:%M"'
+    )
+    decimal: str | None = Field(
+        None,
+        pattern=r"^[.,]$",
+        description="decimal sign of numbers that are texts; empty: the stream's",
+    )
+    unit: str = Field(
+        "", description='of a number: "fraction" of 1 for a percentage; of a time: s, ms, us or ns'
+    )
+    missing: Words = Field((), description="values that mean that there is none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_path_alone(cls, values: Any) -> Any:
+        return {"path": values} if isinstance(values, str) else values
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> FieldSettings:
+        n_places = bool(self.path) + bool(self.first) + (self.constant is not None)
+        if n_places != 1:
+            raise ValueError(
+                'expected an expression such as "lines[].qty", or a table with one of path, first'
+                f" and constant; found {n_places} of them"
+            )
+        return self
+
+
+class StreamSettings(Section):
+    """[models.NAME.streams.STREAM]: where one stream of records lives, and what its fields are."""
+
+    collection: str = Field("", description="collection or table; empty: the stream's own name")
+    id_field: str | tuple[str, ...] = Field(
+        "id",
+        description="sql, http_export, feed: column or field with the unique id, or a list of those"
+        " that are unique together",
+    )
+    updated_at_field: str = Field("updated_at", description="field that grows with every change")
+    deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
+    retention_days: int = Field(
+        0,
+        ge=0,
+        le=LONGEST_DAYS,
+        description="forget records not changed for so many days; 0: keep everything",
+    )
+    shape: str = Field("", description="name of a mapping that ships with Hotfit; empty: none")
+    time_zone: TimeZone | None = Field(
+        None, description="IANA name, for times without a zone; empty: the source's"
+    )
+    decimal: str | None = Field(
+        None,
+        pattern=r"^[.,]$",
+        description='decimal sign of all numbers that are texts: "," or "."; empty: as each column'
+        " shows",
+    )
+    fields: dict[str, FieldSettings] = Field(
+        default_factory=dict, description="field of the workload -> where it is in the record"
+    )
+    words: dict[str, Words] = Field(
+        default_factory=dict,
+        description="meaning -> the words that stand for it, instead of the usual ones",
+    )
+
+    @property
+    def id_fields(self) -> tuple[str, ...]:
+        """The fields that make the id, one or several."""
+        return (self.id_field,) if isinstance(self.id_field, str) else self.id_field
+
+    @model_validator(mode="after")
+    def _has_an_id(self) -> StreamSettings:
+        names = self.id_fields
+        if not names or not all(names) or len(set(names)) < len(names):
+            raise ValueError(f"id_field: expected different names of fields, found {list(names)}")
+        return self

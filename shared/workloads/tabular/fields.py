@@ -1,0 +1,33 @@
+"""Declare what the workload reads from rows: the columns that its parameters name. Reads none."""
+
+from __future__ import annotations
+
+from shared.documents.field_specs import FieldKind, FieldSpec
+from shared.workloads.tabular.parameters import TabularParameters
+
+_KINDS: dict[str | None, FieldKind] = {"category": "text", "bool": "flag"}
+
+
+def row_fields(parameters: TabularParameters) -> tuple[FieldSpec, ...]:
+    """The target, the row's own time if it has one, and every feature in order."""
+    time = [FieldSpec(parameters.time, "time", "the row's own time", is_needed=True)]
+    return (
+        FieldSpec(
+            parameters.target,
+            "number" if parameters.task == "regression" else "text",
+            "the target",
+            parameters.target_unit,
+            is_needed=True,
+        ),
+        *(time if parameters.time else []),
+        *(
+            FieldSpec(
+                name,
+                _KINDS.get(column.type, "number"),
+                "a feature",
+                column.unit,
+                is_needed=bool(column.required),
+            )
+            for name, column in parameters.columns.items()
+        ),
+    )
