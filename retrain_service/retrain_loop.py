@@ -25,6 +25,7 @@ from retrain_service.observers.observers import Observers
 from retrain_service.observers.status_line import status_line
 from retrain_service.open_problems import OpenProblems
 from retrain_service.publish.signing_once import sign_signals_of_before
+from retrain_service.trainer.candidates import configured_workload
 from retrain_service.training_controller import Decide
 from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.training_job.retry_snapshot import FOLDER as PINNED_FOLDER
@@ -44,7 +45,6 @@ from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
 from shared.versions.model_names import split_name
 from shared.versions.model_store import ModelStore
-from shared.workloads import open_workload
 
 log = structlog.get_logger()
 
@@ -93,10 +93,7 @@ class RetrainLoop:
             StorageUnavailable: the home directory is not writable.
         """
         settings = self._settings
-        workloads = {
-            name: open_workload(model.workload, model.parameters)
-            for name, model in settings.models.items()
-        }
+        workloads = {name: configured_workload(each) for name, each in settings.models.items()}
         with storage_errors(settings.home):
             make_home(settings)
         # Whoever holds the lock is the only one: what lies there belongs to runs that are over.

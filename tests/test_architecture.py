@@ -110,7 +110,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "daemon",
     ),
     "retrain_service/commands": (
-        "dry_run home maintenance observers publish retrain_loop run_once sources",
+        "dry_run home maintenance observers publish retrain_loop run_once sources trainer",
         "daemon exchange keys run_log settings versions workloads",
     ),
     "retrain_service/compiling": (
@@ -122,7 +122,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "run_log settings versions workloads",
     ),
     "retrain_service/evaluation": (
-        "",
+        "trainer",
         "forms loading versions workloads",
     ),
     "retrain_service/home": (
@@ -154,8 +154,8 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "exchange keys loading run_log versions workloads",
     ),
     "retrain_service/retrain_loop": (
-        "buffer home model_controller observers open_problems publish training_controller "
-        "training_job triggers",
+        "buffer home model_controller observers open_problems publish trainer "
+        "training_controller training_job triggers",
         "atomic_file exchange keys left_temporaries run_log settings versions workloads",
     ),
     "retrain_service/run_once": (

@@ -14,13 +14,13 @@ from retrain_service.commands.options import EXIT_FAILED, with_options
 from retrain_service.commands.output import Output
 from retrain_service.observers.notifications import open_addresses
 from retrain_service.sources import open_source
+from retrain_service.trainer.candidates import configured_workload
 from shared.errors import HotfitError, NotFound
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.settings.environment import unread_variables
 from shared.settings.root import Settings
 from shared.versions.model_names import split_name
-from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 
 N_SAMPLE = 20
@@ -58,7 +58,7 @@ def check(settings: Settings, out: Output) -> None:
 
 def _model(settings: Settings, name: str) -> dict[str, Any]:
     model = settings.models[name]
-    workload = open_workload(model.workload, model.parameters)
+    workload = configured_workload(model)
     streams = [_stream(settings, name, workload, each.name) for each in workload.streams]
     missing = [stream["error"] for stream in streams if stream.get("error")]
     for each, stream in zip(workload.streams, streams, strict=True):

@@ -17,6 +17,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     full_every : continue the champion where that is possible, but train from scratch at least
         every so many runs; None to train from scratch.
     memory_limit_mb : 0 for none.
+    candidates : which of the workload's may be chosen; empty for all. max_run_time_s : of the
+        whole run; comparing candidates takes its share of it.
     """
 
     run_id: str
@@ -44,6 +46,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     days: int | None = None
     full_every: int | None = None
+    candidates: tuple[str, ...] = ()
+    max_run_time_s: float = 3600.0
 
     def policy(self) -> GateSettings:
         return GateSettings.model_validate(self.gate)

@@ -75,6 +75,7 @@ def build_spec(
                 "seed": training.seed,
                 "days": days,
                 "incremental": is_incremental,
+                "candidates": training.candidates,
                 "gate": gate,
             },
             libraries=libraries_for(model.workload, parameters),
@@ -83,6 +84,8 @@ def build_spec(
         threads=training.threads or _fair_threads(settings.retrain.max_parallel_runs),
         days=days,
         full_every=training.full_every if is_incremental else None,
+        candidates=training.candidates,
+        max_run_time_s=training.max_run_time_s,
     )
 
 

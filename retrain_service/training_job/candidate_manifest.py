@@ -50,6 +50,7 @@ def run_details(
         "train_rows": train.n_rows,
         "test_rows": holdout.n_rows,
         "fit_s": round(candidate.fit_s, 3),
+        "candidate": candidate.name,
         "incremental": candidate.runs_since_full > 0,
         "metrics": metrics_of(evaluation),
         "metric_unit": evaluation.candidate.unit,
@@ -102,5 +103,6 @@ def candidate_manifest(
         promotion=promotion,
         trained_at=datetime.now(UTC),
         runs_since_full=candidate.runs_since_full,
+        candidate=candidate.name,
         files={},
     )

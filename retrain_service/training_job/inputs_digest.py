@@ -15,7 +15,11 @@ import msgspec
 
 import shared.workloads
 
-_FITTING_CODE = ("retrain_service.trainer.fit", "shared.records")
+_FITTING_CODE = (
+    "retrain_service.trainer.fit",
+    "retrain_service.evaluation.selection",
+    "shared.records",
+)
 
 
 def inputs_digest(

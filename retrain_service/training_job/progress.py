@@ -13,7 +13,14 @@ import msgspec
 from retrain_service.training_job.job import PROGRESS_NAME, JobProgress
 from shared.atomic_file import write_atomic
 
-STAGE_STARTS = {"reading": 0.0, "fitting": 0.1, "evaluating": 0.8, "staging": 0.9, "trial": 0.95}
+STAGE_STARTS = {
+    "reading": 0.0,
+    "comparing": 0.1,
+    "fitting": 0.5,
+    "evaluating": 0.8,
+    "staging": 0.9,
+    "trial": 0.95,
+}
 """Share of the run at which each stage begins; the fit takes most of it."""
 
 

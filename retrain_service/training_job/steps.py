@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_estimator
 from retrain_service.evaluation.rivals import Rival, find_rivals
 from retrain_service.evaluation.scores import FeatureContract
+from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
@@ -22,7 +24,8 @@ from retrain_service.promotion.decide import (
 )
 from retrain_service.publish.stage import stage
 from retrain_service.publish.trial_load import TrialLoad
-from retrain_service.trainer.fit import Fitted, fit_candidate
+from retrain_service.trainer.candidates import candidates_for
+from retrain_service.trainer.fit import Candidate, Fitted, continue_fitted, fit_candidate
 from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.trainer.libraries import library_versions
 from retrain_service.training_job.candidate_manifest import (
@@ -40,6 +43,8 @@ from shared.versions.manifest import Promotion
 from shared.versions.model_store import ModelStore
 from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
+from shared.workloads.contract import Workload
+from shared.workloads.training import TrainingSet
 
 
 def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
@@ -68,14 +73,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     store, public_key = ModelStore(Path(spec.models_dir)), Path(spec.public_key)
     versions = VerifiedVersions(store, VerifyKey.read(public_key))
     rivals = find_rivals(versions, spec.model, spec.champion, workload)
-    progress("fitting")
-    candidate = fit_candidate(
-        workload,
-        train,
-        spec.seed,
-        lambda share, _stage: progress("fitting", share),
-        continue_from=_continuable(spec, rivals.champion),
-    )
+    candidate, selection = _fit(workload, spec, train, progress, rivals.champion)
     progress("evaluating")
     comparison = compare_with_champion(
         workload,
@@ -88,6 +86,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     )
     evaluation, holdout = comparison.evaluation, comparison.holdout
     details |= run_details(train, holdout, candidate, evaluation)
+    details["selection"] = msgspec.to_builtins(selection)
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
@@ -116,6 +115,36 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     )
 
 
+def _fit(
+    workload: Workload,
+    spec: JobSpec,
+    train: TrainingSet,
+    progress: RunProgress,
+    champion: Rival | None,
+) -> tuple[Candidate, Selection]:
+    """Continue the champion where that is wanted and possible; else choose a candidate, fit it."""
+
+    def fitting(share: float, _stage: str) -> None:
+        progress("fitting", share)
+
+    continuable = _continuable(spec, champion)
+    if continuable is not None:
+        continued = continue_fitted(workload, continuable, train, spec.seed, fitting)
+        if continued is not None:
+            return continued, Selection(continued.name, f"{continued.name}: continued.")
+    progress("comparing")
+    selection = select(
+        workload,
+        candidates_for(workload, train, spec.candidates),
+        train,
+        spec.seed,
+        lambda share, _name: progress("comparing", share),
+        budget_s=SHARE_OF_RUN * spec.max_run_time_s,
+    )
+    progress("fitting")
+    return fit_candidate(workload, selection.chosen, train, spec.seed, fitting), selection
+
+
 def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     """The champion, where it may be continued instead of trained from scratch."""
     if spec.full_every is None or champion is None or champion.instead_of is not None:
@@ -131,7 +160,10 @@ def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     except VersionUnusable:
         return None
     return Fitted(
-        estimator, np.datetime64(manifest.watermark.trained_until), manifest.runs_since_full
+        estimator,
+        np.datetime64(manifest.watermark.trained_until),
+        manifest.runs_since_full,
+        manifest.candidate,
     )
 
 

@@ -75,6 +75,8 @@ def run_record(
         "high_seq": run.high_seq,
         "is_retry": details.get("is_retry"),
         "incremental": details.get("incremental"),
+        "candidate": details.get("candidate"),
+        "selection": details.get("selection"),
         "metrics": scores.get("candidate"),
         "metric_unit": details.get("metric_unit"),
         "champion_metrics": scores.get("champion"),
@@ -103,6 +105,8 @@ def run_line(
 
 _SHOWN_ABOVE = frozenset(
     {
+        "candidate",
+        "selection",
         "fit_s",
         "records",
         "rejected_records",

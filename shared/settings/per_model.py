@@ -201,6 +201,10 @@ class TrainingSettings(Section):
         le=4096,
         description="threads of a run; 0: the machine's, shared among parallel runs",
     )
+    candidates: tuple[str, ...] = Field(
+        (),
+        description="which of the workload's candidates are compared; empty: all that fit the data",
+    )
     incremental: bool = Field(
         False, description="continue the champion on new rows where the estimator can"
     )

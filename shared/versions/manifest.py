@@ -98,6 +98,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """See the module docstring. Times are UTC; errors of a regressor are in `metric_unit`.
 
     runs_since_full : how often the estimator was continued since it was trained from scratch.
+    candidate : which of the workload's candidates it is; "default" where there is one.
     """
 
     format: int = FORMAT
@@ -117,6 +118,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     promotion: Promotion
     trained_at: datetime
     runs_since_full: int = 0
+    candidate: str = "default"
     files: dict[str, FileEntry]
     signature: Signature | None = None
 

@@ -45,6 +45,7 @@ from shared.workloads.training import (
     Score,
     StreamSpec,
     TrainingSet,
+    rolling_origins,
 )
 
 _ROUNDING = 1e-9
@@ -213,6 +214,28 @@ class Workload(ABC):
     @abstractmethod
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         """Fit and return the estimator (what joblib stores). Same rows and seed, same estimator."""
+
+    @property
+    def candidate_names(self) -> Sequence[str]:
+        """What `fit_candidate` knows, cheapest first; `training.candidates` chooses among them."""
+        return ("default",)
+
+    def candidates(self, train: TrainingSet) -> Sequence[str]:
+        """Those worth a fit on these rows, cheapest first; the first where none can be compared."""
+        del train
+        return self.candidate_names
+
+    def fit_candidate(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """Fit one of `candidate_names`, as `fit` does; each answers through `score` and `open`."""
+        del name
+        return self.fit(train, seed, progress)
+
+    def origins(self, train: TrainingSet) -> Sequence[tuple[TrainingSet, TrainingSet]]:
+        """Rolling origin within the training part: (past, what came next), oldest first.
+
+        No `past` holds anything of its `next`; none where the rows are too few to compare on.
+        """
+        return rolling_origins(train)
 
     def fit_more(
         self, estimator: Any, new: TrainingSet, seed: int, progress: Progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -74,6 +75,28 @@ class TrainingSet:
             slices=self.slices[mask],
             key=self.key[mask] if self.key is not None else None,
         )
+
+
+N_ORIGINS = 3
+_FEWEST_DAYS, _FEWEST_ROWS = 12, 60
+_SHORTEST_DAYS, _LONGEST_DAYS = 2, 28
+
+
+def rolling_origins(train: TrainingSet) -> list[tuple[TrainingSet, TrainingSet]]:
+    """(past, what came next), three times; the three together are the newest half at most.
+
+    By days: a row belongs to the day on which its target was known. None below 12 days or 60
+    rows, where the best of several would be the luckiest.
+    """
+    days = np.unique(train.day)
+    if days.size < _FEWEST_DAYS or train.n_rows < _FEWEST_ROWS:
+        return []
+    n_next = min(max(days.size // (2 * N_ORIGINS), _SHORTEST_DAYS), _LONGEST_DAYS)
+    bounds = [*days[-N_ORIGINS * n_next :: n_next], days[-1] + np.timedelta64(1, "D")]
+    return [
+        (train.where(train.day < first), train.where((train.day >= first) & (train.day < end)))
+        for first, end in pairwise(bounds)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

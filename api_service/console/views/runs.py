@@ -74,6 +74,7 @@ def run_view(run: Run, stored: Sequence[str]) -> dict[str, Any]:
         **run_row(run),
         "model": full_name(record["model"], record["entity"] or ""),
         "gates": record["gates"] or [],
+        "selection": record["selection"],
         "scores": [(name, [found.get(name) for found in scores.values()]) for name in names],
         "rejected": sorted((record["rejected_records"] or {}).items(), key=lambda one: -one[1]),
         "is_stored": run.version in stored,

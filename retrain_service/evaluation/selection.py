@@ -1,0 +1,177 @@
+"""Choose among a workload's candidates by rolling origin, on the training part only.
+
+What a fit costs counts. Knows no champion, no holdout and no gate: the one that is chosen still
+has to pass them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from retrain_service.evaluation.paired_bootstrap import compare
+from retrain_service.trainer.fit import fit_candidate
+from shared.errors import FixConfiguration
+from shared.workloads.contract import Workload
+from shared.workloads.training import Progress, Score, TrainingSet
+
+SHARE_OF_RUN = 0.4
+"""No more of `max_run_time_s` than this goes into comparing."""
+
+CONFIDENCE = 0.9
+MUCH_COSTLIER = 10.0
+_WORTH_IT = 0.99  # a hundredth less, surely: what is much costlier has to earn it
+# Below these, how long a fit takes is the machine's mood, and nobody minds it.
+_LEAST_S, _LEAST_MB = 5.0, 200.0
+
+
+class CandidateScore(msgspec.Struct, frozen=True, kw_only=True):
+    """What one candidate came to.
+
+    loss : mean loss of its answers over all origins, in the workload's unit; None where it was
+        left out, and `left_out` says why. fit_s, peak_mb : the costliest of its fits.
+    """
+
+    name: str
+    loss: float | None = None
+    n_rows: int = 0
+    fit_s: float = 0.0
+    peak_mb: float = 0.0
+    left_out: str | None = None
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """chosen : a candidate's name. scores : cheapest first; empty where nothing was compared."""
+
+    chosen: str
+    sentence: str
+    scores: list[CandidateScore] = []
+
+
+class _OutOfTime(Exception):
+    """The share of the run's time is used up."""
+
+
+def select(
+    workload: Workload,
+    names: Sequence[str],
+    train: TrainingSet,
+    seed: int,
+    progress: Progress,
+    *,
+    budget_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Selection:
+    """Compare candidates; same rows and seed, same choice, unless the time ran out.
+
+    names : cheapest first, at least one; the first is taken where nothing can be compared.
+    progress : called with the share of the comparison that is done and a candidate's name.
+    budget_s : no fit is begun that would probably end later, and one that does is given up.
+    """
+    first = names[0]
+    if len(names) == 1:
+        return Selection(first, f"{first}: the only candidate.")
+    origins = workload.origins(train)
+    if not origins:
+        return Selection(first, f"{first}: too few rows to compare {', '.join(names)}.")
+    ends_at = clock() + budget_s
+    found: list[CandidateScore] = []
+    losses: dict[str, Score] = {}
+    for position, name in enumerate(names):
+        progress(position / len(names), name)
+        try:
+            score, measured = _measure(workload, name, origins, seed, clock, ends_at)
+        except FixConfiguration:
+            raise
+        except _OutOfTime:
+            found.append(CandidateScore(name=name, left_out=f"no time within {budget_s:.0f} s"))
+        except Exception as error:  # noqa: BLE001 - another candidate may do without what it needs
+            found.append(CandidateScore(name=name, left_out=f"{type(error).__name__}: {error}"))
+        else:
+            found.append(measured)
+            losses[name] = score
+    progress(1.0, first)
+    if not losses:
+        return Selection(first, f"{first}: no candidate could be compared.", found)
+    return _choose(found, losses, seed)
+
+
+def _measure(
+    workload: Workload,
+    name: str,
+    origins: Sequence[tuple[TrainingSet, TrainingSet]],
+    seed: int,
+    clock: Callable[[], float],
+    ends_at: float,
+) -> tuple[Score, CandidateScore]:
+    def look(_share: float, _stage: str) -> None:
+        if clock() > ends_at:
+            raise _OutOfTime
+
+    scores: list[Score] = []
+    fit_s = peak_mb = 0.0
+    for past, following in origins:
+        if clock() + fit_s > ends_at:
+            raise _OutOfTime
+        fitted = fit_candidate(workload, name, past, seed, look)
+        score = workload.score(fitted.estimator, following)
+        if not np.isfinite(score.loss).all():
+            raise ValueError("an answer is not a finite number")
+        scores.append(score)
+        fit_s, peak_mb = max(fit_s, fitted.fit_s), max(peak_mb, fitted.peak_mb)
+    joined = _joined(scores)
+    return joined, CandidateScore(
+        name=name,
+        loss=float(joined.loss.mean()),
+        n_rows=int(joined.loss.shape[0]),
+        fit_s=round(fit_s, 3),
+        peak_mb=peak_mb,
+    )
+
+
+def _joined(scores: Sequence[Score]) -> Score:
+    return Score(
+        np.concatenate([score.loss for score in scores]),
+        np.concatenate([score.day for score in scores]),
+        np.concatenate([score.slices for score in scores]),
+        {},
+        scores[0].unit,
+        scale=max(score.scale for score in scores),
+    )
+
+
+def _choose(found: list[CandidateScore], losses: dict[str, Score], seed: int) -> Selection:
+    """The lowest loss; but where one costs ten times more, only if it is surely better."""
+    means = {each.name: each.loss for each in found if each.loss is not None}
+    by_loss = sorted(
+        (each for each in found if each.loss is not None), key=lambda each: means[each.name]
+    )
+    chosen, sentence = by_loss[0], ""
+    for other in by_loss[1:]:
+        if _costs_much_more(chosen, other) and not _is_surely_better(
+            losses[chosen.name], losses[other.name], seed
+        ):
+            sentence += (
+                f" {chosen.name} ({means[chosen.name]:.4g}) is not surely better and costs"
+                f" {chosen.fit_s:.3g} s and {chosen.peak_mb:.0f} MB in place of {other.fit_s:.3g} s"
+                f" and {other.peak_mb:.0f} MB."
+            )
+            chosen = other
+    unit = losses[chosen.name].unit
+    rest = ", ".join(f"{each.name} {means[each.name]:.4g}" for each in by_loss if each != chosen)
+    head = f"{chosen.name}: {means[chosen.name]:.4g} {unit} from {chosen.n_rows} rows"
+    return Selection(chosen.name, f"{head}, beside {rest or 'no other'}.{sentence}", found)
+
+
+def _costs_much_more(one: CandidateScore, other: CandidateScore) -> bool:
+    return (
+        one.fit_s > MUCH_COSTLIER * max(other.fit_s, _LEAST_S / MUCH_COSTLIER)
+        or one.peak_mb > MUCH_COSTLIER * max(other.peak_mb, _LEAST_MB / MUCH_COSTLIER)
+    )  # fmt: skip
+
+
+def _is_surely_better(one: Score, other: Score, seed: int) -> bool:
+    return compare(one, other, confidence=CONFIDENCE, seed=seed).upper < _WORTH_IT
