@@ -156,7 +156,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     "retrain_service/retrain_loop": (
         "buffer home model_controller observers open_problems publish trainer "
         "training_controller training_job triggers",
-        "atomic_file exchange keys left_temporaries run_log settings versions workloads",
+        "atomic_file exchange keys left_temporaries run_log settings versions",
     ),
     "retrain_service/run_once": (
         "model_controller retrain_loop triggers",
