@@ -46,6 +46,10 @@ class SourceMisconfigured(FixConfiguration):
     """The source answers, but not with what the configuration says: no such table, no rights."""
 
 
+class CollectionMissing(SourceMisconfigured):
+    """The source answers, and has no table, list or index of that name."""
+
+
 class AlreadyRunning(FixConfiguration):
     """A daemon of the same kind already works on this home directory."""
 

@@ -23,7 +23,12 @@ from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source
 from retrain_service.sources.deadline import DeadlineSource
-from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
+from shared.errors import (
+    CollectionMissing,
+    SourceMisconfigured,
+    SourceUnavailable,
+    StorageUnavailable,
+)
 from shared.records import Cursor
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -49,6 +54,7 @@ class StreamIngestor:
         reject_reason: RejectReason,
         entity_of: EntityOf = lambda _fields: "",
         is_counted: bool = True,
+        is_required: bool = True,
         open_source: Callable[[SourceSettings, StreamSettings], Source] = open_registered_source,
         n_sharing: int = 1,
         spent_elsewhere: Callable[[date], int] = lambda _day: 0,
@@ -62,6 +68,7 @@ class StreamIngestor:
             reject_reason: the workload's judgement on the fields of this stream's records.
             entity_of: the entity that fields belong to.
             is_counted: whether its records count towards the `new_records` trigger.
+            is_required: False: a collection that is not there is an empty one.
             n_sharing: how many intakes share the source, and so its daily budget.
             spent_elsewhere: billed reads of the same source and UTC day in other buffers.
             stopping: set, by any thread, when no answer is to be waited for any more.
@@ -70,7 +77,7 @@ class StreamIngestor:
         self._stream, self._source_name = stream, source_name
         self._settings, self._stream_settings = settings, stream_settings
         self._buffer, self._reject_reason, self._is_counted = buffer, reject_reason, is_counted
-        self._entity_of = entity_of
+        self._entity_of, self._is_required = entity_of, is_required
         self._open_source = open_source
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
         self._stopping, self._chance = stopping or threading.Event(), chance
@@ -140,6 +147,11 @@ class StreamIngestor:
                 applied = self._step(now)
         except (SourceUnavailable, StorageUnavailable) as error:
             self._fail(error, now)
+        except CollectionMissing as error:
+            if self._is_required or self._buffer.newest(self._stream) is not None:
+                self._stop(error, now)
+            else:
+                self._enter_absence(error, now)
         except SourceMisconfigured as error:
             self._stop(error, now)
         except OSError as error:  # no descriptor, no memory, no name server: it passes
@@ -310,6 +322,14 @@ class StreamIngestor:
             f"{error} Checked again in {_spoken(MISCONFIGURED_RETRY)} or after a restart.",
             now,
         )
+
+    def _enter_absence(self, error: CollectionMissing, now: datetime) -> None:
+        """An optional stream that has never been there: empty, and looked for again."""
+        self.close()
+        self._is_in_backlog, self._is_caught_up = False, True
+        self._pause = Pause(now, MISCONFIGURED_RETRY)
+        self._health = msgspec.structs.replace(self._health, last_read_at=now, n_failures=0)
+        self._enter("ok", f"read as empty, because {self._stream} is optional: {error}", now)
 
     def _enter(self, state: State, sentence: str, now: datetime) -> None:
         is_same = state == self._health.state and self._health.since is not None

@@ -1,5 +1,6 @@
 """Daily reconciliation of a stream: read the last hours again for late commits, compare counts per
-day for deletions, count records without a time, and prune records past their retention.
+day for deletions and the whole history where totals differ, count records without a time, and prune
+records past their retention.
 
 Each chore has its own state and back-off, and none is a reason to call the stream unwell: reading
 goes on whether or not a count comes in time. Each is a generator step, so that the loop stays
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from retrain_service.backoff import Pause, pause_s
+from retrain_service.buffer.history_comparison import HistoryComparison
 from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources.base import ReadInterrupted, Source
@@ -67,6 +69,14 @@ class Reconciler:
             _Chore("forgetting old records", self._prune),
         )
         self._findings: list[str] = []
+        self._history = HistoryComparison(
+            source,
+            stream,
+            buffer,
+            add_reads=self._add_reads,
+            reconcile_day=self._reconcile_day,
+            say=lambda sentence: self._findings.append(sentence),
+        )
 
     def is_due(self, now: datetime) -> bool:
         return bool(self._due(now))
@@ -131,6 +141,9 @@ class Reconciler:
         without = found.n_without_cursor_field
         self._buffer.set_state(self._stream, replace(state, n_without_cursor_field=without))
         yield UpsertCounts()
+        days = self._days(now)
+        if days and self._oldest_kept(now) is None:  # what is forgotten here is not missing there
+            yield from self._history.steps(found, days, now)
 
     def _prune(self, now: datetime) -> Iterator[UpsertCounts]:
         oldest = self._oldest_kept(now)

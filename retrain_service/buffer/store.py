@@ -337,6 +337,17 @@ class Buffer:
                 counts[at] = n
         return counts
 
+    def count(self, stream: str) -> int:
+        """Records and tombstones."""
+        return int(self._file.one("SELECT count(*) FROM rows WHERE stream = ?", [stream])[0])
+
+    def days(self, stream: str) -> set[date]:
+        """The UTC days on which there is a record or tombstone."""
+        found = self._file.all(
+            "SELECT DISTINCT updated_us // ? FROM rows WHERE stream = ?", [_DAY_US, stream]
+        )
+        return {from_epoch_us(day * _DAY_US).date() for (day,) in found}
+
     def ids_of_day(self, stream: str, day: date) -> frozenset[str]:
         """Ids of records and tombstones whose `updated_at` falls on that UTC day."""
         begin_us = to_epoch_us(datetime(day.year, day.month, day.day, tzinfo=UTC))

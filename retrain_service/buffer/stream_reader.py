@@ -196,6 +196,7 @@ class StreamReader:
                     reject_reason=partial(self._workload.reject_reason, stream.name),
                     entity_of=partial(self._entity_of, stream.name),
                     is_counted=stream.is_counted,
+                    is_required=stream.is_required,
                     n_sharing=self._n_sharing,
                     spent_elsewhere=partial(self._spent_elsewhere, self._model.source),
                     stopping=self._stopping,

@@ -74,6 +74,9 @@ class Inspection:
         is missing from them or holds no time.
     newest_updated_at : None when there is no record, or when no sample was asked for.
     sample : a few of the newest records, newest first.
+    ids : (rows looked at, different ids among them), where a sample was asked for and ids may
+        repeat; None where the database itself keeps them apart.
+    is_exact : False where the figures are the server's own estimates.
     """
 
     n_records: int
@@ -81,6 +84,8 @@ class Inspection:
     newest_updated_at: datetime | None
     sample: Sequence[Record] = field(default_factory=tuple)
     billed_reads: int = 0
+    ids: tuple[int, int] | None = None
+    is_exact: bool = True
 
 
 class Source(ABC):

@@ -14,7 +14,7 @@ from elasticsearch import (
     UnsupportedProductError,
 )
 
-from shared.errors import HotfitError, SourceMisconfigured, SourceUnavailable
+from shared.errors import CollectionMissing, HotfitError, SourceMisconfigured, SourceUnavailable
 
 
 @contextmanager
@@ -44,6 +44,8 @@ def _meaning(error: ApiError, where: str) -> HotfitError:
     sentence = f"{where}: {_reason(error)} (status {status})."
     if "search_context_missing" in str(error.body) or "No search context" in sentence:
         return SourceUnavailable(sentence)  # a point in time that expired while it was read
+    if status == 404 and "index_not_found" in str(error.body):
+        return CollectionMissing(sentence)
     is_later = status in (408, 429) or status >= 500
     return (SourceUnavailable if is_later else SourceMisconfigured)(sentence)
 

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import CollectionMissing, SourceMisconfigured, SourceUnavailable
 from shared.settings.sections import SourceSettings
 
 _MOST_PAGES = 10_000
@@ -209,7 +209,7 @@ class ExportClient:
         if isinstance(items, list):
             return items
         there = ", ".join(key for key, value in answer.items() if isinstance(value, list))
-        raise SourceMisconfigured(
+        raise CollectionMissing(
             f"{self._where}: no such list in the answer; its lists are: {there or 'none'}."
         )
 

@@ -182,7 +182,8 @@ class HttpExportSource(Source):
         sample = tuple(self._record(row, times_us[row.id]) for row in newest[:n_sample])
         n_without_id = sum(id_of(item, self._stream.id_fields) is None for item in export.items)
         newest_at = sample[0].updated_at if sample else None
-        return Inspection(len(export.items), n_without_id, newest_at, sample)
+        ids = (len(export.items) - n_without_id, len(rows))
+        return Inspection(len(export.items), n_without_id, newest_at, sample, ids=ids)
 
     # -- exports ---------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ from retrain_service.sources.mongodb.bson_values import (
     unpack_id,
 )
 from retrain_service.sources.mongodb.errors import translate_errors
-from shared.errors import SourceMisconfigured
+from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -151,7 +151,8 @@ class MongodbSource(Source):
         timed = [(at, each) for each in documents if (at := self._time(each)) is not None]
         sample = tuple(self._record(at, document) for at, document in timed)
         newest = sample[0].updated_at if sample else None
-        return Inspection(n_records, max(0, n_records - n_readable), newest, sample)
+        n_without = max(0, n_records - n_readable)
+        return Inspection(n_records, n_without, newest, sample, is_exact=bool(n_sample))
 
     # -- queries ---------------------------------------------------------------------------------
 
@@ -191,12 +192,12 @@ class MongodbSource(Source):
         return told if isinstance(told, datetime) else self._clock()
 
     def _insist_on(self, collection: MongoCollection[dict[str, Any]]) -> None:
-        """Raises SourceMisconfigured when the collection is not there."""
+        """Raises CollectionMissing when the collection is not there."""
         database = collection.database
         if database.list_collection_names(filter={"name": collection.name}):
             return
         there = ", ".join(sorted(database.list_collection_names())[:30]) or "none"
-        raise SourceMisconfigured(
+        raise CollectionMissing(
             f"{self._where}: no collection {collection.name!r} any more or yet; the collections"
             f" there are: {there}."
         )

@@ -170,9 +170,19 @@ class SqlSource(Source):
                 if n_sample
                 else []
             )
+            ids = self._count_ids(connection, watched) if n_sample else None
         sample = [record for row in rows if (record := self._record(row, watched, form))]
         newest = sample[0].updated_at if sample else None
-        return Inspection(n_records, n_records - n_readable, newest, tuple(sample))
+        return Inspection(n_records, n_records - n_readable, newest, tuple(sample), ids=ids)
+
+    def _count_ids(self, connection: sa.Connection, watched: TableInfo) -> tuple[int, int]:
+        """Rows and different ids; of a large table, those of a part of it."""
+        some = sa.select(watched.id.label("id")).where(watched.id.is_not(None))
+        looked = some.limit(_COUNTED_UP_TO).subquery()
+        n_rows, n_ids = connection.execute(
+            sa.select(sa.func.count(), sa.func.count(sa.distinct(looked.c.id)))
+        ).one()
+        return n_rows, n_ids
 
     def _estimate(
         self, connection: sa.Connection, watched: TableInfo, form: TimeFormat
@@ -198,7 +208,8 @@ class SqlSource(Source):
         ).one()
         if not n_seen:
             return None
-        return Inspection(n_records, round(n_records * (n_seen - n_readable) / n_seen), None)
+        n_without = round(n_records * (n_seen - n_readable) / n_seen)
+        return Inspection(n_records, n_without, None, is_exact=False)
 
     # -- statements ------------------------------------------------------------------------------
 

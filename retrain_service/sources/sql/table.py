@@ -16,7 +16,7 @@ from retrain_service.sources.sql.times import (
     text_form,
     text_shapes,
 )
-from shared.errors import SourceMisconfigured
+from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.settings.per_model import StreamSettings
 
 
@@ -39,8 +39,8 @@ def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     """Find the table and learn what its columns hold.
 
     Raises:
-        SourceMisconfigured: no such table or column (what there is, is named), or a column
-            that cannot be ordered by.
+        CollectionMissing: no such table; what there is, is named.
+        SourceMisconfigured: no such column, or one that cannot be ordered by.
     """
     schema, name = _find(connection, stream.collection)
     reflected = sa.inspect(connection).get_columns(name, schema=schema)
@@ -90,7 +90,7 @@ def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:
     if dot and inspector.has_table(name, schema=schema):
         return schema, name
     there = [*inspector.get_table_names(), *inspector.get_view_names()]
-    raise SourceMisconfigured(
+    raise CollectionMissing(
         f"no table {collection!r}; the tables and views there are {_listed(sorted(there))}."
     )
 

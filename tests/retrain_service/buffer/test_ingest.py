@@ -20,7 +20,7 @@ from retrain_service.buffer.store import Buffer, read_snapshot
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.sources import open_source
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, ReadInterrupted, Source
-from shared.errors import SourceMisconfigured, SourceUnavailable
+from shared.errors import CollectionMissing, SourceMisconfigured, SourceUnavailable
 from shared.records import Batch, Cursor, Record
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -73,7 +73,7 @@ class ScriptedSource(Source):
 
     def inspect(self, n_sample: int = 0) -> Inspection:
         self._ask("inspect")
-        return Inspection(len(self.records), self.n_without, None, (), 2)
+        return Inspection(len(self.records) + self.n_without, self.n_without, None, (), 2)
 
     def close(self) -> None:
         self.n_closed += 1
@@ -398,6 +398,70 @@ def test_deleted_records_are_found_by_comparing_days(
 
     assert reading.buffer.ids("appointments") == {f"a{i:02d}" for i in range(12)} - {"a01", "a05"}
     assert source.asked.count("ids") == 1
+
+
+def test_old_records_that_came_later_and_old_ones_that_went_are_found(
+    make: Callable[..., Reading], source: ScriptedSource
+) -> None:
+    """An import of the former system's years lies behind the cursor and the days that are compared.
+
+    The year without records in between costs one read; a second day without a difference none.
+    """
+    reading = make()
+    for i in range(12):
+        source.put(f"a{i:02d}", START - timedelta(days=3 * i))
+    reading.poll(START)
+    for i in range(40):
+        source.put(f"old{i:02d}", START - timedelta(days=800 + i % 20))
+    source.records = [record for record in source.records if record.id != "a11"]
+    expected = {record.id for record in source.records}
+
+    findings: list[str] = []
+    for _ in range(200):
+        result = reading.ingestor.poll(START + timedelta(hours=25))
+        findings += result.findings
+        if not result.has_more:
+            break
+    source.asked.clear()
+    reading.poll(START + timedelta(hours=50))
+
+    assert reading.buffer.ids("appointments") == expected
+    assert findings == ["40 older records, added since with old times, were found and read."]
+    assert source.asked.count("count") == 1
+    assert source.asked.count("inspect") == 1
+
+
+def test_an_optional_stream_that_has_never_been_there_is_empty(tmp_path: Path) -> None:
+    """A workshop without a table of parts has one stream less, and no fault."""
+    source = ScriptedSource()
+    source.error = CollectionMissing("no table 'parts'.")
+    for is_required, state in ((False, "ok"), (True, "misconfigured")):
+        buffer = Buffer(tmp_path / f"{state}.duckdb", START)
+        ingestor = StreamIngestor(
+            stream="parts",
+            source_name="shop",
+            settings=SourceSettings(kind="firestore"),
+            stream_settings=StreamSettings(collection="parts"),
+            buffer=buffer,
+            reject_reason=lambda fields: None,
+            is_required=is_required,
+            open_source=lambda _source, _stream: source,
+        )
+        ingestor.poll(START)
+        assert (ingestor.health.state, ingestor.is_caught_up) == (state, not is_required)
+        assert "no table 'parts'" in ingestor.health.sentence
+
+        source.error = None
+        source.put("filter", START)
+        ingestor.poll(START + timedelta(minutes=6))
+        assert buffer.ids("parts") == {"filter"}
+
+        source.error = CollectionMissing("no table 'parts'.")
+        ingestor.poll(START + timedelta(minutes=12))
+        assert ingestor.health.state == "misconfigured", "it was there once"
+        ingestor.close()
+        buffer.close()
+        source.records.clear()
 
 
 def test_a_record_that_moved_to_another_day_is_not_deleted(
