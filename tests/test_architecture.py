@@ -38,7 +38,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "",
     ),
     "shared/documents": (
-        "",
+        "records",
         "",
     ),
     "shared/exchange": (
