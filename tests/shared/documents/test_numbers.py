@@ -27,16 +27,21 @@ READ: list[tuple[Any, float]] = [
     ({"amount": 1299, "precision": 2}, 12.99), ({"units": "3", "nanos": 500_000_000}, 3.5),
 ]  # fmt: skip
 
-REFUSED: list[tuple[Any, Unread]] = [
-    *((value, Unread.MISSING) for value in (
-        None, "", "  ", "NA", "n/a", "N/A", "#N/A", "-", "—", "null", "None", "nan", "NaN", "inf",
-        "Infinity", "unavailable", "unknown", "?", math.nan, math.inf, "1e999",
-        {"$numberDouble": "NaN"})),
-    *((value, Unread.AMBIGUOUS) for value in ("1,250", "$1,299", "12,345 W", "-999,999")),
-    *((value, Unread.NOT_A_NUMBER) for value in (
-        True, [1], {}, "many", "1,234.567,8", "12 34", "1.2.3", "127.0.0.1", "2025-11-26", "9:30",
-        "10²", "0x10", "12.50 - 15.00", "<5", "1,23,4", "5 " * 60, 10**400, "--5", "1 2/0")),
+_MISSING: list[Any] = [
+    None, "", "  ", "NA", "n/a", "N/A", "#N/A", "-", "—", "null", "None", "nan", "NaN", "inf",
+    "Infinity", "unavailable", "unknown", "?", math.nan, math.inf, "1e999",
+    {"$numberDouble": "NaN"},
 ]  # fmt: skip
+_AMBIGUOUS: list[Any] = ["1,250", "$1,299", "12,345 W", "-999,999"]
+_NO_NUMBERS: list[Any] = [
+    True, [1], {}, "many", "1,234.567,8", "12 34", "1.2.3", "127.0.0.1", "2025-11-26", "9:30",
+    "10²", "0x10", "12.50 - 15.00", "<5", "1,23,4", "5 " * 60, 10**400, "--5", "1 2/0",
+]  # fmt: skip
+REFUSED: list[tuple[Any, Unread]] = [
+    *((value, Unread.MISSING) for value in _MISSING),
+    *((value, Unread.AMBIGUOUS) for value in _AMBIGUOUS),
+    *((value, Unread.NOT_A_NUMBER) for value in _NO_NUMBERS),
+]
 
 
 def test_a_number_is_read_in_every_form_that_people_and_programs_write() -> None:
