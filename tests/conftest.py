@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import elasticsearch, mongodb
+from tests.support import elasticsearch, mariadb, mongodb
 from tests.support.export_server import ExportServer
 from tests.support.firestore_server import FirestoreServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
@@ -28,6 +28,16 @@ def postgres_server() -> Iterator[PostgresServer]:
     if binaries is None:
         pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     with running_postgres(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[mariadb.MariadbServer]:
+    """One server for the session; skipped where MariaDB is not installed."""
+    binary = mariadb.find_binary()
+    if binary is None:
+        pytest.skip("MariaDB is not installed (Debian: apt-get install mariadb-server-core)")
+    with mariadb.running_mariadb(binary) as server:
         yield server
 
 

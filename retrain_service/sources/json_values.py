@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -17,10 +17,10 @@ _NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
-def to_json(value: Any, otherwise: Callable[[Any], Any] = str) -> Any:
+def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UTC) -> Any:
     """Turn one value into JSON values, however deep.
 
-    Times become RFC 3339 in UTC (a naive one is taken for UTC), dates "2025-11-26", durations
+    Times become RFC 3339 in UTC (a naive one is taken to be in `zone`), dates "2025-11-26", durations
     seconds, bytes base64, Decimal a float, NaN and infinities None.
 
     Args:
@@ -37,7 +37,7 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str) -> Any:
         case float() | Decimal():
             return float(value) if math.isfinite(value) else None
         case datetime():
-            return to_rfc3339(value)
+            return to_rfc3339(value, zone)
         case date() | time():
             return value.isoformat()
         case timedelta():
@@ -45,18 +45,21 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str) -> Any:
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(bytes(value)).decode("ascii")
         case Mapping():
-            return {str(key): to_json(item, otherwise) for key, item in value.items()}
+            return {str(key): to_json(item, otherwise, zone) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [to_json(item, otherwise) for item in value]
+            return [to_json(item, otherwise, zone) for item in value]
         case Enum():
-            return to_json(value.value, otherwise)
+            return to_json(value.value, otherwise, zone)
     found = otherwise(value)
     return found if isinstance(found, str) else to_json(found)
 
 
-def to_rfc3339(at: datetime) -> str:
+def to_rfc3339(at: datetime, zone: tzinfo = UTC) -> str:
     """An instant as "2025-11-26T10:00:00Z", with microseconds where there are any."""
-    utc = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    try:
+        utc = (at.replace(tzinfo=zone) if at.tzinfo is None else at).astimezone(UTC)
+    except OverflowError:  # the first or the last day that there is, which means "never"
+        utc = at.replace(tzinfo=UTC)
     # Not isoformat() of the value: a driver's subclass may print itself in its own way.
     micros = f".{utc.microsecond:06d}" if utc.microsecond else ""
     return (

@@ -15,8 +15,9 @@ AXE = "axe-core@4.14.1"
 
 
 def offer_test_servers(venv: Path) -> None:
-    """PostgreSQL, Prometheus with its alert manager, nginx and Caddy, and Chromium."""
+    """PostgreSQL, MariaDB, Prometheus with its alert manager, nginx and Caddy, and Chromium."""
     _offer_postgresql()
+    _offer_mariadb()
     _offer_prometheus()
     _offer_proxies()
     _offer_browser(venv)
@@ -31,6 +32,17 @@ def _offer_postgresql() -> None:
         if apt_install("postgresql"):
             return
     print("No PostgreSQL server here: tests that need one are skipped.", flush=True)
+
+
+def _offer_mariadb() -> None:
+    """The tests of the SQL source want a MariaDB server of their own; never a failure."""
+    if shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin"):
+        return
+    if can_install():
+        print("Installing Debian's mariadb-server-core for the tests …", flush=True)
+        if apt_install("mariadb-server-core"):
+            return
+    print("No MariaDB server here: tests that need one are skipped.", flush=True)
 
 
 def _offer_prometheus() -> None:

@@ -18,12 +18,14 @@ from typing import Any, ClassVar, Protocol
 import grpc
 import psutil
 import psycopg
+import pymysql
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 from tests.support.firestore_server import FirestoreServer
+from tests.support.mariadb import DATABASE, MariadbServer
 from tests.support.postgres import PostgresServer
 
 
@@ -231,6 +233,68 @@ class PostgresPlace(Place):
     def _run(self, statement: str, parameters: list[Any] | None = None) -> None:
         with psycopg.connect(self.server.url()) as connection:
             connection.execute(statement, parameters)  # type: ignore[call-overload, unused-ignore]
+
+
+class MariadbPlace(Place):
+    kind = "mariadb"
+
+    def __init__(self, server: MariadbServer) -> None:
+        super().__init__()
+        self.server = server
+        self._run("DROP TABLE IF EXISTS appointments, something_else")
+        self._run(
+            "CREATE TABLE appointments (id VARCHAR(40) PRIMARY KEY, updated_at DATETIME(6),"
+            " note JSON, gone TINYINT(1)) CHARACTER SET utf8mb4"
+        )
+
+    def address(self) -> dict[str, Any]:
+        return {"kind": "sql", "url": self.server.url()}
+
+    def put(self, id_: str, at: datetime | None, note: Any = None, gone: bool = False) -> None:
+        naive = None if at is None else at.astimezone(UTC).replace(tzinfo=None)
+        self._run(
+            "REPLACE INTO appointments VALUES (%s, %s, %s, %s)",
+            [id_, naive, json.dumps(note), gone],
+        )
+
+    def put_many(self, records: Mapping[str, datetime]) -> None:
+        rows = [(id_, at.astimezone(UTC).replace(tzinfo=None)) for id_, at in records.items()]
+        with self.connected() as connection, connection.cursor() as cursor:
+            cursor.executemany("INSERT INTO appointments VALUES (%s, %s, 'null', 0)", rows)
+
+    def delete(self, id_: str) -> None:
+        self._run("DELETE FROM appointments WHERE id = %s", [id_])
+
+    def outage(self) -> AbstractContextManager[None]:
+        return stopped(self.server)
+
+    @contextmanager
+    def refusal(self) -> Iterator[None]:
+        self._run("RENAME TABLE appointments TO something_else")
+        try:
+            yield
+        finally:
+            self._run("RENAME TABLE something_else TO appointments")
+
+    def n_connections(self) -> int:
+        return n_connections_to(self.server.port)
+
+    def _run(self, statement: str, parameters: list[Any] | None = None) -> None:
+        with self.connected() as connection, connection.cursor() as cursor:
+            cursor.execute(statement, parameters)
+
+    @contextmanager
+    def connected(self) -> Iterator[pymysql.Connection[Any]]:
+        with pymysql.connect(
+            host="127.0.0.1",
+            port=self.server.port,
+            user="app",
+            password="secret",
+            database=DATABASE,
+            charset="utf8mb4",
+            autocommit=True,
+        ) as connection:
+            yield connection
 
 
 class FirestorePlace(Place):

@@ -1,7 +1,7 @@
 """One suite over all sources: what retrain_service/sources/base.py says they must do.
 
-Every kind through its real client against a real server; PostgreSQL where it is installed, the
-others always run, but MongoDB's stand-in, which has no build for Windows.
+Every kind through its real client against a real server; PostgreSQL and MariaDB where they are
+installed, the others always run, but MongoDB's stand-in, which has no build for Windows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from shared.records import Cursor, Record
 from tests.contracts.document_places import ElasticsearchPlace, MongodbPlace
 from tests.contracts.export_place import HttpExportPlace
 from tests.contracts.feed_place import FeedPlace
-from tests.contracts.places import FirestorePlace, Place, PostgresPlace, SqlitePlace
+from tests.contracts.places import (
+    FirestorePlace,
+    MariadbPlace,
+    Place,
+    PostgresPlace,
+    SqlitePlace,
+)
 from tests.support.waiting import wait_until
 
 # Real servers keep their own time, so records are dated from now; far enough from midnight.
@@ -30,6 +36,7 @@ DAY = (datetime.now(UTC) - timedelta(days=3)).replace(hour=9, minute=0, second=0
 PLACES: dict[str, tuple[Callable[[Any], Place], str]] = {
     "sqlite": (SqlitePlace, "tmp_path"),
     "postgresql": (PostgresPlace, "postgres_server"),
+    "mariadb": (MariadbPlace, "mariadb_server"),
     "firestore": (FirestorePlace, "firestore_server"),
     "mongodb": (MongodbPlace, "mongodb_server"),
     "elasticsearch": (ElasticsearchPlace, "elasticsearch_server"),

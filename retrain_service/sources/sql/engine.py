@@ -1,4 +1,4 @@
-"""Connections to SQLite and PostgreSQL that can only read. Knows no table."""
+"""Connections to SQLite, PostgreSQL and MySQL that can only read. Knows no table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,21 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
 from retrain_service.sources.base import how_to_install
+from retrain_service.sources.sql.mysql import open_mysql_engine
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
-_EXTRAS = {"postgresql": "postgresql"}
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+    # One dialect for both: which of the two a server is, it says itself.
+    "mysql": "mysql+pymysql",
+    "mariadb": "mysql+pymysql",
+    "mysql+pymysql": "mysql+pymysql",
+    "mariadb+pymysql": "mysql+pymysql",
+}
 
 
 def parse_url(url: str) -> sa.URL:
@@ -31,14 +43,14 @@ def parse_url(url: str) -> sa.URL:
     except sa.exc.ArgumentError:
         # Not the text itself: it may hold a password.
         raise SourceMisconfigured(
-            'url: expected "sqlite:///file.db" or "postgresql://user:password@host/database".'
+            'url: expected "sqlite:///file.db", "postgresql://user:password@host/database" or'
+            ' "mysql://user:password@host/database".'
         ) from None
-    if parsed.drivername in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+psycopg")
-    if parsed.drivername in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
-        return parsed
+    if parsed.drivername in _DRIVERS:
+        return parsed.set(drivername=_DRIVERS[parsed.drivername])
     raise SourceMisconfigured(
-        f"url: expected sqlite or postgresql (driver psycopg), found {parsed.drivername!r}."
+        "url: expected sqlite, postgresql (driver psycopg), mysql or mariadb (driver pymysql),"
+        f" found {parsed.drivername!r}."
     )
 
 
@@ -52,45 +64,20 @@ def open_engine(url: sa.URL, timeout_s: float) -> tuple[sa.Engine, Connections]:
     Raises:
         SourceMisconfigured: the driver is not installed, or the address names no file.
     """
-    if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(
-            url, timeout_s
-        ), weakref.WeakSet()  # its own limit holds: there is no server
+    connections: Connections = weakref.WeakSet()
+    backend = url.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite_engine(url, timeout_s), connections  # its own limit holds: no server
     try:
-        engine = sa.create_engine(
-            url,
-            poolclass=QueuePool,
-            pool_size=1,
-            max_overflow=0,
-            pool_pre_ping=True,
-            pool_timeout=timeout_s,
-            connect_args={
-                "connect_timeout": max(2, round(timeout_s)),
-                # A server that vanished without a word must not hold the loop for hours.
-                "tcp_user_timeout": round(timeout_s * 1000),
-                "keepalives_idle": max(1, round(timeout_s)),
-                "application_name": "hotfit",
-                **url.query,
-            },
+        engine = (_postgresql_engine if backend == "postgresql" else open_mysql_engine)(
+            url, timeout_s
         )
     except ModuleNotFoundError as error:
-        extra = _EXTRAS[url.get_backend_name()]
         raise SourceMisconfigured(
-            f"url: the driver for {url.get_backend_name()} is not installed"
-            f" (no module {error.name!r}): {how_to_install(extra)}"
+            f"url: the driver for {backend} is not installed"
+            f" (no module {error.name!r}): {how_to_install(backend)}"
         ) from None
-
-    connections: Connections = weakref.WeakSet()
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: object) -> None:
-        connections.add(connection)
-        # UTC, so that zones of sessions and roles play no part; read-only, whatever rights we have.
-        connection.execute("SET TIME ZONE 'UTC'")
-        connection.execute("SET default_transaction_read_only = on")
-        connection.execute(f"SET statement_timeout = {round(timeout_s * 1000)}")
-        connection.commit()
-
+    sa.event.listen(engine, "connect", lambda connection, _record: connections.add(connection))
     return engine, connections
 
 
@@ -101,11 +88,17 @@ def break_off(connections: Connections) -> None:
     """
     for connection in list(connections):
         with suppress(Exception):  # it was closed meanwhile, and has no descriptor any more
-            ours = socket.socket(fileno=connection.fileno())
+            ours = socket.socket(fileno=_descriptor(connection))
             try:
                 ours.shutdown(socket.SHUT_RDWR)
             finally:
                 ours.detach()
+
+
+def _descriptor(connection: Any) -> int:
+    # PyMySQL has no public way to its socket.
+    found: int = getattr(connection, "_sock", connection).fileno()
+    return found
 
 
 def check_file(url: sa.URL) -> None:
@@ -122,6 +115,35 @@ def check_file(url: sa.URL) -> None:
         raise SourceMisconfigured(f"{path}: expected a database file, found a directory.")
     if not path.exists():
         raise SourceUnavailable(f"{path}: no such file; waiting for it to appear.")
+
+
+def _postgresql_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_timeout=timeout_s,
+        connect_args={
+            "connect_timeout": max(2, round(timeout_s)),
+            # A server that vanished without a word must not hold the loop for hours.
+            "tcp_user_timeout": round(timeout_s * 1000),
+            "keepalives_idle": max(1, round(timeout_s)),
+            "application_name": "hotfit",
+            **url.query,
+        },
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        # UTC, so that zones of sessions and roles play no part; read-only, whatever rights we have.
+        connection.execute("SET TIME ZONE 'UTC'")
+        connection.execute("SET default_transaction_read_only = on")
+        connection.execute(f"SET statement_timeout = {round(timeout_s * 1000)}")
+        connection.commit()
+
+    return engine
 
 
 def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:

@@ -41,6 +41,17 @@ _REFUSALS = (
 )
 
 
+# Numbers of MySQL and MariaDB that a later try can help; the rest asks for a person.
+# https://mariadb.com/kb/en/mariadb-error-codes/
+_MYSQL_TIMED_OUT = {1969, 3024}
+_MYSQL_LATER = {
+    *(1021, 1030, 1037, 1038, 1041, 1135, 1203, 1226),  # disk, memory, threads, too many of us
+    *(1040, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),  # connections
+    *(1205, 1213, 1317, 1412),  # locks, interruption, a definition that has just changed
+    *(2000, 2001, 2002, 2003, 2005, 2006, 2008, 2013, 2014, 2027, 2055),  # the client's own
+}
+
+
 @contextmanager
 def translate_errors(where: str, timeout_s: float) -> Iterator[None]:
     """Turn what SQLAlchemy raises inside into our errors; `where` must hold no password."""
@@ -60,6 +71,13 @@ def _meaning(error: sa.exc.DBAPIError, where: str, timeout_s: float) -> HotfitEr
     original = error.orig
     if isinstance(original, sqlite3.Error):
         return _sqlite_meaning(original, where, timeout_s)
+    code = original.args[0] if original is not None and original.args else None
+    if isinstance(code, int) and code > 0:
+        if code in _MYSQL_TIMED_OUT:
+            return SourceUnavailable(f"{where}: no answer within {timeout_s:g} s.")
+        kind = SourceUnavailable if code in _MYSQL_LATER else SourceMisconfigured
+        text = _first_line(ValueError(*original.args[1:]))
+        return kind(f"{where}: {text} ({code}).")
     state = getattr(original, "sqlstate", None)
     text = _first_line(original or error)
     if state == "57014":

@@ -1,6 +1,6 @@
-"""SQL tables as a source: SQLite and PostgreSQL through SQLAlchemy, with the same code.
+"""SQL tables as a source: SQLite, PostgreSQL, MySQL and MariaDB through SQLAlchemy.
 
-Rows are paged by (updated_at, id), compared as a row value in the database's own order, so that
+Rows are paged by (updated_at, id), compared in the database's own order, so that
 an index on the two columns (or on the first) serves. Only time steps of the column that are over
 by the lag are read: a column that keeps whole seconds is read up to the last full second, because
 a row may still be written into the one that runs.
@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
@@ -23,15 +24,20 @@ from retrain_service.sources.json_values import decode_json_text, is_set, to_jso
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
 from retrain_service.sources.sql.engine import break_off, check_file, open_engine, parse_url
 from retrain_service.sources.sql.errors import translate_errors
+from retrain_service.sources.sql.estimate import COUNTED_UP_TO, estimate
 from retrain_service.sources.sql.table import TableInfo, describe
-from retrain_service.sources.sql.times import EARLIEST, TimeFormat, day_begin, day_end
+from retrain_service.sources.sql.times import (
+    EARLIEST,
+    TimeFormat,
+    day_begin,
+    day_end,
+    settled,
+)
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
 _IDS_A_QUERY = 500
-_COUNTED_UP_TO = 100_000
-"""Rows; of a larger table the daily count looks at a sample of about as many."""
 
 
 class SqlSource(Source):
@@ -51,6 +57,7 @@ class SqlSource(Source):
         self._clock = clock
         self._lag = timedelta(seconds=settings.lag_s)
         self._timeout_s = settings.timeout_s
+        self._zone = ZoneInfo(stream.time_zone or settings.time_zone)
         self._url = parse_url(settings.url)
         self._where = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
@@ -79,21 +86,30 @@ class SqlSource(Source):
             if form is None:
                 return Batch((), cursor, is_last=True)
             key = form.key(watched.updated_at, self._dialect)
-            newest = form.bound(self._server_time(connection) - self._lag, self._dialect)
+            newest_at = settled(self._server_time(connection) - self._lag, form.zone)
+            newest = form.bound(newest_at, self._dialect)
+            wanted = [
+                watched.id.is_not(None),
+                *self._after(cursor, key, watched, form),
+                key < self._bind(newest, form),
+            ]
+            if not watched.is_indexed:
+                # Else each page would sort all that is behind it.
+                border = connection.execute(
+                    sa.select(key).where(*wanted).order_by(key).offset(limit).limit(1)
+                ).scalar_one_or_none()
+                if border is not None:
+                    wanted.append(key <= self._bind(border, form))
             rows = connection.execute(
-                sa.select(*self._columns(watched), key, watched.id)
-                .where(
-                    watched.id.is_not(None),
-                    *self._after(cursor, key, watched, form),
-                    key < self._bind(newest, form),
-                )
-                .order_by(key, watched.id)
+                sa.select(*self._columns(watched), key, watched.id, watched.id_key)
+                .where(*wanted)
+                .order_by(key, watched.id_key)
                 .limit(limit)
             ).all()
         if not rows:
             return Batch((), cursor, is_last=True)
         records = [self._record(row, watched, form) for row in rows]
-        *_, last_key, last_id = rows[-1]
+        *_, last_key, _, last_id = rows[-1]
         return Batch(
             tuple(record for record in records if record is not None),
             {
@@ -151,9 +167,13 @@ class SqlSource(Source):
             form = watched.form
             count = sa.select(sa.func.count()).select_from(watched.table)
             if n_sample == 0 and form is not None:
-                estimate = self._estimate(connection, watched, form)
-                if estimate is not None:
-                    return estimate
+                estimated = estimate(
+                    connection,
+                    watched.table,
+                    lambda table: sa.and_(*self._is_readable(table, watched, form)),
+                )
+                if estimated is not None:
+                    return estimated
             n_records = connection.execute(count).scalar_one()
             if form is None:
                 return Inspection(n_records, n_records, None)
@@ -162,9 +182,9 @@ class SqlSource(Source):
             n_readable = connection.execute(count.where(*is_readable)).scalar_one()
             rows = (
                 connection.execute(
-                    sa.select(*self._columns(watched), key, watched.id)
+                    sa.select(*self._columns(watched), key, watched.id, watched.id_key)
                     .where(*is_readable)
-                    .order_by(key.desc(), watched.id.desc())
+                    .order_by(key.desc(), watched.id_key.desc())
                     .limit(n_sample)
                 ).all()
                 if n_sample
@@ -177,39 +197,12 @@ class SqlSource(Source):
 
     def _count_ids(self, connection: sa.Connection, watched: TableInfo) -> tuple[int, int]:
         """Rows and different ids; of a large table, those of a part of it."""
-        some = sa.select(watched.id.label("id")).where(watched.id.is_not(None))
-        looked = some.limit(_COUNTED_UP_TO).subquery()
+        some = sa.select(watched.id_key.label("id")).where(watched.id.is_not(None))
+        looked = some.limit(COUNTED_UP_TO).subquery()
         n_rows, n_ids = connection.execute(
             sa.select(sa.func.count(), sa.func.count(sa.distinct(looked.c.id)))
         ).one()
         return n_rows, n_ids
-
-    def _estimate(
-        self, connection: sa.Connection, watched: TableInfo, form: TimeFormat
-    ) -> Inspection | None:
-        """From a sample of the pages of a large table; None where there is nothing to go by."""
-        if self._dialect != "postgresql":
-            return None
-        name = connection.dialect.identifier_preparer.format_table(watched.table)
-        n_records = connection.execute(
-            sa.text(
-                "SELECT reltuples::bigint FROM pg_class"
-                " WHERE oid = to_regclass(:name) AND relkind IN ('r', 'm')"
-            ),
-            {"name": name},
-        ).scalar_one_or_none()
-        if n_records is None or n_records <= _COUNTED_UP_TO:
-            return None
-        percent = 100 * _COUNTED_UP_TO / n_records
-        sample = watched.table.tablesample(sa.func.system(percent), name="sample")
-        is_readable = sa.and_(*self._is_readable(sample, watched, form))
-        n_seen, n_readable = connection.execute(
-            sa.select(sa.func.count(), sa.func.count().filter(is_readable)).select_from(sample)
-        ).one()
-        if not n_seen:
-            return None
-        n_without = round(n_records * (n_seen - n_readable) / n_seen)
-        return Inspection(n_records, n_without, None, is_exact=False)
 
     # -- statements ------------------------------------------------------------------------------
 
@@ -245,11 +238,15 @@ class SqlSource(Source):
             at = EARLIEST if cursor is None else from_epoch_us(cursor["at_us"])
             return (key >= self._bind(form.bound(at, self._dialect), form),)
         key_bind = self._bind(unpack(cursor["key"]), form)
-        id_bind = sa.bindparam(None, unpack(cursor["id"]), type_=watched.id_type, unique=True)
+        id_type = watched.id_type if watched.is_indexed else watched.id_key.type
+        id_bind = sa.bindparam(None, unpack(cursor["id"]), type_=id_type, unique=True)
         # The first condition is implied by the second; it lets an index on the time alone serve.
+        if self._dialect == "mysql":  # no index serves a comparison of row values there
+            later_id = sa.and_(key == key_bind, watched.id_key > id_bind)
+            return (key >= key_bind, sa.or_(key > key_bind, later_id))
         return (
             key >= key_bind,
-            sa.tuple_(key, watched.id) > sa.tuple_(key_bind, id_bind),
+            sa.tuple_(key, watched.id_key) > sa.tuple_(key_bind, id_bind),
         )
 
     def _on(
@@ -271,13 +268,17 @@ class SqlSource(Source):
                 else_=as_text,
             )
         if isinstance(watched.id_type, sa.LargeBinary):
+            if self._dialect == "mysql":
+                return sa.func.lower(sa.func.hex(watched.id))
             return sa.func.encode(watched.id, "hex")
+        if isinstance(watched.id_type, sa.String):
+            return watched.id  # bare, so that its index serves
         return as_text
 
     # -- rows ------------------------------------------------------------------------------------
 
     def _record(self, row: Sequence[Any], watched: TableInfo, form: TimeFormat) -> Record | None:
-        *values, key, id_ = row
+        *values, key, id_, _ = row
         updated_at = form.decode(key)
         if updated_at is None:
             return None  # not a time: inspect() counts it
@@ -285,7 +286,10 @@ class SqlSource(Source):
         deleted_field = self._stream.deleted_field
         if deleted_field and is_set(stored[deleted_field]):
             return Record(id_text(id_), updated_at, {}, is_deleted=True)
-        fields = {name: decode_json_text(to_json(value)) for name, value in stored.items()}
+        fields = {
+            name: decode_json_text(to_json(value, zone=self._zone))
+            for name, value in stored.items()
+        }
         return Record(id_text(id_), updated_at, fields)
 
     def _time_us(self, key: Any, form: TimeFormat, before: Cursor) -> int:
@@ -304,12 +308,15 @@ class SqlSource(Source):
 
     def _look(self, connection: sa.Connection) -> TableInfo:
         if self._info is None or self._info.form is None:
-            self._info = describe(connection, self._stream)
+            self._info = describe(connection, self._stream, self._zone)
         return self._info
 
     def _server_time(self, connection: sa.Connection) -> datetime:
         if self._dialect == "sqlite":
             now: datetime = self._clock()
             return now
+        if self._dialect == "mysql":
+            told: datetime = connection.execute(sa.select(sa.func.utc_timestamp(6))).scalar_one()
+            return told.replace(tzinfo=UTC)
         found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
         return found.astimezone(UTC)

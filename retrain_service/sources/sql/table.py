@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import tzinfo
 from typing import Any
 
 import sqlalchemy as sa
 
+from retrain_service.sources.sql import mysql
 from retrain_service.sources.sql.times import (
     DAY_US,
     TextFormat,
@@ -24,6 +26,9 @@ from shared.settings.per_model import StreamSettings
 class TableInfo:
     """A table or view; its columns are untyped on SQLite, where any row may hold any type.
 
+    id_key : what rows of one time are ordered by. Under a collation that does not tell "a" from
+        "A", the id alone would lose one of the two at the border of a page.
+    is_indexed : whether an index on (updated_at, id) serves that order.
     form : None as long as no row tells how the times are kept.
     """
 
@@ -31,20 +36,28 @@ class TableInfo:
     names: tuple[str, ...]
     id: sa.ColumnElement[Any]
     id_type: sa.types.TypeEngine[Any]
+    id_key: sa.ColumnElement[Any]
+    is_indexed: bool
     updated_at: sa.ColumnElement[Any]
     form: TimeFormat | None
 
 
-def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
+def describe(connection: sa.Connection, stream: StreamSettings, zone: tzinfo) -> TableInfo:
     """Find the table and learn what its columns hold.
+
+    Args:
+        zone: of times that are kept without one.
 
     Raises:
         CollectionMissing: no such table; what there is, is named.
         SourceMisconfigured: no such column, or one that cannot be ordered by.
     """
     schema, name = _find(connection, stream.collection)
-    reflected = sa.inspect(connection).get_columns(name, schema=schema)
-    types = {str(column["name"]): column["type"] for column in reflected}
+    if connection.dialect.name == "mysql":
+        types = mysql.column_types(connection, schema, name)
+    else:
+        reflected = sa.inspect(connection).get_columns(name, schema=schema)
+        types = {str(column["name"]): column["type"] for column in reflected}
     wanted = [("id_field", name) for name in stream.id_fields]
     wanted.append(("updated_at_field", stream.updated_at_field))
     if stream.deleted_field:
@@ -67,7 +80,10 @@ def describe(connection: sa.Connection, stream: StreamSettings) -> TableInfo:
     id_: sa.ColumnElement[Any] = table.c[stream.id_fields[0]]
     if len(stream.id_fields) > 1:
         id_, id_type = _composite_id(table, stream.id_fields), sa.Text()
-    return TableInfo(table, tuple(types), id_, id_type, updated_at, form)
+    id_key, is_indexed = _id_key(connection, table, stream.id_fields, id_, id_type)
+    if form is not None and form.is_naive:
+        form = replace(form, zone=zone)
+    return TableInfo(table, tuple(types), id_, id_type, id_key, is_indexed, updated_at, form)
 
 
 def _composite_id(table: sa.TableClause, names: Sequence[str]) -> sa.ColumnElement[Any]:
@@ -84,15 +100,59 @@ def _composite_id(table: sa.TableClause, names: Sequence[str]) -> sa.ColumnEleme
 
 def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:
     inspector = sa.inspect(connection)
-    if inspector.has_table(collection):
+
+    def is_there(schema: str | None, name: str) -> bool:
+        if connection.dialect.name == "mysql":
+            return mysql.has_table(connection, schema, name)
+        return inspector.has_table(name, schema=schema)
+
+    if is_there(None, collection):
         return None, collection
     schema, dot, name = collection.partition(".")
-    if dot and inspector.has_table(name, schema=schema):
+    if dot and is_there(schema, name):
         return schema, name
     there = [*inspector.get_table_names(), *inspector.get_view_names()]
     raise CollectionMissing(
         f"no table {collection!r}; the tables and views there are {_listed(sorted(there))}."
     )
+
+
+def _id_key(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    names: Sequence[str],
+    id_: sa.ColumnElement[Any],
+    id_type: sa.types.TypeEngine[Any],
+) -> tuple[sa.ColumnElement[Any], bool]:
+    """An order in which no two different ids are equal, and whether an index serves it."""
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        return sa.collate(id_, "BINARY"), True  # NOCASE is sorted within each time alone
+    if dialect == "mysql":
+        is_text = isinstance(id_type, sa.String)
+        if not is_text or (len(names) == 1 and mysql.is_unique(connection, table, names[0])):
+            return id_, True
+        return sa.cast(id_, sa.LargeBinary), False
+    if all(_tells_apart(connection, table, name) for name in names):
+        return id_, True
+    return sa.collate(sa.cast(id_, sa.Text), "C"), False
+
+
+def _tells_apart(connection: sa.Connection, table: sa.TableClause, column: str) -> bool:
+    """Whether PostgreSQL takes only equal texts of the column for equal."""
+    found = connection.execute(
+        sa.text(
+            "SELECT t.typname <> 'citext' AND COALESCE(c.collisdeterministic, true)"
+            " FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid"
+            " LEFT JOIN pg_collation c ON c.oid = a.attcollation"
+            " WHERE a.attrelid = to_regclass(:name) AND a.attname = :column"
+        ),
+        {
+            "name": connection.dialect.identifier_preparer.format_table(table),
+            "column": column,
+        },
+    ).scalar_one_or_none()
+    return found is not False
 
 
 def _listed(names: Sequence[str], most: int = 30) -> str:
@@ -136,9 +196,14 @@ def _declared_form(
     stream: StreamSettings,
 ) -> TimeFormat | None:
     if isinstance(declared, sa.DateTime):
-        return TimeFormat("timestamptz" if declared.timezone else "timestamp")
+        digits = getattr(declared, "precision", getattr(declared, "fsp", None))
+        return TimeFormat(
+            "timestamptz" if declared.timezone else "timestamp",
+            resolution_us=10 ** (6 - digits) if digits is not None else 1,
+            is_naive=not declared.timezone,
+        )
     if isinstance(declared, sa.Date):
-        return TimeFormat("date", resolution_us=DAY_US)
+        return TimeFormat("date", resolution_us=DAY_US, is_naive=True)
     if isinstance(declared, sa.Integer | sa.Numeric | sa.Float):
         greatest = connection.execute(
             sa.select(sa.func.max(sa.func.abs(updated_at))).select_from(table)

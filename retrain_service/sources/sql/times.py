@@ -1,7 +1,7 @@
 """The time formats of an `updated_at` column and their comparison inside the database.
 
 A column may be a native timestamp, ISO text, or seconds, milliseconds or microseconds since the
-epoch. Times without a zone are UTC. Where the stored form sorts like time, the bare column is
+epoch. Times without a zone are in the zone that the settings name. Where the stored form sorts like time, the bare column is
 compared, so that an index serves; only text in mixed forms is converted row by row.
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from retrain_service.sources.sql.mysql import converted_text
 from shared.records import from_epoch_us, to_epoch_us
 
 SECOND_US = 1_000_000
@@ -31,17 +32,21 @@ class TimeFormat:
     resolution_us : the smallest step the column can tell apart, in microseconds.
     unit_us : of "epoch", what one stands for, in microseconds.
     separator : of "text", what stands between date and time.
+    zone : of times that are kept without one; `is_naive` says whether these are.
     """
 
     kind: Kind
     resolution_us: int = 1
     unit_us: int = 1
     separator: str = "T"
+    zone: tzinfo = UTC
+    is_naive: bool = False
 
     @property
     def name(self) -> str:
         """Cursors written under another name do not fit this form."""
-        return f"{self.kind}/{self.unit_us}/{self.separator}"
+        zone = "" if str(self.zone) == "UTC" else f"/{self.zone}"
+        return f"{self.kind}/{self.unit_us}/{self.separator}{zone}"
 
     def key(self, column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
         """What to compare and order by."""
@@ -49,6 +54,8 @@ class TimeFormat:
             return column
         if dialect == "sqlite":
             return sa.func.strftime("%Y-%m-%dT%H:%M:%f", column)
+        if dialect == "mysql":
+            return converted_text(column, text_shapes(column)[3])
         return sa.cast(column, sa.DateTime(timezone=True))
 
     def bind_type(self, dialect: str) -> sa.types.TypeEngine[Any]:
@@ -69,6 +76,8 @@ class TimeFormat:
             is_whole = at_us % self.unit_us == 0
             return at_us // self.unit_us if is_whole else at_us / self.unit_us
         floored = from_epoch_us(at_us)
+        if self.is_naive and self.zone is not UTC:
+            floored = _in_zone(at, self.zone, self.resolution_us)
         if self.kind == "timestamptz" or (self.kind == "text_converted" and dialect != "sqlite"):
             return floored
         if self.kind == "timestamp":
@@ -78,17 +87,17 @@ class TimeFormat:
         text = floored.replace(tzinfo=None).isoformat(self.separator, timespec="microseconds")
         if self.kind == "text_converted":
             return text[:23]
-        if at_us % DAY_US == 0:
+        if text.endswith("00:00:00.000000"):
             return text[:10]
-        return text[:19] if at_us % SECOND_US == 0 else text.rstrip("0")
+        return text[:19] if text.endswith(".000000") else text.rstrip("0")
 
     def decode(self, key: Any) -> datetime | None:
         """The time of a stored key; None when it is not a time."""
         try:
             if isinstance(key, datetime):
-                return key.replace(tzinfo=UTC) if key.tzinfo is None else key.astimezone(UTC)
+                return (key.replace(tzinfo=self.zone) if key.tzinfo is None else key).astimezone(UTC)
             if isinstance(key, date):
-                return datetime(key.year, key.month, key.day, tzinfo=UTC)
+                return self.decode(datetime(key.year, key.month, key.day))
             if isinstance(key, str):
                 return self.decode(datetime.fromisoformat(key.strip()))
             if isinstance(key, (int, float, Decimal)):
@@ -157,6 +166,7 @@ def text_form(shapes: Sequence[TextFormat], dialect: str) -> TimeFormat:
         "text",
         resolution_us=min(shape.resolution_us for shape in timed),
         separator=separators.pop() or "T",
+        is_naive=zones == {""},
     )
 
 
@@ -165,6 +175,28 @@ def epoch_form(greatest: float, has_fractions: bool) -> TimeFormat:
     units = ((1e11, SECOND_US), (1e14, 1000), (float("inf"), 1))
     unit_us = next(unit for limit, unit in units if abs(greatest) < limit)
     return TimeFormat("epoch", resolution_us=1 if has_fractions else unit_us, unit_us=unit_us)
+
+
+def settled(at: datetime, zone: tzinfo) -> datetime:
+    """The last instant up to `at` whose local time comes no more.
+
+    In the hour before a clock is set back it is the beginning of the times that come twice.
+    """
+    mark_us = 15 * 60 * SECOND_US  # clocks are set at a quarter
+    quarter = from_epoch_us(to_epoch_us(at) // mark_us * mark_us)
+    later = (quarter + timedelta(minutes=15 * n) for n in range(1, 13))
+    local = min(each.astimezone(zone).replace(tzinfo=None) for each in (at, *later))
+    is_past = local == at.astimezone(zone).replace(tzinfo=None)
+    return at if is_past else local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def _in_zone(at: datetime, zone: tzinfo, resolution_us: int) -> datetime:
+    """The local time of an instant, rounded down to the resolution."""
+    try:
+        local = at.astimezone(zone).replace(tzinfo=UTC)
+    except OverflowError:  # the first and the last day that there are
+        local = at
+    return from_epoch_us(to_epoch_us(local) // resolution_us * resolution_us)
 
 
 def day_begin(day: date) -> datetime:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
-from retrain_service.sources.sql import source as sql
+from retrain_service.sources.sql import estimate as sql
 from shared.errors import SourceMisconfigured, SourceUnavailable
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -287,7 +287,8 @@ def test_a_column_that_holds_no_times_is_shown(database: Path, opened: Opener) -
     [
         ("sqlite://", "expected a file"),
         ("sqlite:///:memory:", "expected a file"),
-        ("mysql://root:hunter2@h/d", "expected sqlite or postgresql"),
+        ("oracle://root:hunter2@h/d", "expected sqlite, postgresql"),
+        ("mysql://root:hunter2@h/d?useSSL=false", "no parameter 'useSSL'"),
         ("what is this hunter2", 'expected "sqlite:///file.db"'),
     ],
 )
@@ -444,7 +445,7 @@ def test_the_daily_count_of_a_large_table_looks_at_a_part_of_it(
     postgres_server: PostgresServer, opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A figure for people is not worth a scan of a billion rows, which never ends in time."""
-    monkeypatch.setattr(sql, "_COUNTED_UP_TO", 2_000)
+    monkeypatch.setattr(sql, "COUNTED_UP_TO", 2_000)
     with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
         connection.execute("DROP TABLE IF EXISTS large")
         connection.execute(
