@@ -20,10 +20,11 @@ _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UTC) -> Any:
     """Turn one value into JSON values, however deep.
 
-    Times become RFC 3339 in UTC (a naive one is taken to be in `zone`), dates "2025-11-26", durations
-    seconds, bytes base64, Decimal a float, NaN and infinities None.
+    Times become RFC 3339 in UTC, dates "2025-11-26", durations seconds, bytes base64, Decimal a
+    float, NaN and infinities None.
 
     Args:
+        zone: of times that have none.
         otherwise: turns a type that is not listed here into something that is.
     """
     match value:

@@ -6,7 +6,9 @@ import socket
 import sqlite3
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -79,6 +81,18 @@ def open_engine(url: sa.URL, timeout_s: float) -> tuple[sa.Engine, Connections]:
         ) from None
     sa.event.listen(engine, "connect", lambda connection, _record: connections.add(connection))
     return engine, connections
+
+
+def server_time(connection: sa.Connection, clock: Callable[[], datetime]) -> datetime:
+    """The server's time; an SQLite file has no server, and its time is `clock`'s."""
+    match connection.dialect.name:
+        case "sqlite":
+            return clock()
+        case "mysql":
+            now: datetime = connection.execute(sa.select(sa.func.utc_timestamp(6))).scalar_one()
+            return now.replace(tzinfo=UTC)
+    now = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return now.astimezone(UTC)
 
 
 def break_off(connections: Connections) -> None:

@@ -71,12 +71,12 @@ def _meaning(error: sa.exc.DBAPIError, where: str, timeout_s: float) -> HotfitEr
     original = error.orig
     if isinstance(original, sqlite3.Error):
         return _sqlite_meaning(original, where, timeout_s)
-    code = original.args[0] if original is not None and original.args else None
+    code, *words = (original.args if original is not None else ()) or (None,)
     if isinstance(code, int) and code > 0:
         if code in _MYSQL_TIMED_OUT:
             return SourceUnavailable(f"{where}: no answer within {timeout_s:g} s.")
         kind = SourceUnavailable if code in _MYSQL_LATER else SourceMisconfigured
-        text = _first_line(ValueError(*original.args[1:]))
+        text = _first_line(ValueError(*words))
         return kind(f"{where}: {text} ({code}).")
     state = getattr(original, "sqlstate", None)
     text = _first_line(original or error)

@@ -22,7 +22,13 @@ import sqlalchemy as sa
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import decode_json_text, is_set, to_json
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
-from retrain_service.sources.sql.engine import break_off, check_file, open_engine, parse_url
+from retrain_service.sources.sql.engine import (
+    break_off,
+    check_file,
+    open_engine,
+    parse_url,
+    server_time,
+)
 from retrain_service.sources.sql.errors import translate_errors
 from retrain_service.sources.sql.estimate import COUNTED_UP_TO, estimate
 from retrain_service.sources.sql.table import TableInfo, describe
@@ -86,7 +92,7 @@ class SqlSource(Source):
             if form is None:
                 return Batch((), cursor, is_last=True)
             key = form.key(watched.updated_at, self._dialect)
-            newest_at = settled(self._server_time(connection) - self._lag, form.zone)
+            newest_at = settled(server_time(connection, self._clock) - self._lag, form.zone)
             newest = form.bound(newest_at, self._dialect)
             wanted = [
                 watched.id.is_not(None),
@@ -153,7 +159,7 @@ class SqlSource(Source):
         wanted, there = sorted(ids), set[str]()
         with self._connected() as connection:
             watched = self._look(connection)
-            as_text = self._id_as_text(watched)
+            as_text = watched.id_as_text(self._dialect)
             for begin in range(0, len(wanted), _IDS_A_QUERY):
                 some = wanted[begin : begin + _IDS_A_QUERY]
                 found = connection.execute(sa.select(watched.id).where(as_text.in_(some)))
@@ -260,21 +266,6 @@ class SqlSource(Source):
             key < self._bind(end, form),
         )
 
-    def _id_as_text(self, watched: TableInfo) -> sa.ColumnElement[Any]:
-        as_text = sa.cast(watched.id, sa.Text)
-        if self._dialect == "sqlite":
-            return sa.case(
-                (sa.func.typeof(watched.id) == "blob", sa.func.lower(sa.func.hex(watched.id))),
-                else_=as_text,
-            )
-        if isinstance(watched.id_type, sa.LargeBinary):
-            if self._dialect == "mysql":
-                return sa.func.lower(sa.func.hex(watched.id))
-            return sa.func.encode(watched.id, "hex")
-        if isinstance(watched.id_type, sa.String):
-            return watched.id  # bare, so that its index serves
-        return as_text
-
     # -- rows ------------------------------------------------------------------------------------
 
     def _record(self, row: Sequence[Any], watched: TableInfo, form: TimeFormat) -> Record | None:
@@ -310,13 +301,3 @@ class SqlSource(Source):
         if self._info is None or self._info.form is None:
             self._info = describe(connection, self._stream, self._zone)
         return self._info
-
-    def _server_time(self, connection: sa.Connection) -> datetime:
-        if self._dialect == "sqlite":
-            now: datetime = self._clock()
-            return now
-        if self._dialect == "mysql":
-            told: datetime = connection.execute(sa.select(sa.func.utc_timestamp(6))).scalar_one()
-            return told.replace(tzinfo=UTC)
-        found: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return found.astimezone(UTC)

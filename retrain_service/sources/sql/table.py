@@ -41,6 +41,18 @@ class TableInfo:
     updated_at: sa.ColumnElement[Any]
     form: TimeFormat | None
 
+    def id_as_text(self, dialect: str) -> sa.ColumnElement[Any]:
+        """The record's id as the database writes it."""
+        as_text = sa.cast(self.id, sa.Text)
+        if dialect == "sqlite":
+            is_binary = sa.func.typeof(self.id) == "blob"
+            return sa.case((is_binary, sa.func.lower(sa.func.hex(self.id))), else_=as_text)
+        if isinstance(self.id_type, sa.LargeBinary):
+            if dialect == "mysql":
+                return sa.func.lower(sa.func.hex(self.id))
+            return sa.func.encode(self.id, "hex")
+        return self.id if isinstance(self.id_type, sa.String) else as_text  # bare: for its index
+
 
 def describe(connection: sa.Connection, stream: StreamSettings, zone: tzinfo) -> TableInfo:
     """Find the table and learn what its columns hold.

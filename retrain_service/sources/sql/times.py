@@ -1,15 +1,16 @@
 """The time formats of an `updated_at` column and their comparison inside the database.
 
 A column may be a native timestamp, ISO text, or seconds, milliseconds or microseconds since the
-epoch. Times without a zone are in the zone that the settings name. Where the stored form sorts like time, the bare column is
-compared, so that an index serves; only text in mixed forms is converted row by row.
+epoch. Times without a zone are in the zone that the settings name. Where the stored form sorts like
+time, the bare column is compared, so that an index serves; only text in mixed forms is converted
+row by row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -95,9 +96,11 @@ class TimeFormat:
         """The time of a stored key; None when it is not a time."""
         try:
             if isinstance(key, datetime):
-                return (key.replace(tzinfo=self.zone) if key.tzinfo is None else key).astimezone(UTC)
+                return (key.replace(tzinfo=self.zone) if key.tzinfo is None else key).astimezone(
+                    UTC
+                )
             if isinstance(key, date):
-                return self.decode(datetime(key.year, key.month, key.day))
+                return self.decode(datetime.combine(key, time.min))
             if isinstance(key, str):
                 return self.decode(datetime.fromisoformat(key.strip()))
             if isinstance(key, (int, float, Decimal)):

@@ -102,6 +102,20 @@ def test_times_are_understood_whatever_the_column_and_the_zone_of_the_session(
     assert source.missing(["1", "77"]).ids == {"77"}
 
 
+def test_a_datetime_is_in_the_stream_s_zone_and_a_timestamp_is_an_instant(
+    run: Run, opened: Opener
+) -> None:
+    """The session of the application is in Tokyo, and so is its DATETIME."""
+    run("CREATE TABLE t (id INT PRIMARY KEY, updated_at DATETIME(6), at TIMESTAMP NULL)")
+    run("INSERT INTO t VALUES (1, NOW(6), '2025-11-26 19:00:00')")
+    source = opened(time_zone="Asia/Tokyo")
+
+    (record,) = source.read_after(None, 5).records
+
+    assert abs(datetime.now(UTC) - record.updated_at) < timedelta(minutes=5)
+    assert record.fields["at"] == "2025-11-26T10:00:00Z"
+
+
 def test_types_become_json_values(run: Run, opened: Opener) -> None:
     """A bit is a number, a zero date is nothing, and half of the emoji is not lost."""
     run(

@@ -329,6 +329,53 @@ def test_a_missing_driver_names_what_to_install(
         opened("postgresql://u:p@localhost/d")
 
 
+@pytest.mark.parametrize("separator", ["T", " "])
+def test_local_times_are_read_in_the_zone_that_the_stream_names(
+    database: Path, opened: Opener, separator: str
+) -> None:
+    """Written in Kolkata, the newest row seems to lie five and a half hours in the future."""
+    kolkata = ZoneInfo("Asia/Kolkata")
+    rows = [
+        (i, t.astimezone(kolkata).replace(tzinfo=None).isoformat(separator))
+        for i, t in enumerate(TIMES)
+    ]
+    run(
+        database,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TEXT)",
+        "INSERT INTO t VALUES (?, ?)",
+        rows=rows,
+    )
+    source = opened(
+        f"sqlite:///{database}", clock=TIMES[-1] + timedelta(seconds=1), time_zone="Asia/Kolkata"
+    )
+
+    assert [record.updated_at for record in source.read_after(None, 20).records] == TIMES
+    assert read_ids(source) == [str(i) for i in range(10)]
+    assert source.count_by_day([AT.date()]).by_day == {AT.date(): 10}
+    assert len(source.read_after(source.cursor_at(TIMES[5]), 20).records) == 7
+
+
+def test_the_hour_that_comes_twice_is_read_when_both_are_over(
+    database: Path, opened: Opener
+) -> None:
+    """A local time of the second hour is less than those of the first that were read before it."""
+    begin = datetime(2025, 10, 25, 23, 0, tzinfo=UTC)  # the clock is set back at 01:00
+    written = [begin + timedelta(minutes=10 * i) for i in range(24)]
+    run(database, "CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TEXT)")
+    cursor, ids = None, list[str]()
+
+    for n, at in enumerate(written):
+        local = at.astimezone(BERLIN).replace(tzinfo=None).isoformat(" ")
+        run(database, "INSERT INTO t VALUES (?, ?)", rows=[(100 - n, local)])
+        source = opened(
+            f"sqlite:///{database}", clock=at + timedelta(seconds=1), time_zone="Europe/Berlin"
+        )
+        batch = source.read_after(cursor, 50)
+        cursor, ids = batch.cursor, ids + [record.id for record in batch.records]
+
+    assert sorted(ids, key=int) == [str(100 - n) for n in reversed(range(24))]
+
+
 # --- PostgreSQL alone ---------------------------------------------------------------------------
 
 
@@ -379,6 +426,25 @@ def test_postgresql_times_are_understood_too(
         assert record.updated_at <= TIMES[ids.index(record.id)] + timedelta(milliseconds=1)
     assert source.count_by_day([AT.date()]).by_day == {AT.date(): 10}
     assert source.missing([*ids[:2], str(uuid.UUID(int=5))]).ids == {str(uuid.UUID(int=5))}
+
+
+def test_columns_without_a_zone_are_in_the_stream_s(
+    postgres: psycopg.Connection[Any], postgres_server: PostgresServer, opened: Opener
+) -> None:
+    """All of them, not only the one that is ordered by; a column with a zone keeps its own."""
+    postgres.execute(
+        "CREATE TABLE t (id INT, updated_at TIMESTAMP, made TIMESTAMP[], at TIMESTAMPTZ)"
+    )
+    postgres.execute(
+        "INSERT INTO t VALUES (1, '2025-11-26 15:30', '{2025-11-26 15:30}', '2025-11-26 10:00+00')"
+    )
+
+    source = opened(postgres_server.url(), time_zone="Asia/Kolkata")
+    (record,) = source.read_after(None, 5).records
+
+    utc = "2025-11-26T10:00:00Z"
+    assert record.updated_at == AT.replace(microsecond=0)
+    assert record.fields == {"id": 1, "updated_at": utc, "made": [utc], "at": utc}
 
 
 def test_postgresql_types_become_json_values(
