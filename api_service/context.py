@@ -45,13 +45,14 @@ class Context:
 
 
 def identity(live: LoadedModel) -> dict[str, Any]:
-    """Which version answered, and what data it knows."""
+    """Which version answered, what data it was fitted on and what it knows."""
     manifest = live.manifest
     return {
         "model": manifest.model,
         "version": manifest.version,
         "generation": live.generation,
         "trained_at": manifest.trained_at,
+        "fitted_until": manifest.fitted_until,
         "watermark": manifest.watermark.newest_record_at,
     }
 

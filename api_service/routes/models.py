@@ -187,6 +187,8 @@ def _manifest_part(context: Context, model: str, version: str) -> dict[str, Any]
         "run_id": manifest.run_id,
         "trained_at": manifest.trained_at,
         "watermark": manifest.watermark.newest_record_at,
+        "judged_until": manifest.judged_until,
+        "fitted_until": manifest.fitted_until,
         "metrics": manifest.metrics,
         "promotion": manifest.promotion.reason,
         "size_bytes": sum(entry.size_bytes for entry in manifest.files.values()),

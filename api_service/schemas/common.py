@@ -33,12 +33,13 @@ class ProtocolError(msgspec.Struct):
 
 
 class Identity(msgspec.Struct, kw_only=True):
-    """Which version answered, and what data it knows."""
+    """Which version answered, what data it was fitted on and what it knows."""
 
     model: str
     version: str
     generation: int
     trained_at: Time
+    fitted_until: Time | None
     watermark: Time | None
 
 

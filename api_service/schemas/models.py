@@ -33,7 +33,11 @@ class LastSwap(msgspec.Struct):
 
 
 class ModelEntry(msgspec.Struct, kw_only=True):
-    """One model as it is served; `wanted` is the version that the reload signal names."""
+    """One model as it is served; `wanted` is the version that the reload signal names.
+
+    watermark : the newest record that the version knows. fitted_until : the newest one that its
+    estimator was fitted on.
+    """
 
     name: str
     version: str | None
@@ -45,6 +49,9 @@ class ModelEntry(msgspec.Struct, kw_only=True):
     watermark: Time | None
     watermark_age_s: Whole | None
     watermark_age: str | None
+    fitted_until: Time | None
+    fitted_age_s: Whole | None
+    fitted_age: str | None
     workers: list[WorkerLine]
     degraded: str | None
     degraded_code: str | None
@@ -78,6 +85,8 @@ class Version(msgspec.Struct, kw_only=True):
     run_id: str | UnsetType = UNSET
     trained_at: Time | UnsetType = UNSET
     watermark: Time | UnsetType | None = UNSET
+    judged_until: Time | UnsetType | None = UNSET
+    fitted_until: Time | UnsetType | None = UNSET
     metrics: dict[str, dict[str, float | None]] | UnsetType = UNSET
     promotion: str | UnsetType = UNSET
     size_bytes: Whole | UnsetType = UNSET

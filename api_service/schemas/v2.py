@@ -106,7 +106,7 @@ class OutputTensor(msgspec.Struct, kw_only=True):
 
 
 class InferenceAnswer(msgspec.Struct, kw_only=True):
-    """parameters name the generation, trained_at and watermark of the version."""
+    """parameters name the generation, trained_at, fitted_until and watermark of the version."""
 
     model_name: str
     model_version: str

@@ -193,6 +193,8 @@ def _sentence(
     entry = entries[0]
     trained = in_words(seconds_since(entry["trained_at"], inputs.now))
     knows = f", its newest record is {entry['watermark_age']} old" if entry["watermark"] else ""
+    if entry["fitted_until"]:
+        knows += f", the newest that it was fitted on {entry['fitted_age']}"
     switching = [line for line in entry["workers"] if line["version"] != entry["version"]]
     also = f" {len(switching)} of them on another version for the moment;" if switching else ""
     return (

@@ -41,6 +41,8 @@ def model_entry(
     else:
         state = newest.state if newest is not None and newest.wanted else WAITING
     age_s = seconds_since(watermark, now)
+    fitted_until = live.manifest.fitted_until if live else None
+    fitted_age_s = seconds_since(fitted_until, now)
     closed = signal if live is None and slot.is_idle else None
     degraded = next((report for report in mine if report.degraded), None)
     return {
@@ -54,6 +56,9 @@ def model_entry(
         "watermark": watermark,
         "watermark_age_s": age_s,
         "watermark_age": in_words(age_s),
+        "fitted_until": fitted_until,
+        "fitted_age_s": fitted_age_s,
+        "fitted_age": in_words(fitted_age_s),
         "workers": lines,
         "degraded": degraded.degraded if degraded else None,
         "degraded_code": _code_of(degraded) if degraded else None,

@@ -176,6 +176,7 @@ def metadata(live: LoadedModel) -> dict[str, Any]:
             "workload": manifest.workload,
             "generation": str(live.generation),
             "trained_at": manifest.trained_at.isoformat(),
+            "fitted_until": manifest.fitted_until.isoformat() if manifest.fitted_until else "",
             "watermark": newest.isoformat() if newest else "",
             "questions": ", ".join(answerer.questions),
         },

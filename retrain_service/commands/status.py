@@ -17,7 +17,7 @@ from retrain_service.commands.output import Output
 from retrain_service.home import read_store
 from shared.daemon.liveness import still_runs
 from shared.daemon.loop import utc_now
-from shared.errors import NotFound
+from shared.errors import HotfitError, NotFound
 from shared.exchange.json_files import SignalUnreadable
 from shared.exchange.reload_signal import ReloadSignal
 from shared.exchange.retrain_report import TrainingReport
@@ -95,6 +95,7 @@ def _model(
         "previous": signal.previous if signal else None,
         "hold": signal.hold if signal else False,
         "promoted_at": signal.promoted_at if signal else None,
+        "fitted_until": _fitted_until(store, name, signal),
         "reason": signal.reason if signal else None,
         "error": error,
         "workers": dict(serving),
@@ -108,6 +109,13 @@ def _signal(store: ModelStore, name: str) -> tuple[ReloadSignal | None, str | No
         return store.signal(name), None
     except SignalUnreadable as error:
         return None, str(error)
+
+
+def _fitted_until(store: ModelStore, name: str, signal: ReloadSignal | None) -> datetime | None:
+    """The newest record that the wanted version was fitted on; None where nobody can say."""
+    with contextlib.suppress(HotfitError):
+        return store.manifest(name, signal.version).fitted_until if signal else None
+    return None
 
 
 def _last_run(settings: Settings, name: str) -> Run | None:
@@ -140,6 +148,10 @@ def _spoken(model: Mapping[str, Any], now: datetime) -> list[str]:
     lines = [f"{name}  {wanted}{held}"]
     if model["error"]:
         lines.append(f"  trouble   {model['error']}")
+    if model["fitted_until"]:
+        until = model["fitted_until"]
+        age_s = max((now - until).total_seconds(), 0.0)
+        lines.append(f"  fitted    on records until {until:%Y-%m-%d %H:%M} UTC, {_ago(age_s)} ago")
     if model["workers"]:
         lines.append(
             "  served    "

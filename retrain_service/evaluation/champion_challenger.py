@@ -1,6 +1,8 @@
 """Open champion and anchor and score them with the candidate on the same holdout.
 
-Runs in the training process. Opens only versions that were verified; gives no verdict.
+What was judged is compared with what is to be judged: of a version whose served estimator has seen
+the newest rows, its twin, which has not. Runs in the training process. Opens only versions that
+were verified; gives no verdict.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from retrain_service.evaluation.scores import (
 from shared.errors import LoadFailed, StorageUnavailable, VersionUnusable
 from shared.forms.open_form import open_form
 from shared.loading.open_version import load_estimator, read_state
-from shared.versions.manifest import SignedVersion
+from shared.versions.manifest import MODEL_NAME, TWIN_NAME, SignedVersion
 from shared.workloads.contract import Workload
 from shared.workloads.training import TrainingSet
 
@@ -58,17 +60,24 @@ def compare_with_champion(
         StorageUnavailable: a version is there but cannot be read now; nothing can be decided.
     """
     history_days = train.n_days + holdout.n_days
-    trained_until = train.day.max()
+    seen_until = train.day.max()
     for rival in (rivals.champion, rivals.anchor):
         if rival is not None and (signed := rival.comparable) is not None:
-            until = np.datetime64(signed.manifest.watermark.trained_until)
-            trained_until = max(trained_until, until)
-    holdout = unseen(holdout, trained_until)
+            seen_until = max(seen_until, np.datetime64(signed.manifest.judged_day))
+    while True:
+        holdout = unseen(holdout, seen_until)
+        try:
+            champion = _as_reference(workload, rivals.champion, holdout, now)
+            anchor = _as_reference(workload, rivals.anchor, holdout, now)
+        except _HasSeenRows as fact:
+            seen_until = fact.until
+        else:
+            break
     evaluation = Evaluation(
         candidate=score_on(workload, candidate, holdout),
         baseline=score_baseline_on(workload, holdout),
-        champion=_as_reference(workload, rivals.champion, holdout, now),
-        anchor=_as_reference(workload, rivals.anchor, holdout, now),
+        champion=champion,
+        anchor=anchor,
         version=offered.version,
         history_days=history_days,
         target_varies=varies(holdout.target),
@@ -78,14 +87,24 @@ def compare_with_champion(
     return ChampionComparison(evaluation, holdout)
 
 
-def open_estimator(signed: SignedVersion) -> Any:
-    """Unpickle the estimator of a version that was verified.
+class _HasSeenRows(Exception):
+    """What is left to compare with was fitted on some of these rows. until : the last such day."""
+
+    def __init__(self, until: np.datetime64) -> None:
+        super().__init__(str(until))
+        self.until = until
+
+
+def open_judged(signed: SignedVersion) -> Any:
+    """Unpickle the estimator of a verified version that was judged: its twin, or where it has none
+    the one that serves.
 
     Raises:
         VersionUnusable: the present libraries cannot open it, or its bytes were exchanged.
     """
     try:
-        return load_estimator(signed.files)
+        name = TWIN_NAME if TWIN_NAME in signed.manifest.files else MODEL_NAME
+        return load_estimator(signed.files, name)
     except (MemoryError, VersionUnusable, StorageUnavailable):
         raise
     except Exception as error:
@@ -107,10 +126,10 @@ def _as_reference(
         return Reference(rival.version, None, rival.missing, age_days, lacks="contract")
     notes = [f"in place of {rival.instead_of}"] if rival.instead_of else []
     faults: list[str] = []
-    for open_it in (open_estimator, partial(_open_compiled, workload)):
+    for open_it in (open_judged, partial(_open_compiled, workload, holdout)):
         try:
             score = score_on(workload, open_it(signed), holdout)
-        except (MemoryError, StorageUnavailable):
+        except (MemoryError, StorageUnavailable, _HasSeenRows):
             raise
         except VersionUnusable as error:
             faults.append(str(error))
@@ -124,14 +143,21 @@ def _as_reference(
     return Reference(rival.version, None, "; ".join(faults), age_days)
 
 
-def _open_compiled(workload: Workload, signed: SignedVersion) -> Any:
+def _open_compiled(workload: Workload, holdout: TrainingSet, signed: SignedVersion) -> Any:
     """What serves clients, also where the estimator itself cannot be opened any more.
 
     Raises:
-        LoadFailed: it has no form that does without the estimator.
+        LoadFailed: it has no form that does without the estimator, or has seen every row.
+        _HasSeenRows: it has seen some of these rows, and only the others tell.
     """
     if not is_compiled(signed):
         raise LoadFailed("it has no compiled form")
+    if TWIN_NAME in signed.manifest.files and holdout.n_rows:
+        until = np.datetime64(signed.manifest.watermark.trained_until)
+        if until >= holdout.day.max():
+            raise LoadFailed(f"its compiled form was fitted on every row until {until}")
+        if until >= holdout.day.min():
+            raise _HasSeenRows(until)
     form = open_form(signed.files, signed.manifest)
     return workload.with_state(form, read_state(signed.files))
 

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 
 from shared.errors import ContractMismatch, FixConfiguration, VersionUnusable
 from shared.forms.data_tree import TREE_NAME
-from shared.versions.manifest import COMPILED_NAME, MODEL_NAME, Manifest, SignedVersion
+from shared.versions.manifest import (
+    COMPILED_NAME,
+    MODEL_NAME,
+    TWIN_NAME,
+    Manifest,
+    SignedVersion,
+)
 from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
 from shared.workloads.contract import Workload
@@ -94,8 +100,8 @@ def _verify(versions: VerifiedVersions, model: str, version: str, workload: Work
     signed = None
     try:
         found = versions.open(model, version)
-        # The estimator's bytes are proved when it is opened, where it can be done without.
-        found.files.check(but={MODEL_NAME} if is_compiled(found) else ())
+        # An estimator's bytes are proved when it is opened, where it can be done without.
+        found.files.check(but={MODEL_NAME, TWIN_NAME} if is_compiled(found) else ())
         signed = found
         workload.check_contract(signed.manifest.features)
         _check_purpose(workload, signed.manifest)

@@ -24,14 +24,29 @@ from shared.versions.manifest import (
     GOLDEN_NAME,
     MANIFEST_NAME,
     MODEL_NAME,
+    TWIN_NAME,
     Manifest,
     encode,
     sign,
 )
 from shared.versions.model_store import DISCARDED_PREFIX
 from shared.versions.staged_files import StagedFiles
+from shared.versions.version_files import FileEntry
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.training import TrainingSet
+
+
+def stage_twin(staged: Path, estimator: Any) -> FileEntry:
+    """Write the judged estimator into a staged directory, which is empty, before the one that will
+    serve is fitted: the two are never in memory together.
+
+    Raises:
+        StorageUnavailable: the disk is full or not writable.
+    """
+    files = StagedFiles(staged)
+    with files.writing(TWIN_NAME) as file:
+        joblib.dump(estimator, file)
+    return files.entries[TWIN_NAME]
 
 
 def stage(
@@ -42,11 +57,13 @@ def stage(
     manifest: Manifest,
     key: SigningKey,
     sample: HoldoutSample | None = None,
+    twin: FileEntry | None = None,
 ) -> str:
-    """Write all of a version into its staged directory, which is empty; the signed manifest last.
+    """Write all of a version into its staged directory, where nothing lies but its twin; the
+    signed manifest last.
 
     rows : everything known, train and holdout; the state is made from it.
-    sample : some held-out rows, for looking at.
+    sample : some held-out rows, for looking at. twin : as `stage_twin` wrote it.
 
     Returns:
         The SHA-256 of the manifest.
@@ -55,6 +72,8 @@ def stage(
         StorageUnavailable: the disk is full or not writable.
     """
     files = StagedFiles(staged)
+    if twin is not None:
+        files.entries[TWIN_NAME] = twin
     write_sample(files, sample)
     with files.writing(MODEL_NAME) as file:
         joblib.dump(estimator, file)

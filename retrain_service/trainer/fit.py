@@ -94,3 +94,26 @@ def _peak_memory() -> Iterator[_Peak]:
         ended.set()
         watching.join()
         look()
+
+
+def refit(
+    workload: Workload,
+    judged: Candidate,
+    rows: TrainingSet,
+    newest: TrainingSet,
+    seed: int,
+    progress: Progress,
+) -> Candidate:
+    """The recipe of a judged candidate on all rows: fitted anew, or where it was continued,
+    continued once more.
+
+    newest : those of the rows that `judged` has not seen. judged.estimator : only of one that was
+        continued; else it may be gone, so that memory holds one estimator at a time.
+    """
+    if judged.runs_since_full:
+        started = time.perf_counter()
+        continued = workload.fit_more(judged.estimator, newest, seed, progress)
+        if continued is not None:
+            fit_s = time.perf_counter() - started
+            return Candidate(continued, fit_s, judged.runs_since_full, judged.name)
+    return fit_candidate(workload, judged.name, rows, seed, progress)

@@ -19,6 +19,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     memory_limit_mb : 0 for none.
     candidates : which of the workload's may be chosen; empty for all. max_run_time_s : of the
         whole run; comparing candidates takes its share of it.
+    refit : what passed the gates is fitted again on all rows, and that is published.
     """
 
     run_id: str
@@ -48,6 +49,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     full_every: int | None = None
     candidates: tuple[str, ...] = ()
     max_run_time_s: float = 3600.0
+    refit: bool = True
 
     def policy(self) -> GateSettings:
         return GateSettings.model_validate(self.gate)

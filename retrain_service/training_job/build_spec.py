@@ -76,6 +76,7 @@ def build_spec(
                 "days": days,
                 "incremental": is_incremental,
                 "candidates": training.candidates,
+                "refit": training.refit,
                 "gate": gate,
             },
             libraries=libraries_for(model.workload, parameters),
@@ -86,6 +87,7 @@ def build_spec(
         full_every=training.full_every if is_incremental else None,
         candidates=training.candidates,
         max_run_time_s=training.max_run_time_s,
+        refit=training.refit,
     )
 
 

@@ -11,7 +11,14 @@ from retrain_service.trainer.fit import Candidate
 from retrain_service.trainer.job_spec import JobSpec
 from shared.records import Table
 from shared.versions.holdout_sample import HoldoutSample, sample_of
-from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
+from shared.versions.manifest import (
+    Holdout,
+    Manifest,
+    Promotion,
+    ServingForm,
+    Watermark,
+    end_of_day,
+)
 from shared.workloads.contract import Workload
 from shared.workloads.training import TrainingSet
 
@@ -66,15 +73,27 @@ def holdout_sample(
     return sample_of(holdout, evaluation.candidate, name, score, vocabulary)
 
 
+def _fitted_until(rows: TrainingSet, newest_record_at: datetime | None) -> datetime:
+    """Rows know their day; of the day of the newest record it is known until when."""
+    until = end_of_day(str(rows.day.max()))
+    if newest_record_at is not None and newest_record_at.date() == until.date():
+        return newest_record_at
+    return until
+
+
 def candidate_manifest(
     spec: JobSpec,
     contract: FeatureContract,
     train: TrainingSet,
     holdout: TrainingSet,
-    candidate: Candidate,
     evaluation: Evaluation,
+    served: Candidate,
+    fitted_on: TrainingSet,
     promotion: Promotion,
 ) -> Manifest:
+    """train, holdout : rows that the judged estimator was fitted on, and judged on.
+    served, fitted_on : what is published, and the rows that it was fitted on.
+    """
     return Manifest(
         model=spec.model,
         version=spec.version,
@@ -92,7 +111,7 @@ def candidate_manifest(
         ),
         watermark=Watermark(
             newest_record_at=spec.newest_record_at,
-            trained_until=str(train.day.max()),
+            trained_until=str(fitted_on.day.max()),
             n_records=spec.n_records,
             high_seq=spec.high_seq,
             snapshot_digest=spec.snapshot_digest,
@@ -102,7 +121,9 @@ def candidate_manifest(
         golden_tolerance=GOLDEN_TOLERANCE,
         promotion=promotion,
         trained_at=datetime.now(UTC),
-        runs_since_full=candidate.runs_since_full,
-        candidate=candidate.name,
+        runs_since_full=served.runs_since_full,
+        judged_until=end_of_day(str(train.day.max())),
+        fitted_until=_fitted_until(fitted_on, spec.newest_record_at),
+        candidate=served.name,
         files={},
     )

@@ -16,12 +16,13 @@ from shared.atomic_file import write_atomic
 STAGE_STARTS = {
     "reading": 0.0,
     "comparing": 0.1,
-    "fitting": 0.5,
-    "evaluating": 0.8,
+    "fitting": 0.35,
+    "evaluating": 0.55,
+    "refitting": 0.6,
     "staging": 0.9,
     "trial": 0.95,
 }
-"""Share of the run at which each stage begins; the fit takes most of it."""
+"""Share of the run at which each stage begins; comparing and the two fits take most of it."""
 
 
 class RunProgress:

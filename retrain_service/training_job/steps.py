@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import msgspec
 import numpy as np
 
 from retrain_service.buffer.snapshot import read_snapshot
-from retrain_service.evaluation.champion_challenger import compare_with_champion, open_estimator
+from retrain_service.evaluation.champion_challenger import compare_with_champion, open_judged
 from retrain_service.evaluation.rivals import Rival, find_rivals
 from retrain_service.evaluation.scores import FeatureContract
 from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select
@@ -22,10 +23,16 @@ from retrain_service.promotion.decide import (
     decide,
     reason,
 )
-from retrain_service.publish.stage import stage
+from retrain_service.publish.stage import stage, stage_twin
 from retrain_service.publish.trial_load import TrialLoad
 from retrain_service.trainer.candidates import candidates_for
-from retrain_service.trainer.fit import Candidate, Fitted, continue_fitted, fit_candidate
+from retrain_service.trainer.fit import (
+    Candidate,
+    Fitted,
+    continue_fitted,
+    fit_candidate,
+    refit,
+)
 from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.trainer.libraries import library_versions
 from retrain_service.training_job.candidate_manifest import (
@@ -67,8 +74,9 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     details = row_details(rows, entity_id_of(workload, tables), libraries)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details)
-    train, holdout = workload.split(rows)
-    features = workload.features_of(train)
+    train, newest = workload.split(rows)
+    fitted_on = rows if spec.refit else train
+    features = workload.features_of(fitted_on)
     contract = FeatureContract(spec.version, spec.workload, features, libraries, workload.predicts)
     store, public_key = ModelStore(Path(spec.models_dir)), Path(spec.public_key)
     versions = VerifiedVersions(store, VerifyKey.read(public_key))
@@ -79,7 +87,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         workload,
         candidate.estimator,
         train,
-        holdout,
+        newest,
         rivals=rivals,
         offered=contract,
         now=spec.requested_at,
@@ -90,15 +98,32 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
+    staged, twin = Path(spec.staged), None
+    if spec.refit:
+        progress("refitting")
+        twin = stage_twin(staged, candidate.estimator)
+        if not candidate.runs_since_full:
+            candidate = replace(candidate, estimator=None)  # one at a time in memory
+        candidate = refit(
+            workload,
+            candidate,
+            rows,
+            newest,
+            spec.seed,
+            lambda share, _stage: progress("refitting", share),
+        )
+        details["refit_s"] = round(candidate.fit_s, 3)
     progress("staging")
     promotion = Promotion(
         spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)
     )
-    manifest = candidate_manifest(spec, contract, train, holdout, candidate, evaluation, promotion)
-    key, staged = SigningKey.read(Path(spec.keys_dir)), Path(spec.staged)
+    manifest = candidate_manifest(
+        spec, contract, train, holdout, evaluation, candidate, fitted_on, promotion
+    )
+    key = SigningKey.read(Path(spec.keys_dir))
     sample = holdout_sample(workload, evaluation, holdout)
     with TrialLoad() as trial:
-        digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample)
+        digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample, twin)
         progress("trial")
         tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
     verdict = check_trial(tried, policy, before=verdict.gates)
@@ -149,19 +174,19 @@ def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     """The champion, where it may be continued instead of trained from scratch."""
     if spec.full_every is None or champion is None or champion.instead_of is not None:
         return None
-    signed = champion.comparable
+    signed = champion.comparable  # its twin, where it has one: what was not yet judged is new to it
     if signed is None or signed.manifest.parameters != spec.parameters:
         return None
     manifest = signed.manifest
     if manifest.runs_since_full + 1 >= spec.full_every:
         return None
     try:
-        estimator = open_estimator(signed)
+        estimator = open_judged(signed)
     except VersionUnusable:
         return None
     return Fitted(
         estimator,
-        np.datetime64(manifest.watermark.trained_until),
+        np.datetime64(manifest.judged_day),
         manifest.runs_since_full,
         manifest.candidate,
     )

@@ -139,15 +139,17 @@ def _open_estimator(files: VersionFiles, manifest: Manifest) -> Any:
         return load_estimator(files)
 
 
-def load_estimator(files: VersionFiles) -> Any:
+def load_estimator(files: VersionFiles, name: str = MODEL_NAME) -> Any:
     """Unpickle the fitted estimator of a signed version, from the bytes that were hashed.
+
+    name : which of its files; the one that serves, where none is named.
 
     Raises:
         VersionUnusable, StorageUnavailable: as `VersionFiles.read`.
     """
     import joblib  # heavy, and its import brings numpy's memory maps: only who loads pays
 
-    content = files.read(MODEL_NAME)
+    content = files.read(name)
     with old_names():
         return joblib.load(io.BytesIO(content))
 

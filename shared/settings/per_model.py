@@ -205,6 +205,11 @@ class TrainingSettings(Section):
         (),
         description="which of the workload's candidates are compared; empty: all that fit the data",
     )
+    refit: bool = Field(
+        True,
+        description="publish what passed the gates fitted again on all rows, the newest included;"
+        " false: publish the judged estimator itself",
+    )
     incremental: bool = Field(
         False, description="continue the champion on new rows where the estimator can"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,9 @@ from shared.workloads.rows import FeatureSpec
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
 MODEL_NAME = "model.joblib"
+TWIN_NAME = "twin.joblib"
+"""The estimator that was judged, where another one serves: same recipe, without the newest rows.
+It is compared with later candidates, and never served."""
 GOLDEN_NAME = "golden.json"
 MOST_BYTES = 16_000_000
 IN_PROCESS = "pickle"
@@ -50,7 +53,8 @@ class Watermark(msgspec.Struct, frozen=True):
     """What data the version knows.
 
     newest_record_at : `updated_at` of the newest record in the snapshot, UTC.
-    trained_until : last day whose rows the estimator was fitted on; the state may know more.
+    trained_until : last day whose rows the served estimator was fitted on; the state may know
+        more.
     high_seq : the buffer's sequence number up to which records were seen.
     """
 
@@ -99,6 +103,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     runs_since_full : how often the estimator was continued since it was trained from scratch.
     candidate : which of the workload's candidates it is; "default" where there is one.
+    judged_until : the judged estimator was fitted on rows until then, and judged on later ones.
+    fitted_until : the served estimator was fitted on rows until then. The same as `judged_until`
+        where the judged estimator serves itself; then there is no TWIN_NAME.
+    Manifests of before say neither; read from the disk, they have the end of `trained_until`.
     """
 
     format: int = FORMAT
@@ -119,8 +127,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     trained_at: datetime
     runs_since_full: int = 0
     candidate: str = "default"
+    judged_until: datetime | None = None
+    fitted_until: datetime | None = None
     files: dict[str, FileEntry]
     signature: Signature | None = None
+
+    @property
+    def judged_day(self) -> str:
+        """Last day whose rows the judged estimator was fitted on: those of later ones it has not
+        seen."""
+        until = self.judged_until
+        return self.watermark.trained_until if until is None else str(until.date())
+
+
+def end_of_day(day: str) -> datetime:
+    """The last moment of a day ("2026-11-21"), UTC.
+
+    Raises:
+        ValueError: no such day.
+    """
+    return datetime.combine(date.fromisoformat(day), time.max, UTC)
 
 
 def sign(manifest: Manifest, key: SigningKey) -> Manifest:
@@ -175,9 +201,16 @@ def _read_fields(directory: Path) -> tuple[Mapping[str, Any], str]:
 
 def _to_manifest(directory: Path, fields: Mapping[str, Any]) -> Manifest:
     try:
-        return msgspec.convert(fields, Manifest)
+        manifest = msgspec.convert(fields, Manifest)
     except msgspec.ValidationError as error:
         raise ManifestInvalid(f"manifest of {directory.name}: {error}") from None
+    if manifest.fitted_until is not None:
+        return manifest
+    try:
+        until = end_of_day(manifest.watermark.trained_until)
+    except ValueError:  # nobody knows, and nothing that serves needs it
+        return manifest
+    return msgspec.structs.replace(manifest, judged_until=until, fitted_until=until)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ pytestmark = [
 
 # What a publish does to the disk, in this order; each is killed before and after.
 PUBLISH = [
+    "fsync STAGED/twin.joblib",
     "fsync STAGED/holdout.json",
     "fsync STAGED/model.joblib",
     "fsync STAGED/state.json",

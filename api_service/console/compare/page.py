@@ -94,7 +94,8 @@ def _facts(one: Manifest, other: Manifest) -> list[tuple[str, str, str]]:
         return {
             "trained": moment(found.trained_at),
             "newest record": moment(known.newest_record_at),
-            "fitted on days until": known.trained_until,
+            "judged estimator fitted until": found.judged_day,
+            "served estimator fitted until": known.trained_until,
             "records known": figure(known.n_records),
             "judged on": f"{held.first_day} to {held.last_day}, {figure(held.n_rows)} rows",
             "serving form": found.serving_form.form,

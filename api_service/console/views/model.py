@@ -85,6 +85,7 @@ def _of_closed(manifest: Manifest | str) -> dict[str, Any]:
     return {
         "trained_at": manifest.trained_at,
         "watermark": manifest.watermark.newest_record_at,
+        "fitted_until": manifest.fitted_until,
     }
 
 

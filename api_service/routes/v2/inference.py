@@ -183,5 +183,6 @@ def _facts(live: LoadedModel) -> dict[str, Any]:
         **facts,
         "generation": live.generation,
         "trained_at": manifest.trained_at,
+        **({"fitted_until": manifest.fitted_until} if manifest.fitted_until else {}),
         **({"watermark": newest} if newest else {}),
     }

@@ -104,6 +104,8 @@ def test_health_says_in_one_sentence_that_all_is_well(home: ServingHome, serving
     assert model["version"] == version
     assert model["watermark"] == "2026-11-21T11:56:00Z"
     assert (model["watermark_age_s"], model["watermark_age"]) == (240, "4 min")
+    assert model["fitted_until"] == "2026-10-31T23:59:59.999999Z"
+    assert model["fitted_age"] == "20 days"
     assert model["workers"] == [
         {"pid": os.getpid(), "version": version, "generation": 1, "state": "serving"}
     ]

@@ -30,6 +30,7 @@ def test_an_answer_names_the_one_version_that_gave_it(served: Serving) -> None:
         "version": "v000007-20261101T150000Z",
         "generation": 1,
         "trained_at": "2026-11-01T15:00:00Z",
+        "fitted_until": "2026-10-31T23:59:59.999999Z",
         "watermark": "2026-11-01T08:00:00Z",
     }
 

@@ -66,7 +66,7 @@ def test_a_json_request_is_answered_as_our_own_route_answers(client: FlaskClient
     )
     assert body["parameters"] == {
         "unit": "litres",
-        **{name: own[name] for name in ("generation", "trained_at", "watermark")},
+        **{name: own[name] for name in ("generation", "trained_at", "fitted_until", "watermark")},
     }
     assert list(found) == ["predictions", "probabilities", "label", "is_warm", "n_hours"]
     assert found["predictions"]["data"] == own["predictions"]
