@@ -25,7 +25,10 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """How much of each entity is kept: the newest sample of each slot, for so many slots.
+    """How much of each entity is kept: one sample of each slot, for so many slots.
+
+    Of several samples in one slot the newest value of each name counts, so that what comes in rows
+    of their own (one for the processor, one for the memory) stands together.
 
     However often an entity sends, its window has at most `n_slots` samples.
     """
@@ -50,15 +53,18 @@ class Sampled(Protocol):
 def samples_of(
     records: Sequence[Sampled], window: WindowSpec
 ) -> dict[tuple[str, int], tuple[int, bytes]]:
-    """(entity, slot) -> (time in microseconds, sample as JSON), the newest of each slot."""
+    """(entity, slot) -> (time in microseconds, sample as JSON), the newest value of each name."""
     newest: dict[tuple[str, int], tuple[int, Mapping[str, Any]]] = {}
     for record in records:
         if record.at is None or record.sample is None:
             continue
         at_us = to_epoch_us(record.at)
         key = (record.entity, at_us // (window.slot_s * 1_000_000))
-        if key not in newest or newest[key][0] <= at_us:
-            newest[key] = (at_us, record.sample)
+        before_us, before = newest.get(key, (at_us, {}))
+        if before_us <= at_us:
+            newest[key] = (at_us, {**before, **record.sample})
+        else:
+            newest[key] = (before_us, {**record.sample, **before})
     return {key: (at_us, _encode(sample)) for key, (at_us, sample) in newest.items()}
 
 
@@ -71,7 +77,9 @@ def keep(
     """Put samples into their slots and let go of what the windows do not reach any more."""
     connection.executemany(
         "INSERT INTO window_rows VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET"
-        " at_us=excluded.at_us, body=excluded.body WHERE excluded.at_us >= at_us",
+        " at_us=max(at_us, excluded.at_us), body=CAST(CASE WHEN excluded.at_us >= at_us"
+        " THEN json_patch(CAST(body AS TEXT), CAST(excluded.body AS TEXT))"
+        " ELSE json_patch(CAST(excluded.body AS TEXT), CAST(body AS TEXT)) END AS BLOB)",
         [
             (collection, entity, slot, at_us, body)
             for (entity, slot), (at_us, body) in samples.items()

@@ -1,17 +1,21 @@
 """Read samples in the shapes that monitoring agents send: server, time, numbers.
 
-Takes Prometheus-like, psutil-like and home-made shapes: flat or nested, numbers or "12.5 %",
-times as RFC 3339, seconds or milliseconds. Pure; the answer for a row never depends on another.
+Takes Prometheus-like, psutil-like and home-made shapes: flat or nested, one row for all metrics or
+one for each. Pure; the answer for a row never depends on another. Where the fields of a row stand
+is looked up once for each set of names.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from shared.documents.ids import means_nothing, read_id
+from shared.documents.numbers import parse_number
+from shared.documents.times import read_moment
 
 NO_SERVER = "no server name"
 NO_METRIC = "none of the metrics"
@@ -21,113 +25,214 @@ SERVER_FIELDS = (
     "server", "server_id", "server_name", "host", "hostname", "node", "instance", "machine",
 )  # fmt: skip
 TIME_FIELDS = ("timestamp", "time", "ts", "at", "@timestamp", "datetime", "collected_at")
-NESTED_FIELDS = ("metrics", "values", "stats", "system", "data")
+NESTED_FIELDS = ("metrics", "values", "stats", "system", "data", "fields")
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "cpu": ("cpu_percent", "cpu_usage", "cpu_pct", "cpu_utilization", "cpu_total"),
     "memory": (
         "mem", "ram", "memory_percent", "memory_usage", "mem_percent", "mem_usage", "memory_pct",
+        "mem_used_percent", "memory_used_percent",
     ),
     "disk": ("disk_percent", "disk_usage", "disk_pct", "disk_used_percent", "filesystem"),
     "load": ("load1", "load_1", "load_avg", "load_average", "loadavg", "load_1m"),
 }  # fmt: skip
-_INNER_NAMES = ("percent", "usage", "used_percent", "utilization", "pct", "value", "1m", "total")
+_INNER_NAMES = ("percent", "usage", "used_percent", "utilization", "pct", "value", "1m")
+_SHARES = frozenset(("memory", "disk"))
+"""Metrics of which agents also send bytes: the total, and what is used, free or available."""
+_TOTALS = ("total", "total_bytes", "size")
+_USED = ("used", "used_bytes", "in_use")
+_LEFT = ("available", "available_bytes", "free", "free_bytes", "avail")
+_METRIC_NAMES = ("metric", "metric_name", "__name__", "measurement", "name", "field")
+_METRIC_VALUES = ("value", "val", "metric_value")
 
 _NOT_ALIKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-/]+")
-_NUMBER = re.compile(r"\s*([-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?)\s*%?\s*")
-_EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)
-_LATEST_S = 253_370_764_800  # the year 9999
+_MOST_PLANS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at one server. `at` None: the row carries no time. `values`: metric -> number."""
+    """One look at one server. `at` None: the row carries no time. `values`: metric -> number.
+
+    impossible : metrics that hold a number that is no percentage, such as bytes.
+    """
 
     server: str
     at: datetime | None
     values: Mapping[str, float]
+    impossible: tuple[str, ...] = ()
 
 
-def read_sample(fields: Mapping[str, Any], metrics: Sequence[str]) -> Sample | str:
-    """The sample in a row, or why there is none."""
-    named = _by_plain_name(fields)
-    server = next((text for name in SERVER_FIELDS if (text := _text(named.get(name)))), None)
-    if server is None:
-        return NO_SERVER
-    raw_time = next((named[name] for name in TIME_FIELDS if named.get(name) is not None), None)
-    at = None if raw_time is None else read_time(raw_time)
-    if raw_time is not None and at is None:
-        return BAD_TIME
-    nested = [_by_plain_name(named[n]) for n in NESTED_FIELDS if isinstance(named.get(n), Mapping)]
-    values: dict[str, float] = {}
-    for metric in metrics:
-        for place in (named, *nested):
-            found = _metric(place, metric)
-            if found is not None:
-                values[metric] = found
-                break
-    return Sample(server, at, values) if values else f"{NO_METRIC} {', '.join(metrics)}"
+_Share = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Names of the total, of what is used, and of what is left."""
 
 
-def read_time(value: object) -> datetime | None:
-    """An instant, UTC, from a text, seconds, milliseconds, microseconds or nanoseconds."""
-    if isinstance(value, str):
-        try:
-            at = datetime.fromisoformat(value.strip())
-        except ValueError:
-            number = _number(value)
-            return None if number is None else read_time(number)
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        return at if at >= _EARLIEST else None
-    if isinstance(value, Mapping):  # a timestamp of a document database
-        return read_time(value.get("seconds", value.get("_seconds")))
-    seconds = _number(value)
-    if seconds is None:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where the values of rows with the same names stand; names as in the row, best first.
+
+    inner : of an object that stands for one metric, where its number is; inner_shares the names of
+    total, used and left there. metrics : for each metric its names; shares as inner_shares.
+    """
+
+    server: tuple[str, ...]
+    time: tuple[str, ...]
+    nested: tuple[str, ...]
+    inner: tuple[str, ...]
+    inner_shares: _Share
+    metrics: tuple[tuple[str, ...], ...]
+    shares: tuple[_Share, ...]
+    long_form: tuple[str, str] | None
+
+
+class SampleReader:
+    """Reads rows for some metrics. Any thread may call it.
+
+    percentages : metrics that are percentages; of these a number below 0, or of memory and disk
+        one far above 100, is none: mostly bytes.
+    """
+
+    def __init__(self, metrics: Sequence[str], percentages: frozenset[str] = frozenset()) -> None:
+        self.metrics = tuple(metrics)
+        self.percentages = percentages
+        self._plans: dict[tuple[str, ...], Plan] = {}
+
+    def read(self, fields: Mapping[str, Any]) -> Sample | str:
+        """The sample in a row, or why there is none."""
+        plan = self.plan(tuple(fields))
+        server = next((id_ for name in plan.server if (id_ := server_of(fields[name]))), None)
+        if server is None:
+            return NO_SERVER
+        raw_time = next((fields[name] for name in plan.time if fields[name] is not None), None)
+        at = None if raw_time is None else read_moment(raw_time)
+        if raw_time is not None and at is None:
+            return BAD_TIME
+        places = [(fields, plan)]
+        for name in plan.nested:
+            if isinstance(fields[name], Mapping):
+                places.append((fields[name], self.plan(tuple(fields[name]))))
+        values: dict[str, float] = {}
+        impossible: list[str] = []
+        for position, metric in enumerate(self.metrics):
+            for place, its_plan in places:
+                number = self._metric(place, its_plan, position)
+                if number is not None:
+                    if self.is_possible(metric, number):
+                        values[metric] = number
+                    else:
+                        impossible.append(metric)
+                    break
+        if not values:
+            if impossible:
+                return f"{impossible[0]} is no percentage"
+            return f"{NO_METRIC} {', '.join(self.metrics)}"
+        return Sample(server, at, values, tuple(impossible))
+
+    def is_possible(self, metric: str, number: float) -> bool:
+        """Whether a metric can be this number."""
+        if metric not in self.percentages:
+            return True
+        return 0 <= number <= highest_percentage(metric)
+
+    def plan(self, names: tuple[str, ...]) -> Plan:
+        """Where the values of rows with these names stand."""
+        plan = self._plans.get(names)
+        if plan is None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[names] = plan = self._make_plan(names)
+        return plan
+
+    def _make_plan(self, names: tuple[str, ...]) -> Plan:
+        named = {_plain(str(name)): name for name in names}
+
+        def there(candidates: Sequence[str]) -> tuple[str, ...]:
+            return tuple(named[name] for name in candidates if name in named)
+
+        shares = []
+        for metric in self.metrics:
+            prefixes = [f"{name}_" for name in (metric, *ALIASES.get(metric, ())[:2])]
+            of_metric = tuple(
+                there([prefix + name for prefix in prefixes for name in group])
+                if metric in _SHARES
+                else ()
+                for group in (_TOTALS, _USED, _LEFT)
+            )
+            shares.append((of_metric[0], of_metric[1], of_metric[2]))
+        metric_name, metric_value = there(_METRIC_NAMES), there(_METRIC_VALUES)
+        return Plan(
+            there(SERVER_FIELDS),
+            there(TIME_FIELDS),
+            there(NESTED_FIELDS),
+            there((*_INNER_NAMES, "total")),
+            (there(_TOTALS), there(_USED), there(_LEFT)),
+            tuple(there((metric, *ALIASES.get(metric, ()))) for metric in self.metrics),
+            tuple(shares),
+            (metric_name[0], metric_value[0]) if metric_name and metric_value else None,
+        )
+
+    def _metric(self, place: Mapping[str, Any], plan: Plan, position: int) -> float | None:
+        metric = self.metrics[position]
+        for name in plan.metrics[position]:
+            number = self._number(place[name], metric)
+            if number is not None:
+                return number
+        totals, used, left = plan.shares[position]
+        if totals and (used or left):
+            return _share(place, plan.shares[position])
+        if plan.long_form is not None:
+            name, value = plan.long_form
+            written = place[name]
+            if isinstance(written, str) and _plain(written) in (metric, *ALIASES.get(metric, ())):
+                return self._number(place[value], metric)
         return None
-    while seconds > _LATEST_S / 20:  # after the year 2470: rather a smaller unit
-        seconds /= 1000
-    at = datetime.fromtimestamp(seconds, UTC) if seconds > 0 else _EARLIEST
-    return at if at > _EARLIEST else None
 
-
-def _metric(place: Mapping[str, Any], metric: str) -> float | None:
-    for name in (metric, *ALIASES.get(metric, ())):
-        value = place.get(name)
+    def _number(self, value: object, metric: str) -> float | None:
         if isinstance(value, Mapping):
-            inner = _by_plain_name(value)
-            value = next((inner[n] for n in _INNER_NAMES if inner.get(n) is not None), None)
+            plan = self.plan(tuple(value))
+            inner = plan.inner
+            if metric in _SHARES:
+                totals, used, left = plan.inner_shares
+                if totals and (used or left):
+                    return _share(value, plan.inner_shares)
+                inner = tuple(name for name in inner if name not in totals)
+            value = next((value[name] for name in inner if value[name] is not None), None)
         elif isinstance(value, list):  # load averages of 1, 5 and 15 minutes; one value a core
-            numbers = [n for item in value if (n := _number(item)) is not None]
-            value = numbers[0] if metric == "load" and numbers else _mean(numbers)
-        number = _number(value)
-        if number is not None:
-            return number
-    return None
+            numbers = [n for item in value if (n := _plain_number(item)) is not None]
+            if not numbers:
+                return None
+            return numbers[0] if metric == "load" else sum(numbers) / len(numbers)
+        return _plain_number(value)
 
 
-def _by_plain_name(fields: Mapping[str, Any]) -> dict[str, Any]:
+def server_of(value: object) -> str | None:
+    """A server's name; a number is one too."""
+    found = read_id(value)
+    return None if found is None or means_nothing(found) else found
+
+
+def highest_percentage(metric: str) -> float:
+    """What a percentage cannot exceed: agents add up the percentages of all cores."""
+    return 110.0 if metric in _SHARES else 100_000.0
+
+
+def _share(place: Mapping[str, Any], names: _Share) -> float | None:
+    """Percent used. What is left tells it as well; available memory says more than free."""
+    total, used, left = (_first_number(place, of_one) for of_one in names)
+    if total is None or total <= 0 or (used is None and left is None):
+        return None
+    return 100.0 * (used if used is not None else total - (left or 0.0)) / total
+
+
+def _first_number(place: Mapping[str, Any], names: Sequence[str]) -> float | None:
+    found = (_plain_number(place[name]) for name in names)
+    return next((number for number in found if number is not None), None)
+
+
+def _plain_number(value: object) -> float | None:
+    number = parse_number(value)
+    return number if isinstance(number, float) else None
+
+
+def _plain(name: str) -> str:
     """cpuPercent, CPU-Percent and cpu.percent are all cpu_percent."""
-    return {_NOT_ALIKE.sub("_", str(name).strip()).lower(): fields[name] for name in fields}
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        match = _NUMBER.fullmatch(value)
-        value = float(match[1].replace(",", ".")) if match else None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _mean(numbers: Sequence[float]) -> float | None:
-    return sum(numbers) / len(numbers) if numbers else None
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return value.strip() or None if isinstance(value, str) else None
+    return _NOT_ALIKE.sub("_", name.strip()).lower()

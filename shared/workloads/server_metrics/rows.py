@@ -6,16 +6,16 @@ Pure. A row's features come from `history`, as those of a forecast do.
 from __future__ import annotations
 
 import math
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.records import Table
+from shared.workloads.server_metrics.columns import SampleColumns, read_columns
 from shared.workloads.server_metrics.features import (
     FEATURES,
     METRIC,
@@ -28,19 +28,14 @@ from shared.workloads.server_metrics.features import (
     later_values,
     on_grid,
 )
-from shared.workloads.server_metrics.records import read_sample
+from shared.workloads.server_metrics.records import SampleReader
 from shared.workloads.training import TrainingSet
 
-IN_THE_FUTURE = "dated in the future"
 TOO_OLD = "older than history_days"
-CLOCK_SLACK = timedelta(minutes=5)
 
 _LONGEST_GAP_MIN = 5
 _YOUNGEST_MIN = 10  # a server's first minutes have no past to learn from
 _N_GOLDEN_SERVERS = 3
-
-_Samples = Mapping[str, tuple[Floats, Floats]]
-"""Server -> (n,) epoch seconds, oldest first; (n, n_metrics) values, NaN where there is none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +52,7 @@ class RowContext:
 
 def training_rows(
     table: Table,
-    metrics: Sequence[str],
+    reader: SampleReader,
     horizons_min: Sequence[int],
     *,
     history_days: int,
@@ -68,14 +63,15 @@ def training_rows(
     target : (n_rows, n_horizons). day : on which the last of them was known, UTC.
     """
     rejected: Counter[str] = Counter()
-    samples = _samples(table, metrics, rejected)
-    newest_s = max((float(times[-1]) for times, _ in samples.values()), default=0.0)
+    metrics = reader.metrics
+    samples = read_columns(table, reader, rejected)
+    newest_s = float(samples.times.max(initial=0.0))
     oldest_s = newest_s - history_days * 86_400
     one_in = _thinning(samples, oldest_s, len(metrics), max_rows)
     parts: list[tuple[NDArray[np.int64], Floats, Floats]] = [
         (np.zeros(0, np.int64), np.zeros((0, len(FEATURES))), np.zeros((0, len(horizons_min))))
     ]
-    for times, values in samples.values():
+    for _, times, values in samples.by_server():
         n_old = int(np.searchsorted(times, oldest_s))
         if n_old:
             rejected[TOO_OLD] += n_old
@@ -96,33 +92,12 @@ def training_rows(
     )
 
 
-def _samples(table: Table, metrics: Sequence[str], rejected: Counter[str]) -> _Samples:
-    # As numbers side by side: months of a fleet as Python objects are more than a machine has.
-    found: dict[str, array[float]] = {}
-    width = 1 + len(metrics)
-    for record in table:
-        sample = read_sample(record.fields, metrics)
-        if isinstance(sample, str):
-            rejected[sample] += 1
-            continue
-        at = sample.at or record.updated_at
-        if at > record.updated_at + CLOCK_SLACK:
-            rejected[IN_THE_FUTURE] += 1
-            continue
-        values = sample.values
-        row = (at.timestamp(), *(values.get(metric, math.nan) for metric in metrics))
-        found.setdefault(sample.server, array("d")).extend(row)
-    ordered = {}
-    for server in sorted(found):
-        rows = np.frombuffer(found.pop(server)).reshape(-1, width)
-        rows = rows[np.argsort(rows[:, 0], kind="stable")]
-        ordered[server] = (rows[:, 0], rows[:, 1:])
-    return ordered
-
-
-def _thinning(samples: _Samples, oldest_s: float, n_metrics: int, max_rows: int) -> int:
+def _thinning(samples: SampleColumns, oldest_s: float, n_metrics: int, max_rows: int) -> int:
     """Keep one minute in so many."""
-    n_minutes = sum(len(np.unique(times[times >= oldest_s] // 60)) for times, _ in samples.values())
+    n_minutes = 0
+    for _, times, _ in samples.by_server():
+        minutes = times[np.searchsorted(times, oldest_s) :] // 60
+        n_minutes += int(np.count_nonzero(np.diff(minutes, prepend=-1.0)))
     return max(1, -(-n_minutes * n_metrics // max_rows))
 
 
@@ -162,18 +137,17 @@ def _scale(rows: Floats, later: Floats, n_metrics: int) -> Floats:
     return scale
 
 
-def _golden_windows(samples: _Samples, metrics: Sequence[str]) -> dict[str, list[dict[str, float]]]:
-    """The newest sample of each of the last minutes, as the feed would keep it."""
+def _golden_windows(
+    samples: SampleColumns, metrics: Sequence[str]
+) -> dict[str, list[dict[str, float]]]:
+    """The newest value of each metric in each of the last minutes, as the feed would keep them."""
     windows = {}
-    for server in list(samples)[:_N_GOLDEN_SERVERS]:
-        times, values = (column[-1000:].tolist() for column in samples[server])
-        by_minute = {
-            int(at // 60): {
-                "at": at,
-                **{metric: n for metric, n in zip(metrics, row, strict=True) if not math.isnan(n)},
-            }
-            for at, row in zip(times, values, strict=True)
-        }
+    for server, times, values in islice(samples.by_server(), _N_GOLDEN_SERVERS):
+        by_minute: dict[int, dict[str, float]] = {}
+        for at, row in zip(times[-1000:].tolist(), values[-1000:].tolist(), strict=True):
+            numbers = zip(metrics, row, strict=True)
+            kept = {metric: number for metric, number in numbers if not math.isnan(number)}
+            by_minute.setdefault(int(at // 60), {}).update({**kept, "at": at})
         newest = int(times[-1] // 60)
         windows[server] = [by_minute[m] for m in sorted(by_minute) if m > newest - WINDOW_MIN]
     return windows

@@ -18,6 +18,7 @@ from shared.feed.window import WindowSpec
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.rows import FeatureSpec
+from shared.workloads.server_metrics.columns import CLOCK_SLACK, IN_THE_FUTURE
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
 from shared.workloads.server_metrics.fields import sample_fields
 from shared.workloads.server_metrics.model import (
@@ -26,13 +27,8 @@ from shared.workloads.server_metrics.model import (
     fit_metric,
     forecast,
 )
-from shared.workloads.server_metrics.records import read_sample
-from shared.workloads.server_metrics.rows import (
-    CLOCK_SLACK,
-    IN_THE_FUTURE,
-    RowContext,
-    training_rows,
-)
+from shared.workloads.server_metrics.records import SampleReader
+from shared.workloads.server_metrics.rows import RowContext, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
 from shared.workloads.training import (
     Admitted,
@@ -48,6 +44,7 @@ STREAM = "metrics"
 UNIT = "of persistence's error"
 
 _STATE_FORMAT = 1
+_PERCENTAGES = frozenset(("cpu", "memory", "disk"))
 
 
 class ServerMetricsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -90,6 +87,8 @@ class ServerMetrics(Workload):
             problem = f"limits: expected numbers above 0, found {found.limits}"
         if problem:
             raise SettingsInvalid(f"parameters of workload {self.name}: {problem}.")
+        percentages = {name for name, limit in found.limits.items() if limit == 100}
+        self._reader = SampleReader(found.metrics, frozenset(percentages & _PERCENTAGES))
 
     # -- what the records are ------------------------------------------------------------------
 
@@ -98,7 +97,7 @@ class ServerMetrics(Workload):
         return sample_fields(self.parameters.metrics)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
-        found = read_sample(fields, self.parameters.metrics)
+        found = self._reader.read(fields)
         return found if isinstance(found, str) else None
 
     # -- records sent to the API -----------------------------------------------------------------
@@ -108,16 +107,20 @@ class ServerMetrics(Workload):
 
     def admit(self, stream: str, fields: Mapping[str, Any], now: datetime) -> Admitted | str:
         """One record a server and moment; without a time of its own, the moment it was sent."""
-        found = read_sample(fields, self.parameters.metrics)
+        found = self._reader.read(fields)
         if isinstance(found, str):
             return found
         at = found.at or now.astimezone(UTC)
         if at > now + CLOCK_SLACK:
             return IN_THE_FUTURE
         kept = fields if found.at is not None else {**fields, "timestamp": at.isoformat()}
+        id_ = f"{found.server}@{at.isoformat()}"
+        if len(found.values) < len(self.parameters.metrics):
+            # Agents that send a row for each metric give all of them one time.
+            id_ += f" {' '.join(found.values)}"
         return Admitted(
             kept,
-            id=f"{found.server}@{at.isoformat()}",
+            id=id_,
             entity=found.server,
             at=at,
             sample={"at": at.timestamp(), **found.values},
@@ -130,7 +133,7 @@ class ServerMetrics(Workload):
         found = self.parameters
         return training_rows(
             tables[STREAM],
-            found.metrics,
+            self._reader,
             found.horizons_min,
             history_days=found.history_days,
             max_rows=found.max_rows,

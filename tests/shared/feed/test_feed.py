@@ -348,6 +348,26 @@ def test_windows_hold_the_newest_sample_of_each_slot_and_survive_a_restart(
     assert [row["cpu"] for row in windows["db"]] == [7.0]
 
 
+def test_a_slot_holds_the_newest_value_of_each_name_in_whatever_order_they_come(
+    feed: Feed, path: Path
+) -> None:
+    """An agent sends the processor and the memory in rows of their own, seconds apart."""
+
+    def one(second: int, **values: float) -> FedRecord:
+        at = NOW + timedelta(seconds=second)
+        return FedRecord(
+            f"{second}", values, entity="web", at=at, sample={"at": at.timestamp(), **values}
+        )
+
+    feed.append("rows", [one(11, memory=30.0), one(1, cpu=95.0)], window=WINDOW)
+    feed.append("rows", [one(21, cpu=96.5)], window=WINDOW)
+    feed.append("rows", [one(5, cpu=1.0, disk=60.0)], window=WINDOW)
+
+    at = (NOW + timedelta(seconds=21)).timestamp()
+    kept = {"at": at, "cpu": 96.5, "memory": 30.0, "disk": 60.0}
+    assert reader.windows(path, "rows")["web"] == [kept]
+
+
 def test_old_records_and_silent_servers_are_forgotten(
     feed: Feed, path: Path, clock: FakeClock
 ) -> None:

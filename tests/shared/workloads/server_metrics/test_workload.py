@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,9 +18,10 @@ import pytest
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
 from shared.records import Table, to_epoch_us
 from shared.workloads import open_workload
+from shared.workloads.server_metrics.columns import read_columns
 from shared.workloads.server_metrics.features import FEATURES, feature_rows, newest_hours
 from shared.workloads.server_metrics.model import FleetForecaster
-from shared.workloads.server_metrics.records import Sample, read_sample, read_time
+from shared.workloads.server_metrics.records import Sample, SampleReader
 from shared.workloads.server_metrics.risk import alert_level, metric_risk
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from shared.workloads.training import Admitted, TrainingSet
@@ -27,6 +29,7 @@ from tests.support.daemons import ROOT
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 METRICS = ("cpu", "memory", "disk", "load")
+READER = SampleReader(METRICS, frozenset(METRICS[:3]))
 Curve = Callable[[np.ndarray[Any, Any], np.random.Generator], np.ndarray[Any, Any]]
 
 
@@ -100,13 +103,29 @@ def estimator(workload: ServerMetrics, rows: TrainingSet) -> FleetForecaster:
         ({"server": "a", "cpu": [10, 30], "load_avg": [0.5, 0.4, 0.3]}, {"cpu": 20, "load": 0.5}),
         ({"server": "a", "CPU": 0, "memory": None, "disk": "n/a"}, {"cpu": 0.0}),
         ({"server": "a", "cpu": True, "load1": 2}, {"load": 2.0}),
+        # Bytes become the share of the total; the total alone is no percentage.
+        (
+            {"server": "a", "cpu": 1, "memory": {"total": 16e9, "free": 12e9, "used": 4e9}},
+            {"cpu": 1.0, "memory": 25.0},
+        ),
+        ({"server": "a", "memory": {"total": 8e9, "available": 6e9, "free": 1e9}}, {"memory": 25}),
+        (
+            {"server": "a", "mem_total": 8e9, "mem_used": 2e9, "cpu": {"total": 7}},
+            {"cpu": 7.0, "memory": 25.0},
+        ),
+        ({"server": "a", "disk": {"size": "400", "used": "100", "percent": None}}, {"disk": 25.0}),
+        ({"server": "a", "cpu": 3, "memory": 16e9, "disk": -1}, {"cpu": 3.0}),
+        ({"server": "a", "cpu": 800}, {"cpu": 800.0}),
+        # One row for each metric, named by a field.
+        ({"host": "a", "metric": "cpu.usage", "value": "96"}, {"cpu": 96.0}),
+        ({"host": "a", "name": "load1", "value": 2}, {"load": 2.0}),
     ],
 )
 def test_numbers_are_found_in_the_shapes_that_agents_send(
     fields: dict[str, Any], values: dict[str, float]
 ) -> None:
     """Nobody rewrites an agent to try a forecast."""
-    found = read_sample(fields, METRICS)
+    found = READER.read(fields)
 
     assert isinstance(found, Sample)
     assert found.values == values
@@ -115,29 +134,10 @@ def test_numbers_are_found_in_the_shapes_that_agents_send(
 @pytest.mark.parametrize("name", ["server", "host", "hostname", "serverName", "Node", "instance"])
 def test_the_server_is_found_under_its_usual_names(name: str) -> None:
     """The label differs by tool; a number is a name too."""
-    found = read_sample({name: 7, "cpu": 1}, METRICS)
+    found = READER.read({name: 7, "cpu": 1})
 
     assert isinstance(found, Sample)
     assert found.server == "7"
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-11-21T12:00:00Z",
-        "2026-11-21T13:00:00+01:00",
-        "2026-11-21 12:00:00",
-        NOW.timestamp(),
-        str(int(NOW.timestamp())),
-        int(NOW.timestamp() * 1e3),
-        int(NOW.timestamp() * 1e6),
-        int(NOW.timestamp() * 1e9),
-        {"seconds": NOW.timestamp(), "nanoseconds": 0},
-    ],
-)
-def test_times_are_read_in_the_shapes_that_agents_send(value: object) -> None:
-    """Milliseconds taken for seconds would put a row into the year 58,000."""
-    assert read_time(value) == NOW
 
 
 @pytest.mark.parametrize(
@@ -149,6 +149,9 @@ def test_times_are_read_in_the_shapes_that_agents_send(value: object) -> None:
         ({"server": "a", "cpu": "NaN"}, "none of the metrics cpu, memory"),
         ({"server": "a", "cpu": 1, "time": "noon"}, "a time that cannot be read"),
         ({"server": "a", "cpu": 1, "time": -5}, "a time that cannot be read"),
+        ({"server": "a", "memory": {"total": 16e9}}, "none of the metrics cpu, memory"),
+        ({"server": "a", "memory": 16e9}, "memory is no percentage"),
+        ({"server": "undefined", "cpu": 1}, "no server name"),
     ],
 )
 def test_a_row_that_cannot_be_used_says_why(
@@ -165,12 +168,73 @@ def test_a_row_is_kept_once_a_server_and_moment(workload: ServerMetrics) -> None
 
     assert isinstance(timed, Admitted)
     assert isinstance(untimed, Admitted)
-    assert timed.id == untimed.id == "a@2026-11-21T12:00:00+00:00"
+    assert timed.id == untimed.id == "a@2026-11-21T12:00:00+00:00 cpu"
+    whole = workload.admit(STREAM, {"host": "a", "ts": NOW.timestamp(), "cpu": 1, "mem": 2}, NOW)
+    assert isinstance(whole, Admitted)
+    assert whole.id == "a@2026-11-21T12:00:00+00:00"
     assert untimed.fields["timestamp"] == NOW.isoformat()
     assert timed.sample == {"at": NOW.timestamp(), "cpu": 1.0}
 
 
 # -- training --------------------------------------------------------------------------------------
+
+
+def test_many_rows_at_once_are_read_as_each_of_them_is() -> None:
+    """Training reads columns, the API reads rows; what one refuses the other must refuse."""
+    chance = np.random.default_rng(3)
+    odd: list[tuple[str, list[Any]]] = [
+        ("host", ["a", "b", "a", 7, "7", "", None, "null", " b "]),
+        ("time", [NOW.isoformat(), "2026-11-21T11:59:30Z", NOW.timestamp(), "20.11.2026",
+                  int(NOW.timestamp() * 1e3), "2026-11-21 11:00:00", "noon", 0, None, "9999-12-31"]),
+        ("cpu", [1, 2.5, "3,5 %", None, True, [4, 6], {"percent": 7}, -1, 1e9, "n/a", 1e400]),
+        ("cpu_pct", [5, None]),
+        ("memory", [1, 40.0, 3e9, {"total": 8, "used": 2}, None]),
+        ("metrics", [{"mem": 30}, {"memory": {"free": 6, "size": 8}}, 3]),
+    ]  # fmt: skip
+    some = []
+    for _ in range(3000):
+        names = [field for field in odd if chance.random() < 0.7]
+        some.append({name: values[chance.integers(len(values))] for name, values in names})
+    source = table([(NOW, fields) for fields in some])
+    reader = SampleReader(("cpu", "memory"), frozenset(("cpu", "memory")))
+    rejected: Counter[str] = Counter()
+
+    columns = read_columns(source, reader, rejected)
+
+    found: dict[str, list[tuple[float, ...]]] = {}
+    refused: Counter[str] = Counter()
+    for record in source:
+        sample = reader.read(record.fields)
+        if isinstance(sample, str):
+            refused[sample] += 1
+            continue
+        refused.update(f"{metric} is no percentage" for metric in sample.impossible)
+        at = (sample.at or record.updated_at).timestamp()
+        values = [sample.values.get(metric, -1.0) for metric in reader.metrics]
+        found.setdefault(sample.server, []).append((at, *values))
+    assert rejected == refused
+    assert {
+        server: list(zip(times.tolist(), *np.nan_to_num(values, nan=-1.0).T.tolist(), strict=True))
+        for server, times, values in columns.by_server()
+    } == {server: sorted(rows, key=lambda row: row[0]) for server, rows in sorted(found.items())}
+
+
+def test_of_rows_for_one_metric_each_the_newest_of_each_metric_counts() -> None:
+    """Agents send the processor and the memory seconds apart; neither may hide the other."""
+    begin = NOW - timedelta(hours=3)
+    rows = [
+        (at, {"host": "a", "timestamp": at.isoformat(), name: number})
+        for minute in range(180)
+        for name, second, number in (("cpu", 1, 96.0), ("memory", 11, 30.0), ("cpu", 31, 95.0))
+        for at in [begin + timedelta(minutes=minute, seconds=second)]
+    ]
+
+    made = ServerMetrics({"metrics": ["cpu", "memory"]}).training_set({STREAM: table(rows)})
+
+    newest = made.context.golden_windows["a"][-1]
+    assert (newest["cpu"], newest["memory"]) == (95.0, 30.0)
+    assert newest["at"] == (begin + timedelta(minutes=179, seconds=31)).timestamp()
+    assert set(made.slices.tolist()) == {"cpu", "memory"}
 
 
 def test_no_feature_knows_what_came_later(workload: ServerMetrics) -> None:
