@@ -103,6 +103,7 @@ def decision_rates(
     seed: int,
     policy: GateSettings = POLICY,
     champion_age_days: float = 1.0,
+    late_tries: int = 0,
 ) -> Rates:
     """Ask `n` times about a candidate whose error is truly (1 + truth) times the champion's."""
     rng = np.random.default_rng(seed)
@@ -110,6 +111,7 @@ def decision_rates(
     for _ in range(n):
         candidate, champion = world.scores(rng, _errors(truth))
         evaluation = _evaluation(candidate, champion, champion_age_days=champion_age_days)
+        evaluation = replace(evaluation, late_tries=late_tries)
         verdict = decide(evaluation, policy, seed=seed)
         promoted += isinstance(verdict, Promote)
         insufficient += isinstance(verdict, InsufficientData)
@@ -278,7 +280,7 @@ def _lasting(n: int) -> str:
 
 def _late(n: int) -> str:
     truths = (-0.10, 0.0, 0.10, 0.20)
-    age_days = POLICY.patience_days + 1.0
+    age_days = POLICY.max_undecided_days + 1.0
     rows = []
     for n_days in (3, 7, 14, 28):
         cells = [str(n_days)]
@@ -287,7 +289,7 @@ def _late(n: int) -> str:
             cells.append(f"**{_share(rates.promoted)}** · {_share(rates.plain)}")
         rows.append(cells)
     title = (
-        f"Share of {n:,} candidates promoted once the champion is older than `patience_days`:"
+        f"Share of {n:,} candidates promoted once the champion is older than `max_undecided_days`:"
         f" **{LATE_CONFIDENCE:.0%} certainty (ours)** · plain means:".replace("%", " %")
     )
     return _table(title, ["held-out days", *map(_truth, truths)], rows)

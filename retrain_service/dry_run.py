@@ -33,6 +33,7 @@ from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
 from shared.versions.model_names import full_name, split_name
 from shared.workloads import open_workload
+from shared.workloads.defaults import gate_of
 
 PAUSE_S = 0.2
 
@@ -185,7 +186,7 @@ class _Stage:
             rows = rows.where(rows.day > rows.day.max() - np.timedelta64(days, "D"))
         rows, verdict = check_data(
             rows,
-            model.gate,
+            gate_of(model),
             features=workload.features_of(rows),
             n_records=snapshot.n_total,
             now=now,

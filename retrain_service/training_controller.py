@@ -44,6 +44,7 @@ from shared.versions.model_names import split_name
 from shared.versions.model_store import ModelStore
 from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
+from shared.workloads.defaults import triggers_of
 
 FreezeEntity = Callable[[str, Path, datetime], "Future[SnapshotInfo]"]
 """(entity, path, now) -> the snapshot of that entity's rows, made on the reader's thread."""
@@ -69,7 +70,7 @@ class TrainingController:
         """wake : called, by any thread, when the next tick has something to do."""
         self.name = name
         model_name, self.entity = split_name(name)
-        self._triggers = settings.models[model_name].triggers
+        self._triggers = triggers_of(settings.models[model_name])
         self._store = store
         self._run_log = run_log
         self._key = key

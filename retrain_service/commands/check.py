@@ -22,6 +22,7 @@ from shared.settings.environment import unread_variables
 from shared.settings.root import Settings
 from shared.versions.model_names import split_name
 from shared.workloads.contract import Workload
+from shared.workloads.defaults import gate_of
 
 N_SAMPLE = 20
 
@@ -119,7 +120,7 @@ def _stream(settings: Settings, name: str, workload: Workload, stream: str) -> d
 def _needs(settings: Settings, name: str, streams: list[dict[str, Any]]) -> list[str]:
     """What a retrain would need, as far as it is known without reading everything."""
     model = settings.models[name]
-    gate = model.gate
+    gate = gate_of(model)
     needs = [
         f"a retrain needs at least {gate.min_rows} rows over {gate.min_days} days, at most"
         f" {gate.max_rejected:.0%} of the records unusable."

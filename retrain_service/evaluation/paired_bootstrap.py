@@ -13,7 +13,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_service.evaluation.day_blocks import places
+from retrain_service.evaluation.block_length import block_length
+from retrain_service.evaluation.day_blocks import places, totals
 from shared.workloads.contract import resolution
 from shared.workloads.training import Score
 
@@ -25,12 +26,13 @@ _CHUNK_NUMBERS = 2_000_000  # days x resamples held in memory at once
 class Comparison:
     """Two models on the same rows.
 
-    candidate, rival : mean loss per row.
+    candidate, rival : the errors, in the unit of the scores.
     ratio : candidate / rival; 1 when both are 0, infinite when only the rival's is. What floating
         point cannot tell from 0 counts as the least that it can.
     upper : the ratio is below this with the confidence that was asked for; infinite when there
         are too few days to say anything with that confidence.
     n_days : days with rows. n_days_missing : as many more are needed for a bound; 0 when it is one.
+    block_days : days of the calendar that were resampled together.
     """
 
     candidate: float
@@ -40,6 +42,7 @@ class Comparison:
     n_rows: int
     n_days: int
     n_days_missing: int
+    block_days: int
 
 
 def fewest_days(confidence: float, block_days: int) -> int:
@@ -52,35 +55,51 @@ def fewest_days(confidence: float, block_days: int) -> int:
 
 
 def compare(
-    candidate: Score, rival: Score, *, confidence: float, block_days: int = 1, seed: int = 0
+    candidate: Score, rival: Score, *, confidence: float, block_days: int = 0, seed: int = 0
 ) -> Comparison:
-    """Compare mean losses on the same rows; same rows and seed, same answer.
+    """Compare errors on the same rows; same rows and seed, same answer.
 
     candidate, rival : row i is the same row in both.
-    block_days : days of the calendar that are resampled together, for errors that last.
+    block_days : days of the calendar that are resampled together, for errors that last; 0: as
+        many as the losses show.
     """
     days, losses = losses_by_day(candidate, rival)
+    block_days = block_length(candidate, rival, block_days)
     n_rows = int(candidate.loss.shape[0])
     sink = places(days, block_days)
     on_circle = np.zeros((int(sink[-1]) + 1, 2))
     on_circle[sink] = losses
-    least = resolution(candidate, rival) * n_rows
+    order = candidate.order
+    least = resolution(candidate, rival) ** order * n_rows
     missing = fewest_days(confidence, block_days) - on_circle.shape[0]
     upper = math.inf
     if missing <= 0:
-        ratios = _ratio(_resampled(on_circle, block_days, seed), least)
+        ratios = _ratio(_resampled(on_circle, block_days, seed), least, order)
         at = math.ceil(_expanded(confidence, on_circle.shape[0] // block_days) * N_RESAMPLES) - 1
         upper = float(np.sort(ratios)[min(at, N_RESAMPLES - 1)])
     total = losses.sum(axis=0)
     return Comparison(
-        candidate=float(total[0]) / n_rows,
-        rival=float(total[1]) / n_rows,
-        ratio=float(_ratio(total[None, :], least)[0]),
+        candidate=candidate.error,
+        rival=rival.error,
+        ratio=float(_ratio(total[None, :], least, order)[0]),
         upper=upper,
         n_rows=n_rows,
         n_days=int(days.shape[0]),
         n_days_missing=max(missing, 0),
+        block_days=block_days,
     )
+
+
+def p_of_ratio(candidate: Score, rival: Score, ratio: float, block_days: int) -> float:
+    """How likely losses like these, or lower ones, are where the candidate's error truly is
+    `ratio` times the rival's, more than 1: one-sided t over blocks of days; Fieller, Some problems
+    in interval estimation (1954). 1 where there are fewer than two blocks."""
+    one_group = np.zeros(candidate.loss.shape[0], dtype=np.int64)
+    short_of = ratio**candidate.order * rival.loss - candidate.loss
+    found = totals(one_group, candidate.day, short_of, block_days)
+    least = resolution(candidate, rival) ** candidate.order * candidate.loss.shape[0]
+    is_tied = abs(found.total[0]) <= least  # both have no error that floating point can tell
+    return 0.0 if is_tied else float(found.p_positive()[0])
 
 
 def losses_by_day(
@@ -136,8 +155,8 @@ def _expanded(confidence: float, n_blocks: int) -> float:
     return NormalDist().cdf(math.sqrt(n_blocks / (n_blocks - 1)) * t)
 
 
-def _ratio(sums: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+def _ratio(sums: NDArray[np.float64], least: float, order: int) -> NDArray[np.float64]:
     candidate, rival = np.maximum(sums, least).T
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = candidate / rival
+        ratio = (candidate / rival) ** (1 / order)
     return np.where(rival > 0, ratio, np.where(candidate > 0, np.inf, 1.0))

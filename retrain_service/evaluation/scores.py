@@ -54,6 +54,8 @@ class Evaluation:
 
     champion : what is served; None when nothing is yet.
     anchor : the best version so far; None when none is recorded.
+    late_tries : candidates that were judged against this champion and not promoted since it got
+        older than `max_undecided_days`.
     version : the candidate's. history_days : days of all rows, train and holdout.
     target_varies : whether the holdout's targets differ from each other.
     offered, served : the contracts of the candidate and of what is served; `served` is None where
@@ -69,6 +71,7 @@ class Evaluation:
     target_varies: bool = True
     offered: FeatureContract | None = None
     served: FeatureContract | None = None
+    late_tries: int = 0
 
     @property
     def n_rows(self) -> int:

@@ -29,6 +29,7 @@ from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
+from shared.workloads.contract import resolution
 
 __all__ = [
     "GateResult",
@@ -124,8 +125,10 @@ def _constant(evaluation: Evaluation) -> GateResult:
     if prediction is None:
         sentence = "answers of this workload are not numbers."
         return GateResult("constant", None, None, n, "skipped", sentence)
+    least = resolution(evaluation.candidate, evaluation.baseline)
     spread = float(np.ptp(prediction))
-    is_meant = n < 2 or not evaluation.target_varies or usual is None or np.ptp(usual) == 0
+    spread = spread if spread > least else 0.0
+    is_meant = n < 2 or not evaluation.target_varies or usual is None or np.ptp(usual) <= least
     if spread > 0 or is_meant:
         sentence = (
             f"answers spread over {spread:.4g}."
@@ -154,6 +157,7 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
         kept=champion.version,
         kept_days=champion.age_days,
         history_days=evaluation.history_days,
+        late_tries=evaluation.late_tries,
     )
     return check_noninferiority(
         "champion", evaluation.candidate, champion.score, allowed, policy, seed

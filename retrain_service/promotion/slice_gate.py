@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from retrain_service.evaluation.block_length import block_length
 from retrain_service.evaluation.day_blocks import totals
 from retrain_service.promotion.gate_result import GateResult, percent
 from shared.settings.per_model import GateSettings
@@ -84,15 +85,17 @@ def _compare_slices(candidate: Score, champion: Score, policy: GateSettings) -> 
     """A one-sided t test per slice on its excess loss, in blocks of days as the other gates."""
     names, slice_of_row = np.unique(candidate.slices, return_inverse=True)
     n_rows = np.bincount(slice_of_row)
+    order = candidate.order
     mean = np.bincount(slice_of_row, candidate.loss) / n_rows
     champion_mean = np.bincount(slice_of_row, champion.loss) / n_rows
-    floor = max(_FLOOR_SHARE * float(champion.loss.mean()), resolution(candidate, champion))
+    floor = max(_FLOOR_SHARE * champion.error, resolution(candidate, champion)) ** order
     counted = np.maximum(champion_mean, floor)
 
-    allowed = 1.0 + policy.slice_tolerance
+    allowed = (1.0 + policy.slice_tolerance) ** order
     lift = (counted - champion_mean)[slice_of_row]
     excess = candidate.loss - allowed * (champion.loss + lift)
-    found = totals(slice_of_row, candidate.day, excess, policy.block_days)
+    block_days = block_length(candidate, champion, policy.block_days)
+    found = totals(slice_of_row, candidate.day, excess, block_days)
     is_large = (
         (n_rows >= policy.min_slice_rows)
         & (found.n_days >= policy.min_holdout_days)
@@ -100,11 +103,12 @@ def _compare_slices(candidate: Score, champion: Score, policy: GateSettings) -> 
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(counted > 0, mean / counted, np.where(mean > 0, np.inf, 1.0))
+        ratio = ratio ** (1 / order)
     return _Slices(
         names[is_large],
         n_rows[is_large],
-        mean[is_large],
-        champion_mean[is_large],
+        mean[is_large] ** (1 / order),
+        champion_mean[is_large] ** (1 / order),
         ratio[is_large],
         found.p_positive()[is_large],
     )

@@ -19,6 +19,7 @@ from shared.run_log.run import Run
 from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
 from shared.workloads import open_workload
+from shared.workloads.defaults import gate_of
 
 
 def build_spec(
@@ -45,7 +46,7 @@ def build_spec(
     parameters = parameters_of_run(model, options)
     days = options.get("days")
     is_incremental = options.get("incremental", training.incremental)
-    gate = model.gate.model_dump(mode="json")
+    gate = gate_of(model).model_dump(mode="json")
     return JobSpec(
         run_id=run.run_id,
         model=run.model,

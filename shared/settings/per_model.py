@@ -6,8 +6,9 @@ file and no environment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -100,6 +101,8 @@ class TriggerSettings(Section):
 class GateSettings(Section):
     """[models.NAME.gate]: what a candidate must show before it is promoted."""
 
+    new_names: ClassVar[Mapping[str, str]] = {"patience_days": "max_undecided_days"}
+
     mode: Literal["point", "non_inferior", "superior"] = Field(
         "non_inferior",
         description="how errors are compared: plain means, surely not worse, or surely better",
@@ -127,16 +130,19 @@ class GateSettings(Section):
     )
     min_holdout_days: int = Field(7, ge=1, le=LONGEST_DAYS, description="days of such rows needed")
     block_days: int = Field(
-        1, ge=1, le=31, description="days of the calendar that are resampled together"
+        0,
+        ge=0,
+        le=31,
+        description="days of the calendar that are resampled together; 0: learnt from the losses",
     )
     min_slice_rows: int = Field(
         20, ge=1, le=LARGEST_NUMBER, description="slices with fewer held-out rows are ignored"
     )
-    patience_days: int = Field(
+    max_undecided_days: int = Field(
         30,
         ge=0,
         le=LONGEST_DAYS,
-        description="with a champion older than this, 80 % certainty is enough; 0: never",
+        description="with a champion older than this, less certainty is enough; 0: never",
     )
     min_rows: int = Field(50, ge=1, le=LARGEST_NUMBER, description="rows needed to train at all")
     min_days: int = Field(14, ge=1, le=LONGEST_DAYS, description="days needed to train at all")

@@ -52,7 +52,7 @@ _ROUNDING = 1e-9
 
 
 def resolution(score: Score, other: Score) -> float:
-    """Mean losses of two models on the same rows that differ by no more are equal.
+    """Errors of two models on the same rows that differ by no more are equal.
 
     Sums in another order, or another way to the same answer, leave a few units in the last place
     of what is answered: beside an error of none that looks like several times worse.
@@ -149,6 +149,12 @@ class Workload(ABC):
                 f"parameters of workload {self.name}: expected numbers, found nan or inf in"
                 f" {dict(parameters)}."
             )
+
+    gate_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Settings of [gate], as values, that fit this kind of data better than the general ones."""
+
+    trigger_defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """The same for [triggers]; a setting of the user counts before either."""
 
     # -- what the records are ------------------------------------------------------------------
 

@@ -134,14 +134,21 @@ class AskedLists:
 class Score:
     """How well something answered a holdout; lower loss is better in every workload.
 
-    loss : (n_rows,) float64 >= 0, in `unit`, 0 is perfect (a recommender's may be 1 - hit);
-        row i is the same row for every model scored on a holdout.
-    day, slices : as in TrainingSet.
+    loss : (n_rows,) float64 >= 0, 0 is perfect (a recommender's may be 1 - hit); row i is the
+        same row for every model scored on a holdout. It is the loss that the estimator is fitted
+        by, of what answers are used for: a mean is judged by squares, a median by absolute
+        errors, a forecast that is used for a week by sums of a week. So rows need not be those
+        of the holdout; `rows` then says what to look at.
+    day, slices : as in TrainingSet, of each loss.
     metrics : named summary values, for people; a regressor gives at least "mae", "rmse", "r2".
     prediction : (n_rows,) float64, what was answered; None where answers are not numbers.
     rows : the same for looking at, where `prediction` beside the target does not say it.
-    scale : the greatest of what is answered, in `unit`; it says which differences between losses
+    scale : the greatest of what is answered, in `unit`; it says which differences between errors
         are floating point's own. 0 where that cannot be said.
+    order : the error is the order-th root of the mean loss, so that it is in `unit` and 10 % more
+        means the same whichever loss it is: 1 for absolute errors and shares, 2 for squares.
+    span_days : how many days a loss is about, `day` being one of them; losses of sums that
+        overlap are not independent, and are resampled in blocks of about this length.
     """
 
     loss: NDArray[np.float64]
@@ -152,6 +159,13 @@ class Score:
     prediction: NDArray[np.float64] | None = None
     rows: RowAnswers | None = None
     scale: float = 0.0
+    order: int = 1
+    span_days: int = 1
+
+    @property
+    def error(self) -> float:
+        """The error of all rows together, in `unit`; 0 of none."""
+        return float(self.loss.mean()) ** (1 / self.order) if self.loss.size else 0.0
 
 
 @dataclass(frozen=True, slots=True)

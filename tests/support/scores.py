@@ -20,6 +20,8 @@ def a_score(
     rows_per_day: int = 1,
     slices: Sequence[str] = ("a",),
     prediction: NDArray[np.float64] | None = None,
+    span_days: int = 1,
+    order: int = 1,
 ) -> Score:
     """`error` for every row, or one for each; slices go round."""
     n_rows = n_days * rows_per_day
@@ -31,6 +33,8 @@ def a_score(
         metrics={"mae": float(loss.mean()) if n_rows else float("nan")},
         unit="pieces",
         prediction=prediction,
+        span_days=span_days,
+        order=order,
     )
 
 

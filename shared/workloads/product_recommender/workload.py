@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.holdout import MOST_DAYS
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
 from shared.workloads.product_catalogue.fields import PRODUCT
@@ -136,10 +137,12 @@ class ProductRecommender(Workload):
         )
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest fifth of the meetings, in whole days, is the holdout."""
+        """The newest fifth of the meetings, in whole days and at most four weeks of them, is the
+        holdout."""
         if not rows.n_rows:
             return rows, rows
         cut = rows.day[min(int(rows.n_rows * (1 - _HELD_OUT)), rows.n_rows - 1)]
+        cut = max(cut, rows.day.max() - np.timedelta64(MOST_DAYS - 1, "D"))
         interactions: Interactions = rows.context
         return hold_out(rows, rows.day >= cut, interactions.day < cut)
 

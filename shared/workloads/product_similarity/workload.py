@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -69,6 +70,10 @@ class ProductSimilarity(Workload):
     name = "product_similarity"
     streams = (StreamSpec("products", "the shop's products, approved or not", fields=PRODUCT),)
     Parameters = ProductSimilarityParameters
+    # A shop of a dozen products has a dozen rows, each on a day of its own.
+    gate_defaults = MappingProxyType(
+        {"min_rows": 2, "min_days": 1, "min_holdout_rows": 1, "min_holdout_days": 1}
+    )
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from shared.errors import LoadFailed, SettingsInvalid
 from shared.feed.window import WindowSpec
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.holdout import split_by_day
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.server_metrics.columns import CLOCK_SLACK, IN_THE_FUTURE
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
@@ -74,6 +76,9 @@ class ServerMetrics(Workload):
     name = "server_metrics"
     streams = (StreamSpec(STREAM, "one row per server and minute, or every few seconds"),)
     Parameters = ServerMetricsParameters
+    # Rows come all the time, and a fleet is to be watched from its third day on.
+    gate_defaults = MappingProxyType({"min_rows": 1000, "min_days": 2, "min_holdout_days": 1})
+    trigger_defaults = MappingProxyType({"new_records": 0})
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
@@ -140,11 +145,8 @@ class ServerMetrics(Workload):
         )
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest fifth of the days, at least one, is the holdout."""
-        days = np.unique(rows.day)
-        first_held_out = days[-max(1, len(days) // 5)] if len(days) else np.datetime64("1970-01-01")
-        is_held_out = rows.day >= first_held_out
-        return rows.where(~is_held_out), rows.where(is_held_out)
+        """The newest of the days are the holdout."""
+        return split_by_day(rows)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> FleetForecaster:
         """See `forecaster`; nothing is drawn at random."""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ import numpy as np
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.holdout import split_by_day
 from shared.workloads.losses import score_regressor
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.solar_power import records as documents
@@ -86,6 +88,11 @@ class SolarPower(Workload):
     )
     Parameters = SolarPowerParameters
     per_entity = True
+    # Readings come all day; a young device has a few days of them, and each minute is a row.
+    gate_defaults = MappingProxyType(
+        {"min_rows": 100, "min_days": 3, "min_holdout_rows": 20, "min_holdout_days": 1}
+    )
+    trigger_defaults = MappingProxyType({"new_records": 0})
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         super().__init__(parameters)
@@ -153,13 +160,8 @@ class SolarPower(Workload):
         return Readings(readings.time_us[first:], readings.values[first:])
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest fifth of the days is the holdout: of seven days, two."""
-        days = np.unique(rows.day)
-        if days.size < 2:
-            return rows, rows.where(np.zeros(rows.n_rows, dtype=np.bool_))
-        n_holdout_days = -(-days.size // 5)
-        is_holdout = rows.day >= days[-n_holdout_days]
-        return rows.where(~is_holdout), rows.where(is_holdout)
+        """The newest of the days are the holdout: of seven days, three."""
+        return split_by_day(rows)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         """Learn by how many W the power will have changed; see `estimators`.

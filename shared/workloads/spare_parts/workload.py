@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.holdout import days_held_out
 from shared.workloads.losses import score_regressor
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.spare_parts import records
@@ -123,10 +124,10 @@ class SpareParts(Workload):
         )
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest fifth of the calendar is the holdout."""
+        """The newest days of the calendar are the holdout."""
         history: DemandHistory = rows.context.history
-        holdout_days = -(-history.n_days // 5)
-        is_holdout = rows.day >= history.end - np.timedelta64(holdout_days, "D")
+        n_held_out = days_held_out(history.n_days)
+        is_holdout = rows.day >= history.end - np.timedelta64(n_held_out, "D")
         return _take(rows, ~is_holdout), _take(rows, is_holdout)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:

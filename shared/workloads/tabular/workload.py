@@ -15,6 +15,7 @@ from shared.documents.field_specs import FieldSpec
 from shared.errors import SettingsInvalid
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.holdout import split_by_day
 from shared.workloads.losses import score_regressor
 from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
 from shared.workloads.tabular import evaluation
@@ -89,13 +90,8 @@ class Tabular(Workload):
         return own_version(self._given.estimator) if self._given.is_own_code else {}
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest fifth of the days is the holdout."""
-        days = np.unique(rows.day)
-        if days.size < 2:
-            return rows, rows.where(np.zeros(rows.n_rows, dtype=np.bool_))
-        n_holdout_days = -(-days.size // 5)
-        is_holdout = rows.day >= days[-n_holdout_days]
-        return rows.where(~is_holdout), rows.where(is_holdout)
+        """The newest of the days are the holdout."""
+        return split_by_day(rows)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         progress(0.0, "fit")

@@ -118,7 +118,7 @@ def test_a_small_difference_in_noise_is_not_enough_to_be_sure() -> None:
     [
         (14, 0.9, 31, {}, Promote),
         (14, 0.9, 30, {}, InsufficientData),
-        (14, 0.9, 900, {"patience_days": 0}, InsufficientData),
+        (14, 0.9, 900, {"max_undecided_days": 0}, InsufficientData),
         (14, 0.9, 31, {"confidence": 0.7}, Promote),
         (14, 4.0, 900, {}, InsufficientData),  # less certainty, but never none
         (14, 0.9, 900, {"mode": "superior"}, Reject),
@@ -158,7 +158,9 @@ def test_the_sentence_says_that_less_certainty_was_enough() -> None:
     sentence = reason(decide(evaluation, POLICY))
 
     assert "with 80 % certainty at most" in sentence
-    assert "v000006 is 31 days old (patience_days = 30), so 80 % certainty is enough" in sentence
+    assert (
+        "v000006 is 31 days old (max_undecided_days = 30), so 80 % certainty is enough" in sentence
+    )
 
 
 def test_the_anchor_has_no_patience() -> None:
@@ -251,13 +253,27 @@ def test_few_days_say_how_many_are_missing_and_how_much_data_that_is() -> None:
     )
 
 
-def test_fewer_days_than_can_carry_the_confidence_never_count_as_sure() -> None:
-    """Four days cannot give 95 %: the greatest of four is too low once in sixteen."""
-    policy = GateSettings(min_holdout_days=1, min_holdout_rows=1)
+@pytest.mark.parametrize(
+    ("error", "n_days", "mode", "verdict"),
+    [
+        (5.0, 1, "non_inferior", Promote),
+        (4.9, 4, "non_inferior", Promote),
+        (5.1, 4, "non_inferior", InsufficientData),
+        (5.1, 5, "non_inferior", Promote),
+        (5.6, 4, "non_inferior", Reject),
+        (4.9, 4, "superior", InsufficientData),
+    ],
+)
+def test_on_fewer_days_than_carry_a_bound_a_candidate_must_not_be_worse_at_all(
+    error: float, n_days: int, mode: str, verdict: type
+) -> None:
+    """Four days cannot give 95 %: the greatest of four is too low once in sixteen. Whoever allows
+    so few is told by plain means, without the tolerance that only a bound makes safe."""
+    few = {"min_holdout_days": 1, "min_holdout_rows": 1, "mode": mode}
 
-    verdicts = [type(decide(judged(5.0, 5.0, n_days=n), policy)) for n in (1, 4, 5)]
+    decided = decide(judged(error, 5.0, n_days=n_days), GateSettings.model_validate(few))
 
-    assert verdicts == [InsufficientData, InsufficientData, Promote]
+    assert isinstance(decided, verdict)
 
 
 @pytest.mark.parametrize(

@@ -57,9 +57,9 @@ def test_the_end_of_patience_lets_no_worse_model_through() -> None:
     equal = decision_rates(World(7), 0.0, N, seed=7, champion_age_days=31)
     few = decision_rates(World(3), 0.0, N, seed=8, champion_age_days=31)
 
-    assert worse.promoted <= 0.07
+    assert worse.promoted <= 0.02
     assert worse.plain >= 0.08
-    assert equal.promoted >= 0.80
+    assert equal.promoted >= 0.70
     assert few.promoted == 0
 
 
@@ -89,6 +89,6 @@ def test_the_anchor_stops_many_small_losses() -> None:
     by_chance = slow_decay(0.005, 150, 3, 1, POLICY, lower_error)
     ours = slow_decay(0.005, 150, 3, 1, POLICY, anchor_after)
 
-    assert without.median > 1.4
+    assert without.median > 1.35
     assert ours.worst < 1.25
     assert ours.median < by_chance.median
