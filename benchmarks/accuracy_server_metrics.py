@@ -24,6 +24,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.newest_fifth import split_off_newest_fifth
 from scripts.setup.test_data import server_metrics_file
 from shared.records import Table, to_epoch_us
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
@@ -93,7 +94,7 @@ def measure(series: list[tuple[datetime, float]]) -> Accuracy:
     """Fit on the older four fifths of the days, measure on the newest fifth."""
     workload = ServerMetrics({"metrics": [METRIC], "limits": {}})
     rows = workload.training_set({STREAM: as_records(series)})
-    train, holdout = workload.split(rows)
+    train, holdout = split_off_newest_fifth(rows)
     estimator = workload.fit(train, seed=0, progress=lambda _fraction, _stage: None)
     score, baseline = workload.score(estimator, holdout), workload.score_baseline(holdout)
     horizons = workload.parameters.horizons_min

@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.newest_fifth import split_off_newest_fifth
 from shared.records import Table, to_epoch_us
 from shared.workloads.contract import Answerer
 from shared.workloads.spare_parts.workload import SpareParts
@@ -150,7 +151,7 @@ def measure(demand: Demand) -> Accuracy:
     workload = SpareParts({})
     rows = workload.training_set({"appointments": as_appointments(demand)})
     _check_totals(rows, demand)
-    train, holdout = workload.split(rows)
+    train, holdout = split_off_newest_fifth(rows, rows.context.history.n_days)
     estimator = workload.fit(train, seed=0, progress=lambda _fraction, _stage: None)
     one_day = {
         "hotfit": workload.score(estimator, holdout).metrics["mae"],

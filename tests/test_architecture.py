@@ -90,7 +90,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "",
     ),
     "shared/workloads": (
-        "documents feed records stored_types",
+        "documents feed records settings stored_types",
         "",
     ),
     "retrain_service/__main__": (

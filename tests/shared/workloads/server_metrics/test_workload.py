@@ -321,14 +321,12 @@ def test_too_many_rows_are_thinned_out_and_old_ones_left(workload: ServerMetrics
     assert recent.rejected == {"older than history_days": 4319}
 
 
-def test_the_holdout_is_the_newest_fifth_of_the_days(
-    workload: ServerMetrics, rows: TrainingSet
-) -> None:
+def test_the_holdout_is_the_newest_days(workload: ServerMetrics, rows: TrainingSet) -> None:
     """What the model is judged on must lie after all that it saw."""
     train, holdout = workload.split(rows)
 
     assert train.day.max() < holdout.day.min()
-    assert holdout.n_days == 1
+    assert (train.n_days, holdout.n_days) == (3, 2)
     assert train.n_rows + holdout.n_rows == rows.n_rows
 
 
