@@ -65,6 +65,10 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "forms keys stored_types versions workloads",
         "",
     ),
+    "shared/mapping": (
+        "documents records settings",
+        "",
+    ),
     "shared/plain_file": (
         "atomic_file",
         "",
@@ -103,7 +107,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/buffer": (
         "backoff sources",
-        "database exchange records settings versions workloads",
+        "database exchange mapping records settings versions workloads",
     ),
     "retrain_service/cli": (
         "commands",
@@ -111,7 +115,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/commands": (
         "dry_run home maintenance observers publish retrain_loop run_once sources trainer",
-        "daemon exchange keys run_log settings versions workloads",
+        "daemon exchange keys mapping run_log settings versions workloads",
     ),
     "retrain_service/compiling": (
         "",
@@ -164,7 +168,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/sources": (
         "",
-        "feed records settings",
+        "feed mapping records settings",
     ),
     "retrain_service/trainer": (
         "",
@@ -224,7 +228,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "api_service/recording": (
         "config",
-        "feed records workloads",
+        "feed mapping records settings workloads",
     ),
     "api_service/reload": (
         "predict serving_slot status",
@@ -306,6 +310,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "elasticsearch": ("retrain_service/sources/elasticsearch",),
     "elastic_transport": ("retrain_service/sources/elasticsearch",),
     "httpx": ("retrain_service/sources/http_export/",),
+    "jmespath": ("shared/mapping/paths.py",),
     "psycopg": ("retrain_service/sources/sql/",),
     "cryptography": ("shared/keys/signing.py", "shared/keys/signature.py"),
     "filelock": (

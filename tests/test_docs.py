@@ -30,7 +30,7 @@ from api_service.web.model_urls import without_entity
 from retrain_service import cli
 from retrain_service.buffer import stream_health
 from retrain_service.sources import REGISTRY as SOURCES
-from scripts.setup import settings_reference
+from scripts.setup import mapping_reference, settings_reference
 from shared.keys.api_keys import Role
 from shared.run_log.run import RunStatus
 from shared.settings.root import Settings
@@ -74,6 +74,17 @@ def test_every_setting_is_in_the_settings_page_as_the_code_has_it() -> None:
     assert is_current, "run .venv/bin/python scripts/setup/settings_reference.py"
     for name in settings_reference.marked(page):
         assert f"[{name}]" in page or name == "top" or name.startswith("workload: ")
+
+
+def test_every_field_and_shape_is_in_the_mapping_page_as_the_code_declares_it() -> None:
+    """Who maps a table looks up the names here; a field that is missing cannot be mapped."""
+    page = text_of(ROOT / "docs" / "map-your-data.md")
+    same_as_others = {"fields: product_recommender products"}
+
+    assert mapping_reference.with_tables(page) == page, "run scripts/setup/mapping_reference.py"
+    assert mapping_reference.marked(page) == dict(mapping_reference.all_tables()).keys() - (
+        same_as_others
+    )
 
 
 def setting_paths() -> set[str]:

@@ -11,23 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from shared.settings.streams import StreamSettings, named_stream
+
 if TYPE_CHECKING:
     from shared.settings.root import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class FedStream:
-    """Where one stream of a model is kept, and what its records say of themselves."""
-
-    collection: str
-    id_fields: tuple[str, ...] = ("id",)
-    deleted_field: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class FedModel:
     """One configured model. `streams`: those that the configuration says something of.
 
+    time_zone : the source's, for times without a zone.
     source : name of its source; source_kind : "feed" when records may be sent for it.
     """
 
@@ -35,10 +29,12 @@ class FedModel:
     parameters: Mapping[str, Any]
     source: str
     source_kind: str
-    streams: Mapping[str, FedStream]
+    streams: Mapping[str, StreamSettings]
+    time_zone: str | None = None
 
-    def stream(self, name: str) -> FedStream:
-        return self.streams.get(name) or FedStream(name)
+    def stream(self, name: str) -> StreamSettings:
+        """The settings of a stream, its collection filled in."""
+        return named_stream(self.streams, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +61,8 @@ class FeedConfig:
                     parameters=model.parameters,
                     source=model.source,
                     source_kind=settings.sources[model.source].kind,
-                    streams={
-                        stream: FedStream(
-                            model.stream(stream).collection,
-                            model.stream(stream).id_fields,
-                            model.stream(stream).deleted_field,
-                        )
-                        for stream in model.streams
-                    },
+                    streams=model.streams,
+                    time_zone=settings.sources[model.source].time_zone,
                 )
                 for name, model in settings.models.items()
             },

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from api_service.config.feed import FedModel, FedStream, FeedConfig
+from api_service.config.feed import FedModel, FeedConfig
 from shared.errors import (
     NotFound,
     RequestInvalid,
@@ -26,7 +26,9 @@ from shared.errors import (
     TooManyRecords,
 )
 from shared.feed.writer import FedRecord, Feed, Limit
+from shared.mapping.fields import RecordMapping, open_mappings
 from shared.records import composite_id
+from shared.settings.streams import StreamSettings
 from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 from shared.workloads.training import Admitted
@@ -45,8 +47,9 @@ class Destination:
     model: str
     entity: str | None
     stream: str
-    kept_in: FedStream
+    kept_in: StreamSettings
     workload: Workload
+    mapping: RecordMapping
 
 
 class RecordIngest:
@@ -58,6 +61,7 @@ class RecordIngest:
         self._opening = threading.Lock()
         self._feed: Feed | None = None
         self._workloads: dict[str, Workload] = {}
+        self._mappings: dict[str, Mapping[str, RecordMapping]] = {}
 
     def prepare(self) -> None:
         """Make the file when records may be sent, so that its reader finds it. Never raises."""
@@ -91,7 +95,8 @@ class RecordIngest:
             )
         workload = self._workload(base, model)
         named = _stream(workload, stream)
-        return Destination(base, entity or None, named, model.stream(named), workload)
+        mapping = self._mapping(base, model, workload)[named]
+        return Destination(base, entity or None, named, model.stream(named), workload, mapping)
 
     def windowed(self, name: str | None = None) -> Destination:
         """The model whose streams have rolling windows: the named one, or the only one.
@@ -121,6 +126,15 @@ class RecordIngest:
         if base not in self._workloads:
             self._workloads[base] = open_workload(model.workload, model.parameters)
         return self._workloads[base]
+
+    def _mapping(
+        self, base: str, model: FedModel, workload: Workload
+    ) -> Mapping[str, RecordMapping]:
+        if base not in self._mappings:
+            self._mappings[base] = open_mappings(
+                base, workload.read_fields, model.streams, model.time_zone
+            )
+        return self._mappings[base]
 
     # -- keeping ----------------------------------------------------------------------------------
 
@@ -230,9 +244,10 @@ def _validated(
         if own_id is None:
             return {"index": index, "reason": f"{id_field}: missing; which record is deleted?"}
         return FedRecord(str(own_id), {}, is_deleted=True)
-    reason = to.workload.reject_reason(to.stream, row)
+    fields = to.mapping(row)
+    reason = to.workload.reject_reason(to.stream, fields)
     if reason is None:
-        admitted = to.workload.admit(to.stream, row, now)
+        admitted = to.workload.admit(to.stream, fields, now)
         if isinstance(admitted, Admitted):
             if to.entity is None or admitted.entity in ("", to.entity):
                 return _kept(admitted, own_id)

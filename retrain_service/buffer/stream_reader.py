@@ -20,8 +20,10 @@ from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
+from retrain_service.sources.mapped import open_mapped_source
 from shared.errors import StorageUnavailable
 from shared.exchange.retrain_report import BufferReport
+from shared.mapping.fields import open_mappings
 from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
 from shared.versions.model_names import entity_name
@@ -69,6 +71,12 @@ class StreamReader:
         self._settings = settings
         self._model: ModelSettings = settings.models[model_name]
         self._workload = workload
+        self._mappings = open_mappings(
+            model_name,
+            workload.read_fields,
+            self._model.streams,
+            settings.sources[self._model.source].time_zone,
+        )
         self._n_sharing = n_sharing
         self._spent_elsewhere = spent_elsewhere
         self._buffer: Buffer | None = None
@@ -200,6 +208,7 @@ class StreamReader:
                     n_sharing=self._n_sharing,
                     spent_elsewhere=partial(self._spent_elsewhere, self._model.source),
                     stopping=self._stopping,
+                    open_source=partial(open_mapped_source, self._mappings[stream.name]),
                 )
                 for stream in self._workload.streams
             ]

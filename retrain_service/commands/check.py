@@ -16,6 +16,7 @@ from retrain_service.observers.notifications import open_addresses
 from retrain_service.sources import open_source
 from retrain_service.trainer.candidates import configured_workload
 from shared.errors import HotfitError, NotFound
+from shared.mapping.fields import RecordMapping, open_mappings
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.settings.environment import unread_variables
@@ -60,7 +61,12 @@ def check(settings: Settings, out: Output) -> None:
 def _model(settings: Settings, name: str) -> dict[str, Any]:
     model = settings.models[name]
     workload = configured_workload(model)
-    streams = [_stream(settings, name, workload, each.name) for each in workload.streams]
+    time_zone = settings.sources[model.source].time_zone
+    mappings = open_mappings(name, workload.read_fields, model.streams, time_zone)
+    streams = [
+        _stream(settings, name, workload, each.name, mappings[each.name])
+        for each in workload.streams
+    ]
     missing = [stream["error"] for stream in streams if stream.get("error")]
     for each, stream in zip(workload.streams, streams, strict=True):
         if each.is_counted and not stream.get("error") and not stream["usable_estimate"]:
@@ -78,7 +84,9 @@ def _model(settings: Settings, name: str) -> dict[str, Any]:
     }
 
 
-def _stream(settings: Settings, name: str, workload: Workload, stream: str) -> dict[str, Any]:
+def _stream(
+    settings: Settings, name: str, workload: Workload, stream: str, mapping: RecordMapping
+) -> dict[str, Any]:
     model = settings.models[name]
     where = f"{name}: {stream} in source {model.source}"
     try:
@@ -94,7 +102,7 @@ def _stream(settings: Settings, name: str, workload: Workload, stream: str) -> d
             "sentence": f"{where}: {error}",
             "error": str(error),
         }
-    reasons = [workload.reject_reason(stream, record.fields) for record in found.sample]
+    reasons = [workload.reject_reason(stream, mapping(record.fields)) for record in found.sample]
     n_usable = reasons.count(None)
     # A share of the newest ones says more than nothing, and costs no full read.
     estimate = round(found.n_records * n_usable / len(reasons)) if reasons else 0

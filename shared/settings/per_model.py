@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from shared.settings.sections import Section
 from shared.settings.streams import StreamSettings as StreamSettings
+from shared.settings.streams import named_stream
 from shared.settings.values import (
     LARGEST_MB,
     LARGEST_NUMBER,
@@ -247,5 +248,4 @@ class ModelSettings(Section):
 
     def stream(self, name: str) -> StreamSettings:
         """Settings of one stream, its collection filled in."""
-        found = self.streams.get(name, StreamSettings())
-        return found if found.collection else found.model_copy(update={"collection": name})
+        return named_stream(self.streams, name)

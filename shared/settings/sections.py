@@ -161,8 +161,8 @@ class SourceSettings(Section):
     )
     project: str = Field("", description="firestore: project id; empty: from the environment")
     database: str = Field("(default)", description="firestore: database id")
-    time_zone: TimeZone = Field(
-        "UTC", description="IANA name, for times without a zone in its streams"
+    time_zone: TimeZone | None = Field(
+        None, description="IANA name, for times without a zone in its streams; empty: UTC"
     )
     poll_interval_s: float = Field(
         30.0, gt=0, le=MONTH_S, description="time between two looks for new records"

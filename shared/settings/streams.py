@@ -6,6 +6,7 @@ workload: which fields there are is checked where the workload is known.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -123,3 +124,9 @@ class StreamSettings(Section):
         if not names or not all(names) or len(set(names)) < len(names):
             raise ValueError(f"id_field: expected different names of fields, found {list(names)}")
         return self
+
+
+def named_stream(streams: Mapping[str, StreamSettings], name: str) -> StreamSettings:
+    """Settings of one stream of those that are configured, its collection filled in."""
+    found = streams.get(name, StreamSettings())
+    return found if found.collection else found.model_copy(update={"collection": name})

@@ -170,6 +170,11 @@ class Workload(ABC):
         """What is read from the records of a stream, as the parameters say."""
         return next(spec.fields for spec in self.streams if spec.name == stream)
 
+    @property
+    def read_fields(self) -> Mapping[str, tuple[FieldSpec, ...]]:
+        """Stream -> what is read from its records."""
+        return {spec.name: self.fields_of(spec.name) for spec in self.streams}
+
     @abstractmethod
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""

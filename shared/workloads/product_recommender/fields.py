@@ -55,6 +55,8 @@ INTERACTION = (
             "view": ("view", "viewed", "pageview", "productview", "click", "clicked", "detail"),
             "add_to_cart": ("addtocart", "addedtocart", "cart", "basket", "wishlist", "like"),
             "purchase": ("purchase", "purchased", "buy", "bought", "order", "ordered", "sale"),
+            "return": ("return", "returned", "refund", "refunded"),
+            "remove_from_cart": ("removefromcart", "removedfromcart"),
             "rate": ("rate", "rated", "rating", "review", "reviewed"),
         },
     ),

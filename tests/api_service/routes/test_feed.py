@@ -15,15 +15,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from api_service.app import create_app
-from api_service.config.feed import FedModel, FedStream, FeedConfig
+from api_service.config.feed import FedModel, FeedConfig
 from api_service.context import Context
 from retrain_service.publish.stage import stage
 from retrain_service.sources.feed import FeedSource
 from shared.feed.database import open_to_write
 from shared.keys.api_keys import Role, ensure_api_keys
 from shared.records import Table, to_epoch_us
-from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
+from shared.settings.streams import StreamSettings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from tests.api_service.conftest import NOW, Serving, serving_config
@@ -33,7 +33,7 @@ from tests.support.versions import ServingHome, version_name, write_signal
 CRITICAL, WARNING, HEALTHY = "critical", "warning", "healthy"
 
 
-def fed(workload: str, kind: str = "feed", **streams: FedStream) -> FedModel:
+def fed(workload: str, kind: str = "feed", **streams: StreamSettings) -> FedModel:
     return FedModel(workload, {}, "fed", kind, streams)
 
 
@@ -45,7 +45,7 @@ def serving(home: ServingHome) -> Serving:
         retention_days=90,
         max_records_per_request=200,
         models={
-            "m": fed("tiny", rows=FedStream("tiny_rows", deleted_field="gone")),
+            "m": fed("tiny", rows=StreamSettings(collection="tiny_rows", deleted_field="gone")),
             "metrics": fed("server_metrics"),
             "elsewhere": fed("tiny", "sql"),
         },

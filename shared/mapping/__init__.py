@@ -1,0 +1,1 @@
+"""Map the records of foreign applications to the fields that a workload reads."""
