@@ -63,7 +63,7 @@ class SqlSource(Source):
         self._clock = clock
         self._lag = timedelta(seconds=settings.lag_s)
         self._timeout_s = settings.timeout_s
-        self._zone = ZoneInfo(stream.time_zone or settings.time_zone)
+        self._zone = ZoneInfo(stream.time_zone or settings.time_zone or "UTC")
         self._url = parse_url(settings.url)
         self._where = self._url.set(query={}).render_as_string(hide_password=True)
         self._engine, self._open_now = open_engine(self._url, settings.timeout_s)
