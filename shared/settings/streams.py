@@ -82,6 +82,22 @@ class StreamSettings(Section):
     """[models.NAME.streams.STREAM]: where one stream of records lives, and what its fields are."""
 
     collection: str = Field("", description="collection or table; empty: the stream's own name")
+    query: str = Field(
+        "", description="sql: a SELECT to read instead of a table; it must have the id and the time"
+    )
+    filter: dict[str, Any] = Field(
+        default_factory=dict,
+        description="mongodb, elasticsearch: read only what this query of the database finds",
+    )
+    pipeline: tuple[dict[str, Any], ...] = Field(
+        (), description="mongodb: stages of an aggregation over the collection"
+    )
+    collection_group: bool = Field(
+        False, description="firestore: read all collections of that name, below any document"
+    )
+    records_path: str = Field(
+        "", description="http_export: where the list of records is in the answer; empty: as usual"
+    )
     id_field: str | tuple[str, ...] = Field(
         "id",
         description="sql, http_export, feed: column or field with the unique id, or a list of those"

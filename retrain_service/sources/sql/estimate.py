@@ -14,12 +14,13 @@ COUNTED_UP_TO = 100_000
 
 def estimate(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     is_readable: Callable[[sa.FromClause], sa.ColumnElement[bool]],
 ) -> Inspection | None:
-    """The rows, and those without a time; None: a small table, or the server keeps no figure."""
+    """The rows, and those without a time; None: a small table, a query, or the server
+    keeps no figure."""
     dialect = connection.dialect.name
-    if dialect not in ("mysql", "postgresql"):
+    if dialect not in ("mysql", "postgresql") or not isinstance(table, sa.TableClause):
         return None
     statement, name = (
         (

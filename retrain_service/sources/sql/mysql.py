@@ -105,8 +105,10 @@ def column_types(
     return {column: _type(kind, precision) for column, kind, precision in rows}
 
 
-def is_unique(connection: sa.Connection, table: sa.TableClause, column: str) -> bool:
+def is_unique(connection: sa.Connection, table: sa.FromClause, column: str) -> bool:
     """Whether an index on the whole column alone keeps two rows from comparing as equal."""
+    if not isinstance(table, sa.TableClause):
+        return False
     found = connection.execute(
         sa.text(
             "SELECT 1 FROM information_schema.statistics"

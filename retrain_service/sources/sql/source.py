@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -74,7 +75,10 @@ class SqlSource(Source):
         sink = self._url.set(username=None, password=None, query={}, drivername="sql")
         backend = self._url.get_backend_name()
         fields = f"{','.join(self._stream.id_fields)},{self._stream.updated_at_field}"
-        return f"{backend}:{sink.render_as_string()}/{self._stream.collection}({fields})"
+        place = self._stream.collection
+        if self._stream.query:
+            place = f"query {sha256(self._stream.query.encode()).hexdigest()[:12]}"
+        return f"{backend}:{sink.render_as_string()}/{place}({fields})"
 
     def close(self) -> None:
         self._engine.dispose()

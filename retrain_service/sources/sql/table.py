@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from retrain_service.sources.sql import mysql
+from retrain_service.sources.sql.query import query_table
 from retrain_service.sources.sql.times import (
     DAY_US,
     TextFormat,
@@ -24,7 +25,7 @@ from shared.settings.per_model import StreamSettings
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A table or view; its columns are untyped on SQLite, where any row may hold any type.
+    """A table, view or query; its columns are untyped on SQLite, where any row may hold any type.
 
     id_key : what rows of one time are ordered by. Under a collation that does not tell "a" from
         "A", the id alone would lose one of the two at the border of a page.
@@ -32,7 +33,7 @@ class TableInfo:
     form : None as long as no row tells how the times are kept.
     """
 
-    table: sa.TableClause
+    table: sa.FromClause
     names: tuple[str, ...]
     id: sa.ColumnElement[Any]
     id_type: sa.types.TypeEngine[Any]
@@ -64,12 +65,11 @@ def describe(connection: sa.Connection, stream: StreamSettings, zone: tzinfo) ->
         CollectionMissing: no such table; what there is, is named.
         SourceMisconfigured: no such column, or one that cannot be ordered by.
     """
-    schema, name = _find(connection, stream.collection)
-    if connection.dialect.name == "mysql":
-        types = mysql.column_types(connection, schema, name)
+    table: sa.FromClause
+    if stream.query:
+        table, types = query_table(connection, stream.query)
     else:
-        reflected = sa.inspect(connection).get_columns(name, schema=schema)
-        types = {str(column["name"]): column["type"] for column in reflected}
+        table, types = _reflected(connection, stream.collection)
     wanted = [("id_field", name) for name in stream.id_fields]
     wanted.append(("updated_at_field", stream.updated_at_field))
     if stream.deleted_field:
@@ -80,7 +80,6 @@ def describe(connection: sa.Connection, stream: StreamSettings, zone: tzinfo) ->
                 f"{stream.collection}: {setting} is {column_name!r}, but the columns are"
                 f" {_listed(list(types))}."
             )
-    table = sa.table(name, *(sa.column(each) for each in types), schema=schema)
     updated_at = table.c[stream.updated_at_field]
     if connection.dialect.name == "sqlite":
         form = _sqlite_form(connection, table, updated_at, stream)
@@ -98,7 +97,19 @@ def describe(connection: sa.Connection, stream: StreamSettings, zone: tzinfo) ->
     return TableInfo(table, tuple(types), id_, id_type, id_key, is_indexed, updated_at, form)
 
 
-def _composite_id(table: sa.TableClause, names: Sequence[str]) -> sa.ColumnElement[Any]:
+def _reflected(
+    connection: sa.Connection, collection: str
+) -> tuple[sa.TableClause, dict[str, sa.types.TypeEngine[Any]]]:
+    schema, name = _find(connection, collection)
+    if connection.dialect.name == "mysql":
+        types = mysql.column_types(connection, schema, name)
+    else:
+        reflected = sa.inspect(connection).get_columns(name, schema=schema)
+        types = {str(column["name"]): column["type"] for column in reflected}
+    return sa.table(name, *(sa.column(each) for each in types), schema=schema), types
+
+
+def _composite_id(table: sa.FromClause, names: Sequence[str]) -> sa.ColumnElement[Any]:
     """As `shared.records.composite_id`, by the database; null where one of them is."""
     parts = [
         sa.func.replace(sa.func.replace(sa.cast(table.c[name], sa.Text), "%", "%25"), "|", "%7C")
@@ -131,7 +142,7 @@ def _find(connection: sa.Connection, collection: str) -> tuple[str | None, str]:
 
 def _id_key(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     names: Sequence[str],
     id_: sa.ColumnElement[Any],
     id_type: sa.types.TypeEngine[Any],
@@ -142,9 +153,14 @@ def _id_key(
         return sa.collate(id_, "BINARY"), True  # NOCASE is sorted within each time alone
     if dialect == "mysql":
         is_text = isinstance(id_type, sa.String)
-        if not is_text or (len(names) == 1 and mysql.is_unique(connection, table, names[0])):
+        if not is_text:
+            return id_, True
+        is_table = isinstance(table, sa.TableClause)
+        if is_table and len(names) == 1 and mysql.is_unique(connection, table, names[0]):
             return id_, True
         return sa.cast(id_, sa.LargeBinary), False
+    if not isinstance(table, sa.TableClause):  # an order of its own: any collation may be in it
+        return sa.collate(sa.cast(id_, sa.Text), "C"), False
     if all(_tells_apart(connection, table, name) for name in names):
         return id_, True
     return sa.collate(sa.cast(id_, sa.Text), "C"), False
@@ -174,7 +190,7 @@ def _listed(names: Sequence[str], most: int = 30) -> str:
 
 def _sqlite_form(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     updated_at: sa.ColumnElement[Any],
     stream: StreamSettings,
 ) -> TimeFormat | None:
@@ -202,7 +218,7 @@ def _sqlite_form(
 
 def _declared_form(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     updated_at: sa.ColumnElement[Any],
     declared: sa.types.TypeEngine[Any],
     stream: StreamSettings,
@@ -233,7 +249,7 @@ def _declared_form(
 
 def _text_column_form(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     updated_at: sa.ColumnElement[Any],
     stream: StreamSettings,
     is_text: sa.ColumnElement[bool],

@@ -526,3 +526,43 @@ def test_the_daily_count_of_a_large_table_looks_at_a_part_of_it(
     assert daily.n_records == pytest.approx(40_000, rel=0.05)
     assert daily.n_without_cursor_field == pytest.approx(10_000, rel=0.05)
     assert (asked_for.n_records, asked_for.n_without_cursor_field) == (40_000, 10_000)
+
+
+def test_a_query_is_read_as_a_table_is(tmp_path: Path) -> None:
+    """Lines in a table of their own are joined without a view in somebody else's database."""
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute('CREATE TABLE orders (no INTEGER, "updatedAt" TEXT)')
+        database.execute("CREATE TABLE items (order_no INTEGER, pos TEXT, label TEXT)")
+        for n in range(20):
+            database.execute("INSERT INTO orders VALUES (?, ?)", (n, f"2026-01-{n + 1:02d} 10:00"))
+            for pos in ("a|b", "50 %"):
+                database.execute("INSERT INTO items VALUES (?, ?, 'x:y')", (n, pos))
+    query = """
+      SELECT o.*, i.pos, i.label AS "the label" FROM orders o -- a colon: and 100 %
+      JOIN items i ON i.order_no = o.no WHERE label LIKE '%:y';
+    """
+
+    def opened(text: str) -> Source:
+        return open_source(
+            SourceSettings(kind="sql", url=f"sqlite:///{path}", lag_s=0),
+            StreamSettings(query=text, id_field=("no", "pos"), updated_at_field="updatedAt"),
+        )
+
+    with closing(opened(query)) as source:
+        first = source.read_after(None, 7)
+        records = [*first.records, *source.read_after(first.cursor, 100).records]
+        assert len({record.id for record in records}) == len(records) == 40
+        assert records[0].id == "0|50 %25"
+        assert records[0].fields["the label"] == "x:y"
+        assert source.inspect().n_records == 40
+        assert source.missing(["0|a%7Cb", "0|c"]).ids == {"0|c"}
+        assert source.origin != opened("SELECT 1").origin
+    for text, sentence in (
+        ("DELETE FROM orders", "expected one SELECT"),
+        ("SELECT no, no FROM orders", "the columns are no"),
+        ("SELECT 1; DELETE FROM orders", "syntax error"),
+        ("SELECT nope FROM orders", "no such column: nope"),
+    ):
+        with closing(opened(text)) as source, pytest.raises(SourceMisconfigured, match=sentence):
+            source.read_after(None, 5)
