@@ -1,8 +1,9 @@
 """Make user profiles, item neighbours and popularity from interactions. Training half only.
 
-Items are neighbours when the same customers met them: RP3beta (Paudel, Christoffel, Newell and
-Bernstein, ACM TiiS 2016), an item-to-item method with a graph's normalisation that Ferrari Dacrema,
-Cremonesi and Jannach (RecSys 2019) found hard to beat. Deterministic; no iterations, no seed.
+Items are neighbours when the same customers met them, by two methods: RP3beta (Paudel, Christoffel,
+Newell and Bernstein, ACM TiiS 2016), a walk with a graph's normalisation that Ferrari Dacrema,
+Cremonesi and Jannach (RecSys 2019) found hard to beat, and `item_regression`. Deterministic; no
+iterations, no seed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.product_catalogue.similarity import Similarity
+from shared.workloads.product_recommender.item_regression import regress_items
+from shared.workloads.product_recommender.model import Blend
 from shared.workloads.product_recommender.rows import Interactions, Ints
 
 N_CO_OCCURRING = 100
@@ -21,6 +24,9 @@ N_CO_OCCURRING = 100
 
 MAX_HISTORY = 500
 """Newest products of one customer that are learnt from; beyond is a crawler or another shop."""
+
+RECENT_HALF_LIFE_DAYS = 7.0
+BOUGHT_HALF_LIFE_DAYS = 60.0
 
 _WALK = 0.6  # flattens the steps of the walk; 0.5 to 0.8 differ by less than 1 %
 _POPULARITY_PENALTY = 0.6  # at 0.3 the neighbours of everything are the best sellers
@@ -81,60 +87,104 @@ def pairs_of(interactions: Interactions) -> Pairs:
 class Profiles:
     """What the parts of an answer are computed from.
 
-    history : (n_users, n_items) sparse: how much each item counts for a user now.
-    co_occurrence : (n_items, n_products) sparse: products met by the same customers, best first.
+    strength : (n_users, n_items) sparse; the items of a row stand newest first.
+    co_occurrence, regression : (n_items, n_products) sparse: what an item met says of products.
     alike : (n_items, n_products) sparse: products that are alike.
-    popularity : (n_products,) 0..1.
+    popularity, recent : (n_products,) 0..1, over a long and over a short while.
+    bought : (n_users, n_products) sparse: how much a customer's own purchases count.
     """
 
     pairs: Pairs
-    history: Any
+    strength: Any
     co_occurrence: Any
+    regression: Any
     alike: Any
     popularity: Floats32
+    recent: Floats32
+    bought: Any
+
+    def parts(self, users: Ints, blend: Blend) -> tuple[Floats32, ...]:
+        """What `Blend.scores` mixes, each (n_users, n_products); zeros where it counts nothing."""
+        from scipy import sparse
+
+        strength = self.strength[users]
+        back = np.arange(strength.nnz) - np.repeat(strength.indptr[:-1], np.diff(strength.indptr))
+        met = (strength.data * blend.fade(back), strength.indices, strength.indptr)
+        history = sparse.csr_matrix(met, strength.shape)
+        shape = (len(users), self.popularity.shape[0])
+        wanted = (
+            (blend.content, history, self.alike),
+            (blend.collaborative, history, self.co_occurrence),
+            (blend.regression, history, self.regression),
+        )
+        return (
+            *(
+                (rows @ matrix).toarray() if share else np.zeros(shape, dtype=np.float32)
+                for share, rows, matrix in wanted
+            ),
+            self.bought[users].toarray() if blend.again else np.zeros(shape, dtype=np.float32),
+        )
 
 
 def profiles_of(
     interactions: Interactions,
     similarity: Similarity,
-    taste_half_life: float,
+    *,
     popularity_half_life_days: float,
+    max_regressed: int,
 ) -> Profiles:
     """Of the known events; made once and kept beside them."""
-    key = f"taste {similarity} {taste_half_life} {popularity_half_life_days}"
+    key = f"profiles {similarity} {popularity_half_life_days} {max_regressed}"
     if key not in interactions.shared:
         pairs = pairs_of(interactions)
+        learnt = pairs.where(pairs.back < MAX_HISTORY)
+        shape = (len(interactions.users), len(interactions.items))
         interactions.shared[key] = Profiles(
             pairs,
-            _history(pairs, interactions, taste_half_life),
-            _co_occurrence(pairs, interactions),
+            _strength(learnt, shape),
+            _co_occurrence(learnt, interactions),
+            regress_items(learnt.user, learnt.item, shape, interactions.n_products, max_regressed),
             _alike(interactions, similarity),
             _popularity(pairs, interactions, popularity_half_life_days),
+            _popularity(pairs, interactions, RECENT_HALF_LIFE_DAYS),
+            _bought(interactions),
         )
     profiles = interactions.shared[key]
     assert isinstance(profiles, Profiles)
     return profiles
 
 
-def history_weight(pairs: Pairs, half_life: float) -> NDArray[np.float64]:
-    """What a customer met `half_life` products ago counts half."""
-    return np.asarray(pairs.strength * 0.5 ** (pairs.back / half_life), dtype=np.float64)
-
-
-def _history(pairs: Pairs, interactions: Interactions, half_life: float) -> Any:
+def _strength(learnt: Pairs, shape: tuple[int, int]) -> Any:
+    """Made from its arrays, so that the items of a row stay in the order of `back`."""
     from scipy import sparse
 
-    shape = (len(interactions.users), len(interactions.items))
-    weight = history_weight(pairs, half_life).astype(np.float32)
-    is_kept = pairs.back < MAX_HISTORY
-    return sparse.csr_matrix((weight[is_kept], (pairs.user[is_kept], pairs.item[is_kept])), shape)
+    start = np.append(0, np.cumsum(np.bincount(learnt.user, minlength=shape[0])))
+    return sparse.csr_matrix((learnt.strength.astype(np.float32), learnt.item, start), shape)
 
 
-def _co_occurrence(pairs: Pairs, interactions: Interactions) -> Any:
+def _bought(interactions: Interactions) -> Any:
+    """Days on which a customer bought a product, recent ones more, beside their highest."""
+    from scipy import sparse
+
+    counts = interactions.is_known & interactions.is_bought
+    counts &= interactions.item < interactions.n_products
+    pair, day = interactions.pair[counts], interactions.day[counts].astype(np.int64)
+    shape = (len(interactions.users), interactions.n_products)
+    if not len(pair):
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    pair, day = np.unique(np.stack([pair, day]), axis=1)
+    age_days = day.max() - day
+    user, item = np.divmod(pair, len(interactions.items))
+    weight = (0.5 ** (age_days / BOUGHT_HALF_LIFE_DAYS)).astype(np.float32)
+    matrix = sparse.csr_matrix((weight, (user, item)), shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def _co_occurrence(learnt: Pairs, interactions: Interactions) -> Any:
     from scipy import sparse
 
     n_items, n_products = len(interactions.items), interactions.n_products
-    learnt = pairs.where(pairs.back < MAX_HISTORY)
     met = sparse.csr_matrix(
         (learnt.strength.astype(np.float32), (learnt.user, learnt.item)),
         (len(interactions.users), n_items),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.records import Record, from_epoch_us, to_epoch_us
 from shared.workloads.product_catalogue.training_catalogue import TrainingCatalogue
 from shared.workloads.product_recommender import records as interactions
-from shared.workloads.product_recommender.records import OWNED_KINDS, Interaction
+from shared.workloads.product_recommender.records import OWNED_KINDS, PURCHASE, Interaction
 
 CAME_TWICE = "the same event came before"
 _AHEAD_US = 86_400_000_000  # a clock may be wrong by a day; a later event is dated by its record
@@ -30,6 +30,7 @@ class Interactions:
     users : their ids. user, item : places in `users` and in `items`.
     items : product ids: first the approved catalogue in its order, then others that were met.
     interest : in views. at_us : microseconds since the epoch, UTC. is_owned : bought or rated.
+    is_bought : bought.
     is_known : what models may learn and answer from; the rest is held out.
     """
 
@@ -41,6 +42,7 @@ class Interactions:
     interest: NDArray[np.float64]
     at_us: Ints
     is_owned: NDArray[np.bool_]
+    is_bought: NDArray[np.bool_]
     is_known: NDArray[np.bool_]
     shared: dict[str, object] = field(default_factory=dict, repr=False)
     """What is dear to compute from the known events and is wanted by fit, score and state."""
@@ -70,6 +72,16 @@ class Interactions:
         first = np.sort(first)
         return first[self.item[first] < self.n_products].astype(np.int64)
 
+    def bought_again(self) -> Ints:
+        """The events at which a user bought an approved product that they had met on an earlier
+        day, once a day, by time."""
+        _, first, of_event = np.unique(self.pair, return_index=True, return_inverse=True)
+        is_later = self.day > self.day[first][of_event]
+        again = np.flatnonzero(self.is_bought & (self.item < self.n_products) & is_later)
+        once = np.stack([self.pair[again], self.day[again].astype(np.int64)])
+        _, of_day = np.unique(once, axis=1, return_index=True)
+        return np.sort(again[of_day]).astype(np.int64)
+
 
 def collect_interactions(
     records: Iterable[Record],
@@ -82,7 +94,7 @@ def collect_interactions(
     items: dict[str, int] = {
         id_: place for place, id_ in enumerate(training_catalogue.catalogue.ids)
     }
-    events: dict[tuple[int, int, str, int], tuple[float, bool]] = {}
+    events: dict[tuple[int, int, str, int], float] = {}
     for record in records:
         written_us = to_epoch_us(record.updated_at)
         for found in interactions.read_interactions(record.fields):
@@ -98,7 +110,7 @@ def collect_interactions(
             if key in events:
                 rejected[CAME_TWICE] += 1
             else:
-                events[key] = (found.interest, found.kind in OWNED_KINDS)
+                events[key] = found.interest
     return _as_columns(events, training_catalogue, users, items, history_days)
 
 
@@ -108,7 +120,7 @@ def _when_us(found: Interaction, written_us: int) -> int:
 
 
 def _as_columns(
-    events: Mapping[tuple[int, int, str, int], tuple[float, bool]],
+    events: Mapping[tuple[int, int, str, int], float],
     training_catalogue: TrainingCatalogue,
     users: Mapping[str, int],
     items: Mapping[str, int],
@@ -117,8 +129,9 @@ def _as_columns(
     user = np.fromiter((key[0] for key in events), np.int64, len(events))
     item = np.fromiter((key[1] for key in events), np.int64, len(events))
     at_us = np.fromiter((key[3] for key in events), np.int64, len(events))
-    interest = np.fromiter((value[0] for value in events.values()), np.float64, len(events))
-    is_owned = np.fromiter((value[1] for value in events.values()), np.bool_, len(events))
+    interest = np.fromiter(events.values(), np.float64, len(events))
+    is_owned = np.fromiter((key[2] in OWNED_KINDS for key in events), np.bool_, len(events))
+    is_bought = np.fromiter((key[2] == PURCHASE for key in events), np.bool_, len(events))
     oldest_us = at_us.max(initial=0) - history_days * 86_400_000_000
     # Of one moment in the order of arrival: ordered by product, the newest of every customer would
     # be the same products, and what is held back of them would be missed everywhere.
@@ -133,6 +146,7 @@ def _as_columns(
         interest[order],
         at_us[order],
         is_owned[order],
+        is_bought[order],
         np.ones(len(order), dtype=np.bool_),
     )
 

@@ -80,9 +80,12 @@ class ServingState:
     """What the answers need beyond the blend. Items are the catalogue, then others once met.
 
     co_occurrence : for each item the products met by the same customers.
-    popularity : (n_products,) 0..1.
-    users : ids. history : for each user the items met and what they count now; owned : for each
-        user the products that were bought or rated.
+    popularity, recent : (n_products,) 0..1.
+    users : ids. history : for each user the items met, newest first, and their strength; owned :
+        for each user the products that were bought or rated.
+    regression : for each item what it says of products; None in versions of release 0.1.0, whose
+        histories have faded already.
+    bought : for each user the products bought and what they count.
     """
 
     catalogue: Catalogue
@@ -92,6 +95,9 @@ class ServingState:
     users: Sequence[str]
     history: Lists
     owned: Lists
+    regression: Lists | None
+    recent: Floats32
+    bought: Lists | None
 
 
 def save(serving_state: ServingState) -> dict[str, bytes]:
@@ -102,7 +108,11 @@ def save(serving_state: ServingState) -> dict[str, bytes]:
         **serving_state.history.arrays("history"),
         **serving_state.owned.arrays("owned"),
         "popularity": serving_state.popularity,
+        "recent": serving_state.recent,
     }
+    for name in ("regression", "bought"):
+        lists = getattr(serving_state, name)
+        arrays |= lists.arrays(name) if lists is not None else {}
     files = state_files.pack(serving_state.catalogue, arrays)
     return {**files, USERS: msgspec.json.encode(list(serving_state.users))}
 
@@ -121,11 +131,17 @@ def read(state: Mapping[str, bytes]) -> ServingState:
     n_products = len(catalogue)
     n_items = len(arrays.get("together_start", np.zeros(1))) - 1
     popularity = np.asarray(arrays.get("popularity", np.zeros(0)), dtype=np.float32)
-    if popularity.shape != (n_products,) or n_items < n_products:
+    recent = np.asarray(arrays.get("recent", popularity), dtype=np.float32)
+    if not popularity.shape == recent.shape == (n_products,) or n_items < n_products:
         raise LoadFailed(
             f"state.npz: expected {n_products} popularities and at least as many items, found"
-            f" {popularity.shape} and {n_items}."
+            f" {popularity.shape}, {recent.shape} and {n_items}."
         )
+
+    def added(name: str, n_lists: int) -> Lists | None:
+        is_there = f"{name}_start" in arrays  # not in versions of release 0.1.0
+        return Lists.read(arrays, name, n_lists, n_products) if is_there else None
+
     return ServingState(
         catalogue,
         Neighbours.read(arrays, "alike", n_products),
@@ -134,17 +150,23 @@ def read(state: Mapping[str, bytes]) -> ServingState:
         users,
         Lists.read(arrays, "history", len(users), n_items),
         Lists.read(arrays, "owned", len(users), n_products),
+        added("regression", n_items),
+        recent,
+        added("bought", len(users)),
     )
 
 
 class Recommendations(Answerer):
     """The order of the popular products is made once, at construction."""
 
-    def __init__(self, blend: Blend, serving_state: ServingState) -> None:
+    def __init__(self, blend: Blend, serving_state: ServingState, *, repeats: bool = False) -> None:
+        """repeats : products that a customer has come back to may be answered, too."""
         self._blend = blend
         self._serving_state = serving_state
+        self._repeats = repeats
+        self._popularity = blend.popularity_of(serving_state.popularity, serving_state.recent)
         self._place_of_user = {id_: place for place, id_ in enumerate(serving_state.users)}
-        self._popular = np.argsort(-serving_state.popularity, kind="stable")
+        self._popular = np.argsort(-self._popularity, kind="stable")
         _ = serving_state.catalogue.place_of
 
     @property
@@ -165,7 +187,10 @@ class Recommendations(Answerer):
         if question == "for_user":
             requests.refuse_unknown(request, ("user_id", "n", "include_owned"))
             user_id, n = requests.id_of(request, "user_id"), requests.how_many(request)
-            found = self._for_user(user_id, n, requests.yes_or_no(request, "include_owned"))
+            include_owned = self._repeats
+            if "include_owned" in request:
+                include_owned = requests.yes_or_no(request, "include_owned")
+            found = self._for_user(user_id, n, include_owned)
             basis = "history" if self._has_history(user_id) else "popularity"
             return {"user_id": user_id, "basis": basis, **self._shown(found)}
         if question == "popular":
@@ -177,7 +202,8 @@ class Recommendations(Answerer):
             users = requests.ids_of_instances(request, "user_id")
             return {
                 "predictions": [
-                    [ids[place] for place, _ in self._for_user(user, n, False)] for user in users
+                    [ids[place] for place, _ in self._for_user(user, n, self._repeats)]
+                    for user in users
                 ],
                 "unit": "product ids, best first",
             }
@@ -189,7 +215,7 @@ class Recommendations(Answerer):
 
     def _most_popular(self, n: int) -> list[tuple[int, float]]:
         places = self._popular[:n]
-        popularity = self._serving_state.popularity[places]
+        popularity = self._popularity[places]
         return list(zip(places.tolist(), popularity.tolist(), strict=True))
 
     def _has_history(self, user_id: str) -> bool:
@@ -216,14 +242,22 @@ class Recommendations(Answerer):
 
     def scores(self, place: int) -> Floats32:
         """(n_products,): what each product is worth to a customer of this version."""
-        known = self._serving_state
-        n_products = len(known.catalogue)
-        content, co_occurrence = np.zeros(n_products), np.zeros(n_products)
-        for item, weight in zip(*(part.tolist() for part in known.history.of(place)), strict=True):
-            places, values = known.co_occurrence.of(item)
-            co_occurrence[places] += weight * values  # a list names a product once
-            if item < n_products:
+        known, blend = self._serving_state, self._blend
+        content, co_occurrence, regression, again = np.zeros((4, len(known.catalogue)))
+        items, strength = known.history.of(place)
+        if known.regression is not None:
+            strength = strength * blend.fade(np.arange(len(items)))
+        for item, weight in zip(items.tolist(), strength.tolist(), strict=True):
+            if blend.collaborative:
+                places, values = known.co_occurrence.of(item)
+                co_occurrence[places] += weight * values  # a list names a product once
+            if blend.regression and known.regression is not None:
+                places, values = known.regression.of(item)
+                regression[places] += weight * values
+            if blend.content and item < len(content):
                 content[known.alike.places[item]] += weight * known.alike.scores[item]
-        return self._blend.scores(
-            content.astype(np.float32), co_occurrence.astype(np.float32), known.popularity
-        )
+        if blend.again and known.bought is not None:
+            places, values = known.bought.of(place)
+            again[places] = values
+        parts = (content, co_occurrence, regression, again)
+        return blend.scores([part.astype(np.float32) for part in parts], self._popularity)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.product_catalogue.neighbours import Neighbours
-from shared.workloads.product_recommender.features import Pairs, Profiles, history_weight
+from shared.workloads.product_recommender.features import Pairs, Profiles
 from shared.workloads.product_recommender.rows import Interactions
 from shared.workloads.product_recommender.serving import Lists, ServingState
 
@@ -21,7 +21,6 @@ def serving_state_of(
     profiles: Profiles,
     alike: Neighbours,
     *,
-    half_life: float,
     max_users: int,
     max_history: int,
 ) -> ServingState:
@@ -31,7 +30,7 @@ def serving_state_of(
     place_of = np.full(len(interactions.users), -1, dtype=np.int64)
     place_of[kept] = np.arange(len(kept))
     is_kept = place_of[pairs.user] >= 0
-    weight = history_weight(pairs, half_life).astype(np.float32)
+    strength = pairs.strength.astype(np.float32)
 
     def lists(chosen: NDArray[np.bool_], values: NDArray[np.float32]) -> Lists:
         chosen = chosen & is_kept
@@ -48,8 +47,11 @@ def serving_state_of(
         _as_lists(profiles.co_occurrence),
         profiles.popularity,
         [interactions.users[user] for user in kept],
-        lists(pairs.back < max_history, weight),
+        lists(pairs.back < max_history, strength),
         lists(is_owned, np.ones(len(pairs.user), dtype=np.float32)),
+        _as_lists(profiles.regression),
+        profiles.recent,
+        _as_lists(profiles.bought[kept]),
     )
 
 

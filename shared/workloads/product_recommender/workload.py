@@ -32,7 +32,7 @@ from shared.workloads.product_recommender import evaluation, serving
 from shared.workloads.product_recommender import records as interactions
 from shared.workloads.product_recommender.features import Profiles, profiles_of
 from shared.workloads.product_recommender.fields import INTERACTION
-from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
+from shared.workloads.product_recommender.model import FADES, ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.rows import Interactions, collect_interactions
 from shared.workloads.product_recommender.serving import Recommendations
 from shared.workloads.product_recommender.serving_state import serving_state_of
@@ -48,6 +48,7 @@ from shared.workloads.training import (
 
 FEATURES = (FeatureSpec("user_id", "category", "none"),)
 _HELD_OUT = 0.2
+_FADE_OF_OLD = 50.0
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=3650)]
 
@@ -60,8 +61,14 @@ class ProductRecommenderParameters(msgspec.Struct, forbid_unknown_fields=True, f
         enough data to learn them, or for good where learn_weights is false.
     approved_statuses : statuses that mean approved in this shop, beside the usual ones.
     history_days : older events are not used.
-    taste_half_life : products; what a customer met so many products ago counts half.
-    popularity_half_life_days : a customer of so many days ago counts half.
+    taste_half_life : products; what a customer met so many products ago counts half. 0: how fast
+        a past fades, and how much of it lasts, is learnt.
+    popularity_half_life_days : a customer of so many days ago counts half; the popularity of the
+        last days is mixed in as far as it foretells better.
+    repeat_purchases : products that are used up are bought again and again: what a customer has
+        bought may be recommended, and buying again is foretold, too.
+    max_regressed : so many items with the most customers are regressed on each other; memory
+        grows with the square (4 bytes each, three times), time with the cube. 0: none.
     max_users : the most recently active so many have their histories in a version.
     max_history : newest products of one customer that a version carries.
     """
@@ -75,8 +82,10 @@ class ProductRecommenderParameters(msgspec.Struct, forbid_unknown_fields=True, f
     learn_weights: bool = True
     approved_statuses: tuple[str, ...] = ()
     history_days: Days = 365
-    taste_half_life: Annotated[float, msgspec.Meta(ge=1, le=10_000)] = 50.0
+    taste_half_life: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 0.0
     popularity_half_life_days: Annotated[float, msgspec.Meta(ge=1, le=3650)] = 90.0
+    repeat_purchases: bool = False
+    max_regressed: Annotated[int, msgspec.Meta(ge=0, le=20_000)] = 5_000
     max_users: Annotated[int, msgspec.Meta(ge=1, le=5_000_000)] = 100_000
     max_history: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
 
@@ -99,8 +108,9 @@ class ProductRecommender(Workload):
         super().__init__(parameters)
         own = self.parameters
         self._similarity = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
+        self._fade = (0.0, own.taste_half_life) if own.taste_half_life else FADES[0]
         self._default = Blend.of(
-            own.content_weight, own.collaborative_weight, own.popularity_weight
+            own.content_weight, own.collaborative_weight, own.popularity_weight, self._fade
         )
 
     # -- what the records are ------------------------------------------------------------------
@@ -115,7 +125,8 @@ class ProductRecommender(Workload):
     def training_set(self, tables: Mapping[str, Table]) -> TrainingSet:
         """One row each time that a customer meets an approved product for the first time.
 
-        Later events with the same product say how much it means, but are not to be foreseen.
+        Later events with the same product say how much it means, but are not to be foreseen;
+        where purchases repeat, each later day on which it is bought is a row as well.
         """
         rejected: Counter[str] = Counter()
         training_catalogue = read_training_catalogue(
@@ -125,6 +136,8 @@ class ProductRecommender(Workload):
             tables["interactions"], training_catalogue, self.parameters.history_days, rejected
         )
         first = interactions.first_meetings()
+        if self.parameters.repeat_purchases:
+            first = np.sort(np.concatenate([first, interactions.bought_again()]))
         categories = np.array(training_catalogue.catalogue.categories, dtype=np.str_)
         item = interactions.item[first]
         return TrainingSet(
@@ -155,16 +168,28 @@ class ProductRecommender(Workload):
         progress(0.4, "weights")
         blend = self._default
         if self.parameters.learn_weights:
-            inner, user, item = evaluation.held_back(profiles, interactions)
+            repeats = self.parameters.repeat_purchases
+            inner, user, item = evaluation.held_back(profiles, interactions, repeats=repeats)
             if len(user):
-                blend = evaluation.learn(blend, self._profiles(inner), inner, user, item)
+                fades = not self.parameters.taste_half_life
+                past = self._profiles(inner)
+                blend = evaluation.learn(
+                    blend, past, inner, user, item, fades=fades, repeats=repeats
+                )
         progress(1.0, "weights")
         return blend
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         interactions: Interactions = holdout.context
         user, item = holdout.features[:, 0].astype(np.int64), holdout.target.astype(np.int64)
-        found = evaluation.rank(estimator, self._profiles(interactions), interactions, user, item)
+        found = evaluation.rank(
+            self._with_fade(estimator),
+            self._profiles(interactions),
+            interactions,
+            user,
+            item,
+            repeats=self.parameters.repeat_purchases,
+        )
         loss = 1.0 - found.is_hit.astype(np.float64)
         return Score(loss, holdout.day, holdout.slices, found.metrics(), evaluation.UNIT)
 
@@ -179,7 +204,6 @@ class ProductRecommender(Workload):
             interactions,
             self._profiles(interactions),
             interactions.training_catalogue.neighbours(self._similarity),
-            half_life=own.taste_half_life,
             max_users=own.max_users,
             max_history=own.max_history,
         )
@@ -215,8 +239,18 @@ class ProductRecommender(Workload):
     def _profiles(self, interactions: Interactions) -> Profiles:
         own = self.parameters
         return profiles_of(
-            interactions, self._similarity, own.taste_half_life, own.popularity_half_life_days
+            interactions,
+            self._similarity,
+            popularity_half_life_days=own.popularity_half_life_days,
+            max_regressed=own.max_regressed,
         )
+
+    def _with_fade(self, blend: Blend) -> Blend:
+        """A blend of release 0.1.0 says nothing of fading: the parameters did."""
+        if blend.half_life:
+            return blend
+        half_life = self.parameters.taste_half_life or _FADE_OF_OLD
+        return msgspec.structs.replace(blend, lasting=0.0, half_life=half_life)
 
     # -- serving half: both daemons ----------------------------------------------------------------
 
@@ -225,7 +259,8 @@ class ProductRecommender(Workload):
         return FEATURES
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return Recommendations(estimator, serving.read(state))
+        repeats = self.parameters.repeat_purchases
+        return Recommendations(self._with_fade(estimator), serving.read(state), repeats=repeats)
 
 
 def hold_out(

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from retrain_service.evaluation.scores import Evaluation, Reference
 from retrain_service.promotion.data_gate import check_data
@@ -23,6 +24,7 @@ from shared.settings.per_model import GateSettings
 from shared.workloads.contract import Answerer
 from shared.workloads.product_catalogue.records import NO_NAME
 from shared.workloads.product_recommender import evaluation as ranking_test
+from shared.workloads.product_recommender.item_regression import regress_items
 from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.records import UNKNOWN_KIND
 from shared.workloads.product_recommender.rows import CAME_TWICE
@@ -237,10 +239,72 @@ def test_the_blend_is_learnt_and_beats_popularity() -> None:
     score, popular = workload.score(blend, holdout), workload.score_baseline(holdout)
 
     assert blend.n_learnt_from >= 200
-    assert blend.content + blend.collaborative + blend.popularity == pytest.approx(1)
+    shares = (blend.content, blend.collaborative, blend.regression, blend.popularity)
+    assert sum(shares) == pytest.approx(1)
     assert score.metrics["hit_rate_10"] > popular.metrics["hit_rate_10"] + 0.1
-    assert set(score.metrics) == {"hit_rate_10", "ndcg_10", "coverage_10"}
+    found = {"hit_rate_10", "ndcg_10", "hit_rate_10_among_all", "ndcg_10_among_all", "coverage_10"}
+    assert set(score.metrics) == found
     assert np.isin(score.loss, (0.0, 1.0)).all()
+
+
+def test_a_blend_is_never_behind_its_own_best_part() -> None:
+    """A blend that keeps a part because somebody once configured it answers worse than without."""
+    workload = ProductRecommender({})
+    train, _ = workload.split(rows_of(workload, products(), events(300)))
+    known = train.context
+    inner, user, item = ranking_test.held_back(workload._profiles(known), known, repeats=False)
+    profiles = workload._profiles(inner)
+
+    blend = ranking_test.learn(workload._default, profiles, inner, user, item, fades=True)
+
+    def gain(one: Blend) -> float:
+        ranks = ranking_test.rank(one, profiles, inner, user, item).among_all
+        return float(np.mean(1 / np.log2(ranks + 2)))
+
+    for part in ("content", "collaborative", "regression", "popularity"):
+        shares = {"content": 0.0, "collaborative": 0.0, "regression": 0.0, "popularity": 0.0}
+        alone = structs.replace(blend, **{**shares, part: 1.0})
+        assert gain(blend) >= gain(alone) - 1e-6, part
+
+
+def test_what_is_used_up_is_recommended_again_where_purchases_repeat() -> None:
+    """A grocer's customer wants the milk of last week; a bookseller's wants another book."""
+    happened = [
+        _event(
+            f"u{user:02d}", f"p{(3 * user + nth) % 60:03d}", "purchase", day=7 * week + user / 40
+        )
+        for week in range(8)
+        for user in range(40)
+        for nth in range(3)
+    ] + [_event("u00", f"p{number:03d}", day=50) for number in range(60)]
+    again, never = (
+        recommender(products(60), happened, repeat_purchases=repeats) for repeats in (True, False)
+    )
+
+    usual = {f"p{number % 60:03d}" for number in (15, 16, 17)}
+    shown = [ids(one.answer("for_user", {"user_id": "u05", "n": 3}, NOW)) for one in (again, never)]
+
+    assert set(shown[0]) == usual
+    assert not set(shown[1]) & usual
+    without = again.answer("for_user", {"user_id": "u05", "n": 3, "include_owned": False}, NOW)
+    assert not set(ids(without)) & usual
+
+
+def test_items_are_regressed_on_each_other_as_the_method_says() -> None:
+    """Against the closed form in 64 bits; an item of the few that do not take part has none."""
+    rng = np.random.default_rng(0)
+    met = (rng.random((90, 12)) < 0.3) | (np.arange(12) < 2)
+    met[:, 11] = np.arange(90) < 2
+    user, item = np.nonzero(met)
+    inverse = np.linalg.inv(met[:, :11].T.astype(float) @ met[:, :11] + 45.0 * np.eye(11))
+    expected = -inverse / np.diag(inverse)
+    np.fill_diagonal(expected, 0.0)
+
+    found = regress_items(user, item, met.shape, 9, 11).toarray()
+
+    assert np.allclose(found[:11], expected[:, :9], atol=1e-5)
+    assert not found[11].any()
+    assert not regress_items(user, item, met.shape, 9, 0).nnz
 
 
 def test_with_little_data_the_configured_weights_stay() -> None:
@@ -261,13 +325,14 @@ def test_each_held_out_product_is_ranked_against_products_the_customer_never_met
     interactions, user = holdout.context, holdout.features[:, 0].astype(np.int64)
     met = set(zip(interactions.user.tolist(), interactions.item.tolist(), strict=True))
 
-    others = ranking_test._others(interactions, user, holdout.target)
+    others = ranking_test._others(interactions, user, holdout.target, repeats=False)
 
     assert others.shape == (holdout.n_rows, 100)
     for one, row in zip(user.tolist(), others.tolist(), strict=True):
         assert len(set(row)) == 100
         assert not {(one, item) for item in row[1:]} & met
-    assert np.array_equal(others, ranking_test._others(interactions, user, holdout.target))
+    again = ranking_test._others(interactions, user, holdout.target, repeats=False)
+    assert np.array_equal(others, again)
 
 
 def test_newer_events_alone_are_promoted_at_once() -> None:
@@ -339,10 +404,11 @@ def test_what_serves_scores_as_what_was_judged() -> None:
     """Training multiplies sparse matrices, serving adds up lists: one must be the other."""
     workload = ProductRecommender(PARTS)
     rows = rows_of(workload, products(), events())
-    interactions, blend = rows.context, Blend(0.3, 0.5, 0.2)
+    interactions = rows.context
+    blend = Blend(0.2, 0.2, 0.1, 0, 0.3, 0.2, recent=0.5, lasting=0.2, half_life=10.0)
     profiles = workload._profiles(interactions)
-    content, co_occurrence = ranking_test._parts(profiles, np.arange(len(interactions.users)))
-    judged = blend.scores(content, co_occurrence, profiles.popularity)
+    parts = profiles.parts(np.arange(len(interactions.users)), blend)
+    judged = blend.scores(parts, blend.popularity_of(profiles.popularity, profiles.recent))
 
     served = workload.open(blend, workload.state(rows))
 

@@ -345,7 +345,7 @@ def test_the_serving_half_needs_neither_pandas_nor_scikit_learn(name: str) -> No
             "above 0",
         ),
         ("product_similarity", {"text": 1}, "Known parameters: text_weight"),
-        ("product_recommender", {"taste_half_life": 0}, "taste_half_life"),
+        ("product_recommender", {"taste_half_life": -1}, "taste_half_life"),
         (
             "product_recommender",
             {"content_weight": 0, "collaborative_weight": 0, "popularity_weight": 0},
