@@ -94,11 +94,12 @@ class Blend(msgspec.Struct, frozen=True):
         parts : content, collaborative, regression, again. They are brought to a highest value of 1
             along the last axis before: their scales depend on how long a history is.
         """
-        mixed = np.float32(max(self.popularity, TIE_BREAK)) * popularity
+        mixed = np.zeros(parts[0].shape, dtype=np.float32)
+        mixed += np.float32(max(self.popularity, TIE_BREAK)) * popularity
         for share, part in zip(self.shares, parts, strict=True):
             if share:
-                mixed = mixed + np.float32(share) * of_highest(part)
-        return np.array(mixed, dtype=np.float32)
+                mixed += np.float32(share) * of_highest(part)
+        return mixed
 
     @property
     def shares(self) -> tuple[float, float, float, float]:

@@ -61,14 +61,10 @@ class ProductRecommenderParameters(msgspec.Struct, forbid_unknown_fields=True, f
         enough data to learn them, or for good where learn_weights is false.
     approved_statuses : statuses that mean approved in this shop, beside the usual ones.
     history_days : older events are not used.
-    taste_half_life : products; what a customer met so many products ago counts half. 0: how fast
-        a past fades, and how much of it lasts, is learnt.
-    popularity_half_life_days : a customer of so many days ago counts half; the popularity of the
-        last days is mixed in as far as it foretells better.
-    repeat_purchases : products that are used up are bought again and again: what a customer has
-        bought may be recommended, and buying again is foretold, too.
-    max_regressed : so many items with the most customers are regressed on each other; memory
-        grows with the square (4 bytes each, three times), time with the cube. 0: none.
+    taste_half_life : products; what a customer met so many products ago counts half. 0: learnt
+    popularity_half_life_days : a customer of so many days ago counts half
+    repeat_purchases : products are used up, so that what was bought may be recommended again
+    max_regressed : so many products with the most customers are regressed on each other; 0: none
     max_users : the most recently active so many have their histories in a version.
     max_history : newest products of one customer that a version carries.
     """
