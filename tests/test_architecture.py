@@ -168,7 +168,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/sources": (
         "",
-        "feed mapping records settings",
+        "documents feed mapping records settings",
     ),
     "retrain_service/trainer": (
         "",

@@ -16,6 +16,7 @@ Clock = Callable[[], datetime]
 REGISTRY: dict[str, str] = {
     "elasticsearch": "retrain_service.sources.elasticsearch.source:ElasticsearchSource",
     "feed": "retrain_service.sources.feed:FeedSource",
+    "files": "retrain_service.sources.files.source:FilesSource",
     "firestore": "retrain_service.sources.firestore.source:FirestoreSource",
     "http_export": "retrain_service.sources.http_export.source:HttpExportSource",
     "mongodb": "retrain_service.sources.mongodb.source:MongodbSource",

@@ -21,6 +21,7 @@ from shared.settings.values import (
     LONGEST_DAYS,
     MONTH_S,
     Duration,
+    Encoding,
     Network,
     TimeZone,
 )
@@ -146,11 +147,19 @@ class RetrainSettings(Section):
 class SourceSettings(Section):
     """[sources.NAME]: a database to watch."""
 
-    kind: Literal["sql", "firestore", "mongodb", "elasticsearch", "http_export", "feed"] = Field(
-        description="driver"
-    )
+    kind: Literal[
+        "sql", "firestore", "mongodb", "elasticsearch", "http_export", "files", "feed"
+    ] = Field(description="driver")
     url: str = Field(
-        "", description="address of the database (sql: SQLAlchemy URL) or of the export"
+        "",
+        description="address of the database (sql: SQLAlchemy URL) or of the export; files: path"
+        " of a file or folder",
+    )
+    encoding: Encoding = Field(
+        "", description="files: of CSV and JSON lines, such as cp1252; empty: UTF-8, or by its mark"
+    )
+    delimiter: str = Field(
+        "", max_length=1, description="files: of CSV; empty: as the header of each file shows"
     )
     api_key_env: str = Field(
         "", description="elasticsearch, http_export: environment variable that holds the key"
@@ -197,6 +206,7 @@ class SourceSettings(Section):
             "sql": '"sqlite:///file.db" or "postgresql+psycopg://…"',
             "mongodb": '"mongodb://host:27017/DATABASE"',
             "elasticsearch": '"https://host:9200"',
+            "files": '"/path/to/folder"',
             "http_export": '"https://host/training_data/?days=90&format=json"',
         }
         if self.kind in examples and not self.url:

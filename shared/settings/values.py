@@ -5,6 +5,7 @@ Knows no section and no daemon. A wrong value is a ValueError that says what was
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
 from datetime import UTC, datetime, timedelta
@@ -84,3 +85,14 @@ def _as_time_zone(value: object) -> object:
 
 CronExpressions = Annotated[tuple[str, ...], BeforeValidator(_as_cron_expressions)]
 TimeZone = Annotated[str, BeforeValidator(_as_time_zone)]
+
+
+def _as_encoding(value: object) -> object:
+    try:
+        codecs.lookup(str(value) or "utf-8")
+    except LookupError:
+        raise ValueError(f"expected an encoding such as utf-8 or cp1252, found {value!r}") from None
+    return value
+
+
+Encoding = Annotated[str, BeforeValidator(_as_encoding)]

@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from shared.records import Cursor, Record
 from tests.contracts.document_places import ElasticsearchPlace, MongodbPlace
 from tests.contracts.export_place import HttpExportPlace
 from tests.contracts.feed_place import FeedPlace
+from tests.contracts.files_place import FilesPlace
 from tests.contracts.places import (
     FirestorePlace,
     MariadbPlace,
@@ -41,6 +43,9 @@ PLACES: dict[str, tuple[Callable[[Any], Place], str]] = {
     "mongodb": (MongodbPlace, "mongodb_server"),
     "elasticsearch": (ElasticsearchPlace, "elasticsearch_server"),
     "http_export": (HttpExportPlace, "export_server"),
+    "files_csv": (partial(FilesPlace, form="csv"), "tmp_path"),
+    "files_lines": (partial(FilesPlace, form="jsonl.gz"), "tmp_path"),
+    "files_parquet": (partial(FilesPlace, form="parquet"), "tmp_path"),
     "feed": (FeedPlace, "tmp_path"),
 }
 """Kind -> how to make the place, and the fixture it is made from."""
