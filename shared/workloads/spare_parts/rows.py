@@ -9,13 +9,14 @@ demand, so one set of coefficients fits slow and fast parts alike and a new part
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.rows import FeatureSpec
+from shared.workloads.spare_parts.season import SEASON_DAYS, Season, without_bulk
 
 Floats = NDArray[np.float64]
 Days = NDArray[np.datetime64]
@@ -68,6 +69,9 @@ _WEIGHTS = np.array(
     ],
     dtype=np.float64,
 )
+_WEIGHT_UP_TO_AGE = np.concatenate(
+    [np.zeros((len(_WEIGHTS), 1)), np.cumsum(_WEIGHTS[:, ::-1], axis=1)], axis=1
+)
 _LEVEL, _SAME, _YESTERDAY, _LAST_7, _LAST_28, _SLOW = 0, slice(1, 4), 4, 5, 6, 7
 _ADJUSTED = [_LAST_7, _LAST_28, _SLOW]
 _WEEKDAY_WEIGHT = 0.5 ** (_AGE_DAYS / 84)
@@ -81,8 +85,11 @@ _MIN_EXPECTED_DAYS = 0.2
 _CLOSED_FROM_PIECES = 8.0
 """No demand at all on a weekday that usually has this much cannot be chance: it was closed."""
 
+_CLOSED_SHARE = 0.05
+"""Of the busy weekdays; where more than that were empty so far, such a day is no closure."""
+
 _EXISTED_BEFORE_DAYS = 7
-"""A part counts as available this long before its first use, so that one use is no trend."""
+"""A part was available at least this long before its first use."""
 
 
 class Predictor(Protocol):
@@ -101,12 +108,21 @@ class DemandHistory:
     pieces : (n_days, n_parts) float64, 0 where nothing was used.
     first_use : (n_parts,) datetime64[D], the first day a part was ever used; may be before
         `first_day` when the history was cut.
+    earlier_totals : (n_earlier_days,) pieces of all parts together on the days before
+        `first_day`, as far as they are known: enough to know the season.
+    usual : (n_days, n_parts) the pieces without single bulk orders: what features are made of.
     """
 
     first_day: np.datetime64
     parts: tuple[str, ...]
     pieces: Floats
     first_use: Days
+    earlier_totals: Floats = field(default_factory=lambda: np.zeros(0))
+    usual: Floats = field(default_factory=lambda: np.zeros(0))
+
+    def __post_init__(self) -> None:
+        if self.usual.shape != self.pieces.shape:
+            object.__setattr__(self, "usual", without_bulk(self.pieces))
 
     @property
     def n_days(self) -> int:
@@ -120,13 +136,23 @@ class DemandHistory:
     def before(self, day: np.datetime64) -> DemandHistory:
         """The same history as it stood before `day` began."""
         kept = min(max(int((day - self.first_day).astype(int)), 0), self.n_days)
-        return DemandHistory(self.first_day, self.parts, self.pieces[:kept], self.first_use)
+        return replace(self, pieces=self.pieces[:kept], usual=self.usual[:kept])
 
     def newest(self, n_days: int) -> DemandHistory:
         """The last `n_days` of it."""
         cut = max(self.n_days - n_days, 0)
-        first_day = self.first_day + np.timedelta64(cut, "D")
-        return DemandHistory(first_day, self.parts, self.pieces[cut:], self.first_use)
+        return replace(
+            self,
+            first_day=self.first_day + np.timedelta64(cut, "D"),
+            pieces=self.pieces[cut:],
+            earlier_totals=self.totals[: self.earlier_totals.shape[0] + cut][-SEASON_DAYS:],
+            usual=self.usual[cut:],
+        )
+
+    @property
+    def totals(self) -> Floats:
+        """(n_earlier_days + n_days,) usual pieces of all parts together."""
+        return np.concatenate([self.earlier_totals, self.usual.sum(axis=1)])
 
 
 def weekday(day: np.datetime64) -> int:
@@ -148,7 +174,11 @@ def is_open_day(totals: Floats) -> NDArray[np.bool_]:
         if lag_days < n_days:
             usual[lag_days:] += totals[:-lag_days]
             n_known[lag_days:] += 1
-    return (totals > 0) | (usual < _CLOSED_FROM_PIECES * np.maximum(n_known, 1))
+    is_busy = usual >= _CLOSED_FROM_PIECES * np.maximum(n_known, 1)
+    is_empty = is_busy & (totals <= 0)
+    # Where orders come in batches empty days are the rule, and the coming days will have them.
+    n_empty, n_busy = np.cumsum(is_empty), np.cumsum(is_busy)
+    return np.asarray(~is_empty | (n_empty > _CLOSED_SHARE * n_busy + 3))
 
 
 class _Past:
@@ -163,16 +193,19 @@ class _Past:
         n_rows = WINDOW_DAYS + n_days + n_more_days
         self.first_weekday = weekday(history.first_day)
         self.n_days = n_days
-        totals = history.pieces.sum(axis=1)
+        pieces = history.usual
+        totals = pieces.sum(axis=1)
         self.is_open = np.zeros(n_rows)
         self.is_open[WINDOW_DAYS : WINDOW_DAYS + n_days] = is_open_day(totals)
         self.totals = np.zeros(n_rows)
         self.totals[WINDOW_DAYS : WINDOW_DAYS + n_days] = totals
-        starts = (history.first_use - history.first_day).astype(np.int64) - _EXISTED_BEFORE_DAYS
+        starts = (history.first_use - history.first_day).astype(np.int64)
         exists = np.arange(n_rows)[:, None] - WINDOW_DAYS >= starts[None, :]
+        self._starts, self._n_uses = starts, np.cumsum(pieces > 0, axis=0, dtype=np.int32)
+        self._season = Season(history.totals, history.earlier_totals.shape[0])
         # Side by side, so that one product weighs both: the pieces, and the days they fell on.
         self.stacked = np.zeros((n_rows, 2 * n_parts))
-        self.stacked[WINDOW_DAYS : WINDOW_DAYS + n_days, :n_parts] = history.pieces
+        self.stacked[WINDOW_DAYS : WINDOW_DAYS + n_days, :n_parts] = pieces
         self.stacked[:, n_parts:] = exists * self.is_open[:, None]
         self._n_parts = n_parts
 
@@ -196,8 +229,9 @@ class _Past:
         factor_of_day = factors[_WEEKDAY_OF_AGE[today]]
 
         sums = _WEIGHTS @ stacked
-        pieces, n_open = sums[:, :n_parts], sums[:, n_parts:]
-        n_usual = _WEIGHTS @ (stacked[:, n_parts:] * factor_of_day[:, None])
+        n_before = self._days_before_first_use(day)
+        pieces, n_open = sums[:, :n_parts], sums[:, n_parts:] + n_before
+        n_usual = _WEIGHTS @ (stacked[:, n_parts:] * factor_of_day[:, None]) + n_before
         all_pieces = pieces.sum(axis=1)
         all_usual = _WEIGHTS @ (is_open * factor_of_day)
 
@@ -216,7 +250,24 @@ class _Past:
         x[:, FIRST_WEEKDAY_COLUMN + today] = level
         if today >= 5:
             x[:, -1] = level
-        return x
+        return x * self._season.ratio(day)
+
+    def _days_before_first_use(self, day: int) -> Floats:
+        """How much the days weigh on which a part was there before it was first used.
+
+        As many as usually lie between two uses, else one use on the first day known would be a
+        trend: (n_weights, n_parts).
+        """
+        n_before = np.zeros((_WEIGHTS.shape[0], self._n_parts))
+        age = day - self._starts
+        young = np.flatnonzero((age > 0) & (age < WINDOW_DAYS))
+        if young.size and self.n_days:
+            n_uses = np.maximum(self._n_uses[min(day, len(self._n_uses)) - 1, young], 1)
+            gap = np.maximum(age[young] // n_uses, _EXISTED_BEFORE_DAYS)
+            gap = np.minimum(gap, np.maximum(self._starts[young], 0))
+            until = np.minimum(age[young] + gap, WINDOW_DAYS)
+            n_before[:, young] = _WEIGHT_UP_TO_AGE[:, until] - _WEIGHT_UP_TO_AGE[:, age[young]]
+        return n_before
 
 
 def _ratio(pieces: Floats, n_days: Floats, otherwise: Any) -> Floats:
