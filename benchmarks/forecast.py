@@ -24,8 +24,8 @@ from benchmarks.serving.measure import running, wait_until_right
 from benchmarks.serving.systems import APPS, PEERS, Setup, gunicorn
 from benchmarks.wrk import Measured, run
 from scripts.daemons.network import free_port
-from shared.workloads.spare_parts.rows import DemandHistory
-from shared.workloads.spare_parts.serving import read_serving_state
+from shared.workloads.spare_parts.history import DemandHistory
+from shared.workloads.spare_parts.state import read_serving_state
 
 _CONNECTIONS = 8
 _DAYS = 7

@@ -49,6 +49,7 @@ TAGS: Mapping[str, str] = {
     "fleet_forecaster/1": "shared.workloads.server_metrics.model:FleetForecaster",
     "metric_forecaster/1": "shared.workloads.server_metrics.model:MetricForecaster",
     "similarity/1": "shared.workloads.product_catalogue.similarity:Similarity",
+    "demand/1": "shared.workloads.spare_parts.model:DemandModel",
     "blend/1": "shared.workloads.product_recommender.model:Blend",
 }
 """Tag -> module:class of today. What is stored under a tag stays readable; paths here follow."""

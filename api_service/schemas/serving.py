@@ -85,6 +85,8 @@ class Predictions(Identity, kw_only=True):
 class ForecastRequest(msgspec.Struct, forbid_unknown_fields=True):
     forecast_days: Annotated[int, Meta(ge=1, le=90)] | UnsetType = UNSET
     current_date: Annotated[str, Meta(extra_json_schema={"format": "date"})] | UnsetType = UNSET
+    service_level: Annotated[float, Meta(ge=0.5, le=0.99)] | UnsetType = UNSET
+    interval: Annotated[float, Meta(ge=0.5, le=0.99)] | UnsetType = UNSET
 
 
 class Forecast(Identity, kw_only=True):
@@ -95,6 +97,11 @@ class Forecast(Identity, kw_only=True):
     start_date: str | UnsetType = UNSET
     end_date: str | UnsetType = UNSET
     total_restock_demand: dict[str, float] | UnsetType = UNSET
+    interval: float | UnsetType = UNSET
+    low: dict[str, float] | UnsetType = UNSET
+    high: dict[str, float] | UnsetType = UNSET
+    service_level: float | UnsetType = UNSET
+    quantity_for_service_level: dict[str, Whole] | UnsetType = UNSET
     daily_breakdown: list[Fields] | UnsetType = UNSET
     history: Fields | UnsetType = UNSET
     timestamp: str | UnsetType = UNSET

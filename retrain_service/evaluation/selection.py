@@ -21,7 +21,7 @@ from shared.workloads.training import Progress, Score, TrainingSet
 SHARE_OF_RUN = 0.4
 """No more of `max_run_time_s` than this goes into comparing."""
 
-CONFIDENCE = 0.9
+CONFIDENCE = 0.8
 MUCH_COSTLIER = 10.0
 _WORTH_IT = 0.99  # a hundredth less, surely: what is much costlier has to earn it
 # Below these, how long a fit takes is the machine's mood, and nobody minds it.
@@ -31,7 +31,7 @@ _LEAST_S, _LEAST_MB = 5.0, 200.0
 class CandidateScore(msgspec.Struct, frozen=True, kw_only=True):
     """What one candidate came to.
 
-    loss : mean loss of its answers over all origins, in the workload's unit; None where it was
+    loss : the error of its answers over all origins, in the workload's unit; None where it was
         left out, and `left_out` says why. fit_s, peak_mb : the costliest of its fits.
     """
 
@@ -67,7 +67,7 @@ def select(
 ) -> Selection:
     """Compare candidates; same rows and seed, same choice, unless the time ran out.
 
-    names : cheapest first, at least one; the first is taken where nothing can be compared.
+    names : at least one; the first is what the workload takes where nothing speaks for another.
     progress : called with the share of the comparison that is done and a candidate's name.
     budget_s : no fit is begun that would probably end later, and one that does is given up.
     """
@@ -125,7 +125,7 @@ def _measure(
     joined = _joined(scores)
     return joined, CandidateScore(
         name=name,
-        loss=float(joined.loss.mean()),
+        loss=joined.error,
         n_rows=int(joined.loss.shape[0]),
         fit_s=round(fit_s, 3),
         peak_mb=peak_mb,
@@ -140,30 +140,36 @@ def _joined(scores: Sequence[Score]) -> Score:
         {},
         scores[0].unit,
         scale=max(score.scale for score in scores),
+        order=scores[0].order,
+        span_days=scores[0].span_days,
     )
 
 
 def _choose(found: list[CandidateScore], losses: dict[str, Score], seed: int) -> Selection:
-    """The lowest loss; but where one costs ten times more, only if it is surely better."""
-    means = {each.name: each.loss for each in found if each.loss is not None}
-    by_loss = sorted(
-        (each for each in found if each.loss is not None), key=lambda each: means[each.name]
-    )
-    chosen, sentence = by_loss[0], ""
-    for other in by_loss[1:]:
-        if _costs_much_more(chosen, other) and not _is_surely_better(
-            losses[chosen.name], losses[other.name], seed
+    """The lowest loss of those that are surely better than the first; else the first.
+
+    The first is what the workload takes on its own, and of several that are equally good one is
+    always ahead by chance. One that costs ten times more has to be surely better than each.
+    """
+    scored = [each for each in found if each.loss is not None]
+    mean = {each.name: losses[each.name].error for each in scored}
+    first = scored[0]
+    chosen, passed_over = first, ""
+    for other in sorted(scored[1:], key=lambda each: mean[each.name]):
+        if mean[other.name] >= mean[chosen.name]:
+            continue
+        dear = _costs_much_more(other, chosen)
+        if _is_surely_better(losses[other.name], losses[first.name], 1.0, seed) and (
+            not dear or _is_surely_better(losses[other.name], losses[chosen.name], _WORTH_IT, seed)
         ):
-            sentence += (
-                f" {chosen.name} ({means[chosen.name]:.4g}) is not surely better and costs"
-                f" {chosen.fit_s:.3g} s and {chosen.peak_mb:.0f} MB in place of {other.fit_s:.3g} s"
-                f" and {other.peak_mb:.0f} MB."
-            )
             chosen = other
+        elif not passed_over:
+            why = f" and takes {other.fit_s:.3g} s and {other.peak_mb:.0f} MB" if dear else ""
+            passed_over = f" {other.name} is ahead, but not surely{why}."
     unit = losses[chosen.name].unit
-    rest = ", ".join(f"{each.name} {means[each.name]:.4g}" for each in by_loss if each != chosen)
-    head = f"{chosen.name}: {means[chosen.name]:.4g} {unit} from {chosen.n_rows} rows"
-    return Selection(chosen.name, f"{head}, beside {rest or 'no other'}.{sentence}", found)
+    rest = ", ".join(f"{each.name} {mean[each.name]:.4g}" for each in scored if each != chosen)
+    head = f"{chosen.name}: {mean[chosen.name]:.4g} {unit} from {chosen.n_rows} rows"
+    return Selection(chosen.name, f"{head}, beside {rest or 'no other'}.{passed_over}", found)
 
 
 def _costs_much_more(one: CandidateScore, other: CandidateScore) -> bool:
@@ -173,5 +179,6 @@ def _costs_much_more(one: CandidateScore, other: CandidateScore) -> bool:
     )  # fmt: skip
 
 
-def _is_surely_better(one: Score, other: Score, seed: int) -> bool:
-    return compare(one, other, confidence=CONFIDENCE, seed=seed).upper < _WORTH_IT
+def _is_surely_better(one: Score, other: Score, below: float, seed: int) -> bool:
+    found = compare(one, other, confidence=CONFIDENCE, block_days=one.span_days, seed=seed)
+    return found.upper < below

@@ -228,11 +228,14 @@ class Workload(ABC):
 
     @property
     def candidate_names(self) -> Sequence[str]:
-        """What `fit_candidate` knows, cheapest first; `training.candidates` chooses among them."""
+        """What `fit_candidate` knows; `training.candidates` chooses among them.
+
+        The first is cheap and sound: another takes its place only when it is surely better.
+        """
         return ("default",)
 
     def candidates(self, train: TrainingSet) -> Sequence[str]:
-        """Those worth a fit on these rows, cheapest first; the first where none can be compared."""
+        """Those worth a fit on these rows; the first is taken where none can be compared."""
         del train
         return self.candidate_names
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from shared.records import Record
 from shared.workloads.spare_parts import records as appointments
-from shared.workloads.spare_parts.rows import DemandHistory
+from shared.workloads.spare_parts.history import DemandHistory
 
 DATED_LATER = "dated later than the newest record"
 LINE_LEFT_OUT = "{reason}, the rest of the appointment was used"

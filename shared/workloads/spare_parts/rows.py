@@ -9,17 +9,21 @@ demand, so one set of coefficients fits slow and fast parts alike and a new part
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.workloads.rows import FeatureSpec
-from shared.workloads.spare_parts.season import SEASON_DAYS, Season, without_bulk
-
-Floats = NDArray[np.float64]
-Days = NDArray[np.datetime64]
+from shared.workloads.spare_parts.history import (
+    SURE_AFTER_DAYS,
+    Days,
+    DemandHistory,
+    Floats,
+    is_open_day,
+    weekday,
+)
+from shared.workloads.spare_parts.season import Season
 
 WINDOW_DAYS = 182
 """How far back a feature looks."""
@@ -82,12 +86,6 @@ _WEEKDAY_PRIOR_DAYS = 0.5
 _MIN_EXPECTED_DAYS = 0.2
 """An average over fewer (usual) days than this says nothing; the level stands in for it."""
 
-_CLOSED_FROM_PIECES = 8.0
-"""No demand at all on a weekday that usually has this much cannot be chance: it was closed."""
-
-_CLOSED_SHARE = 0.05
-"""Of the busy weekdays; where more than that were empty so far, such a day is no closure."""
-
 _EXISTED_BEFORE_DAYS = 7
 """A part was available at least this long before its first use."""
 
@@ -97,88 +95,6 @@ class Predictor(Protocol):
 
     def predict(self, features: Floats, /) -> Any:
         """(n_rows, n_features) -> (n_rows,)."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DemandHistory:
-    """Daily totals per part over a gap-free calendar.
-
-    first_day : day of `pieces[0]`.
-    parts : (n_parts,) names.
-    pieces : (n_days, n_parts) float64, 0 where nothing was used.
-    first_use : (n_parts,) datetime64[D], the first day a part was ever used; may be before
-        `first_day` when the history was cut.
-    earlier_totals : (n_earlier_days,) pieces of all parts together on the days before
-        `first_day`, as far as they are known: enough to know the season.
-    usual : (n_days, n_parts) the pieces without single bulk orders: what features are made of.
-    """
-
-    first_day: np.datetime64
-    parts: tuple[str, ...]
-    pieces: Floats
-    first_use: Days
-    earlier_totals: Floats = field(default_factory=lambda: np.zeros(0))
-    usual: Floats = field(default_factory=lambda: np.zeros(0))
-
-    def __post_init__(self) -> None:
-        if self.usual.shape != self.pieces.shape:
-            object.__setattr__(self, "usual", without_bulk(self.pieces))
-
-    @property
-    def n_days(self) -> int:
-        return int(self.pieces.shape[0])
-
-    @property
-    def end(self) -> np.datetime64:
-        """The day after the last one."""
-        return self.first_day + np.timedelta64(self.n_days, "D")
-
-    def before(self, day: np.datetime64) -> DemandHistory:
-        """The same history as it stood before `day` began."""
-        kept = min(max(int((day - self.first_day).astype(int)), 0), self.n_days)
-        return replace(self, pieces=self.pieces[:kept], usual=self.usual[:kept])
-
-    def newest(self, n_days: int) -> DemandHistory:
-        """The last `n_days` of it."""
-        cut = max(self.n_days - n_days, 0)
-        return replace(
-            self,
-            first_day=self.first_day + np.timedelta64(cut, "D"),
-            pieces=self.pieces[cut:],
-            earlier_totals=self.totals[: self.earlier_totals.shape[0] + cut][-SEASON_DAYS:],
-            usual=self.usual[cut:],
-        )
-
-    @property
-    def totals(self) -> Floats:
-        """(n_earlier_days + n_days,) usual pieces of all parts together."""
-        return np.concatenate([self.earlier_totals, self.usual.sum(axis=1)])
-
-
-def weekday(day: np.datetime64) -> int:
-    """0 is Monday."""
-    return int((day.astype("datetime64[D]").astype(np.int64) + 3) % 7)
-
-
-def is_open_day(totals: Floats) -> NDArray[np.bool_]:
-    """Which days count: all but closures on days that are usually busy.
-
-    A weekday on which the garage is always closed counts, with its zeros. Each day is judged by
-    itself and the four same weekdays before it, never by what came later.
-
-    totals : (n_days,) pieces of all parts together.
-    """
-    n_days = totals.shape[0]
-    usual, n_known = np.zeros(n_days), np.zeros(n_days)
-    for lag_days in (7, 14, 21, 28):
-        if lag_days < n_days:
-            usual[lag_days:] += totals[:-lag_days]
-            n_known[lag_days:] += 1
-    is_busy = usual >= _CLOSED_FROM_PIECES * np.maximum(n_known, 1)
-    is_empty = is_busy & (totals <= 0)
-    # Where orders come in batches empty days are the rule, and the coming days will have them.
-    n_empty, n_busy = np.cumsum(is_empty), np.cumsum(is_busy)
-    return np.asarray(~is_empty | (n_empty > _CLOSED_SHARE * n_busy + 3))
 
 
 class _Past:
@@ -317,7 +233,7 @@ def forecast(history: DemandHistory, estimator: Predictor, n_days: int) -> Float
         (n_days, n_parts) pieces, never negative and never above the part's busiest day in the
         window, so that a long roll cannot run away.
     """
-    past = _Past(history.newest(WINDOW_DAYS + 28), n_more_days=n_days)
+    past = _Past(history.newest(WINDOW_DAYS + SURE_AFTER_DAYS), n_more_days=n_days)
     highest = history.newest(WINDOW_DAYS).pieces.max(axis=0, initial=0.0)
     path = np.empty((n_days, len(history.parts)))
     for i in range(n_days):

@@ -66,13 +66,14 @@ class Season:
         """Of the days from `first` until before `end`; 0 where they are not all known."""
         known = (first >= 0) & (end <= self._n)
         a, b = np.clip(first, 0, self._n), np.clip(end, 0, self._n)
-        return np.where(known, (self._sums[b] - self._sums[a]) / (end - first), 0.0)
+        return np.asarray(np.where(known, (self._sums[b] - self._sums[a]) / (end - first), 0.0))
 
     def _sum_of_past(self, values: Floats) -> Floats:
         """(n + 1,): at each day the sum over the two years of days whose week had passed."""
         sums = np.concatenate([[0.0], np.cumsum(values)])
         end = np.maximum(np.arange(self._n + 1) - _AHEAD_DAYS + 1, 0)
-        return sums[end] - sums[np.maximum(end - _LEARNT_FROM_DAYS, 0)]
+        found = sums[end] - sums[np.maximum(end - _LEARNT_FROM_DAYS, 0)]
+        return np.asarray(found)
 
 
 def without_bulk(pieces: Floats) -> Floats:
@@ -85,7 +86,10 @@ def without_bulk(pieces: Floats) -> Floats:
     for part in np.flatnonzero(pieces.max(axis=0, initial=0.0) > _BULK_DEVIATIONS):
         days = np.flatnonzero(pieces[:, part])
         sizes = pieces[days, part]
-        for i in np.flatnonzero(sizes > _BULK_RATIO * np.maximum(sizes.mean(), 1.0)):
+        means = np.cumsum(sizes) / np.arange(1, sizes.size + 1)
+        for i in np.flatnonzero((sizes > _BULK_DEVIATIONS) & (sizes > means)):
+            if i < _BULK_FEWEST:
+                continue
             past = sizes[np.searchsorted(days, days[i] - _BULK_WINDOW_DAYS) : i]
             if past.size < _BULK_FEWEST:
                 continue

@@ -7,97 +7,32 @@ made, so any thread may ask.
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import numpy as np
 
-from shared.errors import LoadFailed, NotFound, RequestInvalid
+from shared.errors import NotFound, RequestInvalid
 from shared.workloads.contract import Answerer
 from shared.workloads.rows import RowContract, refuse_not_finite
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
-from shared.workloads.spare_parts.daily_totals import CatalogueEntry
-from shared.workloads.spare_parts.rows import WARM_UP_DAYS, DemandHistory, Floats, Predictor
+from shared.workloads.spare_parts.history import DemandHistory, Floats
+from shared.workloads.spare_parts.model import DemandModel
+from shared.workloads.spare_parts.rows import WARM_UP_DAYS, Predictor
+from shared.workloads.spare_parts.state import ServingState
 
 MIN_FORECAST_DAYS, MAX_FORECAST_DAYS = 1, 90
 DEFAULT_FORECAST_DAYS = 7
+LEAST_PROBABILITY, MOST_PROBABILITY = 0.5, 0.99
 UNIT = "pieces per part and day"
 
-STATE_DAYS = 400
-"""How much history a version carries: more than a year, so that a past date can be asked."""
-
-_STATE_FORMAT = 1
 _PASTS_KEPT = 256
 _SETTLED_DAYS = 91
 """Rolled this far without news a forecast repeats weekly; a wider gap is shortened by weeks."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ServingState:
-    """What the answers need beyond the estimator."""
-
-    history: DemandHistory
-    catalogue: tuple[CatalogueEntry, ...]
-
-
-class _StoredState(msgspec.Struct):
-    """state.json; the daily totals (n_days, n_parts) are `pieces` in state.npz beside it."""
-
-    format: int
-    first_day: date
-    parts: list[str]
-    first_use: list[date]
-    catalogue: list[dict[str, Any]]
-
-
-def write_serving_state(serving_state: ServingState) -> dict[str, bytes]:
-    """File name -> bytes; the same state gives the same bytes."""
-    history = serving_state.history.newest(STATE_DAYS)
-    saved = _StoredState(
-        format=_STATE_FORMAT,
-        first_day=as_date(history.first_day),
-        parts=list(history.parts),
-        first_use=[as_date(day) for day in history.first_use],
-        catalogue=[dict(entry) for entry in serving_state.catalogue],
-    )
-    pieces = io.BytesIO()
-    np.savez_compressed(pieces, pieces=history.pieces)
-    return {"state.json": msgspec.json.encode(saved), "state.npz": pieces.getvalue()}
-
-
-def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
-    """The reverse of `write_serving_state`.
-
-    Raises:
-        LoadFailed: a file is missing, not readable, or of another format.
-    """
-    missing = [name for name in ("state.json", "state.npz") if name not in state]
-    if missing:
-        raise LoadFailed(f"state of spare_parts: missing {missing}, found {sorted(state)}.")
-    try:
-        saved = msgspec.json.decode(state["state.json"], type=_StoredState)
-        with np.load(io.BytesIO(state["state.npz"]), allow_pickle=False) as arrays:
-            pieces = np.asarray(arrays["pieces"], dtype=np.float64)
-    except Exception as error:  # zip, header and JSON errors are of many types
-        raise LoadFailed(f"state of spare_parts cannot be read: {error!r}.") from error
-    expected = (_STATE_FORMAT, len(saved.parts), len(saved.parts))
-    found = (saved.format, pieces.shape[-1], len(saved.first_use))
-    if pieces.ndim != 2 or expected != found:
-        raise LoadFailed(
-            f"state of spare_parts: expected (format, columns, first uses) {expected}, "
-            f"found {found}."
-        )
-    first_use = np.array(saved.first_use, dtype="datetime64[D]")
-    first_day = np.datetime64(saved.first_day, "D")
-    history = DemandHistory(first_day, tuple(saved.parts), pieces, first_use)
-    return ServingState(history, tuple(saved.catalogue))
 
 
 class RestockAnswerer(Answerer):
@@ -111,9 +46,17 @@ class RestockAnswerer(Answerer):
     row_facts = MappingProxyType({"unit": UNIT})
 
     def __init__(
-        self, estimator: Predictor, serving_state: ServingState, time_zone: ZoneInfo
+        self,
+        estimator: Predictor,
+        serving_state: ServingState,
+        time_zone: ZoneInfo,
+        *,
+        service_level: float = 0.95,
+        interval: float = 0.8,
     ) -> None:
+        """service_level, interval : probabilities where a request names none."""
         self._estimator = estimator
+        self._service_level, self._interval = service_level, interval
         self._serving_state = serving_state
         self._time_zone = time_zone
         self._path = daily_demand.forecast(
@@ -153,7 +96,9 @@ class RestockAnswerer(Answerer):
         Where the history ends earlier it is rolled through the gap: `history.gap_days` says how
         many days lie between its last day and the first day of the forecast.
         """
-        _refuse_unknown(request, ("forecast_days", "current_date"))
+        _refuse_unknown(request, ("forecast_days", "current_date", "service_level", "interval"))
+        service_level = _probability(request, "service_level", self._service_level)
+        interval = _probability(request, "interval", self._interval)
         n_days = _forecast_days(request.get("forecast_days"))
         start = self._start(request.get("current_date"), now)
         history = self._serving_state.history.before(start)
@@ -169,6 +114,7 @@ class RestockAnswerer(Answerer):
             "start_date": days[0],
             "end_date": days[-1],
             "total_restock_demand": dict(zip(parts, totals.tolist(), strict=True)),
+            **self._spread(parts, path.sum(axis=0), n_days, service_level, interval),
             "daily_breakdown": [
                 {
                     "date": day,
@@ -183,6 +129,33 @@ class RestockAnswerer(Answerer):
                 "gap_days": gap_days,
             },
             "timestamp": now.astimezone(UTC).isoformat(),
+        }
+
+    def _spread(
+        self,
+        parts: Sequence[str],
+        total: Floats,
+        n_days: int,
+        service_level: float,
+        interval: float,
+    ) -> dict[str, Any]:
+        """Between what bounds the totals lie, and what is enough; nothing where a version does
+        not know how far its forecasts are off."""
+        model = self._estimator
+        if not isinstance(model, DemandModel) or not model.has_residuals:
+            return {}
+
+        def by_part(level: float) -> Floats:
+            return model.quantile(total, level, n_days)
+
+        low, high = by_part((1 - interval) / 2), by_part((1 + interval) / 2)
+        enough = np.ceil(by_part(service_level)).astype(np.int64)
+        return {
+            "interval": interval,
+            "low": dict(zip(parts, np.round(low, 2).tolist(), strict=True)),
+            "high": dict(zip(parts, np.round(high, 2).tolist(), strict=True)),
+            "service_level": service_level,
+            "quantity_for_service_level": dict(zip(parts, enough.tolist(), strict=True)),
         }
 
     def _roll(
@@ -236,7 +209,16 @@ class RestockAnswerer(Answerer):
 
     def predict_rows(self, matrix: Floats) -> Mapping[str, Floats]:
         refuse_not_finite(matrix)
-        return {"predictions": np.maximum(self._estimator.predict(matrix), 0.0)}
+        predictions = np.maximum(self._estimator.predict(matrix), 0.0)
+        model = self._estimator
+        if not isinstance(model, DemandModel) or not model.has_residuals:
+            return {"predictions": predictions}
+        beyond = (1 - self._interval) / 2
+        return {
+            "predictions": predictions,
+            "low": model.quantile(predictions, beyond, 1),
+            "high": model.quantile(predictions, 1 - beyond, 1),
+        }
 
 
 def _last_used(history: DemandHistory, column: int) -> str | None:
@@ -263,8 +245,12 @@ def _forecast_days(value: object) -> int:
     raise RequestInvalid(expected, value, "forecast_days")
 
 
-def as_date(day: np.datetime64) -> date:
-    """A NumPy day as a date."""
-    found = day.astype("datetime64[D]").item()
-    assert isinstance(found, date)
-    return found
+def _probability(request: Mapping[str, Any], name: str, default: float) -> float:
+    value = request.get(name)
+    if value is None:
+        return default
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and LEAST_PROBABILITY <= value <= MOST_PROBABILITY:
+        return float(value)
+    expected = f"a probability from {LEAST_PROBABILITY:g} to {MOST_PROBABILITY:g}"
+    raise RequestInvalid(expected, value, name)

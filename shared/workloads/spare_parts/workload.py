@@ -20,32 +20,24 @@ from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.holdout import days_held_out
-from shared.workloads.losses import score_regressor
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
 from shared.workloads.spare_parts.daily_totals import PartsLedger, read_catalogue, unusable
+from shared.workloads.spare_parts.evaluation import score_model, score_naive
 from shared.workloads.spare_parts.fields import APPOINTMENT, CATALOGUE
-from shared.workloads.spare_parts.rows import COLUMN, WARM_UP_DAYS, DemandHistory
-from shared.workloads.spare_parts.serving import (
+from shared.workloads.spare_parts.history import DemandHistory
+from shared.workloads.spare_parts.model import CANDIDATES, fit_demand
+from shared.workloads.spare_parts.rows import WARM_UP_DAYS
+from shared.workloads.spare_parts.serving import UNIT, RestockAnswerer
+from shared.workloads.spare_parts.state import (
     STATE_DAYS,
-    UNIT,
-    RestockAnswerer,
     ServingState,
     as_date,
     read_serving_state,
     write_serving_state,
 )
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
-
-# Chosen on expanding windows inside the older four fifths of real demand; half or twice as much
-# changes the error by less than 1 %, and the greater one is the safer on a short history.
-_RIDGE_ALPHA = 100.0
-# Drawn towards a sound guess instead of zero, so that a short history is no worse off for it.
-_GUESS = {"adjusted_28_days": 0.5, "adjusted_slow": 0.5}
-# Below 1 a column must earn its coefficient: what one weekday adds is mostly noise.
-_TRUST_IN_WEEKDAYS = 0.5
-_LEVEL_FLOOR = 0.05  # pieces/day; keeps the weight of a hardly used part finite
 
 
 class SparePartsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -54,11 +46,15 @@ class SparePartsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
     time_zone : IANA name; where the garage is. Decides which day a moment in UTC belongs to.
     day_first : how to read 03/04/2025 in appointments.
     history_days : how far back training looks.
+    service_level : with this probability the quantity that a forecast names is enough, where the
+        request does not say. interval : with this one a total lies between low and high.
     """
 
     time_zone: str = "UTC"
     day_first: bool = True
     history_days: Annotated[int, msgspec.Meta(ge=60, le=3650)] = 1095
+    service_level: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.95
+    interval: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.8
 
 
 class SpareParts(Workload):
@@ -130,38 +126,25 @@ class SpareParts(Workload):
         is_holdout = rows.day >= history.end - np.timedelta64(n_held_out, "D")
         return _take(rows, ~is_holdout), _take(rows, is_holdout)
 
+    @property
+    def candidate_names(self) -> Sequence[str]:
+        return CANDIDATES
+
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
-        """One ridge regression for all parts, in pieces per day.
+        """The candidate for data of any kind."""
+        return self.fit_candidate("by_speed", train, seed, progress)
 
-        Errors weigh 1 / level: counts vary as their mean does, and unweighted the fast parts
-        alone would decide. The squared loss is meant: the median of a part that is used twice
-        a week is zero, and nobody would restock it.
-        """
-        from sklearn.linear_model import Ridge
-
-        progress(0.0, "fit")
+    def fit_candidate(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """One model for all parts; none of them leaves anything to chance."""
         history: DemandHistory = train.context.history
-        is_open = daily_demand.is_open_day(history.pieces.sum(axis=1))
-        is_used = is_open[(train.day - history.first_day).astype(np.int64)]
-        x, y = train.features[is_used], train.target[is_used]
-        guess, trust = np.zeros(len(self.features)), np.ones(len(self.features))
-        for name, share in _GUESS.items():
-            guess[COLUMN[name]] = share
-        trust[daily_demand.FIRST_WEEKDAY_COLUMN :] = _TRUST_IN_WEEKDAYS
-
-        ridge = Ridge(alpha=_RIDGE_ALPHA, fit_intercept=False, random_state=seed)
-        weight = 1 / (x[:, COLUMN["level"]] + _LEVEL_FLOOR)
-        ridge.fit(x * trust, y - x @ guess, sample_weight=weight)
-        ridge.coef_ = ridge.coef_ * trust + guess
-        progress(1.0, "fit")
-        return ridge
+        until = train.day.max() + np.timedelta64(1, "D")
+        return fit_demand(name, train, history.before(until), progress)
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        return score_regressor(np.maximum(estimator.predict(holdout.features), 0.0), holdout, UNIT)
+        return score_model(estimator, holdout, UNIT)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
-        """The naive baseline: the exponentially weighted mean of the same weekdays."""
-        return score_regressor(holdout.features[:, COLUMN["same_weekday_mean"]], holdout, UNIT)
+        return score_naive(holdout, UNIT)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         return write_serving_state(rows.context)
@@ -179,6 +162,7 @@ class SpareParts(Workload):
         return (
             GoldenRequest("forecast", {}, now),
             GoldenRequest("forecast", {"forecast_days": 90, "current_date": str(end)}, now),
+            GoldenRequest("forecast", {"service_level": 0.9, "interval": 0.9}, now),
             GoldenRequest("forecast", {"forecast_days": 3, "current_date": str(after_a_gap)}, now),
             GoldenRequest("forecast", {"forecast_days": 14, "current_date": str(past)}, now),
             GoldenRequest("parts", {}, now),
@@ -192,7 +176,13 @@ class SpareParts(Workload):
         return daily_demand.FEATURES
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return RestockAnswerer(estimator, read_serving_state(state), self._time_zone)
+        return RestockAnswerer(
+            estimator,
+            read_serving_state(state),
+            self._time_zone,
+            service_level=self.parameters.service_level,
+            interval=self.parameters.interval,
+        )
 
 
 def _take(rows: TrainingSet, chosen: NDArray[np.bool_]) -> TrainingSet:

@@ -41,6 +41,11 @@ def test_a_forecast_has_the_fields_that_clients_read(answerer: Answerer) -> None
         "start_date",
         "end_date",
         "total_restock_demand",
+        "interval",
+        "low",
+        "high",
+        "service_level",
+        "quantity_for_service_level",
         "daily_breakdown",
         "history",
         "timestamp",
@@ -279,3 +284,19 @@ def test_an_unknown_question_is_answered_with_those_that_exist(answerer: Answere
     """The routes of one workload are asked of another by mistake."""
     with pytest.raises(NotFound, match="forecast"):
         answerer.answer("recommend", {}, NOW)
+
+
+def test_a_forecast_says_what_is_enough_for_a_wanted_service_level(answerer: Answerer) -> None:
+    """Who must never run out orders more than who may wait a day."""
+    usual = forecast(answerer, forecast_days=7)
+    careful = forecast(answerer, forecast_days=7, service_level=0.99, interval=0.9)
+
+    for part, total in usual["total_restock_demand"].items():
+        assert usual["low"][part] <= total + 0.5
+        assert careful["low"][part] <= usual["low"][part] <= usual["high"][part]
+        assert usual["high"][part] <= careful["high"][part]
+        enough = usual["quantity_for_service_level"][part]
+        assert total <= enough <= careful["quantity_for_service_level"][part]
+    for odd in (0.3, 1, "0.9", True):
+        with pytest.raises(RequestInvalid, match=r"0\.5 to 0\.99"):
+            forecast(answerer, service_level=odd)
