@@ -77,6 +77,7 @@ class Inspection:
     ids : (rows looked at, different ids among them), where a sample was asked for and ids may
         repeat; None where the database itself keeps them apart.
     is_exact : False where the figures are the server's own estimates.
+    remark : what is read and yet worth a look, such as times in two units; "" for nothing.
     """
 
     n_records: int
@@ -86,6 +87,7 @@ class Inspection:
     billed_reads: int = 0
     ids: tuple[int, int] | None = None
     is_exact: bool = True
+    remark: str = ""
 
 
 class Source(ABC):

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from shared.documents.times import means_never
+
 _NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
@@ -80,7 +82,12 @@ def decode_json_text(value: Any) -> Any:
 
 
 def is_set(value: Any) -> bool:
-    """Whether a tombstone field says deleted: true, a number but 0, a time, or such a text."""
-    if isinstance(value, str):
-        return value.strip().lower() not in _NOT_SET
-    return bool(value)
+    """Whether a tombstone field says deleted: true, a number but 0, a time, or such a text.
+
+    A time that means never does not: Go, .NET and MySQL write the zero time where there is none.
+    """
+    if isinstance(value, bool) or value is None:
+        return bool(value)
+    if isinstance(value, str) and value.strip().lower() in _NOT_SET:
+        return False
+    return bool(value) and not means_never(value)

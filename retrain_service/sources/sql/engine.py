@@ -18,6 +18,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from retrain_service.sources.base import how_to_install
 from retrain_service.sources.sql.mysql import open_mysql_engine
+from retrain_service.sources.sql.postgresql import make_lenient
+from retrain_service.sources.sql.times import CONVERT, convert
 from shared.errors import SourceMisconfigured, SourceUnavailable
 
 _DRIVERS = {
@@ -152,6 +154,7 @@ def _postgresql_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
         # UTC, so that zones of sessions and roles play no part; read-only, whatever rights we have.
+        make_lenient(connection)
         connection.execute("SET TIME ZONE 'UTC'")
         connection.execute("SET default_transaction_read_only = on")
         connection.execute(f"SET statement_timeout = {round(timeout_s * 1000)}")
@@ -174,6 +177,7 @@ def _sqlite_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
         )
         # SQLite does not insist on UTF-8, and one bad byte must not stop a stream.
         connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
+        connection.create_function(CONVERT, 2, convert, deterministic=True)
         deadline = time.monotonic() + timeout_s
         connection.set_progress_handler(lambda: int(time.monotonic() > deadline), 20_000)
         return connection

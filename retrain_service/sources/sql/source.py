@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import decode_json_text, is_set, to_json
+from retrain_service.sources.sql.changed_form import has_another_form
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
 from retrain_service.sources.sql.engine import (
     break_off,
@@ -90,6 +91,20 @@ class SqlSource(Source):
     # -- reading ---------------------------------------------------------------------------------
 
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
+        batch = self._read_after(cursor, limit)
+        if batch.is_last and self._has_another_form(batch.cursor):
+            self._info = None
+            batch = self._read_after(cursor, limit)
+        return batch
+
+    def _has_another_form(self, cursor: Cursor) -> bool:
+        if self._info is None:
+            return False
+        after_us = cursor["at_us"] if cursor else to_epoch_us(EARLIEST)
+        with self._connected() as connection:
+            return has_another_form(connection, self._info, after_us)
+
+    def _read_after(self, cursor: Cursor, limit: int) -> Batch:
         with self._connected() as connection:
             watched = self._look(connection)
             form = watched.form
@@ -203,7 +218,8 @@ class SqlSource(Source):
             ids = self._count_ids(connection, watched) if n_sample else None
         sample = [record for row in rows if (record := self._record(row, watched, form))]
         newest = sample[0].updated_at if sample else None
-        return Inspection(n_records, n_records - n_readable, newest, tuple(sample), ids=ids)
+        n_unreadable, remark = n_records - n_readable, form.remark(self._stream.updated_at_field)
+        return Inspection(n_records, n_unreadable, newest, tuple(sample), ids=ids, remark=remark)
 
     def _count_ids(self, connection: sa.Connection, watched: TableInfo) -> tuple[int, int]:
         """Rows and different ids; of a large table, those of a part of it."""

@@ -15,12 +15,18 @@ from retrain_service.sources.sql.times import (
     DAY_US,
     TextFormat,
     TimeFormat,
+    convert,
     epoch_form,
+    is_odd_time,
+    telling_epochs,
     text_form,
     text_shapes,
 )
 from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.settings.per_model import StreamSettings
+
+_LOOKED_AT = 200
+"""Different values of a column that are not as most are; whether one is a time is seen soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,8 @@ def _sqlite_form(
     updated_at: sa.ColumnElement[Any],
     stream: StreamSettings,
 ) -> TimeFormat | None:
-    """From what is stored: a declared type binds nobody in SQLite. The greater part decides."""
+    """From what is stored: a declared type binds nobody in SQLite. The greater part decides, unless
+    the others are times as well."""
     storage = sa.func.typeof(updated_at)
     n_rows: dict[str, int] = {
         name: n
@@ -206,14 +213,37 @@ def _sqlite_form(
     if not n_rows:
         return None
     n_numbers = n_rows.get("integer", 0) + n_rows.get("real", 0)
-    if n_numbers > n_rows.get("text", 0) and n_numbers >= n_rows.get("blob", 0):
-        greatest = connection.execute(
-            sa.select(sa.func.max(sa.func.abs(updated_at)))
-            .select_from(table)
-            .where(storage.in_(["integer", "real"]))
-        ).scalar_one()
-        return epoch_form(float(greatest), has_fractions="real" in n_rows)
-    return _text_column_form(connection, table, updated_at, stream, storage == "text")
+    is_number, is_text = storage.in_(["integer", "real"]), storage == "text"
+    are_numbers = n_numbers > n_rows.get("text", 0) and n_numbers >= n_rows.get("blob", 0)
+    others = connection.execute(
+        sa.select(updated_at)
+        .distinct()
+        .select_from(table)
+        .where(sa.not_(is_number if are_numbers else is_text), updated_at.is_not(None))
+        .limit(_LOOKED_AT)
+    ).scalars()
+    if any(convert(value, "UTC") is not None for value in others):
+        return TimeFormat("converted", is_naive=True)
+    if are_numbers:
+        return _epoch_column_form(connection, table, updated_at, is_number, "real" in n_rows)
+    return _text_column_form(connection, table, updated_at, stream, is_text)
+
+
+def _epoch_column_form(
+    connection: sa.Connection,
+    table: sa.TableClause,
+    updated_at: sa.ColumnElement[Any],
+    is_number: sa.ColumnElement[bool],
+    has_fractions: bool,
+) -> TimeFormat | None:
+    least, greatest = connection.execute(
+        sa.select(sa.func.min(updated_at), sa.func.max(updated_at))
+        .select_from(table)
+        .where(is_number, telling_epochs(updated_at))
+    ).one()
+    if greatest is None:
+        return None
+    return epoch_form(float(least), float(greatest), has_fractions, connection.dialect.name)
 
 
 def _declared_form(
@@ -233,12 +263,9 @@ def _declared_form(
     if isinstance(declared, sa.Date):
         return TimeFormat("date", resolution_us=DAY_US, is_naive=True)
     if isinstance(declared, sa.Integer | sa.Numeric | sa.Float):
-        greatest = connection.execute(
-            sa.select(sa.func.max(sa.func.abs(updated_at))).select_from(table)
-        ).scalar_one()
-        if greatest is None:
-            return None
-        return epoch_form(float(greatest), has_fractions=not isinstance(declared, sa.Integer))
+        has_fractions = not isinstance(declared, sa.Integer)
+        is_number = updated_at.is_not(None)
+        return _epoch_column_form(connection, table, updated_at, is_number, has_fractions)
     if isinstance(declared, sa.String):
         return _text_column_form(connection, table, updated_at, stream, updated_at.is_not(None))
     raise SourceMisconfigured(
@@ -256,16 +283,20 @@ def _text_column_form(
 ) -> TimeFormat | None:
     shape = [part.label(f"shape_{i}") for i, part in enumerate(text_shapes(updated_at))]
     rows = connection.execute(
-        sa.select(*shape, sa.func.count(), sa.func.min(updated_at))
+        sa.select(*shape, sa.func.count(), sa.func.min(updated_at), sa.func.max(updated_at))
         .select_from(table)
         .where(is_text)
         .group_by(*(sa.text(part.name) for part in shape))
     ).all()
-    shapes = [TextFormat(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
-    if shapes:
-        return text_form(shapes, connection.dialect.name)
     if not rows:
         return None
+    shapes = [TextFormat(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
+    is_sqlite = connection.dialect.name == "sqlite"
+    if is_sqlite and any(is_odd_time(value) for row in rows for value in row[5:]):
+        return TimeFormat("converted", is_naive=True)
+    if shapes:
+        form = text_form(shapes, connection.dialect.name)
+        return replace(form, seen=tuple(tuple(row[:4]) for row in rows))
     raise SourceMisconfigured(
         f"{stream.collection}.{stream.updated_at_field}: expected a time such as"
         f" 2025-11-26T10:00:00Z, found {rows[0][5]!r}."

@@ -1,9 +1,9 @@
 """The time formats of an `updated_at` column and their comparison inside the database.
 
-A column may be a native timestamp, ISO text, or seconds, milliseconds or microseconds since the
-epoch. Times without a zone are in the zone that the settings name. Where the stored form sorts like
-time, the bare column is compared, so that an index serves; only text in mixed forms is converted
-row by row.
+A column may be a native timestamp, a text, or seconds to nanoseconds since the epoch, also several
+of these at once. Times without a zone are in the zone that the settings name. Where the stored form
+sorts like time, the bare column is compared, so that an index serves; only mixed forms are
+converted row by row: in SQLite by the one reader of times, elsewhere by the database.
 """
 
 from __future__ import annotations
@@ -12,18 +12,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from retrain_service.sources.sql.mysql import converted_text
+from shared.documents.time_policy import TimePolicy
+from shared.documents.times import read_time_us
 from shared.records import from_epoch_us, to_epoch_us
 
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 
-Kind = Literal["timestamptz", "timestamp", "date", "text", "text_converted", "epoch"]
+Kind = Literal[
+    "timestamptz",
+    "timestamp",
+    "date",
+    "text",
+    "text_converted",
+    "epoch",
+    "epoch_mixed",
+    "converted",
+]
+CONVERT = "hotfit_time_us"
+"""Function of our SQLite connections: (value, zone) -> microseconds since the epoch, or null."""
+
+UNIT_BORDERS = ((1e11, SECOND_US), (1e14, 1000), (1e17, 1))
+_NEVER = ((253_370_764_800, 253_402_300_800), (253_370_764_800_000, 253_402_300_800_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +52,7 @@ class TimeFormat:
     unit_us : of "epoch", what one stands for, in microseconds.
     separator : of "text", what stands between date and time.
     zone : of times that are kept without one; `is_naive` says whether these are.
+    seen : of "text", the shapes of all texts that were there when the form was learnt.
     """
 
     kind: Kind
@@ -42,6 +61,7 @@ class TimeFormat:
     separator: str = "T"
     zone: tzinfo = UTC
     is_naive: bool = False
+    seen: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,21 +69,36 @@ class TimeFormat:
         zone = "" if str(self.zone) == "UTC" else f"/{self.zone}"
         return f"{self.kind}/{self.unit_us}/{self.separator}{zone}"
 
+    def remark(self, field: str) -> str:
+        """What a person should know of a column that is kept in this form; "" for nothing."""
+        if self.kind not in ("text_converted", "epoch_mixed", "converted"):
+            return ""
+        return (
+            f"{field} holds times in several forms or units; each is read in its own. No index"
+            " serves that: each look goes through the whole table."
+        )
+
     def key(self, column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
         """What to compare and order by."""
+        if self.kind == "converted":
+            converted: sa.ColumnElement[Any] = getattr(sa.func, CONVERT)(column, str(self.zone))
+            return converted
+        if self.kind == "epoch_mixed":
+            return _in_microseconds(column)
         if self.kind != "text_converted":
             return column
-        if dialect == "sqlite":
-            return sa.func.strftime("%Y-%m-%dT%H:%M:%f", column)
         if dialect == "mysql":
             return converted_text(column, text_shapes(column)[3])
         return sa.cast(column, sa.DateTime(timezone=True))
 
     def bind_type(self, dialect: str) -> sa.types.TypeEngine[Any]:
-        if self.kind == "timestamptz" or (self.kind == "text_converted" and dialect != "sqlite"):
+        del dialect
+        if self.kind in ("timestamptz", "text_converted"):
             return sa.DateTime(timezone=True)
         if self.kind == "timestamp":
             return sa.DateTime()
+        if self.kind == "epoch_mixed":
+            return sa.BigInteger()
         return sa.Date() if self.kind == "date" else sa.types.NullType()
 
     def bound(self, at: datetime, dialect: str) -> Any:
@@ -73,21 +108,19 @@ class TimeFormat:
         later one is not less. So text is cut off where the rest is zero: a prefix sorts first.
         """
         at_us = to_epoch_us(at) // self.resolution_us * self.resolution_us
-        if self.kind == "epoch":
+        if self.kind in ("epoch", "epoch_mixed", "converted"):
             is_whole = at_us % self.unit_us == 0
             return at_us // self.unit_us if is_whole else at_us / self.unit_us
         floored = from_epoch_us(at_us)
         if self.is_naive and self.zone is not UTC:
             floored = _in_zone(at, self.zone, self.resolution_us)
-        if self.kind == "timestamptz" or (self.kind == "text_converted" and dialect != "sqlite"):
+        if self.kind in ("timestamptz", "text_converted"):
             return floored
         if self.kind == "timestamp":
             return floored.replace(tzinfo=None)
         if self.kind == "date":
             return floored.date()
         text = floored.replace(tzinfo=None).isoformat(self.separator, timespec="microseconds")
-        if self.kind == "text_converted":
-            return text[:23]
         if text.endswith("00:00:00.000000"):
             return text[:10]
         return text[:19] if text.endswith(".000000") else text.rstrip("0")
@@ -164,7 +197,8 @@ def text_form(shapes: Sequence[TextFormat], dialect: str) -> TimeFormat:
         and (len(timed) == len(shapes) or dialect == "sqlite")
     )
     if not is_sorted:
-        return TimeFormat("text_converted", resolution_us=1000 if dialect == "sqlite" else 1)
+        kind: Kind = "converted" if dialect == "sqlite" else "text_converted"
+        return TimeFormat(kind, is_naive=dialect == "sqlite")
     return TimeFormat(
         "text",
         resolution_us=min(shape.resolution_us for shape in timed),
@@ -173,11 +207,68 @@ def text_form(shapes: Sequence[TextFormat], dialect: str) -> TimeFormat:
     )
 
 
-def epoch_form(greatest: float, has_fractions: bool) -> TimeFormat:
-    """The unit that puts the greatest value into our century."""
-    units = ((1e11, SECOND_US), (1e14, 1000), (float("inf"), 1))
-    unit_us = next(unit for limit, unit in units if abs(greatest) < limit)
-    return TimeFormat("epoch", resolution_us=1 if has_fractions else unit_us, unit_us=unit_us)
+def epoch_form(least: float, greatest: float, has_fractions: bool, dialect: str) -> TimeFormat:
+    """The unit that puts the values into our century; the mixed form where they differ in it.
+
+    least, greatest : of the values above 0 that do not mean never.
+    """
+    units = [
+        next((unit for limit, unit in UNIT_BORDERS if number < limit), 0)
+        for number in (least, greatest)
+    ]
+    if units[0] != units[1] or 0 in units:
+        kind: Kind = "converted" if dialect == "sqlite" else "epoch_mixed"
+        return TimeFormat(kind, is_naive=dialect == "sqlite")
+    return TimeFormat("epoch", resolution_us=1 if has_fractions else units[0], unit_us=units[0])
+
+
+def is_below(column: sa.ColumnElement[Any], border: float) -> sa.ColumnElement[bool]:
+    """Whether numbers are below a border of UNIT_BORDERS."""
+    return column < _big(border)
+
+
+def telling_epochs(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Which numbers tell in which unit a column is kept: those that are times."""
+    return sa.and_(column > 0, ~_is_never(column))
+
+
+def _is_never(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    return sa.or_(*(column.between(_big(first), _big(last)) for first, last in _NEVER))
+
+
+def _big(number: float) -> sa.ColumnElement[Any]:
+    """A number in the statement itself: a bound one would be taken for four bytes."""
+    return sa.literal_column(f"{number:.0f}")
+
+
+def _in_microseconds(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    in_microseconds = sa.case(
+        (sa.or_(column <= 0, _is_never(column)), None),
+        (is_below(column, 1e11), column * _big(SECOND_US)),
+        (is_below(column, 1e14), column * _big(1000)),
+        (is_below(column, 1e17), column),
+        else_=column / _big(1000),
+    )
+    return sa.cast(in_microseconds, sa.BigInteger)
+
+
+def convert(value: object, zone: str) -> int | None:
+    """CONVERT: any value of an SQLite column as microseconds since the epoch."""
+    return read_time_us(value, _policy(zone))
+
+
+def is_odd_time(text: str) -> bool:
+    """Whether a text is a time, but not one in ISO form, which sorts as it is."""
+    try:
+        datetime.fromisoformat(text.strip())
+    except ValueError:
+        return convert(text, "UTC") is not None
+    return text[4:5] != "-"
+
+
+@lru_cache
+def _policy(zone: str) -> TimePolicy:
+    return TimePolicy(ZoneInfo(zone), first_year=1971, last_year=9999, shifts_skipped=True)
 
 
 def settled(at: datetime, zone: tzinfo) -> datetime:
