@@ -231,7 +231,7 @@ def _sqlite_form(
 
 def _epoch_column_form(
     connection: sa.Connection,
-    table: sa.TableClause,
+    table: sa.FromClause,
     updated_at: sa.ColumnElement[Any],
     is_number: sa.ColumnElement[bool],
     has_fractions: bool,
