@@ -104,6 +104,16 @@ class ExportClient:
             url = following
         return Export(items, first[0], first[1] if len(seen) == 1 else None, first[2])
 
+    def fetch_lists(self) -> dict[str, list[Any]]:
+        """Every list in the first page of the answer, by name.
+
+        Raises:
+            SourceUnavailable, SourceMisconfigured: as `fetch`.
+        """
+        response, body = self._get(self._url, None, time.monotonic() + self._timeout_s)
+        answer = self._decode(response, body)
+        return {name: each for name, each in answer.items() if isinstance(each, list)}
+
     # -- one page --------------------------------------------------------------------------------
 
     def _get(
