@@ -8,6 +8,7 @@ import click
 
 from retrain_service.commands.check import check
 from retrain_service.commands.daemon import run
+from retrain_service.commands.init import init
 from retrain_service.commands.keys import keys
 from retrain_service.commands.maintenance import backup, prune
 from retrain_service.commands.once import once
@@ -34,6 +35,7 @@ def main(context: click.Context, config: Path | None) -> None:
 for command in (
     run,
     once,
+    init,
     check,
     status,
     runs,

@@ -1,10 +1,14 @@
-"""The command `check`: connect to every source and report what can be read. Changes nothing."""
+"""The command `check`: look at every configured stream and say what a training would meet.
+
+Changes nothing. A model or source that is broken is told, and the others are looked at.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -12,138 +16,166 @@ import click
 from retrain_service.commands.daemon_client import read_daemon_state
 from retrain_service.commands.options import EXIT_FAILED, with_options
 from retrain_service.commands.output import Output
+from retrain_service.inspection.buffered import records_read
+from retrain_service.inspection.stream_report import StreamReport, report_stream
+from retrain_service.inspection.would_train import Outlook, outlook
 from retrain_service.observers.notifications import open_addresses
-from retrain_service.sources import open_source
 from retrain_service.trainer.candidates import configured_workload
-from shared.errors import HotfitError, NotFound
-from shared.mapping.fields import RecordMapping, open_mappings
+from shared.daemon.loop import utc_now
+from shared.errors import FixConfiguration, NotFound
+from shared.exchange.retrain_report import TrainingReport
+from shared.mapping.fields import open_mappings
 from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.settings.environment import unread_variables
 from shared.settings.root import Settings
 from shared.versions.model_names import split_name
-from shared.workloads.contract import Workload
 from shared.workloads.defaults import gate_of
-
-N_SAMPLE = 20
 
 
 @click.command()
+@click.option("--model", "only", default="", help="this model alone; default: all of them")
 @with_options
-def check(settings: Settings, out: Output) -> None:
-    """Connect to every source; say what is found, what is missing, what a retrain would need.
+def check(settings: Settings, out: Output, only: str) -> None:
+    """Look at every source and say what is found, what is missing, and which lines mend it.
 
-    Exit code 1 when a source does not answer or holds nothing that can be learnt from.
+    Exit code 0: each model could start to train; 1: one could not, and the reason is said;
+    2: the configuration is wrong.
     """
+    if only and only not in settings.models:
+        known = ", ".join(sorted(settings.models)) or "none"
+        raise FixConfiguration(
+            f"--model: expected one of the configured models ({known}), found {only!r}."
+        )
     open_addresses(settings.notify.urls)
-    models = [_model(settings, name) for name in settings.models]
-    n_faults = sum(len(model["missing"]) for model in models)
+    sys.exit(check_models(settings, out, only))
+
+
+def check_models(
+    settings: Settings, out: Output, only: str = "", beside: Mapping[str, Any] | None = None
+) -> int:
+    """Look at every model, or at `only` one; print it, and return the exit code.
+
+    beside : what else belongs into the document of `--json`.
+    """
+    models = [_model(settings, name) for name in settings.models if only in ("", name)]
+    n_faults = sum(not model["would_start"] for model in models)
     unread = unread_variables(os.environ)
-    out.document(
-        {"models": models, "total": len(models), "faults": n_faults, "unread_variables": unread}
-    )
+    found = {"models": models, "total": len(models), "faults": n_faults}
+    out.document({**(beside or {}), **found, "unread_variables": unread})
     for sentence in unread:
         out.say(sentence)
     if not models:
-        out.say("no [models.…] section: nothing to train.")
+        out.say("no [models.…] section: nothing to train. `init` writes one from a database.")
     for model in models:
-        for stream in model["streams"]:
-            out.say(stream["sentence"])
-            for reason, n in stream.get("not_usable", {}).items():
-                out.say(f"    not usable: {reason} ({n})")
-        for sentence in model["missing"]:
-            out.say(f"{model['model']}: missing: {sentence}")
-        for sentence in model["needs"]:
-            out.say(f"{model['model']}: {sentence}")
-    sys.exit(EXIT_FAILED if n_faults else 0)
+        _say(out, model)
+    return EXIT_FAILED if n_faults else 0
+
+
+def _say(out: Output, model: Mapping[str, Any]) -> None:
+    for stream in model["streams"]:
+        out.say(stream["sentence"])
+        for field in stream["fields"]:
+            if field["there"] or field["is_needed"]:
+                out.say(f"    {field['sentence']}")
+        absent = [f["field"] for f in stream["fields"] if not (f["there"] or f["is_needed"])]
+        if absent and stream["fields"]:
+            out.say(f"    optional and not there: {', '.join(absent)}")
+        for reason, n in stream["not_usable"].items():
+            out.say(f"    not usable: {reason} ({n:,})")
+        for sentence in stream["faults"]:
+            if not stream["error"]:
+                out.say(f"    fault: {sentence}")
+        for sentence in stream["warnings"]:
+            out.say(f"    warning: {sentence}")
+        if stream["mend"]:
+            out.say("    these lines would mend it:")
+            for line in stream["mend"]:
+                out.say(f"        {line}")
+    for sentence in model["needs"]:
+        out.say(f"{model['model']}: {sentence}")
+    has_faults = any(stream["faults"] for stream in model["streams"])
+    found = "would not start, for the faults above." if has_faults else model["outlook"]
+    out.say(f"{model['model']}: a training {found}")
 
 
 def _model(settings: Settings, name: str) -> dict[str, Any]:
-    model = settings.models[name]
-    workload = configured_workload(model)
-    time_zone = settings.sources[model.source].time_zone
-    mappings = open_mappings(name, workload.read_fields, model.streams, time_zone)
-    streams = [
-        _stream(settings, name, workload, each.name, mappings[each.name])
-        for each in workload.streams
-    ]
-    missing = [stream["error"] for stream in streams if stream.get("error")]
-    for each, stream in zip(workload.streams, streams, strict=True):
-        if each.is_counted and not stream.get("error") and not stream["usable_estimate"]:
-            missing.append(
-                f"{stream['where']} holds no usable record"
-                + (": the reasons are above." if stream["not_usable"] else ".")
+    """Never an exception: whatever is broken here, the other models are looked at."""
+    model, streams = settings.models[name], list[StreamReport]()
+    needs: list[str] = []
+    try:
+        workload = configured_workload(model)
+        time_zone = settings.sources[model.source].time_zone
+        mappings = open_mappings(name, workload.read_fields, model.streams, time_zone)
+        read = records_read(settings, name)
+        now = utc_now()
+        for spec in workload.streams:
+            n_read = read.get(spec.name)
+            streams.append(
+                report_stream(
+                    settings, name, workload, spec, mappings[spec.name], now=now, n_read=n_read
+                )
             )
+        found = outlook(workload, gate_of(model), streams, now)
+        needs = _needs(settings, name, found)
+    except Exception as error:  # noqa: BLE001 - it is told, with its kind
+        found = Outlook(False, f"cannot be told: {type(error).__name__}: {error}")
     return {
         "model": name,
         "workload": model.workload,
         "source": model.source,
-        "streams": streams,
-        "missing": missing,
-        "needs": _needs(settings, name, streams),
+        "streams": [_stream(each) for each in streams],
+        "needs": needs,
+        "would_start": found.would_start,
+        "is_certain": found.is_certain,
+        "outlook": found.sentence,
     }
 
 
-def _stream(
-    settings: Settings, name: str, workload: Workload, stream: str, mapping: RecordMapping
-) -> dict[str, Any]:
-    model = settings.models[name]
-    where = f"{name}: {stream} in source {model.source}"
-    try:
-        source = open_source(settings.sources[model.source], model.stream(stream))
-        try:
-            found = source.inspect(n_sample=N_SAMPLE)
-        finally:
-            source.close()
-    except HotfitError as error:
-        return {
-            "stream": stream,
-            "where": where,
-            "sentence": f"{where}: {error}",
-            "error": str(error),
-        }
-    reasons = [workload.reject_reason(stream, mapping(record.fields)) for record in found.sample]
-    n_usable = reasons.count(None)
-    # A share of the newest ones says more than nothing, and costs no full read.
-    estimate = round(found.n_records * n_usable / len(reasons)) if reasons else 0
+def _stream(report: StreamReport) -> dict[str, Any]:
+    sample = report.sample
     return {
-        "stream": stream,
-        "where": where,
-        "n_records": found.n_records,
-        "newest": found.newest_updated_at,
-        "sampled": len(reasons),
-        "sampled_usable": n_usable,
-        "usable_estimate": estimate,
-        "never_read": found.n_without_cursor_field,
-        "not_usable": {
-            reason: reasons.count(reason) for reason in sorted({r for r in reasons if r})
-        },
-        "sentence": f"{where}: {found.n_records} records, newest"
-        f" {found.newest_updated_at or 'never'}; {n_usable} of the newest {len(reasons)} usable,"
-        f" about {estimate} in all; {found.n_without_cursor_field} without"
-        f" {model.stream(stream).updated_at_field} (never read)",
+        "stream": report.stream,
+        "where": report.where,
+        "error": report.error,
+        "n_records": sample.found.n_records if sample else None,
+        "newest": sample.newest if sample else None,
+        "sampled": len(report.records),
+        "is_whole": sample.is_whole if sample else False,
+        "sampled_usable": report.n_usable,
+        "usable_estimate": report.usable_estimate,
+        "never_read": sample.found.n_without_cursor_field if sample else None,
+        "not_usable": dict(report.rejected),
+        "fields": [
+            {
+                "field": each.field.name,
+                "is_needed": each.field.is_needed,
+                "found": each.found,
+                "there": each.n_there,
+                "usable": each.n_usable,
+                "looked_at": each.n_looked,
+                "sentence": each.sentence,
+            }
+            for each in report.fields
+        ],
+        "faults": list(report.faults),
+        "warnings": list(report.warnings),
+        "mend": list(report.mend),
+        "sentence": report.sentence,
     }
 
 
-def _needs(settings: Settings, name: str, streams: list[dict[str, Any]]) -> list[str]:
-    """What a retrain would need, as far as it is known without reading everything."""
-    model = settings.models[name]
-    gate = gate_of(model)
-    needs = [
-        f"a retrain needs at least {gate.min_rows} rows over {gate.min_days} days, at most"
-        f" {gate.max_rejected:.0%} of the records unusable."
-    ]
-    daemon = read_daemon_state(settings)
-    trainings = (
-        {
-            full: report
-            for full, report in daemon.report.models.items()
-            if split_name(full)[0] == name
-        }
-        if daemon.report is not None
-        else {}
-    )
-    for full, report in trainings.items():
+def _needs(settings: Settings, name: str, found: Outlook) -> list[str]:
+    """What is known of the model beyond the streams: the daemon's counts, the last run."""
+    gate = gate_of(settings.models[name])
+    needs = []
+    if found.would_start and not found.is_certain:
+        needs.append(
+            f"a training needs at least {gate.min_rows} rows over {gate.min_days} days, at most"
+            f" {gate.max_rejected:.0%} of the records unusable; `once --dry-run` reads everything"
+            " and counts the rows."
+        )
+    for full, report in _reported(settings, name).items():
         which = f"{full}: " if full != name else ""
         needs.append(
             f"{which}{report.n_usable_records:,} usable records read, {report.new_records:,} of"
@@ -155,9 +187,13 @@ def _needs(settings: Settings, name: str, streams: list[dict[str, Any]]) -> list
             f"the last run made {run.details['rows']:,} rows over {run.details['days']:,} days"
             f" out of {run.details.get('records', 0):,} records."
         )
-    elif not trainings and all(not stream.get("error") for stream in streams):
-        needs.append("no run yet: `once --dry-run` reads everything and counts the rows.")
     return needs
+
+
+def _reported(settings: Settings, name: str) -> dict[str, TrainingReport]:
+    daemon = read_daemon_state(settings)
+    reports = daemon.report.models if daemon.report is not None else {}
+    return {full: report for full, report in reports.items() if split_name(full)[0] == name}
 
 
 def _last_trained(settings: Settings, name: str) -> Run | None:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from retrain_service.discovery.catalogue import Collection, Column
 from retrain_service.discovery.usual_names import NAMES
-from retrain_service.discovery.values import epoch_units, words_in
+from retrain_service.sources.catalogue import Collection, Column
+from retrain_service.sources.shown_values import epoch_units, words_in
 from shared.documents.field_specs import FieldKind, FieldSpec
 
 LEAST_SCORE = 40
@@ -67,13 +67,19 @@ def best_matches(
             chosen[match.field.name] = match
             taken.add(match.column.path)
     for field in fields:
-        if field.is_line_only and (line := _line_match(workload, stream, field, collection, chosen)):
+        if field.is_line_only and (
+            line := _line_match(workload, stream, field, collection, chosen)
+        ):
             chosen[field.name] = line
     return chosen
 
 
 def _line_match(
-    workload: str, stream: str, field: FieldSpec, collection: Collection, chosen: Mapping[str, Match]
+    workload: str,
+    stream: str,
+    field: FieldSpec,
+    collection: Collection,
+    chosen: Mapping[str, Match],
 ) -> Match | None:
     """The column of a field of a line: below the list that was found, else of the record."""
     listed = chosen.get(field.in_list)

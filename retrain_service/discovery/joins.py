@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from retrain_service.discovery.catalogue import Catalogue, Collection, Reference, columns_of
 from retrain_service.discovery.field_match import plain, tokens_of
-from retrain_service.discovery.sql import SqlDatabase
+from retrain_service.sources.catalogue import Catalogue, Collection, Reference, columns_of
+from retrain_service.sources.sql.look import SqlDatabase
 from shared.errors import HotfitError
+from shared.settings.sections import SourceSettings
 
 _MOST_JOINS = 30
 _N_ROWS = 60
@@ -20,8 +21,13 @@ _LINE_WORDS = frozenset(
 )
 
 
-def joined_collections(catalogue: Catalogue, database: SqlDatabase) -> list[Collection]:
+def joined_collections(catalogue: Catalogue, settings: SourceSettings) -> list[Collection]:
     """Each table of lines together with what it belongs to, as a collection with a `query`."""
+    with SqlDatabase(settings) as database:
+        return _joined(catalogue, database)
+
+
+def _joined(catalogue: Catalogue, database: SqlDatabase) -> list[Collection]:
     found: list[Collection] = []
     for child in catalogue.collections:
         if child.is_view or not _looks_like_lines(child):
@@ -95,7 +101,7 @@ def _join(
         selected.append(source if name == column.path else f"{source} AS {quoted}")
         declared[name], choices[name] = column.declared, column.choices
     query = (
-        f"SELECT {', '.join(selected)} FROM {database.quoted(child.name)} l"
+        f"SELECT {', '.join(selected)} FROM {database.quoted(child.name)} l"  # noqa: S608 - quoted
         f" JOIN {database.quoted(parent.name)} o"
         f" ON o.{database.quote(reference.key[0])} = l.{database.quote(reference.columns[0])}"
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from retrain_service.discovery.catalogue import Collection
 from retrain_service.discovery.field_match import tokens_of
 from retrain_service.discovery.stream_plan import StreamPlan, plan_stream
 from retrain_service.discovery.usual_names import STREAM_WORDS
+from retrain_service.sources.catalogue import Collection
 from shared.workloads import REGISTRY, open_workload
 from shared.workloads.contract import Workload
 
@@ -48,9 +48,7 @@ def plan_models(collections: Sequence[Collection], kind: str) -> list[ModelPlan]
     ]
 
 
-def _plan(
-    name: str, workload: Workload, collections: Sequence[Collection], kind: str
-) -> ModelPlan:
+def _plan(name: str, workload: Workload, collections: Sequence[Collection], kind: str) -> ModelPlan:
     main = next(spec for spec in workload.streams if spec.is_counted)
     if name == "product_recommender":
         main = next(spec for spec in workload.streams if spec.name == "interactions")

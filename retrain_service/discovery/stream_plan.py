@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from retrain_service.discovery.catalogue import Collection, Column
 from retrain_service.discovery.field_match import (
     Match,
     best_matches,
@@ -19,7 +18,8 @@ from retrain_service.discovery.field_match import (
     tokens_of,
 )
 from retrain_service.discovery.usual_names import CHANGE_TIMES, MEANINGS, STREAM_WORDS, TOMBSTONES
-from retrain_service.discovery.values import words_in
+from retrain_service.sources.catalogue import Collection, Column
+from retrain_service.sources.shown_values import words_in
 from shared.documents.field_specs import FieldSpec
 from shared.workloads.training import StreamSpec
 
@@ -68,9 +68,7 @@ def plan_stream(
             constant = _constant_for(workload, each, collection)
             if constant is not None:
                 mapped[each.name] = {"constant": constant}
-                doubts[each.name] = (
-                    f"no column says it, so every record counts as {constant!r}."
-                )
+                doubts[each.name] = f"no column says it, so every record counts as {constant!r}."
             elif each.is_needed and not _has_lines_instead(each, matches):
                 missing.append(each.name)
             continue
@@ -178,7 +176,7 @@ def _words_for(spec: FieldSpec, column: Column) -> tuple[dict[str, tuple[Any, ..
 
 
 def _different(values: Sequence[Any]) -> list[Any]:
-    counts = words_in(values) or {}
+    counts: Mapping[str, int] = words_in(values) or {}
     if set(map(type, values)) == {bool}:
         return sorted(set(values), reverse=True)
     return list(counts)
@@ -200,7 +198,9 @@ def choose_id(collection: Collection, kind: str) -> tuple[tuple[str, ...], str]:
     scalars = [
         column
         for column in collection.columns
-        if column.is_top and column.kind in ("number", "text", "time") and "float" not in column.declared
+        if column.is_top
+        and column.kind in ("number", "text", "time")
+        and "float" not in column.declared
     ]
     for n_columns in range(1, _MOST_ID_COLUMNS + 1):
         for some in combinations(scalars[:12], n_columns):
@@ -217,9 +217,7 @@ def _is_unique(columns: Sequence[Column]) -> bool:
     return is_whole and n_rows > 1 and len(set(zip(*values, strict=False))) == n_rows
 
 
-def choose_time(
-    collection: Collection, kind: str, matches: Mapping[str, Match]
-) -> tuple[str, str]:
+def choose_time(collection: Collection, kind: str, matches: Mapping[str, Match]) -> tuple[str, str]:
     """The column that grows with each change, and a doubt about it."""
     times = [column for column in collection.columns if column.is_top and _orders(column, kind)]
     for name in CHANGE_TIMES:
@@ -252,7 +250,9 @@ def _score(
     matches: Mapping[str, Match],
     mapped: Mapping[str, Any],
 ) -> int:
-    needed = sum(matches[each.name].score for each in fields if each.is_needed and each.name in matches)
+    needed = sum(
+        matches[each.name].score for each in fields if each.is_needed and each.name in matches
+    )
     others = [m.score for m in matches.values() if not m.field.is_needed]
     names = {token.rstrip("s") for token in tokens_of(collection.plain_name)}
     hints = {each.rstrip("s") for each in STREAM_WORDS.get((workload, stream), ())}

@@ -72,7 +72,8 @@ NAMES: Mapping[tuple[str, str], Mapping[str, Names]] = {
     ("product_recommender", "interactions"): {
         "user_id": _names(
             "user_id customer_id user customer buyer buyer_id client_id client member_id member"
-            " account_id account shopper visitor_id visitorid user_pseudo_id anonymous_id profile_id"
+            " account_id account shopper visitor_id visitorid user_pseudo_id"
+            " anonymous_id profile_id"
             " person_id contact_id guest_id session_id session email user.id customer.id"
         ),
         "product_id": _names(
@@ -108,14 +109,16 @@ NAMES: Mapping[tuple[str, str], Mapping[str, Names]] = {
             " mem_usage ram ram_pct ram_percent"
         ),
         "disk": _names(
-            "disk disk_percent disk_pct disk_usage disk_usage_pct fs_pct filesystem fs disk_used_pct"
+            "disk disk_percent disk_pct disk_usage disk_usage_pct fs_pct"
+            " filesystem fs disk_used_pct"
             " root_pct storage_pct"
         ),
         "load": _names("load load1 load_1 load_avg load_average loadavg load_1m"),
     },
     ("solar_power", "readings"): {
         "device_id": _names(
-            "device_id inverter inverter_id device plant_id plant site_id site meter_id meter serial"
+            "device_id inverter inverter_id device plant_id plant site_id site"
+            " meter_id meter serial"
             " serial_no serial_number sn unit_id station sensor_id logger panel_id name"
         ),
         "timestamp": _names(
@@ -139,7 +142,8 @@ NAMES: Mapping[tuple[str, str], Mapping[str, Names]] = {
 
 STREAM_WORDS: Mapping[tuple[str, str], Names] = {
     ("spare_parts", "appointments"): _names(
-        "appointment booking work order job repair service visit ticket maintenance invoice workshop"
+        "appointment booking work order job repair service visit ticket"
+        " maintenance invoice workshop"
     ),
     ("spare_parts", "spare_parts"): _names("part catalogue catalog component material"),
     ("product_similarity", "products"): _names("product item article catalog catalogue goods sku"),
@@ -158,7 +162,8 @@ STREAM_WORDS: Mapping[tuple[str, str], Names] = {
 
 MEANINGS: Mapping[str, Names] = {
     "complete": _names(
-        "completed complete done finished closed delivered paid fulfilled shipped invoiced processed"
+        "completed complete done finished closed delivered paid fulfilled"
+        " shipped invoiced processed"
         " resolved picked_up success erledigt abgeschlossen fertig termine completado"
     ),
     "approved": _names(
@@ -172,7 +177,9 @@ MEANINGS: Mapping[str, Names] = {
     "purchase": _names(
         "purchase purchased buy bought order ordered sale transaction checkout order_completed paid"
     ),
-    "view": _names("view viewed pageview page_view product_view view_item click clicked detail impression"),
+    "view": _names(
+        "view viewed pageview page_view product_view view_item click clicked detail impression"
+    ),
     "add_to_cart": _names("add_to_cart addtocart cart product_added basket wishlist like favorite"),
     "rate": _names("rate rated rating review reviewed"),
     "return": _names("return returned refund refunded"),

@@ -8,15 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from retrain_service.discovery.values import ValueKind, kind_of_value
+from retrain_service.sources.shown_values import (
+    NOUNS,
+    ValueKind,
+    epoch_unit,
+    kind_of_value,
+    shown,
+    words_in,
+)
 
 _MOST_DEPTH = 4
 _MOST_COLUMNS = 300
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
-Naming = Literal["aware", "naive", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,11 @@ class Column:
     @property
     def is_naive_time(self) -> bool:
         """Whether the database keeps times here without their zone."""
-        return _plain_type(self.declared) in ("timestamp", "datetime", "timestamp without time zone")
+        return _plain_type(self.declared) in (
+            "timestamp",
+            "datetime",
+            "timestamp without time zone",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Collection:
 
     name : as the setting `collection` takes it. key : the columns of its primary key.
     n_records : None where it was not counted; more than `counted_up_to` is only "more".
-    query : the statement that joins it, where it is no table of the database.
+    query : the statement that joins it, where it is no table of the database. sample : records.
     """
 
     name: str
@@ -81,6 +90,7 @@ class Collection:
     n_records: int | None = None
     is_view: bool = False
     query: str = ""
+    sample: tuple[Mapping[str, Any], ...] = ()
 
     def column(self, path: str) -> Column | None:
         return next((each for each in self.columns if each.path == path), None)
@@ -117,7 +127,7 @@ def columns_of(
     declared: Mapping[str, str] | None = None,
     choices: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Column, ...]:
-    """The columns of sampled records, nested ones as paths; declared ones also where all is null."""
+    """The columns of sampled records, nested ones as paths; declared ones also if empty."""
     found: dict[str, list[Any]] = {quoted_path(name): [] for name in declared or {}}
     for record in records:
         for path, value in _paths(record):
@@ -163,6 +173,19 @@ def _mappings(values: Iterable[Any]) -> list[Mapping[str, Any]]:
     return [value for value in values if isinstance(value, Mapping)][:3]
 
 
+def described(column: Column) -> str:
+    """Type and a few masked values: `a number, milliseconds since 1970 (1796067055187, …)`."""
+    kind = next(iter(column.kinds), None)
+    if kind is None:
+        return "always empty"
+    what = "a text" if column.declared == "string" else NOUNS[kind]
+    unit = epoch_unit(column.values[0])
+    if unit:
+        what = f"{what}, {unit} since 1970"
+    is_word = words_in(column.values) is not None and kind == "text"
+    return f"{what} ({shown(column.values, is_word=is_word)})"
+
+
 def _plain_type(declared: str) -> str:
     return re.sub(r"\(.*?\)", "", declared.lower()).strip()
 
@@ -179,4 +202,4 @@ _DECLARED: Mapping[str, ValueKind] = {
     **dict.fromkeys(("text", "varchar", "char", "character varying", "enum", "uuid"), "text"),
     **dict.fromkeys(("json", "jsonb"), "object"),
     "array": "list",
-}  # type: ignore[dict-item]
+}

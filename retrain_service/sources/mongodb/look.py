@@ -8,7 +8,7 @@ from typing import Any
 
 import pymongo
 
-from retrain_service.discovery.catalogue import Catalogue, Collection, columns_of
+from retrain_service.sources.catalogue import Catalogue, Collection, columns_of
 from retrain_service.sources.json_values import to_json
 from retrain_service.sources.mongodb.bson_values import from_bson
 from retrain_service.sources.mongodb.errors import translate_errors
@@ -66,4 +66,5 @@ def _collection(collection: Any) -> Collection:
         columns_of(records, declared),
         ("_id",),
         n_records=collection.estimated_document_count(),
+        sample=tuple(records),
     )

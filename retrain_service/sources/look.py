@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from retrain_service.discovery.catalogue import Catalogue
 from retrain_service.sources import EXTRAS
 from retrain_service.sources.base import how_to_install
+from retrain_service.sources.catalogue import Catalogue
 from shared.errors import SourceMisconfigured
 from shared.settings.sections import SourceSettings
 
 LOOKERS = {
-    "firestore": "retrain_service.discovery.firestore",
-    "http_export": "retrain_service.discovery.http_export",
-    "mongodb": "retrain_service.discovery.mongodb",
-    "sql": "retrain_service.discovery.sql",
+    "firestore": "retrain_service.sources.firestore.look",
+    "http_export": "retrain_service.sources.http_export.look",
+    "mongodb": "retrain_service.sources.mongodb.look",
+    "sql": "retrain_service.sources.sql.look",
 }
 """Kind of source -> the module whose `look` knows it. Other kinds are described by hand."""
 

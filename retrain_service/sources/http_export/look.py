@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrain_service.discovery.catalogue import Catalogue, Collection, columns_of
 from retrain_service.sources import utc_now
+from retrain_service.sources.catalogue import Catalogue, Collection, columns_of
 from retrain_service.sources.http_export.client import ExportClient
 from retrain_service.sources.json_values import to_json
 from shared.settings.sections import SourceSettings
@@ -34,4 +34,4 @@ def _list(name: str, items: list[Any]) -> Collection:
     records = [to_json(item) for item in items if isinstance(item, dict)]
     half = _N_RECORDS // 2
     sample = records if len(records) <= _N_RECORDS else [*records[:half], *records[-half:]]
-    return Collection(name, columns_of(sample), n_records=len(items))
+    return Collection(name, columns_of(sample), n_records=len(items), sample=tuple(sample))

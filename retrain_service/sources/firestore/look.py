@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from retrain_service.discovery.catalogue import Catalogue, Collection, columns_of
+from retrain_service.sources.catalogue import Catalogue, Collection, columns_of
 from retrain_service.sources.firestore.values import from_firestore
 from retrain_service.sources.json_values import to_json
 from shared.errors import SourceMisconfigured, SourceUnavailable
@@ -50,7 +50,7 @@ def _collection(client: Any, name: str, settings: SourceSettings) -> Collection:
         for field, value in snapshot.to_dict().items():
             declared.setdefault(field, _type_name(value))
     records = [to_json(snapshot.to_dict(), from_firestore) for snapshot in snapshots]
-    return Collection(name, columns_of(records, declared), ("id",))
+    return Collection(name, columns_of(records, declared), ("id",), sample=tuple(records))
 
 
 def _type_name(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from retrain_service.discovery.catalogue import Catalogue, Collection, Reference, columns_of
+from retrain_service.sources.catalogue import Catalogue, Collection, Reference, columns_of
 from retrain_service.sources.json_values import decode_json_text, to_json
 from retrain_service.sources.sql.engine import check_file, open_engine, parse_url
 from retrain_service.sources.sql.errors import translate_errors
@@ -116,7 +116,9 @@ class SqlDatabase:
         rows = self._rows(table, list(declared), key)
         with self.connected() as connection:
             some = sa.select(sa.literal(1)).select_from(table).limit(COUNTED_UP_TO + 1).subquery()
-            n_records = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+            n_records = connection.execute(
+                sa.select(sa.func.count()).select_from(some)
+            ).scalar_one()
         references = tuple(
             Reference(
                 tuple(each["constrained_columns"]),
@@ -135,6 +137,7 @@ class SqlDatabase:
             references,
             n_records,
             is_view,
+            sample=tuple(rows),
         )
 
     def _rows(
@@ -155,7 +158,9 @@ class SqlDatabase:
                 rows = connection.execute(statement).all()
         except HotfitError:
             # A value that the driver cannot decode, such as a time after the year 9999.
-            as_text = [sa.cast(column, sa.Text).label(column.name) for column in statement.selected_columns]
+            as_text = [
+                sa.cast(column, sa.Text).label(column.name) for column in statement.selected_columns
+            ]
             with self.connected() as connection:
                 rows = connection.execute(statement.with_only_columns(*as_text)).all()
         return [
@@ -166,7 +171,8 @@ class SqlDatabase:
     def fetch(self, query: str, n_rows: int) -> list[dict[str, Any]]:
         """The first rows of a statement of ours, as records."""
         with self.connected() as connection:
-            result = connection.execute(sa.text(f"SELECT * FROM ({query}) AS q LIMIT {n_rows}"))
+            statement = f"SELECT * FROM ({query}) AS q LIMIT {n_rows}"  # noqa: S608 - ours
+            result = connection.execute(sa.text(statement))
             names = list(result.keys())
             rows = result.all()
         return [

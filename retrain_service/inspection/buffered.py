@@ -1,0 +1,50 @@
+"""How many records of each stream have been read: by the daemon's report, else by the buffer.
+
+Opens the buffer only while nobody else has it, and changes nothing in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from retrain_service.buffer.store import Buffer, buffer_path
+from shared.daemon.loop import utc_now
+from shared.daemon.one_instance import only_instance
+from shared.errors import HotfitError
+from shared.exchange.json_files import read_struct
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
+from shared.settings.root import Settings
+from shared.versions.model_names import split_name
+
+
+def records_read(settings: Settings, name: str) -> Mapping[str, int]:
+    """Stream -> records and tombstones in the buffer; nothing where that is not known."""
+    path = buffer_path(settings.buffer_dir, name)
+    if not path.exists():
+        return {}
+    try:
+        with only_instance(settings.pids_dir, "retrain_service"):
+            buffer = Buffer(path, utc_now())
+            try:
+                return {
+                    stream: found.n_records + found.n_deleted
+                    for stream, found in buffer.statistics().items()
+                }
+            finally:
+                buffer.close()
+    except (HotfitError, OSError):  # the daemon has it: what it reports must do
+        return _reported(settings, name)
+
+
+def _reported(settings: Settings, name: str) -> Mapping[str, int]:
+    try:
+        report = read_struct(settings.reports_dir / RETRAIN_REPORT_NAME, RetrainReport)
+    except (HotfitError, OSError):
+        return {}
+    models = report.models if report is not None else {}
+    return {
+        source.stream: source.n_records
+        for full, training in models.items()
+        if split_name(full)[0] == name
+        for source in training.sources
+    }
