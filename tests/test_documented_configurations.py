@@ -69,9 +69,10 @@ def test_the_readmes_firestore_configuration_works(
 
     done = check(block, tmp_path, **firestore_server.environ)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert done.stdout.count("1 records") == 2
-    assert done.stdout.count("1 of the newest 1 usable") == 2
+    assert done.stdout.count("looked at all 1: 1 usable") == 2
+    assert "would not start: not enough data" in done.stdout
 
 
 def test_the_readmes_sql_configuration_works_with_the_documented_tables(tmp_path: Path) -> None:
@@ -87,9 +88,10 @@ def test_the_readmes_sql_configuration_works_with_the_documented_tables(tmp_path
 
     done = check(block, tmp_path)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
     assert "appointments in source workshop: 1 records" in done.stdout
-    assert "1 of the newest 1 usable" in done.stdout
+    assert "looked at all 1: 1 usable" in done.stdout
+    assert "would not start: not enough data" in done.stdout
 
 
 def toml_block(path: Path, line: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from retrain_service.discovery.field_match import fits, plain, tokens_of, usual_names
 from retrain_service.sources.catalogue import Collection, Column, columns_of, described
-from retrain_service.sources.shown_values import NOUNS, kind_of_value, shown, words_in
+from retrain_service.sources.shown_values import NOUNS, counted, kind_of_value, shown
 from shared.documents.field_specs import FieldSpec
 from shared.documents.ids import read_id
 from shared.documents.number_columns import column_policy
@@ -33,6 +33,7 @@ class FieldReport:
     found : the name or path under which it is there, "" where it is not.
     n_there : records that hold something; n_usable : those whose value can be read.
     problem : what is wrong, as a sentence; remark : what is read and yet worth a look.
+    words : of a field of words, those that there are and how often.
     """
 
     field: FieldSpec
@@ -42,6 +43,7 @@ class FieldReport:
     n_looked: int
     problem: str = ""
     remark: str = ""
+    words: str = ""
 
     @property
     def sentence(self) -> str:
@@ -49,6 +51,8 @@ class FieldReport:
         if not self.n_there:
             return f"{self.field.name}{needed}: not found; {self.problem}"
         share = f"{self.n_usable:,} of {self.n_looked:,} usable"
+        if self.words:
+            share = f"{self.n_there:,} of {self.n_looked:,}: {self.words}"
         where = "" if self.found == self.field.name else f" in {self.found}"
         rest = "; ".join(filter(None, (self.problem, self.remark)))
         return f"{self.field.name}{needed}: found{where}, {share}" + (f"; {rest}" if rest else "")
@@ -97,11 +101,17 @@ def _report(
     problem = ""
     if not values:
         problem = _what_is_there(workload, stream, field, there, place)
-    elif n_usable < len(values):
+    elif n_usable < len(values) and not (field.meanings and n_usable):
         problem = _what_is_wrong(field, values)
-    return FieldReport(
-        field, found, len(values), n_usable, n_looked, problem, _remark(field, values)
-    )
+    words = _words(values) if field.meanings else ""
+    remark = _remark(field, values)
+    return FieldReport(field, found, len(values), n_usable, n_looked, problem, remark, words)
+
+
+def _words(values: Sequence[Any]) -> str:
+    """`approved (72), false (8)`."""
+    spelt = [str(v).lower() if isinstance(v, bool) else str(v).strip()[:30] for v in values]
+    return counted(Counter(spelt), 6)
 
 
 def _holders(field: FieldSpec, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -139,10 +149,7 @@ def _is_usable(field: FieldSpec, value: Any) -> bool:
 def _what_is_wrong(field: FieldSpec, values: Sequence[Any]) -> str:
     bad = [value for value in values if not _is_usable(field, value)]
     if field.meanings:
-        words = words_in(values) or Counter(str(value)[:30] for value in values)
-        listed = ", ".join(f"{word} ({n:,})" for word, n in words.most_common(6))
-        meanings = ", ".join(field.meanings)
-        return f"expected words for {meanings}; the words there are {listed}"
+        return f"none of these words means {' or '.join(field.meanings)}"
     if field.kind == "time" and (problem := column_times(values).problem):
         return problem
     if field.kind == "number" and (problem := column_policy(values).problem):

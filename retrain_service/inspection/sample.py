@@ -68,7 +68,8 @@ def sample_stream(source: Source, *, is_free: bool, n: int = _N_SAMPLE) -> Strea
         remarks.append(f"only the newest records were looked at: {error}")
     alive = [record for record in records.values() if not record.is_deleted]
     alive.sort(key=lambda record: (record.updated_at, record.id))
-    return StreamSample(found, tuple(alive), len(records) - len(alive), remarks=tuple(remarks))
+    is_whole = len(records) >= found.n_records - found.n_without_cursor_field
+    return StreamSample(found, tuple(alive), len(records) - len(alive), is_whole, tuple(remarks))
 
 
 def _whole(source: Source, found: Inspection) -> StreamSample:
