@@ -36,7 +36,8 @@ class ModelEntry(msgspec.Struct, kw_only=True):
     """One model as it is served; `wanted` is the version that the reload signal names.
 
     watermark : the newest record that the version knows. fitted_until : the newest one that its
-    estimator was fitted on.
+    estimator was fitted on. candidate : which of the workload's candidates serves; "baseline" is
+    its naive baseline.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelEntry(msgspec.Struct, kw_only=True):
     fitted_until: Time | None
     fitted_age_s: Whole | None
     fitted_age: str | None
+    candidate: str | None
     workers: list[WorkerLine]
     degraded: str | None
     degraded_code: str | None

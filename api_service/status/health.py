@@ -109,6 +109,12 @@ def _problems(
             yield Problem(ProblemCode.NO_VERSION_SERVED, sentence)
         elif entry["degraded"]:
             yield Problem(entry["degraded_code"], f"{name}: {entry['degraded']}")
+        if slot.live is not None and slot.live.manifest.is_baseline:
+            sentence = (
+                f"{name} serves the naive baseline ({slot.live.version}): it is surely better than"
+                " the last model. A candidate that is surely better takes its place."
+            )
+            yield Problem(ProblemCode.BASELINE_SERVED, sentence)
     of_workers = (problem for report in inputs.workers for problem in report.problems)
     for sentence in dict.fromkeys([*inputs.problems, *of_workers]):
         yield Problem(ProblemCode.WORKER_TROUBLE, sentence)

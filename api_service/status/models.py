@@ -59,6 +59,7 @@ def model_entry(
         "fitted_until": fitted_until,
         "fitted_age_s": fitted_age_s,
         "fitted_age": in_words(fitted_age_s),
+        "candidate": live.manifest.candidate if live else None,
         "workers": lines,
         "degraded": degraded.degraded if degraded else None,
         "degraded_code": _code_of(degraded) if degraded else None,

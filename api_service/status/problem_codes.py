@@ -10,6 +10,7 @@ class ProblemCode(StrEnum):
     """What is wrong. docs/operations.md says what each means."""
 
     NO_VERSION_SERVED = "no_version_served"
+    BASELINE_SERVED = "baseline_served"
     VERSION_QUARANTINED = "version_quarantined"
     SIGNAL_MISSING = "signal_missing"
     SIGNAL_UNREADABLE = "signal_unreadable"

@@ -26,6 +26,7 @@ from shared.run_log.reader import reading
 from shared.run_log.run import Run
 from shared.run_log.view import run_line
 from shared.settings.root import Settings
+from shared.versions.manifest import BASELINE
 from shared.versions.model_names import split_name
 from shared.versions.model_store import ModelStore
 
@@ -95,7 +96,7 @@ def _model(
         "previous": signal.previous if signal else None,
         "hold": signal.hold if signal else False,
         "promoted_at": signal.promoted_at if signal else None,
-        "fitted_until": _fitted_until(store, name, signal),
+        **_of_manifest(store, name, signal),
         "reason": signal.reason if signal else None,
         "error": error,
         "workers": dict(serving),
@@ -111,11 +112,14 @@ def _signal(store: ModelStore, name: str) -> tuple[ReloadSignal | None, str | No
         return None, str(error)
 
 
-def _fitted_until(store: ModelStore, name: str, signal: ReloadSignal | None) -> datetime | None:
-    """The newest record that the wanted version was fitted on; None where nobody can say."""
+def _of_manifest(store: ModelStore, name: str, signal: ReloadSignal | None) -> dict[str, Any]:
+    """The newest record that the wanted version was fitted on, and which candidate it is; None
+    where nobody can say."""
     with contextlib.suppress(HotfitError):
-        return store.manifest(name, signal.version).fitted_until if signal else None
-    return None
+        if signal is not None:
+            manifest = store.manifest(name, signal.version)
+            return {"fitted_until": manifest.fitted_until, "candidate": manifest.candidate}
+    return {"fitted_until": None, "candidate": None}
 
 
 def _last_run(settings: Settings, name: str) -> Run | None:
@@ -148,6 +152,8 @@ def _spoken(model: Mapping[str, Any], now: datetime) -> list[str]:
     lines = [f"{name}  {wanted}{held}"]
     if model["error"]:
         lines.append(f"  trouble   {model['error']}")
+    if model["candidate"] == BASELINE:
+        lines.append("  baseline  the naive baseline serves: no model is surely better")
     if model["fitted_until"]:
         until = model["fitted_until"]
         age_s = max((now - until).total_seconds(), 0.0)

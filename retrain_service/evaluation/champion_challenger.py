@@ -49,12 +49,14 @@ def compare_with_champion(
     rivals: Rivals,
     offered: FeatureContract,
     now: datetime,
+    late_tries: int = 0,
 ) -> ChampionComparison:
     """Score everybody on the holdout rows that none of them was fitted on.
 
     Args:
         offered: what the candidate asks of its clients and environment. now: when the run was
             asked for, UTC; the age of the rivals is as of then.
+        late_tries: as in Evaluation.
 
     Raises:
         StorageUnavailable: a version is there but cannot be read now; nothing can be decided.
@@ -83,6 +85,8 @@ def compare_with_champion(
         target_varies=varies(holdout.target),
         offered=offered,
         served=_served(rivals.champion),
+        can_serve_baseline=workload.serves_baseline,
+        late_tries=late_tries,
     )
     return ChampionComparison(evaluation, holdout)
 
@@ -138,7 +142,11 @@ def _as_reference(
         else:
             if np.isfinite(score.loss).all():
                 notes += [f"asked in its compiled form: {fault}" for fault in faults]
-                return Reference(rival.version, score, None, age_days, note="; ".join(notes))
+                is_baseline = signed.manifest.is_baseline
+                note = "; ".join(notes)
+                return Reference(
+                    rival.version, score, None, age_days, note=note, is_baseline=is_baseline
+                )
             faults.append("its answers on these rows are not finite numbers")
     return Reference(rival.version, None, "; ".join(faults), age_days)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +38,7 @@ class Reference:
     lacks : what there would have to be for a score: an estimator or form that answers; a contract
         like the candidate's; or any version that verifies.
     note : what is unusual about how it was scored, as a clause.
+    is_baseline : whether it is the workload's naive baseline.
     """
 
     version: str
@@ -46,6 +47,7 @@ class Reference:
     age_days: float = 0.0
     lacks: Literal["answers", "contract", "version"] = "answers"
     note: str = ""
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Evaluation:
     anchor : the best version so far; None when none is recorded.
     late_tries : candidates that were judged against this champion and not promoted since it got
         older than `max_undecided_days`.
+    can_serve_baseline : whether the naive baseline could be published.
     version : the candidate's. history_days : days of all rows, train and holdout.
     target_varies : whether the holdout's targets differ from each other.
     offered, served : the contracts of the candidate and of what is served; `served` is None where
@@ -72,6 +75,12 @@ class Evaluation:
     offered: FeatureContract | None = None
     served: FeatureContract | None = None
     late_tries: int = 0
+    can_serve_baseline: bool = False
+
+    @property
+    def of_baseline(self) -> Evaluation:
+        """The same with the naive baseline as the candidate."""
+        return replace(self, candidate=self.baseline)
 
     @property
     def n_rows(self) -> int:

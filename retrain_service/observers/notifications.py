@@ -35,6 +35,7 @@ KIND_OF_EVENT: Mapping[str, NoticeKind] = {
     "source_outage": "outage",
     "budget": "budget",
     "promote": "promotion",
+    "baseline": "baseline",
 }
 QUEUE_LENGTH = 100
 MOST_MATTERS = 1_000
@@ -49,6 +50,7 @@ _TITLES: Mapping[NoticeKind, str] = {
     "outage": "a source does not answer",
     "budget": "the budget of billed reads is used up",
     "promotion": "a new version is served",
+    "baseline": "the naive baseline is served",
 }
 
 

@@ -27,6 +27,7 @@ from shared.versions.model_names import split_name
 
 OUTCOME_OF_EVENT: Mapping[str, str] = {
     "promote": "promoted",
+    "baseline": "promoted",
     "reject": "rejected",
     "skipped": "skipped",
     "failed": "failed",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-
 from retrain_service.evaluation.scores import Evaluation, Reference
-from retrain_service.promotion.baseline_gate import judge_baseline
+from retrain_service.promotion.baseline_gate import (
+    judge_baseline,
+    judge_beside_champion,
+    judge_serving_baseline,
+)
 from retrain_service.promotion.contract_gate import judge_contract
 from retrain_service.promotion.data_gate import check_data
 from retrain_service.promotion.gate_result import (
@@ -25,11 +27,11 @@ from retrain_service.promotion.gate_result import (
     reason,
 )
 from retrain_service.promotion.noninferiority import Margin, check_noninferiority, is_superior
+from retrain_service.promotion.sanity_gate import judge_constant, judge_finite
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
-from shared.workloads.contract import resolution
 
 __all__ = [
     "GateResult",
@@ -54,10 +56,19 @@ def decide(
 ) -> Verdict:
     """Go through the gates in order; the first failure stops; what is missing fails.
 
+    Where the candidate is stopped, and the naive baseline is surely better than it and than what
+    serves, the verdict is to promote the baseline.
+
     before : gates that were passed already; they stay in the verdict.
     seed : of the resampling; same scores and seed, same verdict.
     """
-    return conclude(_gates(evaluation, policy, seed), before)
+    verdict = conclude(_gates(evaluation, policy, seed), before)
+    if isinstance(verdict, Promote):
+        return verdict
+    of_baseline = conclude(_baseline_gates(evaluation, policy, seed))
+    if not isinstance(of_baseline, Promote):
+        return verdict
+    return Promote((*verdict.gates, *of_baseline.gates), serves_baseline=True)
 
 
 def check_trial(tried: TrialResult, policy: GateSettings, before: Iterable[GateResult]) -> Verdict:
@@ -92,55 +103,28 @@ def _gates(evaluation: Evaluation, policy: GateSettings, seed: int) -> Iterator[
         else "no row is newer than what candidate and champion were fitted on;"
         " the champion stays until there is.",
     )
-    yield _finite(evaluation)
-    yield _constant(evaluation)
-    yield judge_baseline(evaluation.candidate, evaluation.baseline, policy)
-    yield _champion(evaluation, policy, seed)
+    yield judge_finite(evaluation)
+    yield judge_constant(evaluation)
+    if evaluation.champion is None:
+        yield judge_baseline(evaluation.candidate, evaluation.baseline, policy)
+        yield _champion(evaluation, policy, seed)
+    else:
+        # The champion first: what a change of the world has made bad is no reason to keep it.
+        yield _champion(evaluation, policy, seed)
+        yield judge_beside_champion(evaluation, evaluation.champion, policy, seed)
     yield _slices(evaluation, policy)
     yield _anchor(evaluation, policy, seed)
     yield judge_contract(evaluation.offered, evaluation.served, n, policy)
 
 
-def _finite(evaluation: Evaluation) -> GateResult:
-    score, n = evaluation.candidate, evaluation.n_rows
-    answers = score.prediction if score.prediction is not None else score.loss
-    n_bad = int((~np.isfinite(answers) | ~np.isfinite(score.loss)).sum())
-    n_negative = int((score.loss < 0).sum())
-    if n_negative and not n_bad:
-        sentence = f"{n_negative} of {n} losses are below zero: a defect of the workload."
-        return GateResult("finite", float(n_negative), 0.0, n, "failed", sentence)
-    sentence = (
-        f"{n_bad} of {n} answers of the candidate are not finite numbers; not promoted."
-        if n_bad
-        else "every answer is a finite number."
-    )
-    return GateResult("finite", float(n_bad), 0.0, n, "failed" if n_bad else "passed", sentence)
-
-
-def _constant(evaluation: Evaluation) -> GateResult:
-    """One answer for all is a broken model, except where nothing varies or the baseline does so
-    too: then it is what this kind of model does."""
-    n = evaluation.n_rows
-    prediction, usual = evaluation.candidate.prediction, evaluation.baseline.prediction
-    if prediction is None:
-        sentence = "answers of this workload are not numbers."
-        return GateResult("constant", None, None, n, "skipped", sentence)
-    least = resolution(evaluation.candidate, evaluation.baseline)
-    spread = float(np.ptp(prediction))
-    spread = spread if spread > least else 0.0
-    is_meant = n < 2 or not evaluation.target_varies or usual is None or np.ptp(usual) <= least
-    if spread > 0 or is_meant:
-        sentence = (
-            f"answers spread over {spread:.4g}."
-            if spread > 0
-            else "the same answer to every row, as can be expected here."
-        )
-        return GateResult("constant", spread, 0.0, n, "passed", sentence)
-    sentence = (
-        f"the candidate answers {prediction[0]:.4g} to each of {n} different rows, while the"
-        " naive baseline tells them apart; not promoted."
-    )
-    return GateResult("constant", spread, 0.0, n, "failed", sentence)
+def _baseline_gates(
+    evaluation: Evaluation, policy: GateSettings, seed: int
+) -> Iterator[GateResult]:
+    """Whether the naive baseline is the best of the three, and may be served."""
+    of_baseline = evaluation.of_baseline
+    yield judge_serving_baseline(evaluation, policy, seed)
+    yield _anchor(of_baseline, policy, seed)
+    yield judge_contract(evaluation.offered, evaluation.served, evaluation.n_rows, policy)
 
 
 def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateResult:
@@ -153,7 +137,8 @@ def _champion(evaluation: Evaluation, policy: GateSettings, seed: int) -> GateRe
     allowed = Margin(
         rival="champion" + _noted(champion),
         limit=policy.max_regression,
-        must_be_better=policy.mode == "superior",
+        # Who stood in for a model that failed stays until a model is surely better.
+        must_be_better=policy.mode == "superior" or champion.is_baseline,
         kept=champion.version,
         kept_days=champion.age_days,
         history_days=evaluation.history_days,

@@ -12,6 +12,8 @@ import msgspec
 GateVerdict = Literal["passed", "failed", "insufficient_data", "skipped"]
 
 COMPARISONS = ("baseline", "champion")
+BASELINE_SERVES = "baseline_serves"
+"""The gate through which the naive baseline itself is promoted."""
 
 
 class GateResult(msgspec.Struct, frozen=True):
@@ -35,9 +37,13 @@ class GateResult(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """Nothing that was looked at so far speaks against the candidate."""
+    """Nothing that was looked at so far speaks against the candidate.
+
+    serves_baseline : something did; it is the naive baseline that is to be promoted.
+    """
 
     gates: tuple[GateResult, ...]
+    serves_baseline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,9 @@ def conclude(gates: Iterable[GateResult], before: Iterable[GateResult] = ()) -> 
 def reason(verdict: Verdict) -> str:
     """Why, in a sentence: of the gate that refused, or of the comparisons that were passed."""
     if isinstance(verdict, Promote):
+        for gate in verdict.gates:
+            if gate.gate == BASELINE_SERVES:
+                return gate.sentence
         return " ".join(gate.sentence for gate in verdict.gates if gate.gate in COMPARISONS)
     return verdict.gates[-1].sentence
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from shared.versions.manifest import BASELINE
 from shared.workloads.contract import Workload
 from shared.workloads.training import Progress, TrainingSet
 
@@ -46,10 +47,14 @@ class Candidate:
 def fit_candidate(
     workload: Workload, name: str, train: TrainingSet, seed: int, progress: Progress
 ) -> Candidate:
-    """Fit one of the workload's candidates from scratch; same rows and seed, same estimator."""
+    """Fit one of the workload's candidates, or its naive baseline, from scratch; same rows and
+    seed, same estimator."""
     started = time.perf_counter()
     with _peak_memory() as peak:
-        estimator = workload.fit_candidate(name, train, seed, progress)
+        if name == BASELINE:
+            estimator = workload.fit_baseline(train)
+        else:
+            estimator = workload.fit_candidate(name, train, seed, progress)
     return Candidate(estimator, time.perf_counter() - started, 0, name, peak.mb)
 
 

@@ -13,6 +13,8 @@ from shared.settings.per_model import GateSettings
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All that a run depends on besides the code: same spec and snapshot, same candidate.
 
+    late_tries : runs that were judged against this champion and not promoted since it got older
+        than `gate.max_undecided_days`.
     days : train on the newest so many days only; None for all.
     full_every : continue the champion where that is possible, but train from scratch at least
         every so many runs; None to train from scratch.
@@ -45,6 +47,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     inputs_digest: str
     memory_limit_mb: int
     threads: int
+    late_tries: int = 0
     days: int | None = None
     full_every: int | None = None
     candidates: tuple[str, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from shared.errors import SettingsInvalid
 from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.signing import PUBLIC_KEY_NAME
 from shared.run_log.run import Run
+from shared.run_log.writer import RunLog
 from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
 from shared.workloads import open_workload
@@ -31,11 +33,13 @@ def build_spec(
     champion: ReloadSignal | None,
     work_dir: Path,
     staged: Path,
+    late_tries: int = 0,
 ) -> JobSpec:
     """Everything the run depends on.
 
     options : what a person asked for in this run: `days`, `parameters` (over the configured
         ones) and `incremental`; `force` is not the job's matter.
+    late_tries : as in JobSpec.
 
     Raises:
         SettingsInvalid: the parameters are none of the workload, or name code to run.
@@ -59,6 +63,7 @@ def build_spec(
         nice=settings.retrain.nice,
         base_generation=champion.generation if champion is not None else 0,
         champion=champion.version if champion is not None else None,
+        late_tries=late_tries,
         models_dir=str(settings.models_dir),
         keys_dir=str(settings.keys_dir),
         public_key=str(settings.keys_dir / PUBLIC_KEY_NAME),
@@ -90,6 +95,17 @@ def build_spec(
         max_run_time_s=training.max_run_time_s,
         refit=training.refit,
     )
+
+
+def late_tries(
+    run_log: RunLog, model: str, settings: Settings, champion: ReloadSignal | None
+) -> int:
+    """Candidates that did not take the champion's place since it got older than
+    `gate.max_undecided_days`."""
+    limit_days = gate_of(settings.models[model.partition("/")[0]]).max_undecided_days
+    if champion is None or not limit_days:
+        return 0
+    return run_log.n_not_promoted(model, champion.promoted_at + timedelta(days=limit_days))
 
 
 def parameters_of_run(model: ModelSettings, options: Mapping[str, Any]) -> dict[str, Any]:

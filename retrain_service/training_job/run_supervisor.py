@@ -22,7 +22,7 @@ from retrain_service.publish import serving_pointer
 from retrain_service.publish.champion import Champion
 from retrain_service.publish.held_back import reason_held
 from retrain_service.trainer.job_spec import JobSpec
-from retrain_service.training_job.build_spec import build_spec
+from retrain_service.training_job.build_spec import build_spec, late_tries
 from retrain_service.training_job.current_run import CurrentRun, Ending, details_of
 from retrain_service.training_job.job import SNAPSHOT_NAME, JobProgress, JobResult, TrainingJob
 from retrain_service.training_job.recovery import clear_left_over, recover
@@ -244,6 +244,7 @@ class RunSupervisor:
                 champion=signal,
                 work_dir=current.work_dir,
                 staged=self._store.stage(self.model, run_id),
+                late_tries=late_tries(self._run_log, current.run.model, self._settings, signal),
             )
             current = self._current = replace(current, spec=spec)
             same = None if current.options.get("force") else self._repeats(spec, signal)
@@ -337,6 +338,8 @@ class RunSupervisor:
         assert self._current is not None
         is_verdict = result is not None and status in FINISHED
         kind = "promote" if promoted else "reject" if is_verdict else status.value
+        if promoted and result is not None and result.manifest and result.manifest.is_baseline:
+            kind = "baseline"
         details = details_of(self._current, result)
         ending = Ending(now, status, reason, kind, promoted, details)
         current = self._current = replace(self._current, ending=ending)

@@ -46,7 +46,7 @@ from retrain_service.training_job.job import JobResult
 from retrain_service.training_job.progress import RunProgress
 from shared.errors import VersionUnusable
 from shared.keys.signing import SigningKey, VerifyKey
-from shared.versions.manifest import Promotion
+from shared.versions.manifest import BASELINE, Promotion
 from shared.versions.model_store import ModelStore
 from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
@@ -91,6 +91,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         rivals=rivals,
         offered=contract,
         now=spec.requested_at,
+        late_tries=spec.late_tries,
     )
     evaluation, holdout = comparison.evaluation, comparison.holdout
     details |= run_details(train, holdout, candidate, evaluation)
@@ -98,6 +99,10 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     verdict = decide(evaluation, policy, before=verdict.gates, seed=spec.seed)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
+    if verdict.serves_baseline:
+        evaluation = evaluation.of_baseline
+        candidate = fit_candidate(workload, BASELINE, train, spec.seed, lambda *_: None)
+        details["candidate"] = BASELINE
     staged, twin = Path(spec.staged), None
     if spec.refit:
         progress("refitting")
@@ -178,6 +183,8 @@ def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     if signed is None or signed.manifest.parameters != spec.parameters:
         return None
     manifest = signed.manifest
+    if manifest.is_baseline:
+        return None
     if manifest.runs_since_full + 1 >= spec.full_every:
         return None
     try:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ class RunLogReader:
             (len(beginning), beginning, limit),
         )
         return [run_of(row) for row in rows]
+
+    def n_not_promoted(self, model: str, since: datetime) -> int:
+        """How many runs came to a verdict and promoted nothing, of those asked for since then."""
+        rows = self._rows(
+            "SELECT count(*) FROM runs WHERE model=? AND requested_at>? AND status=?"
+            " AND promoted=0",
+            (model, since.astimezone(UTC).isoformat(), RunStatus.SUCCEEDED),
+        )
+        return int(rows[0][0])
 
     def has_run(self, run_id: str) -> bool:
         """Whether a run of that id was ever written down."""

@@ -270,7 +270,7 @@ class RetentionSettings(Section):
 
 
 NoticeKind = Literal[
-    "failure", "rejection", "rollback", "quarantine", "outage", "budget", "promotion"
+    "failure", "rejection", "rollback", "quarantine", "outage", "budget", "baseline", "promotion"
 ]
 
 
@@ -281,7 +281,7 @@ class NotifySettings(Section):
         default_factory=list, description="where to, as apprise writes it; empty: nowhere"
     )
     kinds: tuple[NoticeKind, ...] = Field(
-        ("failure", "rejection", "rollback", "quarantine", "outage", "budget"),
+        ("failure", "rejection", "rollback", "quarantine", "outage", "budget", "baseline"),
         description='what is told of; "promotion" can be added',
     )
     repeat_after: Duration = Field(

@@ -34,6 +34,8 @@ MODEL_NAME = "model.joblib"
 TWIN_NAME = "twin.joblib"
 """The estimator that was judged, where another one serves: same recipe, without the newest rows.
 It is compared with later candidates, and never served."""
+BASELINE = "baseline"
+"""The candidate of a version that is the workload's naive baseline."""
 GOLDEN_NAME = "golden.json"
 MOST_BYTES = 16_000_000
 IN_PROCESS = "pickle"
@@ -131,6 +133,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     fitted_until: datetime | None = None
     files: dict[str, FileEntry]
     signature: Signature | None = None
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.candidate == BASELINE
 
     @property
     def judged_day(self) -> str:

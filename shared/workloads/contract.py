@@ -276,6 +276,17 @@ class Workload(ABC):
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """Score the workload's naive baseline on the same rows, in the same order."""
 
+    serves_baseline: ClassVar[bool] = False
+    """Whether `fit_baseline` gives what can be served."""
+
+    def fit_baseline(self, train: TrainingSet) -> Any:
+        """The naive baseline as an estimator like any other, with what it may know of `train`:
+        its score is that of `score_baseline`, and it is stored, opened and asked as others are.
+
+        It is served when it is surely better than what serves and what was fitted.
+        """
+        raise NotImplementedError
+
     @abstractmethod
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         """File name (`state.*`) -> bytes: what answers need beyond the estimator, as data."""

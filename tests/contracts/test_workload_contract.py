@@ -107,6 +107,32 @@ def test_the_compiled_form_is_scored_as_the_estimator_is(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", sorted(RECORDS))
+def test_the_naive_baseline_is_an_estimator_like_any_other(name: str, tmp_path: Path) -> None:
+    """Where it is served, clients must get the very answers that it was judged by."""
+    parameters, tables = RECORDS[name]()
+    workload = open_workload(name, parameters)
+    if not workload.serves_baseline:
+        pytest.skip(f"the baseline of {name} cannot be served")
+    rows = workload.training_set(tables)
+    train, holdout = workload.split(rows)
+    naive, state = workload.fit_baseline(train), workload.state(rows)
+
+    staged = StagedFiles(tmp_path)
+    compile_estimator(
+        naive,
+        rows.features,
+        contract=workload.open(naive, state).rows,
+        staged=staged,
+        check=lambda _form: None,
+    )
+
+    form = workload.with_state(open_compiled(staged.files), state)
+    expected = workload.score_baseline(holdout)
+    for found in (workload.score(naive, holdout), workload.score(form, holdout)):
+        np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(RECORDS))
 def test_what_is_said_of_entities_beside_the_registry_is_true(name: str) -> None:
     """The API reads it there so that it need not import the workload."""
     parameters, _ = RECORDS[name]()

@@ -32,6 +32,8 @@ _ADVICE: Mapping[str, str] = {
     " whole error.",
     ProblemCode.TRAINING_ERROR: "It is tried again after a pause; the run in the table of runs"
     " says more.",
+    ProblemCode.BASELINE_SERVED: "What the records mean may have changed: the last runs say by how"
+    " much each candidate is off.",
     ProblemCode.NO_VERSION_SERVED: "The first version comes with the first training that passes"
     " the gates; What happened last says how far it is.",
 }

@@ -86,6 +86,7 @@ def _of_closed(manifest: Manifest | str) -> dict[str, Any]:
         "trained_at": manifest.trained_at,
         "watermark": manifest.watermark.newest_record_at,
         "fitted_until": manifest.fitted_until,
+        "candidate": manifest.candidate,
     }
 
 

@@ -193,6 +193,11 @@ class ProductRecommender(Workload):
         """The naive baseline: everybody gets what is popular."""
         return self.score(ONLY_POPULAR, holdout)
 
+    serves_baseline = True
+
+    def fit_baseline(self, train: TrainingSet) -> Any:
+        return ONLY_POPULAR
+
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         """From all events there are, train and holdout."""
         own, interactions = self.parameters, rows.context

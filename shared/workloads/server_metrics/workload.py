@@ -197,6 +197,12 @@ class ServerMetrics(Workload):
         stays = np.repeat(holdout.features[:, VALUE, None], holdout.target.shape[1], axis=1)
         return self._score(stays, holdout, {})
 
+    serves_baseline = True
+
+    def fit_baseline(self, train: TrainingSet) -> FleetForecaster:
+        """A forecaster that has learnt nothing."""
+        return FleetForecaster(tuple(self.parameters.horizons_min), {})
+
     def _score(self, expected: Floats, holdout: TrainingSet, more: Mapping[str, float]) -> Score:
         """Errors in how far the metric usually moves, so that percents and loads add up."""
         context: RowContext = holdout.context

@@ -193,6 +193,14 @@ class SolarPower(Workload):
         """The naive baseline: the power stays what it is."""
         return score_regressor(holdout.features[:, COLUMN["power"]], holdout, UNIT)
 
+    serves_baseline = True
+
+    def fit_baseline(self, train: TrainingSet) -> Any:
+        """A tree of one leaf: nothing changes, whatever is silent."""
+        from sklearn.tree import DecisionTreeRegressor
+
+        return DecisionTreeRegressor().fit(train.features, np.zeros(train.n_rows))
+
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         context: TrainingContext = rows.context
         return write_serving_state(context.serving_state)

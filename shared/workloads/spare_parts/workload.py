@@ -146,6 +146,18 @@ class SpareParts(Workload):
     def score_baseline(self, holdout: TrainingSet) -> Score:
         return score_naive(holdout, UNIT)
 
+    serves_baseline = True
+
+    def fit_baseline(self, train: TrainingSet) -> Any:
+        """A linear model whose one coefficient is that of the weekday's mean."""
+        from sklearn.linear_model import LinearRegression
+
+        naive = LinearRegression(fit_intercept=False)
+        naive.coef_ = np.zeros(train.features.shape[1])
+        naive.coef_[COLUMN["same_weekday_mean"]] = 1.0
+        naive.intercept_, naive.n_features_in_ = 0.0, train.features.shape[1]
+        return naive
+
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         return write_serving_state(rows.context)
 

@@ -43,6 +43,21 @@ def make_pipeline(parameters: TabularParameters, columns: Sequence[Column], seed
     return _make_named(parameters, columns, seed)
 
 
+def make_baseline(task: str, columns: Sequence[Column]) -> Any:
+    """The naive baseline, not fitted yet: a tree that may not split, behind the usual columns."""
+    from sklearn.pipeline import Pipeline
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    never = {"min_impurity_decrease": 1e300, "random_state": 0}
+    naive = (
+        DecisionTreeRegressor(max_features=1, max_depth=1, **never)
+        if task == "regression"
+        else DecisionTreeClassifier(max_features=1, max_depth=1, **never)
+    )
+    name = "decision_tree"
+    return Pipeline([("columns", _preprocessing(name, columns)), ("estimator", naive)])
+
+
 def use_one_thread(pipeline: Any) -> None:
     """To answer a row, threads cost more than they save."""
     _set_where(pipeline, "n_jobs", lambda value: value is not None, 1)

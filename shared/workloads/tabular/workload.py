@@ -21,7 +21,7 @@ from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
 from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import Column, contract_of
 from shared.workloads.tabular.estimator_factory import own_version
-from shared.workloads.tabular.estimators import make_pipeline, use_one_thread
+from shared.workloads.tabular.estimators import make_baseline, make_pipeline, use_one_thread
 from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
@@ -192,6 +192,20 @@ class Tabular(Workload):
         shares = evaluation.frequencies_before(holdout)
         probabilities = np.tile(shares, (holdout.n_rows, 1))
         return evaluation.score_classifier(probabilities, probabilities.argmax(axis=1), holdout)
+
+    serves_baseline = True
+
+    def fit_baseline(self, train: TrainingSet) -> Any:
+        """A tree of one leaf: the median of all rows, or how often each label was right."""
+        context: TrainingContext = train.context
+        if self._given.task == "classification":
+            target: Any = np.array(context.labels)[train.target.astype(np.int64)]
+        else:
+            target = np.full(train.n_rows, np.median(train.target))
+        pipeline = make_baseline(self._given.task, context.columns)
+        naive = TabularEstimator(pipeline, context.contract)
+        pipeline.fit(naive.frame(train.features), target)
+        return naive
 
     @property
     def _unit(self) -> str:

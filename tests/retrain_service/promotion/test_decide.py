@@ -49,7 +49,9 @@ def gate(verdict: Verdict) -> str:
         (judged(5.0, 5.0), POLICY, Promote, "contract"),
         (judged(5.5, 5.0), POLICY, Promote, "contract"),
         (judged(5.51, 5.0), POLICY, Reject, "champion"),
-        (judged(11.0, 20.0), POLICY, Reject, "baseline"),
+        (judged(11.0, 20.0), POLICY, Promote, "contract"),  # better than what serves, at least
+        (judged(11.0, 11.0), POLICY, Reject, "baseline"),
+        (judged(11.0), POLICY, Reject, "baseline"),
         (judged(float("nan"), 5.0), POLICY, Reject, "finite"),
         (judged(float("inf")), POLICY, Reject, "finite"),
         (judged(-1.0), POLICY, Reject, "finite"),
@@ -85,8 +87,8 @@ def test_every_gate_is_written_down_in_order() -> None:
         ("holdout", "passed"),
         ("finite", "passed"),
         ("constant", "skipped"),
-        ("baseline", "passed"),
         ("champion", "passed"),
+        ("baseline", "passed"),
         ("slices", "skipped"),
         ("anchor", "passed"),
         ("contract", "skipped"),
@@ -175,6 +177,74 @@ def test_the_anchor_has_no_patience() -> None:
     assert isinstance(decided, InsufficientData)
     assert gate(decided) == "anchor"
     assert "with 95 % certainty" in reason(decided)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "naive", "verdict", "serves_baseline"),
+    [
+        (9.0, 20.0, 10.0, Promote, False),
+        (11.0, 20.0, 10.0, Promote, True),
+        (20.0, 20.0, 10.0, Promote, True),
+        (30.0, 20.0, 10.0, Promote, True),
+        (float("nan"), 20.0, 10.0, Promote, True),
+        (11.0, 10.5, 10.0, Promote, True),
+        (11.0, 9.0, 10.0, Reject, False),
+        (9.5, 9.0, 10.0, Promote, False),
+        (1e-15, 5e-16, 0.0, Promote, False),  # all three are perfect
+    ],
+)
+def test_of_candidate_champion_and_baseline_the_best_serves(
+    candidate: float, champion: float, naive: float, verdict: type, serves_baseline: bool
+) -> None:
+    """What a changed world has made bad is kept by no gate."""
+    scores = [replace(a_score(error), scale=10.0) for error in (candidate, champion, naive)]
+    evaluation = an_evaluation(scores[0], champion=scores[1], baseline=scores[2])
+
+    decided = decide(replace(evaluation, can_serve_baseline=True), POLICY)
+
+    assert isinstance(decided, verdict)
+    assert getattr(decided, "serves_baseline", False) is serves_baseline
+    if serves_baseline:
+        assert "naive baseline is served" in reason(decided)
+
+
+@pytest.mark.parametrize(
+    ("n_days", "can_serve", "champion_is_baseline", "mode"),
+    [
+        (6, True, False, "non_inferior"),
+        (4, True, False, "point"),
+        (40, False, False, "non_inferior"),
+        (40, True, True, "non_inferior"),
+    ],
+)
+def test_the_baseline_is_not_served_on_few_days_nor_where_it_cannot_or_does_already(
+    n_days: int, can_serve: bool, champion_is_baseline: bool, mode: str
+) -> None:
+    """One bad day must not replace a model by a guess."""
+    evaluation = an_evaluation(
+        a_score(20.0, n_days), champion=a_score(20.0, n_days), baseline=a_score(10.0, n_days)
+    )
+    assert evaluation.champion is not None
+    champion = replace(evaluation.champion, is_baseline=champion_is_baseline)
+    evaluation = replace(evaluation, champion=champion, can_serve_baseline=can_serve)
+
+    decided = decide(evaluation, GateSettings.model_validate({"mode": mode}))
+
+    assert not isinstance(decided, Promote)
+
+
+@pytest.mark.parametrize(("error", "verdict"), [(9.0, Promote), (10.0, Reject), (10.5, Reject)])
+def test_a_baseline_that_serves_is_replaced_only_by_what_surely_beats_it(
+    error: float, verdict: type
+) -> None:
+    """Else the two would take turns."""
+    evaluation = judged(error, 10.0)
+    assert evaluation.champion is not None
+    champion = replace(evaluation.champion, is_baseline=True)
+
+    decided = decide(replace(evaluation, champion=champion, can_serve_baseline=True), POLICY)
+
+    assert isinstance(decided, verdict)
 
 
 # -- the naive baseline ------------------------------------------------------------------------
