@@ -11,7 +11,7 @@ import numpy as np
 
 from shared.workloads.losses import score_regressor
 from shared.workloads.spare_parts.history import DemandHistory, Floats
-from shared.workloads.spare_parts.rows import COLUMN, Predictor, forecast
+from shared.workloads.spare_parts.rows import Predictor, forecast
 from shared.workloads.training import Score, TrainingSet
 
 HORIZON_DAYS = 7
@@ -79,19 +79,3 @@ def score_model(estimator: Predictor, holdout: TrainingSet, unit: str) -> Score:
         return forecast(known, estimator, n_days)
 
     return score_weeks(holdout, one_day, path, history, unit)
-
-
-def score_naive(holdout: TrainingSet, unit: str) -> Score:
-    """Score the naive baseline: the mean of the same weekdays of the last eight weeks."""
-    one_day = holdout.features[:, COLUMN["same_weekday_mean"]]
-    history: DemandHistory = holdout.context.history
-    return score_weeks(holdout, one_day, _eight_weeks, history, unit)
-
-
-def _eight_weeks(known: DemandHistory, n_days: int) -> Floats:
-    path = np.zeros((n_days, len(known.parts)))
-    for ahead in range(n_days):
-        past = known.pieces[(known.n_days + ahead) % 7 :: 7][-8:]
-        if len(past):
-            path[ahead] = past.mean(axis=0)
-    return path

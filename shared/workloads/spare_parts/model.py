@@ -78,6 +78,10 @@ class DemandModel(msgspec.Struct, frozen=True):
         return np.asarray(np.maximum(forecast + of_class[_class_of(forecast)] * spread, 0.0))
 
 
+NAIVE = DemandModel(2 * [[float(name == "same_weekday_mean") for name in COLUMN]])
+"""The naive baseline: the mean of the same weekdays, weight 0.85 per week back."""
+
+
 def fit_demand(
     name: str, train: TrainingSet, history: DemandHistory, progress: Progress
 ) -> DemandModel:
@@ -98,9 +102,16 @@ def fit_demand(
     else:
         weights = _ridge(train, history, n_speeds=2 if name == "by_speed" else 1)
     model = DemandModel(np.broadcast_to(weights, (2, len(FEATURES))).tolist())
-    residuals = _residuals(model, history, progress, name)
+    found = with_residuals(model, history, progress, name)
     progress(1.0, name)
-    return DemandModel(model.coefficients, residuals)
+    return found
+
+
+def with_residuals(
+    model: DemandModel, history: DemandHistory, progress: Progress, name: str = ""
+) -> DemandModel:
+    """The same, with how far its forecasts of this history were off."""
+    return DemandModel(model.coefficients, _residuals(model, history, progress, name))
 
 
 def _share_of_fast(features: Floats) -> Floats:

@@ -24,10 +24,10 @@ from shared.workloads.rows import FeatureSpec
 from shared.workloads.spare_parts import records
 from shared.workloads.spare_parts import rows as daily_demand
 from shared.workloads.spare_parts.daily_totals import PartsLedger, read_catalogue, unusable
-from shared.workloads.spare_parts.evaluation import score_model, score_naive
+from shared.workloads.spare_parts.evaluation import score_model
 from shared.workloads.spare_parts.fields import APPOINTMENT, CATALOGUE
 from shared.workloads.spare_parts.history import DemandHistory
-from shared.workloads.spare_parts.model import CANDIDATES, fit_demand
+from shared.workloads.spare_parts.model import CANDIDATES, NAIVE, fit_demand, with_residuals
 from shared.workloads.spare_parts.rows import WARM_UP_DAYS
 from shared.workloads.spare_parts.serving import UNIT, RestockAnswerer
 from shared.workloads.spare_parts.state import (
@@ -144,19 +144,16 @@ class SpareParts(Workload):
         return score_model(estimator, holdout, UNIT)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
-        return score_naive(holdout, UNIT)
+        """The naive baseline: the weighted mean of the same weekdays."""
+        return score_model(NAIVE, holdout, UNIT)
 
     serves_baseline = True
 
     def fit_baseline(self, train: TrainingSet) -> Any:
-        """A linear model whose one coefficient is that of the weekday's mean."""
-        from sklearn.linear_model import LinearRegression
-
-        naive = LinearRegression(fit_intercept=False)
-        naive.coef_ = np.zeros(train.features.shape[1])
-        naive.coef_[COLUMN["same_weekday_mean"]] = 1.0
-        naive.intercept_, naive.n_features_in_ = 0.0, train.features.shape[1]
-        return naive
+        """The naive baseline, with how far it usually is off."""
+        history: DemandHistory = train.context.history
+        until = train.day.max() + np.timedelta64(1, "D")
+        return with_residuals(NAIVE, history.before(until), lambda *_: None)
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         return write_serving_state(rows.context)
