@@ -244,7 +244,7 @@ def _validated(
         if own_id is None:
             return {"index": index, "reason": f"{id_field}: missing; which record is deleted?"}
         return FedRecord(str(own_id), {}, is_deleted=True)
-    fields = to.mapping(row)
+    fields = to.mapping(row, str(own_id) if own_id is not None else "")
     reason = to.workload.reject_reason(to.stream, fields)
     if reason is None:
         admitted = to.workload.admit(to.stream, fields, now)

@@ -41,7 +41,9 @@ class MappedSource(Source):
         return replace(batch, records=tuple(self._mapped(record) for record in batch.records))
 
     def _mapped(self, record: Record) -> Record:
-        return record if record.is_deleted else replace(record, fields=self._mapping(record.fields))
+        if record.is_deleted:
+            return record
+        return replace(record, fields=self._mapping(record.fields, record.id))
 
     def cursor_at(self, at: datetime) -> Cursor:
         return self._source.cursor_at(at)

@@ -86,8 +86,11 @@ class RecordMapping:
         in_lines = {line.field.spec.name for lines in self._lines.values() for line in lines}
         return frozenset(self._mapped | in_lines)
 
-    def __call__(self, record: Fields) -> Fields:
+    def __call__(self, record: Fields, record_id: str = "") -> Fields:
         """The record with the workload's names laid over its own fields.
+
+        record_id : what expressions find as `_id` where the record has no such field; of a path
+            its last part, as references name it.
 
         A mapped field that is not found is not there; the other names under which the workload
         would have looked for it are taken out, so that nothing else is taken for it.
@@ -95,6 +98,8 @@ class RecordMapping:
         if not self.digest:
             return record
         found = {name: value for name, value in record.items() if name not in self._replaced}
+        if record_id and "_id" not in record:
+            record = {**record, "_id": record_id.rpartition("/")[2]}
         for field in self._fields:
             value = field.value(record)
             if value is not None:

@@ -1,8 +1,9 @@
 """A Firestore collection as a source, through the official client. Knows no buffer and no budget.
 
 Documents are paged by (updated_at, full document name), both ordered by explicitly, from cursor
-values. A range on `updated_at` keeps the query to timestamps: a document that holds a text or
-nothing there is never met, and inspect() counts it. One single-field index serves all of it.
+values. A range on `updated_at` keeps the query to one type, timestamps or else numbers or texts: a
+document that holds another one there is never met, and inspect() counts it. One single-field index
+serves all of it; of a collection group, one with the scope of collection groups.
 
 **Lag.** What counts is the server's read time, which every document of an answer carries for
 free; this machine's clock may be wrong. The first answer with documents tells how far the two
@@ -36,16 +37,23 @@ from retrain_service.sources.firestore.errors import (
     translate_errors,
 )
 from retrain_service.sources.firestore.server_clock import ServerClock
+from retrain_service.sources.firestore.times import (
+    EARLIEST,
+    FIRST_BOUNDS,
+    FieldTimes,
+    read_time,
+    times_of,
+)
 from retrain_service.sources.firestore.values import from_firestore
 from retrain_service.sources.json_values import is_set, to_json, to_rfc3339
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
+from shared.records import Batch, Cursor, Record
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
 _NAME = FieldPath.document_id()
-_EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _IDS_A_LOOKUP = 300
+_ASK_AGAIN_S = 600.0
 
 
 class FirestoreSource(Source):
@@ -71,11 +79,15 @@ class FirestoreSource(Source):
         project = self._project()
         self._documents = f"projects/{project}/databases/{settings.database}/documents"
         self._where = f"Firestore {project}/{stream.collection}"
+        self._times = FieldTimes()
+        self._asked_s: float | None = None
 
     @property
     def origin(self) -> str:
         sink = "emulator" if "FIRESTORE_EMULATOR_HOST" in os.environ else "firestore"
-        return f"{sink}:{self._documents}/{self._stream.collection}({self._field})"
+        group = "**/" if self._stream.collection_group else ""
+        field = self._stream.updated_at_field
+        return f"{sink}:{self._documents}/{group}{self._stream.collection}({field})"
 
     def close(self) -> None:
         self._disconnect()
@@ -83,21 +95,56 @@ class FirestoreSource(Source):
     # -- reading ---------------------------------------------------------------------------------
 
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
+        if cursor is not None and "kind" in cursor:
+            self._times = times_of(cursor["kind"], cursor["value"])
+        snapshots, error = self._run(self._ripe(cursor, limit))
+        spent = 0
+        if not snapshots and error is None and cursor is None:
+            spent = self._learn_times()
+            if spent and self._times.kind != "timestamp":
+                spent += 1  # for the look that found no timestamp
+                snapshots, error = self._run(self._ripe(cursor, limit))
+        timed = [(self._time(each), each) for each in snapshots]
+        # Documents come oldest first, so those that are too young are the last ones.
+        while timed and (timed[-1][0] or EARLIEST) > read_time(timed[-1][1]) - self._lag:
+            timed.pop()
+        billed_reads = spent + _billed(snapshots, error)
+        if error is not None and not timed:
+            raise ReadInterrupted(str(error), billed_reads) from error
+        return Batch(
+            tuple(self._record(at, snapshot) for at, snapshot in timed if at is not None),
+            self._cursor_of(*timed[-1], cursor) if timed else cursor,
+            is_last=error is None and len(timed) < limit,
+            billed_reads=billed_reads,
+        )
+
+    def _ripe(self, cursor: Cursor, limit: int) -> Any:
         query = self._ordered(cursor).limit(limit)
         newest_allowed = self._server_clock.newest_allowed(self._lag)
-        if newest_allowed is not None:
-            query = query.where(filter=self._filter("<=", newest_allowed))
-        snapshots, error = self._run(query)
-        ripe = [each for each in snapshots if self._time(each) <= each.read_time - self._lag]
-        if error is not None and not ripe:
-            raise ReadInterrupted(str(error), len(snapshots)) from error
-        # Documents come oldest first, so those that are too young are the last ones.
-        return Batch(
-            tuple(self._record(snapshot) for snapshot in ripe),
-            self._cursor_of(ripe[-1]) if ripe else cursor,
-            is_last=error is None and len(ripe) < limit,
-            billed_reads=_billed(snapshots, error),
-        )
+        if newest_allowed is None:
+            return query
+        return query.where(filter=self._filter("<=", self._times.bound(newest_allowed)))
+
+    def _learn_times(self) -> int:
+        """Look whether the field keeps times as numbers or texts; what that cost.
+
+        Asked where no document has a timestamp, for one read each, and not again for a while.
+        """
+        now_s = time.monotonic()
+        if self._asked_s is not None and now_s - self._asked_s < _ASK_AGAIN_S:
+            return 0
+        self._asked_s, spent = now_s, 0
+        for kind, first in FIRST_BOUNDS.items():
+            newest = self._connect().where(filter=FieldFilter(self._field, ">=", first))
+            newest = newest.order_by(self._field, direction=firestore.Query.DESCENDING)
+            snapshots, error = self._run(newest.limit(1))
+            spent += _billed(snapshots, error)
+            if error is not None:
+                raise ReadInterrupted(str(error), spent) from error
+            if snapshots:
+                self._times = times_of(kind, snapshots[0].get(self._field))
+                break
+        return spent
 
     def cursor_at(self, at: datetime) -> Cursor:
         return {"at": to_rfc3339(at)}
@@ -122,18 +169,19 @@ class FirestoreSource(Source):
             billed_reads += _billed(snapshots, error)
             if error is not None:
                 raise ReadInterrupted(str(error), billed_reads) from error
-            ids.update(snapshot.id for snapshot in snapshots)
+            ids.update(self._id(snapshot.reference) for snapshot in snapshots)
             if len(snapshots) < self._page_size:
                 return IdSet(frozenset(ids), billed_reads)
             last = snapshots[-1]
-            query = query.start_after([self._time(last), last.reference])
+            query = query.start_after([last.get(self._field), last.reference])
 
     def missing(self, ids: Collection[str]) -> IdSet:
         wanted, gone, billed_reads = sorted(ids), set[str](), 0
         collection = self._connect()
+        holder = self._client if self._stream.collection_group else collection
         for begin in range(0, len(wanted), _IDS_A_LOOKUP):
             some = wanted[begin : begin + _IDS_A_LOOKUP]
-            references = [collection.document(id_) for id_ in some]
+            references = [holder.document(id_) for id_ in some]
             answered = 0
             try:
                 with translate_errors(self._where):
@@ -145,7 +193,7 @@ class FirestoreSource(Source):
                     ):
                         answered += 1
                         if not snapshot.exists:
-                            gone.add(snapshot.id)
+                            gone.add(self._id(snapshot.reference))
             except SourceUnavailable as error:
                 raise ReadInterrupted(str(error), billed_reads + answered) from error
             billed_reads += answered
@@ -158,22 +206,26 @@ class FirestoreSource(Source):
         try:
             n_records, cost = self._count(collection)
             billed_reads += cost
-            is_readable = collection.where(filter=self._filter(">=", _EARLIEST))
-            n_readable, cost = self._count(is_readable)
+            n_readable, cost = self._count(self._readable())
             billed_reads += cost
+            if n_records and not n_readable and (cost := self._learn_times()):
+                n_readable, again = self._count(self._readable())
+                billed_reads += cost + again
         except SourceUnavailable as error:
             raise ReadInterrupted(str(error), billed_reads) from error
         if n_sample:
             newest_first = firestore.Query.DESCENDING
             snapshots, broken = self._run(
-                is_readable.order_by(self._field, direction=newest_first)
+                self._readable()
+                .order_by(self._field, direction=newest_first)
                 .order_by(_NAME, direction=newest_first)
                 .limit(n_sample)
             )
             billed_reads += _billed(snapshots, broken)
             if broken is not None:
                 raise ReadInterrupted(str(broken), billed_reads) from broken
-            sample = [self._record(snapshot) for snapshot in snapshots]
+            timed = [(self._time(snapshot), snapshot) for snapshot in snapshots]
+            sample = [self._record(at, snapshot) for at, snapshot in timed if at is not None]
         newest = sample[0].updated_at if sample else None
         return Inspection(
             n_records, max(0, n_records - n_readable), newest, tuple(sample), billed_reads
@@ -183,9 +235,10 @@ class FirestoreSource(Source):
 
     @property
     def _field(self) -> str:
-        return self._stream.updated_at_field
+        """Its path in the form in which names with spaces or dashes may stand in it."""
+        return str(FieldPath(*self._stream.updated_at_field.split(".")).to_api_repr())
 
-    def _filter(self, operator: str, at: datetime) -> FieldFilter:
+    def _filter(self, operator: str, at: Any) -> FieldFilter:
         return FieldFilter(self._field, operator, at)
 
     def _by_time(self, query: Any) -> Any:
@@ -193,23 +246,32 @@ class FirestoreSource(Source):
 
     def _on(self, day: date) -> Any:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        query = self._connect().where(filter=self._filter(">=", begin))
-        return query.where(filter=self._filter("<", begin + timedelta(days=1)))
+        end = self._times.bound(begin + timedelta(days=1))
+        query = self._connect().where(filter=self._filter(">=", self._times.bound(begin)))
+        return query.where(filter=self._filter("<", end))
+
+    def _readable(self) -> Any:
+        return self._connect().where(filter=self._filter(">=", self._times.bound(EARLIEST)))
 
     def _ordered(self, cursor: Cursor) -> Any:
-        at = _EARLIEST if cursor is None else datetime.fromisoformat(cursor["at"])
         collection = self._connect()
-        query = self._by_time(collection.where(filter=self._filter(">=", at)))
+        at = EARLIEST if cursor is None else datetime.fromisoformat(cursor["at"])
+        stored = self._times.bound(at) if cursor is None else cursor.get("value")
+        stored = self._times.bound(at) if stored is None else stored
+        query = self._by_time(collection.where(filter=self._filter(">=", stored)))
         if cursor is None or "name" not in cursor:
             return query
-        prefix = f"{self._documents}/{self._stream.collection}/"
         name: str = cursor["name"]
+        if self._stream.collection_group:
+            reference = self._client.document(name.removeprefix(f"{self._documents}/"))
+            return query.start_after([stored, reference])
+        prefix = f"{self._documents}/{self._stream.collection}/"
         if not name.startswith(prefix):
             raise SourceMisconfigured(
                 f"{self._where}: the buffer's cursor belongs to {name.rpartition('/')[0]}."
             )
         reference = collection.document(name.removeprefix(prefix))
-        return query.start_after([at, reference])
+        return query.start_after([stored, reference])
 
     def _run(self, query: Any) -> tuple[list[Any], SourceUnavailable | None]:
         """All documents that came, and the error that ended the stream early, if one did.
@@ -239,7 +301,7 @@ class FirestoreSource(Source):
         except SourceUnavailable as broken:
             error = broken
         if snapshots:
-            self._server_clock.learn(snapshots[-1].read_time)
+            self._server_clock.learn(read_time(snapshots[-1]))
         return snapshots, error
 
     def _count(self, query: Any) -> tuple[int, int]:
@@ -256,22 +318,29 @@ class FirestoreSource(Source):
         # None would make the client ask None for its predicate when a stream breaks.
         return Retry(predicate=lambda _error: False, timeout=1.0)
 
-    def _time(self, snapshot: Any) -> datetime:
+    def _time(self, snapshot: Any) -> datetime | None:
         """Microseconds are all that the server keeps, and all that a cursor may hold."""
-        return from_epoch_us(to_epoch_us(snapshot.get(self._field)))
+        return self._times.decode(snapshot.get(self._field))
 
     # -- documents -------------------------------------------------------------------------------
 
-    def _record(self, snapshot: Any) -> Record:
-        updated_at = self._time(snapshot)
-        fields = snapshot.to_dict()
-        if self._stream.deleted_field and is_set(fields.get(self._stream.deleted_field)):
-            return Record(snapshot.id, updated_at, {}, is_deleted=True)
-        return Record(snapshot.id, updated_at, to_json(fields, from_firestore))
+    def _id(self, reference: Any) -> str:
+        """Of a collection group the path: documents below two parents may have one id."""
+        return str(reference.path if self._stream.collection_group else reference.id)
 
-    def _cursor_of(self, snapshot: Any) -> Cursor:
+    def _record(self, updated_at: datetime, snapshot: Any) -> Record:
+        id_, fields = self._id(snapshot.reference), snapshot.to_dict()
+        if self._stream.deleted_field and is_set(fields.get(self._stream.deleted_field)):
+            return Record(id_, updated_at, {}, is_deleted=True)
+        return Record(id_, updated_at, to_json(fields, from_firestore))
+
+    def _cursor_of(self, at: datetime | None, snapshot: Any, before: Cursor) -> Cursor:
         name = f"{self._documents}/{snapshot.reference.path}"
-        return {"at": to_rfc3339(self._time(snapshot)), "name": name}
+        told = to_rfc3339(at) if at is not None else (before or {}).get("at", to_rfc3339(EARLIEST))
+        if self._times.kind == "timestamp":
+            return {"at": told, "name": name}
+        value = snapshot.get(self._field)
+        return {"at": told, "name": name, "kind": self._times.kind, "value": value}
 
     # -- the connection --------------------------------------------------------------------------
 
@@ -294,11 +363,18 @@ class FirestoreSource(Source):
                 ) from error
             except (OSError, ValueError) as error:
                 raise SourceMisconfigured(f"Firestore: {first_line(error)}.") from error
+        name, is_group = self._stream.collection, self._stream.collection_group
+        if "*" in name or (is_group and "/" in name):
+            raise SourceMisconfigured(
+                f"collection: found {name!r}; all collections of one name are read with"
+                f' collection = "{name.rpartition("/")[2]}" and collection_group = true.'
+            )
         try:
-            return self._client.collection(self._stream.collection)
+            found = self._client.collection_group if is_group else self._client.collection
+            return found(name)
         except ValueError as error:
             raise SourceMisconfigured(
-                f"collection: expected the path of a collection, found {self._stream.collection!r}."
+                f"collection: expected the path of a collection, found {name!r}."
             ) from error
 
     def _project(self) -> str:

@@ -14,5 +14,7 @@ def from_firestore(value: Any) -> Any:
         return {"latitude": value.latitude, "longitude": value.longitude}
     if isinstance(value, Vector):
         return list(value)
-    path = getattr(value, "path", None)  # a reference
-    return path if isinstance(path, str) else str(value)
+    path = getattr(value, "path", None)
+    if isinstance(path, str):  # a reference
+        return {"id": path.rpartition("/")[2], "path": path}
+    return str(value)

@@ -200,7 +200,7 @@ def test_firestore_types_become_json_values(collection: Any, opened: Callable[..
         "updated_at": "2025-11-26T10:00:00Z",
         "when": "2025-11-26T10:00:00.001500Z",
         "where": {"latitude": 52.5, "longitude": 13.4},
-        "who": "appointments/x",
+        "who": {"id": "x", "path": "appointments/x"},
         "raw": "YWI=",
         "odd": [None, None, None, True, 2**53],
         "deep": {"a.b": {"t": [{"t": "2025-11-26T10:00:00Z"}]}},
