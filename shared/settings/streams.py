@@ -6,6 +6,8 @@ workload: which fields there are is checked where the workload is known.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -133,6 +135,14 @@ class StreamSettings(Section):
     def id_fields(self) -> tuple[str, ...]:
         """The fields that make the id, one or several."""
         return (self.id_field,) if isinstance(self.id_field, str) else self.id_field
+
+    @property
+    def part_digest(self) -> str:
+        """Tells what part of the collection is read from other parts; "" where all of it is."""
+        if not self.filter and not self.pipeline:
+            return ""
+        part = json.dumps([self.filter, self.pipeline], sort_keys=True, default=str)
+        return f" where {hashlib.sha256(part.encode()).hexdigest()[:12]}"
 
     @model_validator(mode="after")
     def _has_an_id(self) -> StreamSettings:

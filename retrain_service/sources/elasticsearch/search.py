@@ -30,9 +30,15 @@ class Hit:
 class Searches:
     """Over one index, alias, data stream or pattern, ordered by one field."""
 
-    def __init__(self, client: Elasticsearch, name: str, field: str) -> None:
-        self._client, self._name, self._field = client, name, field
+    def __init__(
+        self, client: Elasticsearch, name: str, field: str, only: Query | None = None
+    ) -> None:
+        """only : a query that every document must match; None: all count."""
+        self._client, self._name, self._field, self._only = client, name, field, only
         self._is_pattern = any(sign in name for sign in "*,")
+
+    def _within(self, query: Query) -> Query:
+        return {"bool": {"filter": [query, self._only]}} if self._only else query
 
     def timed(self, bounds: Query) -> Query:
         # Its own format, whichever the mapping has; a document without a time is in no range.
@@ -49,7 +55,7 @@ class Searches:
             sort["numeric_type"] = "date_nanos"
         answer = self._client.search(
             index=self._name,
-            query=query,
+            query=self._within(query),
             size=size,
             sort=[{self._field: sort}],
             track_total_hits=False,
@@ -64,7 +70,7 @@ class Searches:
     def count(self, bounds: Query | None) -> int:
         answer = self._client.search(
             index=self._name,
-            query={"match_all": {}} if bounds is None else self.timed(bounds),
+            query=self._within({"match_all": {}} if bounds is None else self.timed(bounds)),
             size=0,
             track_total_hits=True,
             allow_partial_search_results=False,
@@ -82,7 +88,7 @@ class Searches:
             while True:
                 answer = self._client.search(
                     pit={"id": pit_id, "keep_alive": _KEEP_ALIVE},
-                    query=query,
+                    query=self._within(query),
                     size=MOST_HITS,
                     sort=[{"_shard_doc": "asc"}],
                     search_after=after,

@@ -69,13 +69,16 @@ class ElasticsearchSource(Source):
         self._page_size = settings.page_size
         self._sink, self._client = open_client(settings)
         self._where = f"Elasticsearch {self._sink}/{stream.collection}"
-        self._searches = Searches(self._client, stream.collection, stream.updated_at_field)
+        self._searches = Searches(
+            self._client, stream.collection, stream.updated_at_field, stream.filter or None
+        )
         self._looked: tuple[float, IndexInfo] | None = None
         self._tie: _Tie | None = None
 
     @property
     def origin(self) -> str:
-        return f"elasticsearch:{self._sink}/{self._stream.collection}({self._field})"
+        place = f"{self._sink}/{self._stream.collection}({self._field})"
+        return f"elasticsearch:{place}{self._stream.part_digest}"
 
     def close(self) -> None:
         self._client.close()

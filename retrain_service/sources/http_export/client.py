@@ -20,6 +20,7 @@ import httpx
 import msgspec
 
 from shared.errors import CollectionMissing, SourceMisconfigured, SourceUnavailable
+from shared.mapping.paths import Path
 from shared.settings.sections import SourceSettings
 
 _MOST_PAGES = 10_000
@@ -44,9 +45,24 @@ class Export:
 class ExportClient:
     """One list of one endpoint. Connects when first asked; may be used again after close()."""
 
-    def __init__(self, settings: SourceSettings, name: str, clock: Callable[[], datetime]) -> None:
-        """Raises SourceMisconfigured: unusable address, or no key where one is named."""
+    def __init__(
+        self,
+        settings: SourceSettings,
+        name: str,
+        clock: Callable[[], datetime],
+        records_path: str = "",
+    ) -> None:
+        """Prepare; nothing connects.
+
+        Args:
+            records_path: an expression that finds the list in an answer; "": under its name.
+
+        Raises:
+            SourceMisconfigured: unusable address, or no key where one is named.
+            SettingsInvalid: an expression that is none.
+        """
         self._name, self._clock = name, clock
+        self._path = Path(records_path, "records_path") if records_path else None
         self._timeout_s = settings.timeout_s
         self._url = _parse(settings.url)
         self._where = f"{self.sink} {name!r}"
@@ -209,15 +225,22 @@ class ExportClient:
             ) from error
         if isinstance(answer, dict):
             return answer
+        if isinstance(answer, list):  # the list alone, as many back ends answer
+            return {self._name: answer}
         raise SourceMisconfigured(
             f"{self._where}: expected a JSON object that holds lists, found a"
             f" {type(answer).__name__}."
         )
 
     def _list(self, answer: Mapping[str, Any]) -> list[Any]:
-        items = answer.get(self._name)
+        items = answer.get(self._name) if self._path is None else self._path.find(answer)
         if isinstance(items, list):
             return items
+        if self._path is not None:
+            raise CollectionMissing(
+                f"{self._where}: records_path {self._path.text!r} finds no list in the answer; its"
+                f" fields are: {', '.join(answer) or 'none'}."
+            )
         there = ", ".join(key for key, value in answer.items() if isinstance(value, list))
         raise CollectionMissing(
             f"{self._where}: no such list in the answer; its lists are: {there or 'none'}."

@@ -68,7 +68,7 @@ class HttpExportSource(Source):
         """
         self._stream = stream
         self._lag = timedelta(seconds=settings.lag_s)
-        self._client = ExportClient(settings, stream.collection, clock)
+        self._client = ExportClient(settings, stream.collection, clock, stream.records_path)
         self._where = f"{self._client.sink} {stream.collection!r}"
         self._url_days = _whole(self._client.parameters.get("days"))
         if 0 < self._url_days <= settings.reconcile_days:
@@ -85,7 +85,8 @@ class HttpExportSource(Source):
     @property
     def origin(self) -> str:
         fields = f"{','.join(self._stream.id_fields)},{self._stream.updated_at_field}"
-        return f"export:{self._client.sink}#{self._stream.collection}({fields})"
+        place = self._stream.records_path or self._stream.collection
+        return f"export:{self._client.sink}#{place}({fields})"
 
     def close(self) -> None:
         self._client.close()

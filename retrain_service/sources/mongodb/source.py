@@ -38,6 +38,7 @@ from retrain_service.sources.mongodb.bson_values import (
     unpack_id,
 )
 from retrain_service.sources.mongodb.errors import translate_errors
+from retrain_service.sources.mongodb.part import CollectionPart
 from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
@@ -71,12 +72,14 @@ class MongodbSource(Source):
         self._url = settings.url
         self._hosts, self._database = _parse(settings.url)
         self._where = f"MongoDB {self._hosts}/{self._database}.{stream.collection}"
+        self._part = CollectionPart(stream.filter, stream.pipeline, self._where)
         self._client: pymongo.MongoClient[dict[str, Any]] | None = None
         self._has_been_there = False
 
     @property
     def origin(self) -> str:
-        return f"mongodb:{self._hosts}/{self._database}.{self._stream.collection}({self._field})"
+        place = f"{self._hosts}/{self._database}.{self._stream.collection}({self._field})"
+        return f"mongodb:{place}{self._stream.part_digest}"
 
     def close(self) -> None:
         if self._client is not None:
@@ -88,8 +91,9 @@ class MongodbSource(Source):
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         with self._connected() as collection:
             newest = self._server_time(collection) - self._lag
-            found = collection.find(self._after(cursor, newest))
-            documents = list(found.sort(self._by_time()).limit(limit))
+            documents = self._part.find(
+                collection, self._after(cursor, newest), sort=self._by_time(), limit=limit
+            )
             if not documents and (cursor is not None or self._has_been_there):
                 self._insist_on(collection)
         if not documents:
@@ -112,11 +116,11 @@ class MongodbSource(Source):
 
     def count_by_day(self, days: Sequence[date]) -> DayCounts:
         with self._connected() as collection:
-            return DayCounts({day: collection.count_documents(self._on(day)) for day in days})
+            return DayCounts({day: self._part.count(collection, self._on(day)) for day in days})
 
     def ids_of_day(self, day: date) -> IdSet:
         with self._connected() as collection:
-            found = collection.find(self._on(day), {"_id": True})
+            found = self._part.find(collection, self._on(day), only_ids=True)
             return IdSet(frozenset(id_text(document["_id"]) for document in found))
 
     def missing(self, ids: Collection[str]) -> IdSet:
@@ -126,7 +130,7 @@ class MongodbSource(Source):
             for begin in range(0, len(wanted), _IDS_A_QUERY):
                 some = wanted[begin : begin + _IDS_A_QUERY]
                 candidates = [each for text in some for each in possible_ids(text)]
-                found = collection.find({"_id": {"$in": candidates}}, {"_id": True})
+                found = self._part.find(collection, {"_id": {"$in": candidates}}, only_ids=True)
                 there.update(id_text(document["_id"]) for document in found)
         return IdSet(frozenset(wanted) - there)
 
@@ -135,16 +139,17 @@ class MongodbSource(Source):
             if n_sample and collection.database.list_collection_names():
                 self._insist_on(collection)  # whoever looks at a sample wants to hear of a typo
             # Without a sample nobody looks closely: then by the server's own book-keeping.
+            is_exact = bool(n_sample) or self._part.is_some
             n_records = (
-                collection.count_documents({})
-                if n_sample
+                self._part.count(collection, {})
+                if is_exact
                 else collection.estimated_document_count()
             )
             is_readable = self._timed({"$gte": _EARLIEST})
-            n_readable = collection.count_documents(is_readable)
+            n_readable = self._part.count(collection, is_readable)
             newest_first = [(self._field, -1), ("_id", -1)]
             documents = (
-                list(collection.find(is_readable).sort(newest_first).limit(n_sample))
+                self._part.find(collection, is_readable, sort=newest_first, limit=n_sample)
                 if n_sample
                 else []
             )
@@ -152,7 +157,7 @@ class MongodbSource(Source):
         sample = tuple(self._record(at, document) for at, document in timed)
         newest = sample[0].updated_at if sample else None
         n_without = max(0, n_records - n_readable)
-        return Inspection(n_records, n_without, newest, sample, is_exact=bool(n_sample))
+        return Inspection(n_records, n_without, newest, sample, is_exact=is_exact)
 
     # -- queries ---------------------------------------------------------------------------------
 
