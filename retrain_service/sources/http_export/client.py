@@ -106,8 +106,9 @@ class ExportClient:
             response, body = self._get(url, etag if first is None else None, deadline_s)
             if response.status_code == 304:
                 return None
-            answer = self._decode(response, body)
-            items += self._list(answer)
+            decoded = self._decode(response, body)
+            items += self._list(decoded)
+            answer = decoded if isinstance(decoded, dict) else {}
             metadata = answer.get("metadata")
             metadata = metadata if isinstance(metadata, dict) else {}
             if first is None:
@@ -212,7 +213,7 @@ class ExportClient:
 
     # -- what a page holds -----------------------------------------------------------------------
 
-    def _decode(self, response: httpx.Response, body: bytes) -> dict[str, Any]:
+    def _decode(self, response: httpx.Response, body: bytes) -> Any:
         try:
             answer = msgspec.json.decode(body)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -223,23 +224,22 @@ class ExportClient:
             raise SourceMisconfigured(
                 f"{self._where}: expected JSON, found {kind} that begins {shown!r}."
             ) from error
-        if isinstance(answer, dict):
+        if isinstance(answer, dict) or self._path is not None:
             return answer
-        if isinstance(answer, list):  # the list alone, as many back ends answer
-            return {self._name: answer}
         raise SourceMisconfigured(
             f"{self._where}: expected a JSON object that holds lists, found a"
             f" {type(answer).__name__}."
         )
 
-    def _list(self, answer: Mapping[str, Any]) -> list[Any]:
+    def _list(self, answer: Any) -> list[Any]:
         items = answer.get(self._name) if self._path is None else self._path.find(answer)
         if isinstance(items, list):
             return items
         if self._path is not None:
+            there = ", ".join(answer) if isinstance(answer, dict) else f"{answer!r:.40}"
             raise CollectionMissing(
                 f"{self._where}: records_path {self._path.text!r} finds no list in the answer; its"
-                f" fields are: {', '.join(answer) or 'none'}."
+                f" fields are: {there or 'none'}."
             )
         there = ", ".join(key for key, value in answer.items() if isinstance(value, list))
         raise CollectionMissing(
