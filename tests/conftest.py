@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import elasticsearch, mariadb, mongodb
+from tests.support import elasticsearch, mariadb, mongodb, prometheus
 from tests.support.export_server import ExportServer
 from tests.support.firestore_server import FirestoreServer
 from tests.support.postgres import PostgresServer, find_binaries, running_postgres
+from tests.support.prometheus_store import PrometheusStore, running_prometheus_store
 
 
 @pytest.fixture
@@ -58,6 +59,15 @@ def elasticsearch_server() -> Iterator[elasticsearch.ElasticsearchServer]:
         pytest.skip("noida-db is not installed (it has no build for this machine)")
     with elasticsearch.running_elasticsearch(binary) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def prometheus_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusStore]:
+    """One server for the session; skipped where Prometheus is not installed."""
+    if not prometheus.is_there():
+        pytest.skip(prometheus.WHY_NOT)
+    with running_prometheus_store(tmp_path_factory.mktemp("prometheus")) as store:
+        yield store
 
 
 @pytest.fixture

@@ -318,7 +318,7 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "bson": ("retrain_service/sources/mongodb",),
     "elasticsearch": ("retrain_service/sources/elasticsearch",),
     "elastic_transport": ("retrain_service/sources/elasticsearch",),
-    "httpx": ("retrain_service/sources/http_export/",),
+    "httpx": ("retrain_service/sources/http_export/", "retrain_service/sources/prometheus/"),
     "jmespath": ("shared/mapping/paths.py",),
     "psycopg": ("retrain_service/sources/sql/",),
     "cryptography": ("shared/keys/signing.py", "shared/keys/signature.py"),

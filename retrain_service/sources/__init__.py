@@ -20,6 +20,7 @@ REGISTRY: dict[str, str] = {
     "firestore": "retrain_service.sources.firestore.source:FirestoreSource",
     "http_export": "retrain_service.sources.http_export.source:HttpExportSource",
     "mongodb": "retrain_service.sources.mongodb.source:MongodbSource",
+    "prometheus": "retrain_service.sources.prometheus.source:PrometheusSource",
     "sql": "retrain_service.sources.sql.source:SqlSource",
 }
 
@@ -27,6 +28,7 @@ EXTRAS: dict[str, str] = {
     "elasticsearch": "elasticsearch",
     "http_export": "http",
     "mongodb": "mongodb",
+    "prometheus": "http",
 }
 """Kinds whose driver does not come with Hotfit -> the extra that brings it."""
 

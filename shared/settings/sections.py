@@ -148,7 +148,7 @@ class SourceSettings(Section):
     """[sources.NAME]: a database to watch."""
 
     kind: Literal[
-        "sql", "firestore", "mongodb", "elasticsearch", "http_export", "files", "feed"
+        "sql", "firestore", "mongodb", "elasticsearch", "http_export", "files", "prometheus", "feed"
     ] = Field(description="driver")
     url: str = Field(
         "",
@@ -162,7 +162,9 @@ class SourceSettings(Section):
         "", max_length=1, description="files: of CSV; empty: as the header of each file shows"
     )
     api_key_env: str = Field(
-        "", description="elasticsearch, http_export: environment variable that holds the key"
+        "",
+        description="elasticsearch, http_export, prometheus: environment variable that holds the"
+        " key",
     )
     api_key_header: str = Field(
         "X-API-Key",
@@ -172,6 +174,20 @@ class SourceSettings(Section):
     database: str = Field("(default)", description="firestore: database id")
     time_zone: TimeZone | None = Field(
         None, description="IANA name, for times without a zone in its streams; empty: UTC"
+    )
+    step: Duration = Field(
+        timedelta(minutes=1),
+        ge=timedelta(seconds=1),
+        le=timedelta(days=1),
+        description="prometheus: time between two records of a server",
+    )
+    history_days: int = Field(
+        30, ge=1, le=LONGEST_DAYS, description="prometheus: how far back the first read goes"
+    )
+    server_label: str = Field(
+        "instance",
+        min_length=1,
+        description="prometheus: label of the series that names the server",
     )
     poll_interval_s: float = Field(
         30.0, gt=0, le=MONTH_S, description="time between two looks for new records"
@@ -207,6 +223,7 @@ class SourceSettings(Section):
             "mongodb": '"mongodb://host:27017/DATABASE"',
             "elasticsearch": '"https://host:9200"',
             "files": '"/path/to/folder"',
+            "prometheus": '"http://host:9090"',
             "http_export": '"https://host/training_data/?days=90&format=json"',
         }
         if self.kind in examples and not self.url:

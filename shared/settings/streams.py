@@ -100,6 +100,10 @@ class StreamSettings(Section):
     records_path: str = Field(
         "", description="http_export: where the list of records is in the answer; empty: as usual"
     )
+    queries: dict[str, str] = Field(
+        default_factory=dict,
+        description="prometheus: field -> expression; empty: the metrics of the node exporter",
+    )
     id_field: str | tuple[str, ...] = Field(
         "id",
         description="sql, http_export, feed: column or field with the unique id, or a list of those"

@@ -1,7 +1,7 @@
 """One suite over all sources: what retrain_service/sources/base.py says they must do.
 
-Every kind through its real client against a real server; PostgreSQL and MariaDB where they are
-installed, the others always run, but MongoDB's stand-in, which has no build for Windows.
+Every kind through its real client against a real server; PostgreSQL, MariaDB and Prometheus where
+they are installed, the others always run, but MongoDB's stand-in, which has no build for Windows.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tests.contracts.places import (
     PostgresPlace,
     SqlitePlace,
 )
+from tests.contracts.prometheus_place import PrometheusPlace
 from tests.support.waiting import wait_until
 
 # Real servers keep their own time, so records are dated from now; far enough from midnight.
@@ -46,6 +47,7 @@ PLACES: dict[str, tuple[Callable[[Any], Place], str]] = {
     "files_csv": (partial(FilesPlace, form="csv"), "tmp_path"),
     "files_lines": (partial(FilesPlace, form="jsonl.gz"), "tmp_path"),
     "files_parquet": (partial(FilesPlace, form="parquet"), "tmp_path"),
+    "prometheus": (PrometheusPlace, "prometheus_store"),
     "feed": (FeedPlace, "tmp_path"),
 }
 """Kind -> how to make the place, and the fixture it is made from."""

@@ -18,6 +18,7 @@ URLS = {
     "mongodb": ("pymongo", "mongodb://host/shop"),
     "elasticsearch": ("elasticsearch", "http://host:9200"),
     "http_export": ("httpx", "http://host/export"),
+    "prometheus": ("httpx", "http://host:9090"),
 }
 
 
