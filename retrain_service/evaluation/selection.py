@@ -14,6 +14,7 @@ import numpy as np
 
 from retrain_service.evaluation.paired_bootstrap import compare
 from retrain_service.trainer.fit import fit_candidate
+from retrain_service.trainer.windows import has_window, newest_origins, windowed
 from shared.errors import FixConfiguration
 from shared.workloads.contract import Workload
 from shared.workloads.training import Progress, Score, TrainingSet
@@ -22,6 +23,8 @@ SHARE_OF_RUN = 0.4
 """No more of `max_run_time_s` than this goes into comparing."""
 
 CONFIDENCE = 0.8
+WINDOW_CONFIDENCE = 0.95
+"""What is left out was true once: it takes more to do without it."""
 MUCH_COSTLIER = 10.0
 _WORTH_IT = 0.99  # a hundredth less, surely: what is much costlier has to earn it
 # Below these, how long a fit takes is the machine's mood, and nobody minds it.
@@ -64,17 +67,22 @@ def select(
     *,
     budget_s: float,
     clock: Callable[[], float] = time.monotonic,
+    origins: Sequence[tuple[TrainingSet, TrainingSet]] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Selection:
     """Compare candidates; same rows and seed, same choice, unless the time ran out.
 
     names : at least one; the first is what the workload takes where nothing speaks for another.
     progress : called with the share of the comparison that is done and a candidate's name.
     budget_s : no fit is begun that would probably end later, and one that does is given up.
+    origins : where to roll; None for the workload's own.
+    confidence : how surely another must be better than the first.
     """
     first = names[0]
     if len(names) == 1:
         return Selection(first, f"{first}: the only candidate.")
-    origins = workload.origins(train)
+    if origins is None:
+        origins = workload.origins(train)
     if not origins:
         return Selection(first, f"{first}: too few rows to compare {', '.join(names)}.")
     ends_at = clock() + budget_s
@@ -84,8 +92,10 @@ def select(
         progress(position / len(names), name)
         try:
             score, measured = _measure(workload, name, origins, seed, clock, ends_at)
-        except FixConfiguration:
-            raise
+        except FixConfiguration as error:
+            if name == first or not has_window(name):
+                raise
+            found.append(CandidateScore(name=name, left_out=str(error)))
         except _OutOfTime:
             found.append(CandidateScore(name=name, left_out=f"no time within {budget_s:.0f} s"))
         except Exception as error:  # noqa: BLE001 - another candidate may do without what it needs
@@ -96,7 +106,39 @@ def select(
     progress(1.0, first)
     if not losses:
         return Selection(first, f"{first}: no candidate could be compared.", found)
-    return _choose(found, losses, seed)
+    return _choose(found, losses, seed, confidence)
+
+
+def select_window(
+    workload: Workload,
+    selection: Selection,
+    train: TrainingSet,
+    seed: int,
+    progress: Progress,
+    *,
+    lengths_days: Sequence[int],
+    budget_s: float,
+) -> Selection:
+    """The chosen candidate on all rows, unless it is surely better on the newest of them alone.
+
+    Judged on the newest weeks of the training part, which alone tell of a change.
+    """
+    names = windowed(selection.chosen, train, lengths_days) if workload.can_be_cut else []
+    origins = newest_origins(train) if names else []
+    if not origins:
+        return selection
+    found = select(
+        workload,
+        [selection.chosen, *names],
+        train,
+        seed,
+        progress,
+        budget_s=budget_s,
+        origins=origins,
+        confidence=WINDOW_CONFIDENCE,
+    )
+    sentence = f"{selection.sentence} On the newest weeks {found.sentence}"
+    return Selection(found.chosen, sentence, [*selection.scores, *found.scores[1:]])
 
 
 def _measure(
@@ -145,7 +187,9 @@ def _joined(scores: Sequence[Score]) -> Score:
     )
 
 
-def _choose(found: list[CandidateScore], losses: dict[str, Score], seed: int) -> Selection:
+def _choose(
+    found: list[CandidateScore], losses: dict[str, Score], seed: int, confidence: float
+) -> Selection:
     """The lowest loss of those that are surely better than the first; else the first.
 
     The first is what the workload takes on its own, and of several that are equally good one is
@@ -159,8 +203,9 @@ def _choose(found: list[CandidateScore], losses: dict[str, Score], seed: int) ->
         if mean[other.name] >= mean[chosen.name]:
             continue
         dear = _costs_much_more(other, chosen)
-        if _is_surely_better(losses[other.name], losses[first.name], 1.0, seed) and (
-            not dear or _is_surely_better(losses[other.name], losses[chosen.name], _WORTH_IT, seed)
+        one = losses[other.name]
+        if _is_surely_better(one, losses[first.name], 1.0, seed, confidence) and (
+            not dear or _is_surely_better(one, losses[chosen.name], _WORTH_IT, seed, confidence)
         ):
             chosen = other
         elif not passed_over:
@@ -179,6 +224,6 @@ def _costs_much_more(one: CandidateScore, other: CandidateScore) -> bool:
     )  # fmt: skip
 
 
-def _is_surely_better(one: Score, other: Score, below: float, seed: int) -> bool:
-    found = compare(one, other, confidence=CONFIDENCE, block_days=one.span_days, seed=seed)
+def _is_surely_better(one: Score, other: Score, below: float, seed: int, confidence: float) -> bool:
+    found = compare(one, other, confidence=confidence, block_days=one.span_days, seed=seed)
     return found.upper < below

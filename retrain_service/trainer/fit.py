@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from retrain_service.trainer.windows import cut
 from shared.versions.manifest import BASELINE
 from shared.workloads.contract import Workload
 from shared.workloads.training import Progress, TrainingSet
@@ -54,7 +55,8 @@ def fit_candidate(
         if name == BASELINE:
             estimator = workload.fit_baseline(train)
         else:
-            estimator = workload.fit_candidate(name, train, seed, progress)
+            base, newest = cut(name, train)
+            estimator = workload.fit_candidate(base, newest, seed, progress)
     return Candidate(estimator, time.perf_counter() - started, 0, name, peak.mb)
 
 

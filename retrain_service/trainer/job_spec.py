@@ -19,6 +19,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     full_every : continue the champion where that is possible, but train from scratch at least
         every so many runs; None to train from scratch.
     memory_limit_mb : 0 for none.
+    windows_days : lengths of history that are tried beside all of it.
     candidates : which of the workload's may be chosen; empty for all. max_run_time_s : of the
         whole run; comparing candidates takes its share of it.
     refit : what passed the gates is fitted again on all rows, and that is published.
@@ -51,6 +52,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     days: int | None = None
     full_every: int | None = None
     candidates: tuple[str, ...] = ()
+    windows_days: tuple[int, ...] = ()
     max_run_time_s: float = 3600.0
     refit: bool = True
 

@@ -82,6 +82,7 @@ def build_spec(
                 "days": days,
                 "incremental": is_incremental,
                 "candidates": training.candidates,
+                "windows_days": training.windows_days,
                 "refit": training.refit,
                 "gate": gate,
             },
@@ -92,6 +93,7 @@ def build_spec(
         days=days,
         full_every=training.full_every if is_incremental else None,
         candidates=training.candidates,
+        windows_days=training.windows_days,
         max_run_time_s=training.max_run_time_s,
         refit=training.refit,
     )

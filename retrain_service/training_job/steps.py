@@ -13,7 +13,7 @@ from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_judged
 from retrain_service.evaluation.rivals import Rival, find_rivals
 from retrain_service.evaluation.scores import FeatureContract
-from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select
+from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select, select_window
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
@@ -35,6 +35,7 @@ from retrain_service.trainer.fit import (
 )
 from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.trainer.libraries import library_versions
+from retrain_service.trainer.windows import has_window
 from retrain_service.training_job.candidate_manifest import (
     candidate_manifest,
     entity_id_of,
@@ -171,6 +172,15 @@ def _fit(
         lambda share, _name: progress("comparing", share),
         budget_s=SHARE_OF_RUN * spec.max_run_time_s,
     )
+    selection = select_window(
+        workload,
+        selection,
+        train,
+        spec.seed,
+        lambda share, _name: progress("comparing", share),
+        lengths_days=spec.windows_days,
+        budget_s=SHARE_OF_RUN * spec.max_run_time_s / 2,
+    )
     progress("fitting")
     return fit_candidate(workload, selection.chosen, train, spec.seed, fitting), selection
 
@@ -183,7 +193,7 @@ def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     if signed is None or signed.manifest.parameters != spec.parameters:
         return None
     manifest = signed.manifest
-    if manifest.is_baseline:
+    if manifest.is_baseline or has_window(manifest.candidate):
         return None
     if manifest.runs_since_full + 1 >= spec.full_every:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -211,6 +211,11 @@ class TrainingSettings(Section):
     candidates: tuple[str, ...] = Field(
         (),
         description="which of the workload's candidates are compared; empty: all that fit the data",
+    )
+    windows_days: tuple[Annotated[int, Field(ge=1, le=LONGEST_DAYS)], ...] = Field(
+        (14, 30, 90, 365),
+        description="lengths of the newest history that a run tries to fit on, beside all of it;"
+        " empty: none",
     )
     refit: bool = Field(
         True,

@@ -276,6 +276,9 @@ class Workload(ABC):
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """Score the workload's naive baseline on the same rows, in the same order."""
 
+    can_be_cut: ClassVar[bool] = True
+    """Whether fewer rows are a shorter history: not where a fit learns from its context."""
+
     serves_baseline: ClassVar[bool] = False
     """Whether `fit_baseline` gives what can be served."""
 

@@ -145,6 +145,8 @@ class ProductRecommender(Workload):
             rejected=dict(rejected),
         )
 
+    can_be_cut = False
+
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
         """The newest fifth of the meetings, in whole days and at most four weeks of them, is the
         holdout."""

@@ -118,6 +118,8 @@ class ProductSimilarity(Workload):
             rejected=dict(rejected),
         )
 
+    can_be_cut = False
+
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
         """By hash; see `training_set`. The oldest day there is stands for what was not judged."""
         is_train = rows.day == rows.day.min() if rows.n_rows else np.zeros(0, dtype=np.bool_)
