@@ -34,6 +34,7 @@ from shared.settings.root import Settings
 from shared.versions.model_names import full_name, split_name
 from shared.workloads import open_workload
 from shared.workloads.defaults import gate_of
+from shared.workloads.shortage import shortage_of
 
 PAUSE_S = 0.2
 
@@ -138,11 +139,11 @@ class _Stage:
         found = self._reader.read(self._clock(), {entity: watermark_seq})
         signal = read_store(self._settings).signal(name)
         training.update_decision(self._clock(), found, signal)
-        report = training.report([], None)
+        report = training.report([], None, found)
         base = DryRun(
             name,
             would_train=False,
-            reason="there is no usable record yet.",
+            reason=f"{report.ready_reason}.",
             triggers=report.next_due,
             would_promote=False if report.hold else None,
             new_records=report.new_records,
@@ -179,7 +180,9 @@ class _Stage:
         try:
             path = work_dir / "snapshot.parquet"
             snapshot = self._reader.snapshot(path, now, split_name(base.name)[1])
-            rows = workload.training_set(read_snapshot(path))
+            tables = read_snapshot(path)
+            rows = workload.training_set(tables)
+            short = shortage_of(workload, tables)
         finally:
             shutil.rmtree(work_dir, ignore_errors=True)
         if (days := self._options.get("days")) is not None and rows.n_rows:
@@ -194,7 +197,7 @@ class _Stage:
         same_as = self._identical(base.name, snapshot, now)
         would_train = isinstance(verdict, Promote) and same_as is None
         if not isinstance(verdict, Promote):
-            why = reason(verdict)
+            why = f"{reason(verdict)} {short}".rstrip()
         elif same_as is not None:
             why = f"nothing has changed since run {same_as}; --force trains anyway."
         else:

@@ -144,7 +144,7 @@ class _Work:
         return [
             RunOutcome(name, ended[name], outcome_sentence(ended[name]))
             if name in ended
-            else RunOutcome(name, None, "there is no usable record yet.")
+            else RunOutcome(name, None, f"{reports[name].ready_reason}.")
             for name in names
         ]
 

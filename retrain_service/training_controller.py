@@ -197,7 +197,7 @@ class TrainingController:
         return TrainingReport(
             new_records=self._counted.n_new,
             new_records_needed=due.records_needed(self._triggers, self._counted.n_usable),
-            next_due=self._decision.reason,
+            next_due=_with_shortage(self._decision.reason, found),
             last_run_id=finished.run_id if finished is not None else None,
             running_run_id=self.runs.running_run_id,
             stage=progress.stage if progress is not None else None,
@@ -220,7 +220,7 @@ class TrainingController:
         if not found.is_caught_up:
             return "the records that are already there are still being read"
         if not self._counted.n_usable:
-            return "there is no usable record yet"
+            return _with_shortage(triggers.NO_USABLE_RECORD, found)
         return None
 
     def _forget(self, run_id: str) -> tuple[str, str]:
@@ -304,3 +304,10 @@ def watermark_of(history: History) -> int:
     """The buffer's number up to which the last finished run saw a model's records."""
     finished = history.last_finished
     return (finished.high_seq or 0) if finished is not None else 0
+
+
+def _with_shortage(sentence: str, found: ReadResult | None) -> str:
+    """Why there is no usable record, where that is what is said."""
+    if sentence != triggers.NO_USABLE_RECORD or found is None or not found.shortage:
+        return sentence
+    return f"{sentence}: {found.shortage.rstrip('.')}"

@@ -362,6 +362,15 @@ class Buffer:
         rows = self._file.all("SELECT id FROM rows WHERE stream = ? AND NOT is_deleted", [stream])
         return frozenset(id_ for (id_,) in rows)
 
+    def bodies(self, stream: str, most: int) -> list[bytes]:
+        """JSON objects of the newest records that are not deleted."""
+        rows = self._file.all(
+            "SELECT body FROM rows WHERE stream = ? AND NOT is_deleted"
+            " ORDER BY updated_us DESC LIMIT ?",
+            [stream, most],
+        )
+        return [body.encode() for (body,) in rows]
+
     def size_bytes(self) -> int:
         """On disk, write-ahead log included."""
         files = (self.path, self.path.with_name(self.path.name + ".wal"))

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
 from retrain_service.buffer.stream_health import StreamHealth
@@ -28,6 +30,10 @@ from shared.settings.per_model import ModelSettings
 from shared.settings.root import Settings
 from shared.versions.model_names import entity_name
 from shared.workloads.contract import Workload
+from shared.workloads.shortage import shortage
+
+_MOST_JUDGED = 2_000
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,7 @@ class ReadResult:
     state_changes : streams whose state changed in this round; to be written down once.
     findings : of the daily chores, each with the name of its stream.
     billed_today : source -> billed reads of this UTC day by this model.
+    shortage : why none of the records that there are can be used; "" where one can, or none is.
     """
 
     watermarks: Mapping[str, int]
@@ -53,6 +60,7 @@ class ReadResult:
     billed_today: Mapping[str, int]
     buffer: BufferReport
     notification: str | None
+    shortage: str = ""
 
 
 class StreamReader:
@@ -84,6 +92,7 @@ class StreamReader:
         self._read_requested = True
         self._has_more = False
         self._stopping = threading.Event()
+        self._judged: tuple[Mapping[str, int], str] | None = None
 
     @property
     def per_entity(self) -> bool:
@@ -124,9 +133,11 @@ class StreamReader:
         statistics = buffer.statistics()
         source = self._model.source
         names = [stream.name for stream in self._workload.streams]
+        by_entity = buffer.count_by_entity(watermarks)
+        is_usable = any(count.n_usable for count in by_entity.values())
         return ReadResult(
             watermarks=watermarks,
-            by_entity=buffer.count_by_entity(watermarks),
+            by_entity=by_entity,
             n_records={name: found.n_records for name, found in statistics.items()},
             is_caught_up=all(ingestor.is_caught_up for ingestor in self._ingestors),
             read_until=self._read_until(),
@@ -142,7 +153,20 @@ class StreamReader:
             billed_today={source: buffer.billed_reads(source, now.astimezone(UTC).date())},
             buffer=_buffer_report(buffer, statistics),
             notification=buffer.take_message(),
+            shortage="" if is_usable else self._shortage(buffer, statistics),
         )
+
+    def _shortage(self, buffer: Buffer, statistics: Mapping[str, StreamStatistics]) -> str:
+        """By the newest records, judged again; once for each change of their number."""
+        counts = {name: found.n_records for name, found in statistics.items()}
+        if self._judged is None or self._judged[0] != counts:
+            records = {
+                name: [_decode(body) for body in buffer.bodies(name, _MOST_JUDGED)]
+                for name, n in counts.items()
+                if n
+            }
+            self._judged = counts, shortage(self._workload, records) if records else ""
+        return self._judged[1]
 
     def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:
         """Freeze all streams, or one entity's part of them, into a parquet file."""

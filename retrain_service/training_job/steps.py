@@ -52,6 +52,7 @@ from shared.versions.model_store import ModelStore
 from shared.versions.verified_versions import VerifiedVersions
 from shared.workloads import open_workload
 from shared.workloads.contract import Workload
+from shared.workloads.shortage import shortage_of
 from shared.workloads.training import TrainingSet
 
 
@@ -74,7 +75,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     )
     details = row_details(rows, entity_id_of(workload, tables), libraries)
     if not isinstance(verdict, Promote):
-        return _not_promoted(verdict, details)
+        return _not_promoted(verdict, details, shortage_of(workload, tables))
     train, newest = workload.split(rows)
     fitted_on = rows if spec.refit else train
     features = workload.features_of(fitted_on)
@@ -209,11 +210,11 @@ def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:
     )
 
 
-def _not_promoted(verdict: Verdict, details: dict[str, Any]) -> JobResult:
+def _not_promoted(verdict: Verdict, details: dict[str, Any], why: str = "") -> JobResult:
     outcome = {"Reject": "reject", "InsufficientData": "insufficient_data"}
     return JobResult(
         outcome=outcome.get(type(verdict).__name__, "reject"),
-        reason=reason(verdict),
+        reason=f"{reason(verdict)} {why}".rstrip(),
         gates=list(verdict.gates),
         details=details,
     )

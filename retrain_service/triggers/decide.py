@@ -29,6 +29,7 @@ LONGEST_BACKOFF = timedelta(hours=1)
 SHORTEST_REST = timedelta(minutes=5)
 LONGEST_REST = timedelta(days=1)
 REST_FACTOR = 9
+NO_USABLE_RECORD = "there is no usable record yet"
 
 
 def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> Decision:
@@ -38,7 +39,7 @@ def decide(state: TrainingState, settings: TriggerSettings, now: datetime) -> De
     if state.requested is not None:
         return Train("manual", f"asked for by {state.requested}")
     if state.n_usable_records == 0:
-        return Wait("there is no usable record yet")
+        return Wait(NO_USABLE_RECORD)
     if state.is_catching_up:
         return Wait("first reading the records that are already there")
     due = all_due(state, settings, now)

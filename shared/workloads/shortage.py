@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.documents.field_specs import FieldSpec
+from shared.records import Table
 from shared.workloads.contract import Workload
 
 MOST_LOOKED_AT = 100_000
@@ -19,6 +20,8 @@ _MOST_NAMED = 6
 
 def shortage(workload: Workload, streams: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
     """One sentence a stream that has something to say: "80 products, 0 approved; statuses: …".
+
+    "" where most records can be used.
 
     streams : stream -> the fields of its records; of many, the first are looked at.
     """
@@ -30,6 +33,12 @@ def shortage(workload: Workload, streams: Mapping[str, Iterable[Mapping[str, Any
         if sentence
     ]
     return " ".join(sentences)
+
+
+def shortage_of(workload: Workload, tables: Mapping[str, Table]) -> str:
+    """The same of frozen streams."""
+    records = {name: (record.fields for record in table) for name, table in tables.items()}
+    return shortage(workload, records)
 
 
 def _of_stream(workload: Workload, stream: str, records: Iterable[Mapping[str, Any]]) -> str:
@@ -64,9 +73,9 @@ def _of_stream(workload: Workload, stream: str, records: Iterable[Mapping[str, A
     ]
     if unknown:
         return " ".join(unknown)
-    if not reasons:
-        return f"{n_records:,} {noun}, all usable."
     n_usable = n_records - sum(reasons.values())
+    if n_usable > n_records / 2:
+        return ""  # what is there can be used: it is too little of it, and the gate says so
     return f"{n_records:,} {noun}, {n_usable:,} usable: {_counted(reasons)}."
 
 
