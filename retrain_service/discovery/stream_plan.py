@@ -81,6 +81,14 @@ def plan_stream(
                 doubts[each.name] = doubt
         elif match.score < 60:
             doubts[each.name] = f"found by a part of its name only ({match.column.path})."
+    lines = {
+        each.name: matches[each.name]
+        for each in fields
+        if each.is_line_only and each.name in matches
+    }
+    if any(name in mapped for name in lines):
+        # A line with one mapped field has no others than mapped ones.
+        mapped |= {name: match.column.path for name, match in lines.items()}
     if any(each.is_line_only for each in fields) and not _names_a_line(matches):
         listed = next((each.in_list for each in fields if each.is_line_only), "")
         if listed not in matches:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from retrain_service.discovery.config_text import stream_lines, toml_key, toml_value
+from retrain_service.discovery.joins import joined_collections
 from retrain_service.discovery.stream_plan import StreamPlan, plan_stream
 from retrain_service.inspection import warnings
 from retrain_service.inspection.field_report import FieldReport, report_fields
@@ -261,6 +262,10 @@ def _mend(
     )
     plan = plan_stream(workload.name, spec, workload.fields_of(spec.name), known, source.kind)
     if repeats:
+        joined = _joined_plan(workload, spec, stream, source)
+        if joined is not None:
+            yield from stream_lines(name, joined)
+            return
         place += list(_id_lines(sample, plan, stream))
     is_unread = not sample.records and sample.found.n_without_cursor_field
     if is_unread and plan.updated_at not in ("", stream.updated_at_field):
@@ -277,6 +282,9 @@ def _mend(
         if each.n_usable < max(1, each.n_looked // 2)
         and (each.field.is_needed or each.n_there or each.field.is_line_only)
     }
+    lines = {each.name for each in workload.fields_of(spec.name) if each.is_line_only}
+    if troubled & lines:
+        troubled |= lines
     fields = {field: value for field, value in plan.fields.items() if field in troubled}
     fields = {field: value for field, value in fields.items() if field not in stream.fields}
     if fields and report.n_usable < len(report.records):
@@ -294,6 +302,27 @@ def _mend(
         yield f"[{where}.words]"
         for meaning, words in meanings.items():
             yield f"{toml_key(meaning)} = {toml_value(words)}"
+
+
+def _joined_plan(
+    workload: Workload, spec: StreamSpec, stream: StreamSettings, source: SourceSettings
+) -> StreamPlan | None:
+    """The same records with their lines, from the tables behind a view that repeats its ids."""
+    if source.kind != "sql":
+        return None
+    schema = stream.collection.rpartition(".")[0]
+    with contextlib.suppress(Exception):  # a proposal less
+        catalogue = look_at(source)
+        plans = sorted(
+            (
+                plan_stream(workload.name, spec, workload.fields_of(spec.name), each, source.kind)
+                for each in joined_collections(catalogue, source)
+                if each.name.rpartition(".")[0] == schema
+            ),
+            key=lambda plan: -plan.score,
+        )
+        return next((plan for plan in plans if not plan.missing), None)
+    return None
 
 
 def _id_lines(sample: StreamSample, plan: StreamPlan, stream: StreamSettings) -> Iterator[str]:

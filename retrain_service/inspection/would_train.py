@@ -80,7 +80,7 @@ def _judged(
         else:
             short = _shortage(workload, records)
             sentence = f"would not start: {reason(verdict)}{whose and f' ({entity})'} {short}"
-            found.append(Outlook(False, sentence, True))
+            found.append(Outlook(False, sentence.rstrip(), True))
     starting = [each for each in found if each.would_start]
     return starting[0] if starting else found[0]
 

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,12 @@ class CaseHome:
         """Read everything, train, judge, publish."""
         return self.run("once", *(("--model", model) if model else ()), *arguments)
 
-    def read(self, model: str) -> ReadCase:
-        """Read every stream to its end, as the daemon does, and make the rows of a training."""
+    def read(self, model: str, at: datetime | None = None) -> ReadCase:
+        """Read every stream to its end, as the daemon does, and make the rows of a training.
+
+        at : the time that it is; a day later, the daily chores are done as well.
+        """
+        now = at or utc_now()
         settings = load_settings(self.config)
         configured = settings.models[model]
         workload = open_workload(configured.workload, configured.parameters)
@@ -141,16 +146,16 @@ class CaseHome:
             model, settings, workload, n_sharing=1, spent_elsewhere=lambda _source, _day: 0
         )
         with closing(reader):
-            found = reader.read(utc_now(), {})
-            while not found.is_caught_up:
+            found = reader.read(now, {})
+            while reader.is_due(now) or not found.is_caught_up:
                 wrong = [
                     each for each in found.health if each.state in ("misconfigured", "unavailable")
                 ]
                 assert not wrong, wrong
-                found = reader.read(utc_now(), {})
+                found = reader.read(now, {})
             path = self.home / "case.parquet"
             self.home.mkdir(exist_ok=True)
-            reader.snapshot(path, utc_now())
+            reader.snapshot(path, now)
         tables = read_snapshot(path)
         return ReadCase(found, tables, workload.training_set(tables))
 
