@@ -239,7 +239,11 @@ def _place_mend(
         key=lambda plan: -plan.score,
     )
     if plans and plans[0].score > 0:
-        yield from stream_lines(name, plans[0])
+        section, *rest = stream_lines(name, plans[0])
+        yield section
+        if plans[0].collection.name == spec.name != stream.collection:
+            yield f"collection = {toml_value(spec.name)}"
+        yield from rest
 
 
 def _mend(

@@ -223,7 +223,7 @@ def test_a_time_of_another_type_is_not_called_missing(
     """ "without createdAt" sends a person to look for a field that every document has."""
     import pymongo
 
-    with pymongo.MongoClient(mongodb_server.url) as client:
+    with pymongo.MongoClient[dict[str, Any]](mongodb_server.url) as client:
         client["shop"].drop_collection("stamped")
         at_ms = round(NOW.timestamp() * 1000)
         reading = {"device_id": "roof", "power": 10, "status": "online", "timestamp": at_ms}
