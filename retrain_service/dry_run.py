@@ -21,7 +21,7 @@ from retrain_service.buffer.snapshot import SnapshotInfo
 from retrain_service.buffer.store import read_snapshot
 from retrain_service.buffer.stream_reader import ReadResult, StreamReader
 from retrain_service.home import read_store, signing_key
-from retrain_service.promotion.decide import Promote, check_data, reason
+from retrain_service.promotion.decide import Promote, check_data, check_newest_days, reason
 from retrain_service.training_controller import TrainingController, watermark_of
 from retrain_service.training_job.build_spec import build_spec, parameters_of_run
 from retrain_service.training_job.job_limit import JobLimit
@@ -194,6 +194,8 @@ class _Stage:
             n_records=snapshot.n_total,
             now=now,
         )
+        if isinstance(verdict, Promote):
+            verdict = check_newest_days(rows, workload, gate_of(model), verdict.gates)
         same_as = self._identical(base.name, snapshot, now)
         would_train = isinstance(verdict, Promote) and same_as is None
         if not isinstance(verdict, Promote):

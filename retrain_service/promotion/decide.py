@@ -26,12 +26,15 @@ from retrain_service.promotion.gate_result import (
     conclude,
     reason,
 )
+from retrain_service.promotion.newest_days import check_newest_days
 from retrain_service.promotion.noninferiority import Margin, check_noninferiority, is_superior
+from retrain_service.promotion.refit_gate import judge_refit
 from retrain_service.promotion.sanity_gate import judge_constant, judge_finite
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
+from shared.workloads.training import Score, TrainingSet
 
 __all__ = [
     "GateResult",
@@ -41,6 +44,8 @@ __all__ = [
     "Verdict",
     "anchor_after",
     "check_data",
+    "check_newest_days",
+    "check_refit",
     "check_trial",
     "decide",
     "reason",
@@ -69,6 +74,17 @@ def decide(
     if not isinstance(of_baseline, Promote):
         return verdict
     return Promote((*verdict.gates, *of_baseline.gates), serves_baseline=True)
+
+
+def check_refit(
+    holdout: TrainingSet,
+    twin: Score,
+    refit: Score,
+    policy: GateSettings,
+    before: Iterable[GateResult],
+) -> Verdict:
+    """What was fitted on all rows, beside the twin that was judged, on the rows of the holdout."""
+    return conclude([judge_refit(holdout, twin, refit, policy)], before)
 
 
 def check_trial(tried: TrialResult, policy: GateSettings, before: Iterable[GateResult]) -> Verdict:

@@ -12,13 +12,15 @@ import numpy as np
 from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_judged
 from retrain_service.evaluation.rivals import Rival, find_rivals
-from retrain_service.evaluation.scores import FeatureContract
+from retrain_service.evaluation.scores import FeatureContract, score_on
 from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select, select_window
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
     anchor_after,
     check_data,
+    check_newest_days,
+    check_refit,
     check_trial,
     decide,
     reason,
@@ -73,6 +75,8 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         n_records=spec.n_records,
         now=spec.requested_at,
     )
+    if isinstance(verdict, Promote):
+        verdict = check_newest_days(rows, workload, policy, verdict.gates)
     details = row_details(rows, entity_id_of(workload, tables), libraries)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details, shortage_of(workload, tables))
@@ -120,6 +124,10 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
             lambda share, _stage: progress("refitting", share),
         )
         details["refit_s"] = round(candidate.fit_s, 3)
+        seen = score_on(workload, candidate.estimator, holdout)
+        verdict = check_refit(holdout, evaluation.candidate, seen, policy, verdict.gates)
+        if not isinstance(verdict, Promote):
+            return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
     progress("staging")
     promotion = Promotion(
         spec.base_generation, reason(verdict), anchor_after(evaluation, policy, spec.seed)

@@ -156,6 +156,20 @@ class GateSettings(Section):
     max_rejected: float = Field(
         0.95, ge=0, le=1, description="share of records that could not be used"
     )
+    max_newest_change: float = Field(
+        2.5,
+        ge=0,
+        le=1000,
+        description="the newest week may be this many times above or below all weeks before;"
+        " 0: not looked at",
+    )
+    max_refit_change: float = Field(
+        0.5,
+        ge=0,
+        le=1000,
+        description="what is fitted on all rows may differ from its judged twin by this share of"
+        " the usual answer; 0: not compared",
+    )
     max_data_age_days: int = Field(
         0, ge=0, le=LONGEST_DAYS, description="the newest row may be this old; 0: no limit"
     )

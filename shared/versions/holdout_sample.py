@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from shared.plain_file import read_plain
 from shared.versions.staged_files import StagedFiles
-from shared.workloads.training import RowAnswers, Score, TrainingSet
+from shared.workloads.training import RowAnswers, Score, TrainingSet, row_answers
 
 HOLDOUT_NAME = "holdout.json"
 MOST_ROWS = 400
@@ -75,7 +75,8 @@ def sample_of(
     scored, rival : the scores of the candidate and of the champion on these rows.
     vocabulary : column -> the texts that its numbers stand for.
     """
-    mine, others = _row_answers(holdout, scored), _row_answers(holdout, rival)
+    mine = row_answers(holdout, scored)
+    others = row_answers(holdout, rival) if rival is not None else None
     if mine is None or not holdout.n_rows:
         return None
     chosen = np.unique(np.linspace(0, holdout.n_rows - 1, MOST_ROWS).astype(np.int64))
@@ -96,18 +97,6 @@ def sample_of(
     )
 
 
-def _row_answers(holdout: TrainingSet, score: Score | None) -> RowAnswers | None:
-    """What a score says of each row, where that is one number."""
-    if score is None:
-        return None
-    found = score.rows
-    if found is None:
-        if score.prediction is None or not _is_one_number_a_row(holdout.target):
-            return None
-        found = RowAnswers(holdout.target, score.prediction, score.unit)
-    return found if len(found.predicted) == holdout.n_rows else None
-
-
 def write_sample(staged: StagedFiles, sample: HoldoutSample | None) -> None:
     """Put it beside the model, before the manifest names the files of the version."""
     if sample is not None:
@@ -125,10 +114,6 @@ def read_sample(directory: Path) -> HoldoutSample | None:
     some = (found.champion_predicted, found.probability, found.champion_probability)
     lengths = {len(one) for one in (*columns, *some) if one is not None}
     return found if lengths == {found.n_rows} else None
-
-
-def _is_one_number_a_row(values: NDArray[Any]) -> bool:
-    return values.ndim == 1 and values.dtype.kind in "biuf"
 
 
 def _probabilities(

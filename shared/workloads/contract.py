@@ -158,6 +158,14 @@ class Workload(ABC):
 
     # -- what the records are ------------------------------------------------------------------
 
+    slices_have_units: ClassVar[bool] = False
+    """Columns are in another unit in each slice, so that only rows of one slice are alike."""
+
+    @property
+    def target_is_number(self) -> bool:
+        """Whether greater and smaller mean something in the target: not for labels and ids."""
+        return True
+
     per_entity: ClassVar[bool] = False
     """One model per entity (device, shop) that the records name, discovered from the data."""
 

@@ -168,6 +168,17 @@ class Score:
         return float(self.loss.mean()) ** (1 / self.order) if self.loss.size else 0.0
 
 
+def row_answers(holdout: TrainingSet, score: Score) -> RowAnswers | None:
+    """What a score says of each row; None where answers or truths are no single numbers."""
+    found = score.rows
+    if found is None:
+        is_one_number = holdout.target.ndim == 1 and holdout.target.dtype.kind in "biuf"
+        if score.prediction is None or not is_one_number:
+            return None
+        found = RowAnswers(holdout.target, score.prediction, score.unit)
+    return found if len(found.predicted) == holdout.n_rows else None
+
+
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """A record that was sent to the API, as the feed keeps it.

@@ -109,6 +109,10 @@ class ProductRecommender(Workload):
             own.content_weight, own.collaborative_weight, own.popularity_weight, self._fade
         )
 
+    @property
+    def target_is_number(self) -> bool:
+        return False
+
     # -- what the records are ------------------------------------------------------------------
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:

@@ -80,6 +80,10 @@ class ProductSimilarity(Workload):
         own = self.parameters
         self._similarity = Similarity.of(own.text_weight, own.price_weight, own.rating_weight)
 
+    @property
+    def target_is_number(self) -> bool:
+        return False
+
     # -- what the records are ------------------------------------------------------------------
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:

@@ -74,6 +74,7 @@ class ServerMetrics(Workload):
     """See the module docstring; the contract is in `base`."""
 
     name = "server_metrics"
+    slices_have_units = True
     streams = (StreamSpec(STREAM, "one row per server and minute, or every few seconds"),)
     Parameters = ServerMetricsParameters
     # Rows come all the time, and a fleet is to be watched from its third day on.

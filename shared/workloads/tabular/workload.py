@@ -52,6 +52,10 @@ class Tabular(Workload):
         self._given: TabularParameters = self.parameters
         self._time_zone = check(self._given)
 
+    @property
+    def target_is_number(self) -> bool:
+        return self._given.task == "regression"
+
     # -- what the records are ------------------------------------------------------------------
 
     def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
