@@ -29,6 +29,7 @@ from shared.errors import (
     SourceUnavailable,
     StorageUnavailable,
 )
+from shared.mapping.shapes import suggestion
 from shared.records import Cursor
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
@@ -37,6 +38,7 @@ PAGES_A_POLL = 8
 """Full pages read in one call, so that the loop stays responsive during a first load."""
 
 MISCONFIGURED_RETRY = timedelta(minutes=5)
+_SUGGESTED_FROM = 50
 BACKOFF_CAP = timedelta(minutes=1)
 
 
@@ -85,6 +87,7 @@ class StreamIngestor:
         self._reconciler: Reconciler | None = None
         self._steps: Iterator[UpsertCounts] | None = None
         self._pause: Pause | None = None
+        self._suggestion: str | None = None
         self._is_in_backlog = False
         self._is_caught_up = False
         self._slowed_on: date | None = None
@@ -208,6 +211,12 @@ class StreamIngestor:
                     return applied
                 limit = min(limit, left)
             batch = source.read_after(self._cursor(source, now), limit)
+            if self._suggestion is None and batch.records:
+                self._suggestion = suggestion(
+                    self._stream,
+                    self._stream_settings,
+                    [record.fields for record in batch.records[:_SUGGESTED_FROM]],
+                )
             applied += self._buffer.apply(
                 self._stream,
                 batch,
@@ -241,7 +250,7 @@ class StreamIngestor:
                 now,
             )
         else:
-            self._enter("ok", "up to date", now)
+            self._enter("ok", "; ".join(filter(None, ("up to date", self._suggestion))), now)
         if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
             self._steps = self._reconciler.steps(now)
 

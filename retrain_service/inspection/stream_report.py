@@ -23,6 +23,7 @@ from retrain_service.sources.catalogue import Catalogue, Collection, Column, col
 from retrain_service.sources.look import LOOKERS, look_at
 from shared.errors import CollectionMissing, HotfitError
 from shared.mapping.fields import RecordMapping
+from shared.mapping.shapes import suggestion
 from shared.records import Record
 from shared.settings.root import Settings
 from shared.settings.sections import SourceSettings
@@ -138,6 +139,8 @@ def report_stream(
             warnings.unread(sample, n_read),
             *sample.remarks,
             remark,
+            *workload.remarks(spec.name, [each.fields for each in records]),
+            suggestion(spec.name, stream, [each.fields for each in sample.records]),
         ]
     )
     faults: list[str] = []
@@ -178,7 +181,7 @@ def _as_dict(report: StreamReport) -> dict[str, Any]:
 def _mapped(mapping: RecordMapping, record: Record) -> Record:
     """As the workload reads it; one that the mapping cannot take stays as it is."""
     try:
-        return replace(record, fields=mapping(record.fields))
+        return replace(record, fields=mapping(record.fields, record.id))
     except Exception:  # noqa: BLE001 - the workload says what is wrong with it
         return record
 

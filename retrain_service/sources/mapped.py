@@ -43,7 +43,10 @@ class MappedSource(Source):
     def _mapped(self, record: Record) -> Record:
         if record.is_deleted:
             return record
-        return replace(record, fields=self._mapping(record.fields, record.id))
+        try:
+            return replace(record, fields=self._mapping(record.fields, record.id))
+        except Exception:  # noqa: BLE001 - one odd record must not stop its stream
+            return record
 
     def cursor_at(self, at: datetime) -> Cursor:
         return self._source.cursor_at(at)

@@ -111,7 +111,12 @@ class RecordMapping:
             if listed is not None:
                 found[name] = listed
         for spec, convert in self._conversions:
-            _convert_in_place(found, spec.names, convert)
+            if not spec.is_line_only:
+                _convert_in_place(found, spec.names, convert)
+            elif isinstance(found.get(spec.in_list), list):
+                found[spec.in_list] = [
+                    _converted(line, spec.names, convert) for line in found[spec.in_list]
+                ]
         for spec, vocabulary in self._vocabularies:
             for name in (name for name in spec.names if found.get(name) is not None):
                 before = found[name]
@@ -324,7 +329,7 @@ def _of_stream(
         is_converted = (spec.kind == "time" and zone) or (
             spec.kind == "number" and settings.decimal
         )
-        if is_converted and spec.name not in mapped and not spec.is_line_only:
+        if is_converted and spec.name not in mapped:
             convert = conversion_of(spec, None, settings.decimal, zone, "")
             found.append((spec, convert))
     return found
@@ -336,6 +341,14 @@ def _convert_in_place(
     for name in names:
         if found.get(name) is not None:
             found[name] = convert(found[name])
+
+
+def _converted(line: Any, names: Sequence[str], convert: Callable[[Any], Any]) -> Any:
+    if not isinstance(line, Mapping):
+        return line
+    copy = dict(line)
+    _convert_in_place(copy, names, convert)
+    return copy
 
 
 def _unknown(place: str, problem: str, name: str, known: Mapping[str, Any]) -> str:

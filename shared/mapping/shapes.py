@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.errors import SettingsInvalid
 from shared.mapping.paths import Path as FieldPath
-from shared.settings.streams import FieldSettings
+from shared.settings.streams import FieldSettings, StreamSettings
 
 FOLDER = Path(__file__).resolve().parent / "shape_files"
 _RECOGNISED_FROM = 0.8
@@ -78,6 +78,21 @@ def recognised(stream: str, records: Sequence[Mapping[str, Any]]) -> Shape | Non
             if n_alike >= _RECOGNISED_FROM * len(records):
                 return shape
     return None
+
+
+def suggestion(stream: str, settings: StreamSettings, records: Sequence[Mapping[str, Any]]) -> str:
+    """Which shape to set for records as they stand in the source; "" where nothing is to be said.
+
+    >>> suggestion("interactions", StreamSettings(), [
+    ...     {"visitorid": 1, "itemid": 2, "event": "view", "timestamp": 1764151200000}])
+    'these records look like retailrocket: set shape = "retailrocket" for the stream'
+    """
+    if settings.shape or settings.fields:
+        return ""
+    shape = recognised(stream, records)
+    if shape is None:
+        return ""
+    return f'these records look like {shape.name}: set shape = "{shape.name}" for the stream'
 
 
 def _read(path: Path) -> Mapping[str, Shape]:

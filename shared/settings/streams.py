@@ -110,6 +110,11 @@ class StreamSettings(Section):
         " that are unique together",
     )
     updated_at_field: str = Field("updated_at", description="field that grows with every change")
+    updated_at_format: str = Field(
+        "",
+        description="http_export, files: how that field is written where it is another text than"
+        ' ISO 8601, as Python\'s strptime has it: "%d.%m.%Y %H:%M"',
+    )
     deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
     retention_days: int = Field(
         0,

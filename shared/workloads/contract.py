@@ -183,6 +183,11 @@ class Workload(ABC):
         """Stream -> what is read from its records."""
         return {spec.name: self.fields_of(spec.name) for spec in self.streams}
 
+    def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        """What a person should know of mapped records, beyond why some are unusable."""
+        del stream, records
+        return ()
+
     @abstractmethod
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""

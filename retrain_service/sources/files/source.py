@@ -63,7 +63,9 @@ class FilesSource(Source):
         self._lag_us = round(settings.lag_s * 1_000_000)
         self._options = FileOptions(settings.encoding, settings.delimiter)
         self._policy = TimePolicy(
-            time_zone=ZoneInfo(stream.time_zone or settings.time_zone or "UTC"), first_year=1971
+            time_zone=ZoneInfo(stream.time_zone or settings.time_zone or "UTC"),
+            format=stream.updated_at_format,
+            first_year=1971,
         )
         self._budget_s = settings.timeout_s / 2
         self._mirror: Mirror | None = None

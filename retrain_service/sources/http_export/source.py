@@ -27,6 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.http_export.client import Export, ExportClient
@@ -42,6 +43,7 @@ from retrain_service.sources.http_export.export_diff import (
 )
 from retrain_service.sources.http_export.rows import Row, id_of, rows_of
 from retrain_service.sources.json_values import is_set, to_rfc3339
+from shared.documents.time_policy import TimePolicy
 from shared.errors import SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
@@ -67,6 +69,8 @@ class HttpExportSource(Source):
                 that would look for deletions among days that the export does not cover.
         """
         self._stream = stream
+        zone = ZoneInfo(stream.time_zone or settings.time_zone or "UTC")
+        self._time_policy = TimePolicy(zone, format=stream.updated_at_format, first_year=1900)
         self._lag = timedelta(seconds=settings.lag_s)
         self._client = ExportClient(settings, stream.collection, clock, stream.records_path)
         self._where = f"{self._client.sink} {stream.collection!r}"
@@ -200,7 +204,7 @@ class HttpExportSource(Source):
     def _rows(self, export: Export) -> dict[str, Row]:
         """Raises SourceMisconfigured when not one of the records has an id."""
         stream = self._stream
-        rows = rows_of(export.items, stream.id_fields, stream.updated_at_field)
+        rows = rows_of(export.items, stream.id_fields, stream.updated_at_field, self._time_policy)
         if export.items and not rows:
             first = export.items[0]
             there = ", ".join(first) if isinstance(first, dict) else f"{first!r:.40}"

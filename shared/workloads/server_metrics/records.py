@@ -31,9 +31,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "cpu": ("cpu_percent", "cpu_usage", "cpu_pct", "cpu_utilization", "cpu_total"),
     "memory": (
         "mem", "ram", "memory_percent", "memory_usage", "mem_percent", "mem_usage", "memory_pct",
-        "mem_used_percent", "memory_used_percent",
+        "mem_used_percent", "memory_used_percent", "mem_pct", "mem_used_pct", "memory_used_pct",
     ),
-    "disk": ("disk_percent", "disk_usage", "disk_pct", "disk_used_percent", "filesystem"),
+    "disk": ("disk_percent", "disk_usage", "disk_pct", "disk_used_percent", "filesystem",
+             "disk_usage_pct", "disk_used_pct", "fs_pct"),
     "load": ("load1", "load_1", "load_avg", "load_average", "loadavg", "load_1m"),
 }  # fmt: skip
 _INNER_NAMES = ("percent", "usage", "used_percent", "utilization", "pct", "value", "1m")
@@ -44,6 +45,13 @@ _USED = ("used", "used_bytes", "in_use")
 _LEFT = ("available", "available_bytes", "free", "free_bytes", "avail")
 _METRIC_NAMES = ("metric", "metric_name", "__name__", "measurement", "name", "field")
 _METRIC_VALUES = ("value", "val", "metric_value")
+
+KNOWN_NAMES = frozenset(
+    re.sub(r"[\W_]+", "", name)
+    for names in (NESTED_FIELDS, _METRIC_NAMES, _METRIC_VALUES)
+    for name in names
+)
+"""Names beside those of the metrics themselves under which numbers may stand."""
 
 _NOT_ALIKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-/]+")
 _MOST_PLANS = 4096

@@ -29,9 +29,10 @@ from shared.workloads.server_metrics.model import (
     fit_metric,
     forecast,
 )
-from shared.workloads.server_metrics.records import SampleReader
+from shared.workloads.server_metrics.records import KNOWN_NAMES, SampleReader
 from shared.workloads.server_metrics.rows import RowContext, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
+from shared.workloads.server_metrics.unread import unread_metrics
 from shared.workloads.training import (
     Admitted,
     GoldenRequest,
@@ -101,6 +102,10 @@ class ServerMetrics(Workload):
     def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
         del stream
         return sample_fields(self.parameters.metrics)
+
+    def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        sentence = unread_metrics(self.fields_of(stream), records, KNOWN_NAMES)
+        return () if sentence is None else (sentence,)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         found = self._reader.read(fields)

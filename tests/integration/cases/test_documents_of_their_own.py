@@ -34,6 +34,7 @@ source = "shop"
 
 
 def home(folder: Path, source: str, workload: str, stream: str, settings: str) -> CaseHome:
+    folder.mkdir(exist_ok=True)
     text = MODEL.replace("{source}", source).replace("{workload}", workload)
     return CaseHome(folder, text.replace("{stream}", stream).replace("{settings}", settings))
 
@@ -128,10 +129,15 @@ def test_metricbeat_documents_are_read_by_their_shape(
     """
     source = f'kind = "elasticsearch"\nurl = "{elasticsearch_server.url}"'
 
-    read = home(tmp_path, source, "server_metrics", "metrics", settings).read("m")
+    plain = settings.replace('shape = "metricbeat"', "")
+    place = home(tmp_path / "plain", source, "server_metrics", "metrics", plain)
+    unmapped, told = place.read("m").found.health[0].sentence, place.check()
+    read = home(tmp_path / "mapped", source, "server_metrics", "metrics", settings).read("m")
     with Elasticsearch(elasticsearch_server.url) as client:
         client.indices.delete(index="beats")
 
+    assert 'look like metricbeat: set shape = "metricbeat"' in unmapped
+    assert 'look like metricbeat: set shape = "metricbeat"' in told.everything
     assert read.n_records == {"metrics": 3 * minutes}
     assert read.n_usable == 3 * minutes
     bodies = [json.loads(body) for body in read.tables["metrics"].bodies]

@@ -15,9 +15,10 @@ from retrain_service.buffer.store import Buffer
 from retrain_service.sources import open_source
 from retrain_service.sources.base import Source
 from retrain_service.sources.http_export.export_diff import DAY_US, ExportWindow
-from retrain_service.sources.http_export.rows import parse_time
+from retrain_service.sources.http_export.rows import rows_of
+from shared.documents.time_policy import TimePolicy
 from shared.errors import SourceMisconfigured, SourceUnavailable
-from shared.records import Cursor
+from shared.records import Cursor, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 from tests.support.export_server import ExportServer
@@ -453,6 +454,21 @@ def test_the_buffer_follows_the_export(shop: Shop, tmp_path: Path) -> None:
 )
 def test_times_are_read_as_back_ends_write_them(value: Any, at: str | None) -> None:
     """Without a zone it is UTC; what is no time counts as none."""
-    found = parse_time(value)
+    (row,) = rows_of([{"id": 7.0, "at": value}], ["id"], "at", TimePolicy()).values()
 
-    assert (found and found.isoformat()) == at
+    assert row.id == "7"
+    assert row.at_us == (None if at is None else to_epoch_us(datetime.fromisoformat(at)))
+
+
+def test_a_time_of_another_form_and_zone_is_read_as_it_is_configured(shop: Shop) -> None:
+    """A back end of one country writes its own clock, in its own order."""
+    put(shop, 9, seen="26.11.2025 10:00")
+    stream = {
+        "updated_at_field": "seen", "updated_at_format": "%d.%m.%Y %H:%M",
+        "time_zone": "Europe/Berlin",
+    }  # fmt: skip
+
+    found = open_shop(shop, stream).read_after(None, 50).records
+
+    at = {record.id: record.updated_at for record in found}["9"]
+    assert at == datetime(2025, 11, 26, 9, 0, tzinfo=UTC)

@@ -178,6 +178,12 @@ LINES = [{"label": "A", "qty": 2}, {"label": "B", "qty": None}]
             {"P": "1.5"},
             {"power": 1500},
         ),
+        (
+            "appointments",
+            {"decimal": ","},
+            {"spareParts": [{"name": "A", "quantity": "1,250"}]},
+            {"spareParts": [{"name": "A", "quantity": 1.25}]},
+        ),
         ("readings", {"decimal": ","}, {"power": "1,250"}, {"power": 1.25}),
         (
             "readings",
