@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from retrain_service.discovery.usual_names import NAMES
+from retrain_service.discovery.usual_names import CHANGE_TIMES, NAMES
 from retrain_service.sources.catalogue import Collection, Column
 from retrain_service.sources.shown_values import epoch_units, words_in
 from shared.documents.field_specs import FieldKind, FieldSpec
@@ -67,11 +67,26 @@ def best_matches(
             chosen[match.field.name] = match
             taken.add(match.column.path)
     for field in fields:
+        if field.kind == "time" and field.is_needed and field.name not in chosen:
+            chosen |= {match.field.name: match for match in _any_time(field, collection, taken)}
+    for field in fields:
         if field.is_line_only and (
             line := _line_match(workload, stream, field, collection, chosen)
         ):
             chosen[field.name] = line
     return chosen
+
+
+def _any_time(field: FieldSpec, collection: Collection, taken: set[str]) -> list[Match]:
+    """A record must have a time: one by any name, rather an event's than that of a change."""
+    changes = {plain(name) for name in CHANGE_TIMES}
+    times = [
+        column
+        for column in collection.columns
+        if column.is_top and column.path not in taken and column.values and fits("time", column)
+    ]
+    times.sort(key=lambda column: plain(column.path) in changes)
+    return [Match(field, column, LEAST_SCORE) for column in times[:1]]
 
 
 def _line_match(

@@ -103,7 +103,7 @@ def plan_stream(
         doubts["updated_at_field"] = time_doubt
     if not id_fields:
         missing.append("id_field")
-    if not updated_at and kind != "http_export":
+    if not updated_at and kind not in ("http_export", "files"):
         missing.append("updated_at_field")
     tombstone = next(
         (c.path for name in TOMBSTONES for c in collection.columns if plain(c.path) == plain(name)),

@@ -48,8 +48,8 @@ NAMES: Mapping[tuple[str, str], Mapping[str, Names]] = {
         "date": _names(
             "completed_date completed_at completed_on finished_on finished_at closed_at done_at"
             " service_date appointment_date date booked_for scheduled_for scheduled_at visit_date"
-            " delivered_at invoiced_at paid_at performed_on order_date ordered_at starts_at start"
-            " slot timestamp day created_at created_on"
+            " delivered_at invoiced_at paid_at placed_at performed_on order_date ordered_at"
+            " starts_at start slot timestamp day created_at created_on"
         ),
         "spareParts": _names(
             "spare_parts parts parts_used used_parts materials lines line_items items positions"

@@ -73,8 +73,18 @@ def report_fields(
     places : mapped field -> the expression that it was configured with.
     """
     there = Collection("", columns_of(list(raw)))
+    lists = {each.name: each.names for each in fields if each.kind == "list"}
     return [
-        _report(workload, stream, each, records, there, places.get(each.name)) for each in fields
+        _report(
+            workload,
+            stream,
+            each,
+            records,
+            there,
+            place=places.get(each.name),
+            list_names=lists.get(each.in_list, ()),
+        )
+        for each in fields
     ]
 
 
@@ -84,13 +94,15 @@ def _report(
     field: FieldSpec,
     records: Sequence[Mapping[str, Any]],
     there: Collection,
+    *,
     place: str | None,
+    list_names: Sequence[str],
 ) -> FieldReport:
     found_names: Counter[str] = Counter()
     values: list[Any] = []
     n_looked = 0
     for record in records:
-        for holder in _holders(field, record):
+        for holder in _holders(field, record, list_names):
             n_looked += 1
             name = next((name for name in field.names if _is_there(holder.get(name))), None)
             if name is not None:
@@ -114,16 +126,20 @@ def _words(values: Sequence[Any]) -> str:
     return counted(Counter(spelt), 6)
 
 
-def _holders(field: FieldSpec, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _holders(
+    field: FieldSpec, record: Mapping[str, Any], list_names: Sequence[str]
+) -> list[Mapping[str, Any]]:
     """The record, or the lines of it."""
-    if not field.is_line_only:
+    has_it = any(_is_there(record.get(name)) for name in field.names)
+    if not field.in_list or (has_it and not field.is_line_only):
         return [record]
-    lines = next((record[n] for n in (field.in_list, plain(field.in_list)) if n in record), None)
-    if lines is None:
-        lines = record.get("spare_parts")
+    lines = next((record[n] for n in list_names if record.get(n)), None)
     if isinstance(lines, Mapping):
         lines = list(lines.values())
-    return [line for line in lines if isinstance(line, Mapping)] if isinstance(lines, list) else []
+    listed = (
+        [line for line in lines if isinstance(line, Mapping)] if isinstance(lines, list) else []
+    )
+    return listed or ([] if field.is_line_only else [record])
 
 
 def _is_there(value: Any) -> bool:

@@ -64,7 +64,7 @@ def future_records(sample: StreamSample, now: datetime, column: Column | None) -
 
 def late_clock(sample: StreamSample, now: datetime, column: Column | None) -> str | None:
     """A newest record that is a whole number of hours old, where records come every minute."""
-    times = sorted(record.updated_at for record in sample.records)[-20:]
+    times = sorted({record.updated_at for record in sample.records})[-20:]
     if len(times) < 5 or (column is not None and column.declared == "timestamp with time zone"):
         return None
     gaps_s = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]

@@ -12,6 +12,7 @@ from shared.errors import SourceMisconfigured
 from shared.settings.sections import SourceSettings
 
 LOOKERS = {
+    "files": "retrain_service.sources.files.look",
     "firestore": "retrain_service.sources.firestore.look",
     "http_export": "retrain_service.sources.http_export.look",
     "mongodb": "retrain_service.sources.mongodb.look",

@@ -47,6 +47,8 @@ def kind_of_value(value: Any) -> ValueKind:
 
 def epoch_unit(value: Any) -> str | None:
     """The unit in which a number is a time of our century; None where it is none."""
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     for (low, high), unit in zip(_EPOCHS, _EPOCH_UNITS, strict=True):

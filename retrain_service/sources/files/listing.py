@@ -67,7 +67,7 @@ def find_files(root: Path, collection: str) -> list[FoundFile]:
         return [found]
     if not root.is_dir():
         raise SourceUnavailable(f"{root}: no such file or folder; waiting for it to appear.")
-    names = sorted(_walk(root))
+    names = sorted(walk(root))
     wanted = [name for name in names if _belongs(name, collection)]
     files = [found for name in wanted if (found := _found(root / name, name)) is not None]
     if not files:
@@ -79,7 +79,7 @@ def find_files(root: Path, collection: str) -> list[FoundFile]:
     return files
 
 
-def _walk(root: Path) -> Iterator[str]:
+def walk(root: Path) -> Iterator[str]:
     def refuse(error: OSError) -> None:
         raise SourceMisconfigured(f"{error.filename}: {error.strerror}.") from error
 

@@ -12,6 +12,7 @@ from retrain_service.sources.catalogue import Catalogue, Collection, columns_of
 from retrain_service.sources.json_values import to_json
 from retrain_service.sources.mongodb.bson_values import from_bson
 from retrain_service.sources.mongodb.errors import translate_errors
+from retrain_service.sources.mongodb.source import parse_url
 from shared.settings.sections import SourceSettings
 
 _MOST_COLLECTIONS = 200
@@ -28,6 +29,7 @@ def look(settings: SourceSettings, only: Sequence[str] = ()) -> Catalogue:
     Raises:
         SourceUnavailable, SourceMisconfigured: nothing can be read.
     """
+    parse_url(settings.url)
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
         settings.url,
         connect=False,

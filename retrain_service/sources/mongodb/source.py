@@ -70,7 +70,7 @@ class MongodbSource(Source):
         self._lag = timedelta(seconds=settings.lag_s)
         self._timeout_s = settings.timeout_s
         self._url = settings.url
-        self._hosts, self._database = _parse(settings.url)
+        self._hosts, self._database = parse_url(settings.url)
         self._where = f"MongoDB {self._hosts}/{self._database}.{stream.collection}"
         self._part = CollectionPart(stream.filter, stream.pipeline, self._where)
         self._client: pymongo.MongoClient[dict[str, Any]] | None = None
@@ -245,7 +245,7 @@ class MongodbSource(Source):
             yield self._client[self._database][self._stream.collection]
 
 
-def _parse(url: str) -> tuple[str, str]:
+def parse_url(url: str) -> tuple[str, str]:
     """Hosts and database, without user and password. Asks no name server.
 
     Raises:
