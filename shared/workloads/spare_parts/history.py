@@ -38,6 +38,8 @@ class DemandHistory:
     earlier_totals : (n_earlier_days,) pieces of all parts together on the days before
         `first_day`, as far as they are known: enough to know the season.
     usual : (n_days, n_parts) the pieces without single bulk orders: what features are made of.
+    is_plain : of a version of the first release, whose features know no season, no bulk orders,
+        and closures and beginnings by simpler rules; its answers must stay what they were.
     """
 
     first_day: np.datetime64
@@ -46,10 +48,12 @@ class DemandHistory:
     first_use: Days
     earlier_totals: Floats = field(default_factory=lambda: np.zeros(0))
     usual: Floats = field(default_factory=lambda: np.zeros(0))
+    is_plain: bool = False
 
     def __post_init__(self) -> None:
         if self.usual.shape != self.pieces.shape:
-            object.__setattr__(self, "usual", without_bulk(self.pieces))
+            usual = self.pieces if self.is_plain else without_bulk(self.pieces)
+            object.__setattr__(self, "usual", usual)
 
     @property
     def n_days(self) -> int:
@@ -87,7 +91,7 @@ def weekday(day: np.datetime64) -> int:
     return int((day.astype("datetime64[D]").astype(np.int64) + 3) % 7)
 
 
-def is_open_day(totals: Floats) -> NDArray[np.bool_]:
+def is_open_day(totals: Floats, is_plain: bool = False) -> NDArray[np.bool_]:
     """Which days count: all but closures on days that are usually busy.
 
     A weekday on which the garage is always closed counts, with its zeros. Each day is judged by
@@ -103,6 +107,8 @@ def is_open_day(totals: Floats) -> NDArray[np.bool_]:
             n_known[lag_days:] += 1
     is_busy = usual >= _CLOSED_FROM_PIECES * np.maximum(n_known, 1)
     is_empty = is_busy & (totals <= 0)
+    if is_plain:
+        return np.asarray(~is_empty)
     # Where orders come in batches empty days are the rule, and the coming days will have them.
     # Three and more in a row are holidays all the same.
     run = np.cumsum(is_empty, dtype=np.int64)

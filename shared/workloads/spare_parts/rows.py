@@ -112,13 +112,17 @@ class _Past:
         pieces = history.usual
         totals = pieces.sum(axis=1)
         self.is_open = np.zeros(n_rows)
-        self.is_open[WINDOW_DAYS : WINDOW_DAYS + n_days] = is_open_day(totals)
+        self.is_open[WINDOW_DAYS : WINDOW_DAYS + n_days] = is_open_day(totals, history.is_plain)
         self.totals = np.zeros(n_rows)
         self.totals[WINDOW_DAYS : WINDOW_DAYS + n_days] = totals
         starts = (history.first_use - history.first_day).astype(np.int64)
-        exists = np.arange(n_rows)[:, None] - WINDOW_DAYS >= starts[None, :]
+        there_from = starts - (_EXISTED_BEFORE_DAYS if history.is_plain else 0)
+        exists = np.arange(n_rows)[:, None] - WINDOW_DAYS >= there_from[None, :]
         self._starts, self._n_uses = starts, np.cumsum(pieces > 0, axis=0, dtype=np.int32)
-        self._season = Season(history.totals, history.earlier_totals.shape[0])
+        no_totals = np.zeros(0)
+        totals_known = no_totals if history.is_plain else history.totals
+        self._season = Season(totals_known, history.earlier_totals.shape[0])
+        self._is_plain = history.is_plain
         # Side by side, so that one product weighs both: the pieces, and the days they fell on.
         self.stacked = np.zeros((n_rows, 2 * n_parts))
         self.stacked[WINDOW_DAYS : WINDOW_DAYS + n_days, :n_parts] = pieces
@@ -177,7 +181,7 @@ class _Past:
         n_before = np.zeros((_WEIGHTS.shape[0], self._n_parts))
         age = day - self._starts
         young = np.flatnonzero((age > 0) & (age < WINDOW_DAYS))
-        if young.size and self.n_days:
+        if young.size and self.n_days and not self._is_plain:
             n_uses = np.maximum(self._n_uses[min(day, len(self._n_uses)) - 1, young], 1)
             gap = np.maximum(age[young] // n_uses, _EXISTED_BEFORE_DAYS)
             gap = np.minimum(gap, np.maximum(self._starts[young], 0))

@@ -88,7 +88,9 @@ def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
         )
     first_use = np.array(saved.first_use, dtype="datetime64[D]")
     first_day = np.datetime64(saved.first_day, "D")
-    history = DemandHistory(first_day, tuple(saved.parts), pieces, first_use, **later)
+    history = DemandHistory(
+        first_day, tuple(saved.parts), pieces, first_use, is_plain="usual" not in later, **later
+    )
     return ServingState(history, tuple(saved.catalogue))
 
 
