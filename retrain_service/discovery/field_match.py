@@ -148,6 +148,8 @@ def fits(kind: FieldKind, column: Column) -> bool:
         return there in ("number", "text")
     if kind == "list":
         return there in ("list", "object")
+    if kind == "value":
+        return there in ("flag", "number", "text")
     if kind == "flag":
         return there in ("flag", "number", "text")
     if kind == "word":

@@ -22,7 +22,7 @@ from shared.documents.times import read_day, read_time_us
 
 _NOUNS_OF_KINDS: Mapping[str, str] = {
     "time": "a time", "number": "a number", "id": "an id", "text": "a text", "word": "a word",
-    "flag": "true or false", "list": "a list",
+    "flag": "true or false", "list": "a list", "value": "a number, a text, true or false",
 }  # fmt: skip
 
 
@@ -156,6 +156,8 @@ def _is_usable(field: FieldSpec, value: Any) -> bool:
         return read_id(value) is not None
     if field.kind == "list":
         return isinstance(value, list | Mapping | str)
+    if field.kind == "value":
+        return isinstance(value, str | int | float)
     if field.meanings:
         known = {plain(str(word)) for m, words in field.meanings.items() for word in (m, *words)}
         return value is True or plain(str(value)) in known

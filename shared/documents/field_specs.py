@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-FieldKind = Literal["time", "number", "id", "text", "word", "flag", "list"]
+FieldKind = Literal["time", "number", "id", "text", "word", "flag", "list", "value"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class FieldSpec:
     """One field that a workload reads.
 
     name : the name under which the workload reads it, and under which it is mapped.
-    kind : what its values are; a word is a text, number or bool that stands for a meaning.
+    kind : what its values are; a word is a text, number or bool that stands for a meaning, a
+        value any of the three, as the column shows.
     purpose : what it is, as a phrase.
     unit : of a number; "" where it has none.
     is_needed : a record without it cannot be used.

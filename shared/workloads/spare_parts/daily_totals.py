@@ -15,6 +15,7 @@ import numpy as np
 from shared.records import Record
 from shared.workloads.spare_parts import records as appointments
 from shared.workloads.spare_parts.history import DemandHistory
+from shared.workloads.spare_parts.part_numbers import PartNumbers, numbered_name
 
 DATED_LATER = "dated later than the newest record"
 LINE_LEFT_OUT = "{reason}, the rest of the appointment was used"
@@ -36,14 +37,27 @@ def unusable(fields: Mapping[str, Any], day: date | None) -> str | None:
 
 
 def read_catalogue(records: Iterable[Record], rejected: Counter[str]) -> dict[str, CatalogueEntry]:
-    """Identity -> entry; of two documents with one name the newest counts."""
-    entries: dict[str, CatalogueEntry] = {}
+    """Identity -> entry; of two documents with one name the newest counts.
+
+    Where documents of one name have numbers of their own, each is a part: "Seal (A2)".
+    """
+    by_name: dict[str, dict[str, CatalogueEntry]] = {}
     for record in records:
         entry = appointments.catalogue_entry(record.fields)
         if entry is None:
             rejected[appointments.NO_NAME] += 1
         else:
-            entries[appointments.identity(entry["name"])] = entry
+            of_name = by_name.setdefault(appointments.identity(entry["name"]), {})
+            of_name[entry["sku"] or ""] = entry
+    entries: dict[str, CatalogueEntry] = {}
+    for key, of_name in by_name.items():
+        numbered = {sku: entry for sku, entry in of_name.items() if sku}
+        if len(numbered) < 2:
+            entries[key] = list(of_name.values())[-1]
+            continue
+        for sku, listed in numbered.items():
+            name = numbered_name(listed["name"], sku)
+            entries[appointments.identity(name)] = {**listed, "name": name}
     return entries
 
 
@@ -59,9 +73,11 @@ class PartsLedger:
         self._latest = newest_day + timedelta(days=1)
         self._first_day: date | None = None
         self._last_day: date | None = None
-        self._entries: list[tuple[date, str, float]] = []
+        self._entries: list[tuple[date, str, str, float]] = []
+        self._numbers = PartNumbers()
         self._spellings: dict[str, Counter[str]] = {}
         self._listed = {key: str(entry["name"]) for key, entry in catalogue.items()}
+        self._skus = {key: str(entry["sku"] or "") for key, entry in catalogue.items()}
         self._by_sku = {entry["sku"]: str(entry["name"]) for entry in catalogue.values()}
 
     def enter(self, fields: Mapping[str, Any], day: date | None) -> None:
@@ -86,7 +102,20 @@ class PartsLedger:
         name = line.name or self._by_sku.get(line.sku, line.sku)
         key = appointments.identity(name)
         self._spellings.setdefault(key, Counter())[name] += 1
-        self._entries.append((day, key, line.pieces))
+        self._numbers.add(key, line.sku)
+        self._entries.append((day, key, line.sku, line.pieces))
+
+    def _part_entries(self) -> list[tuple[date, str, float]]:
+        """The entries by part: one name with several numbers is several parts."""
+        found = []
+        for day, name, sku, used in self._entries:
+            key, told = name, numbered_name(self._name(name), sku)
+            is_listed = appointments.identity(told) in self._listed
+            if is_listed or self._numbers.is_apart(name, sku, self._skus.get(name, "")):
+                key = appointments.identity(told)
+                self._spellings.setdefault(key, Counter())[told] += 1
+            found.append((day, key, used))
+        return found
 
     def history(self, newest_days: int) -> DemandHistory:
         """The last `newest_days` of the calendar, with the parts that were used in them."""
@@ -94,13 +123,13 @@ class PartsLedger:
             no_days = np.array([], dtype="datetime64[D]")
             return DemandHistory(np.datetime64("2000-01-01", "D"), (), np.zeros((0, 0)), no_days)
         start = max(self._first_day, self._last_day - timedelta(days=newest_days - 1))
-        first_use: dict[str, date] = {}
-        for day, key, _ in self._entries:
+        entries, first_use = self._part_entries(), dict[str, date]()
+        for day, key, _ in entries:
             first_use[key] = min(day, first_use.get(key, day))
-        keys = sorted({key for day, key, _ in self._entries if day >= start})
+        keys = sorted({key for day, key, _ in entries if day >= start})
         column = {key: i for i, key in enumerate(keys)}
         pieces = np.zeros(((self._last_day - start).days + 1, len(keys)))
-        for day, key, used in self._entries:
+        for day, key, used in entries:
             if day >= start:
                 pieces[(day - start).days, column[key]] += used
         return DemandHistory(

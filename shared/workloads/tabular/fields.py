@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.documents.field_specs import FieldKind, FieldSpec
 from shared.workloads.tabular.parameters import TabularParameters
 
-_KINDS: dict[str | None, FieldKind] = {"category": "text", "bool": "flag"}
+_KINDS: dict[str | None, FieldKind] = {None: "value", "category": "value", "bool": "flag"}
 
 
 def row_fields(parameters: TabularParameters) -> tuple[FieldSpec, ...]:
@@ -14,7 +14,7 @@ def row_fields(parameters: TabularParameters) -> tuple[FieldSpec, ...]:
     return (
         FieldSpec(
             parameters.target,
-            "number" if parameters.task == "regression" else "text",
+            "number" if parameters.task == "regression" else "value",
             "the target",
             parameters.target_unit,
             is_needed=True,
