@@ -65,6 +65,7 @@ class Run(msgspec.Struct, kw_only=True):
     finished_at: Time | UnsetType | None = UNSET
     duration_s: float | UnsetType | None = UNSET
     fit_s: float | UnsetType | None = UNSET
+    refit_s: float | UnsetType | None = UNSET
     records: Whole | UnsetType | None = UNSET
     rejected_records: dict[str, Whole] | UnsetType | None = UNSET
     snapshot_digest: str | UnsetType | None = UNSET

@@ -33,6 +33,8 @@ RESULT_NAME = "result.json"
 SNAPSHOT_NAME = "snapshot.parquet"
 OUTPUT_NAME = "output.log"
 HEARTBEAT_NAME = "heartbeat"
+REFITTING = "refitting"
+"""Stage of a run in its second fit."""
 STOP_GRACE_S = 1.0
 KILL_WAIT_S = 5.0
 # Everything that numerical libraries read to decide how many threads they start.
@@ -149,7 +151,15 @@ class TrainingJob:
     def _beyond_limit(self) -> str | None:
         limits = self._limits
         if self._clock() - self._started_s > limits.max_run_time_s:
-            return f"it ran longer than max_run_time_s = {limits.max_run_time_s:g}"
+            limit = f"max_run_time_s = {limits.max_run_time_s:g}"
+            stage = self.progress().stage
+            second = (
+                ": the second fit, on all rows, takes about as long as the first; raise it, or set"
+                " refit = false"
+                if stage == REFITTING
+                else ""
+            )
+            return f"it ran longer than {limit} (it was {stage}{second})"
         if self._listen() > limits.heartbeat_timeout_s:
             return f"no sign of life for {self._silent_s:.0f} s"
         if limits.memory_limit_mb and (used_mb := self._memory_mb()) > limits.memory_limit_mb:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from retrain_service.training_job.job import PROGRESS_NAME, JobProgress
+from retrain_service.training_job.job import PROGRESS_NAME, REFITTING, JobProgress
 from shared.atomic_file import write_atomic
 
 STAGE_STARTS = {
@@ -18,7 +18,7 @@ STAGE_STARTS = {
     "comparing": 0.1,
     "fitting": 0.35,
     "evaluating": 0.55,
-    "refitting": 0.6,
+    REFITTING: 0.6,
     "staging": 0.9,
     "trial": 0.95,
 }

@@ -45,7 +45,7 @@ from retrain_service.training_job.candidate_manifest import (
     row_details,
     run_details,
 )
-from retrain_service.training_job.job import JobResult
+from retrain_service.training_job.job import REFITTING, JobResult
 from retrain_service.training_job.progress import RunProgress
 from shared.errors import VersionUnusable
 from shared.keys.signing import SigningKey, VerifyKey
@@ -111,7 +111,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         details["candidate"] = BASELINE
     staged, twin = Path(spec.staged), None
     if spec.refit:
-        progress("refitting")
+        progress(REFITTING)
         twin = stage_twin(staged, candidate.estimator)
         if not candidate.runs_since_full:
             candidate = replace(candidate, estimator=None)  # one at a time in memory
@@ -121,7 +121,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
             rows,
             newest,
             spec.seed,
-            lambda share, _stage: progress("refitting", share),
+            lambda share, _stage: progress(REFITTING, share),
         )
         details["refit_s"] = round(candidate.fit_s, 3)
         seen = score_on(workload, candidate.estimator, holdout)

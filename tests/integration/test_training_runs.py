@@ -113,6 +113,26 @@ def test_a_cancelled_run_stops_within_two_seconds_and_leaves_nothing(tmp_path: P
     assert not [path for path in place.home.rglob("*") if run.run_id in path.name]
 
 
+def test_a_run_that_was_killed_in_its_second_fit_is_repeated_on_the_same_rows(
+    tmp_path: Path,
+) -> None:
+    """Between what was judged and what is to serve lies a whole fit; nothing of it may be kept."""
+    mark = (tmp_path / "killed").as_posix()
+    place = home(tmp_path, "", f'kill_once = "{mark}"\nkill_rows = 100')
+
+    with running(place) as started:
+        wait_for_end(place, 1, RunStatus.SUCCEEDED)
+        assert started.stop() == 0
+
+    assert Path(mark).exists()
+    second, first = place.runs()
+    assert "ended by SIGKILL, not by us" in (first.error or "")
+    assert (second.promoted, second.details["is_retry"]) == (True, True)
+    assert second.details["snapshot_digest"] == first.details["snapshot_digest"]
+    assert ModelStore(place.home / "models").versions("m") == [second.version]
+    assert not list((place.home / "staging").glob("*/*"))
+
+
 def test_a_retry_trains_on_the_same_rows_and_a_later_one_on_fresh_ones(tmp_path: Path) -> None:
     """A failure can be looked into, and data that make a fit fail do not block for ever."""
     place = home(tmp_path, "", 'fit_fault = "raise"')

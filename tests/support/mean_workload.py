@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -34,6 +35,8 @@ class MeanParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     fit_s, fit_mb : how long a fit takes and how much memory it asks for.
     fit_fault : what goes wrong in a fit: raise, exit, kill or freeze.
     can_continue : whether a fitted estimator can be continued.
+    kill_once : a file; where it is not there yet, a fit on `kill_rows` rows makes it and ends the
+        process.
     """
 
     offset: float = 0.0
@@ -41,6 +44,8 @@ class MeanParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     fit_mb: int = 0
     fit_fault: Literal["", "raise", "exit", "kill", "freeze"] = ""
     can_continue: bool = False
+    kill_once: str = ""
+    kill_rows: int = 0
 
 
 class MeanWorkload(Workload):
@@ -72,6 +77,10 @@ class MeanWorkload(Workload):
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         _go_wrong(self.parameters.fit_fault)
+        mark = self.parameters.kill_once
+        if mark and train.n_rows == self.parameters.kill_rows and not Path(mark).exists():
+            Path(mark).touch()
+            _go_wrong("kill")
         held = np.ones(self.parameters.fit_mb * 125_000)
         threading.Event().wait(self.parameters.fit_s)
         progress(1.0, "mean")

@@ -12,7 +12,15 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from retrain_service.training_job.job import HEARTBEAT_NAME, RESULT_NAME, JobResult, TrainingJob
+from retrain_service.training_job.job import (
+    HEARTBEAT_NAME,
+    PROGRESS_NAME,
+    REFITTING,
+    RESULT_NAME,
+    JobProgress,
+    JobResult,
+    TrainingJob,
+)
 from shared.errors import StorageUnavailable
 from shared.settings.per_model import TrainingSettings
 from tests.support.waiting import wait_until
@@ -68,6 +76,21 @@ def test_a_clock_that_jumps_kills_no_healthy_run(watched: Watched, jump_s: float
         watched.beat(wall_s + second)
 
         assert watched.poll_after(1) is None
+
+
+def test_a_run_that_is_too_slow_says_in_which_of_its_two_fits_it_was(watched: Watched) -> None:
+    """The limit holds for both fits: who set it for one must learn what to change."""
+    progress = msgspec.json.encode(JobProgress(REFITTING, 0.7))
+    (watched.job.work_dir / PROGRESS_NAME).write_bytes(progress)
+    for _ in range(36):
+        watched.beat(watched.clock.now_s)
+        assert watched.poll_after(100) is None
+
+    result = watched.poll_after(1)
+
+    assert result is not None
+    assert "max_run_time_s = 3600 (it was refitting: the second fit, on all rows" in result.reason
+    assert "refit = false" in result.reason
 
 
 def test_a_machine_that_slept_gives_the_run_the_time_to_show_that_it_lives(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 import shared.workloads
+from retrain_service.evaluation import champion_challenger
 from shared.errors import DigestMismatch
 from shared.loading.open_version import load_estimator
 from shared.versions.manifest import MODEL_NAME, TWIN_NAME, SignedVersion
@@ -126,3 +128,60 @@ def test_a_twin_that_was_exchanged_is_no_whole_version(tmp_path: Path) -> None:
 
     with pytest.raises(DigestMismatch, match=TWIN_NAME):
         served(trainings)
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "said"),
+    [
+        (lambda v: v * 10, "reject", "target is at its highest"),
+        (lambda v: 0.0, "reject", "target is 0 in 100 % of the rows"),
+        (lambda v: v / 1000, "reject", "target is usually"),
+        (lambda v: v * 1.3, "promote", ""),
+    ],
+)
+def test_a_poisoned_newest_week_stops_a_run_before_anything_is_fitted(
+    tmp_path: Path, change: Callable[[float], float], outcome: str, said: str
+) -> None:
+    """What is fitted on all rows would learn it; a change of moderate size is learnt."""
+    trainings = mean_trainings(tmp_path)
+    records = rows(100)
+    for record in records[-7:]:
+        record["value"] = change(record["value"])
+
+    result = trainings.train(records, at(100))
+
+    assert (result.outcome, said in result.reason) == (outcome, True), result.reason
+    assert ("fit_s" in result.details) == (outcome == "promote")
+
+
+def test_where_a_twin_does_not_open_any_more_only_rows_that_the_served_form_has_not_seen_tell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upgrade of a library: the form that serves has learnt the holdout by heart."""
+    features = {"target": "value", "features": ["x"], "time": "day", "estimator": "ridge"}
+    trainings = Trainings(tmp_path, "tabular", features, "records")
+
+    def records(n: int) -> list[dict[str, Any]]:
+        return [
+            {**row, "x": i % 5, "value": 100.0 + i % 5 + i * 7 % 3} for i, row in enumerate(rows(n))
+        ]
+
+    def champion_sentence(n: int) -> str:
+        result = trainings.train(records(n), at(n))
+        (found,) = [gate for gate in result.gates if gate.gate == "champion"]
+        return f"{result.outcome}: {found.sentence}"
+
+    assert trainings.train(records(200), at(200)).outcome == "promote"
+
+    monkeypatch.setattr(champion_challenger, "load_estimator", _refuse)
+    nothing_new, ten_days = champion_sentence(200), champion_sentence(210)
+
+    assert "insufficient_data: " in nothing_new
+    assert "its compiled form was fitted on every row until 2026-07-19" in nothing_new
+    assert "promote: " in ten_days
+    assert "champion (asked in its compiled form: " in ten_days
+    assert "on the same 10 rows of 10 days" in ten_days
+
+
+def _refuse(_files: object, *_name: object) -> NoReturn:
+    raise ModuleNotFoundError("No module named 'sklearn.linear_model._gone'")
