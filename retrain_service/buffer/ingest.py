@@ -21,7 +21,7 @@ from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.stream_health import PollResult, State, StreamHealth
 from retrain_service.buffer.upsert import EntityOf
 from retrain_service.sources import open_source as open_registered_source
-from retrain_service.sources.base import ReadInterrupted, Source
+from retrain_service.sources.base import ReadInterrupted, Source, ids_repeat
 from retrain_service.sources.deadline import DeadlineSource
 from shared.errors import (
     CollectionMissing,
@@ -30,7 +30,7 @@ from shared.errors import (
     StorageUnavailable,
 )
 from shared.mapping.shapes import suggestion
-from shared.records import Cursor
+from shared.records import Batch, Cursor
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
@@ -211,6 +211,7 @@ class StreamIngestor:
                     return applied
                 limit = min(limit, left)
             batch = source.read_after(self._cursor(source, now), limit)
+            self._insist_on_ids(batch)
             if self._suggestion is None and batch.records:
                 self._suggestion = suggestion(
                     self._stream,
@@ -232,6 +233,20 @@ class StreamIngestor:
         self._is_in_backlog = True
         self._enter("catching_up", "reading what is there already", now)
         return applied
+
+    def _insist_on_ids(self, batch: Batch) -> None:
+        """One look never shows a record twice; rows of one id would silently replace each other.
+
+        Raises:
+            SourceMisconfigured: many of the rows share their ids.
+        """
+        n_rows, n_ids = len(batch.records), len({record.id for record in batch.records})
+        if ids_repeat(n_rows, n_ids):
+            raise SourceMisconfigured(
+                f"{n_rows:,} records that were read have only {n_ids:,} different ids: id_field"
+                f" {', '.join(self._stream_settings.id_fields)!r} does not tell them apart."
+                " `check` says what would."
+            )
 
     def _settle(self, now: datetime) -> None:
         """A short page: nothing more for now."""

@@ -135,9 +135,10 @@ def report_stream(
         [
             warnings.future_records(sample, now, column),
             warnings.late_clock(sample, now, column),
-            warnings.mixed_units(_extremes(sample, stream, column)),
+            sample.found.remark or warnings.mixed_units(_extremes(sample, stream, column)),
             warnings.unread(sample, n_read),
             *sample.remarks,
+            _without_windows(workload, spec, source_settings),
             remark,
             *workload.remarks(spec.name, [each.fields for each in records]),
             suggestion(spec.name, stream, [each.fields for each in sample.records]),
@@ -184,6 +185,17 @@ def _mapped(mapping: RecordMapping, record: Record) -> Record:
         return replace(record, fields=mapping(record.fields, record.id))
     except Exception:  # noqa: BLE001 - the workload says what is wrong with it
         return record
+
+
+def _without_windows(workload: Workload, spec: StreamSpec, source: SourceSettings) -> str | None:
+    """Answers that need the newest samples of each entity, which only the API's feed keeps."""
+    if source.kind == "feed" or workload.window_of(spec.name) is None:
+        return None
+    return (
+        "answers about all of them at once, and their risk, need the newest samples, and these come"
+        " only with records that are sent to the API (a source of the kind feed); a request that"
+        " brings its own samples is answered"
+    )
 
 
 def _judged(workload: Workload, stream: str, fields: Mapping[str, Any]) -> str | None:

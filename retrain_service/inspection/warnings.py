@@ -12,12 +12,10 @@ from itertools import pairwise
 from statistics import median
 
 from retrain_service.inspection.sample import StreamSample
+from retrain_service.sources.base import ids_repeat
 from retrain_service.sources.catalogue import Collection, Column, described
 from retrain_service.sources.shown_values import epoch_units
 from shared.settings.streams import StreamSettings
-
-REPEATED_IDS = 0.02
-"""Share of the rows from which ids that repeat are proof of a wrong id_field."""
 
 _CLOCK_SLACK = timedelta(minutes=2)
 _ZONE_STEP = timedelta(minutes=30)
@@ -30,7 +28,7 @@ def repeated_ids(sample: StreamSample, settings: StreamSettings) -> str | None:
     if sample.found.ids is None:
         return None
     n_rows, n_ids = sample.found.ids
-    if n_rows - n_ids <= max(1, REPEATED_IDS * n_rows):
+    if not ids_repeat(n_rows, n_ids):
         return None
     of = "" if n_rows >= sample.found.n_records else f" of the {n_rows:,} looked at"
     name = ", ".join(settings.id_fields)

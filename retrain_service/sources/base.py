@@ -32,6 +32,11 @@ def how_to_install(extra: str) -> str:
     return f"in the project's folder, .venv/bin/python -m pip install -e '.[{extra}]'"
 
 
+def ids_repeat(n_rows: int, n_ids: int) -> bool:
+    """Whether so many rows share an id that it is no accident: the id field is a wrong one."""
+    return n_rows - n_ids > max(3, n_rows // 50)
+
+
 class ReadInterrupted(SourceUnavailable):
     """The source went away in the middle of a call whose part result is of no use.
 

@@ -29,7 +29,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
+from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source, ids_repeat
 from retrain_service.sources.http_export.client import Export, ExportClient
 from retrain_service.sources.http_export.export_diff import (
     ExportPager,
@@ -141,6 +141,12 @@ class HttpExportSource(Source):
         )
         self._given.update((id_, (digest, at_us)) for id_, (digest, at_us) in before.items())
         rows = self._rows(export)
+        n_with_id = sum(id_of(item, self._stream.id_fields) is not None for item in export.items)
+        if ids_repeat(n_with_id, len(rows)):
+            raise SourceMisconfigured(
+                f"{self._where}: {n_with_id:,} records have only {len(rows):,} different ids:"
+                f" id_field {', '.join(self._stream.id_fields)!r} does not tell them apart."
+            )
         window = self._window(export)
         # Later than what was read, or it would never be read.
         times_us = self._times(rows, max(window.newest_us, after[0] + 1 if after else 0))

@@ -165,7 +165,7 @@ def test_one_column_in_two_units_is_told(tmp_path: Path) -> None:
     stream = stream_of(place, "parts", "appointments")
 
     assert stream["sampled_usable"] == 200
-    assert any("mixes units of time: seconds (" in each for each in stream["warnings"])
+    assert any("seconds" in each and "milliseconds" in each for each in stream["warnings"])
 
 
 def test_tombstones_are_not_judged(tmp_path: Path) -> None:
@@ -207,12 +207,15 @@ def test_ids_that_repeat_are_a_fault_and_a_join_mends_it(
     place = CaseHome(tmp_path, settings + "collection = 'lines.rows'\n")
 
     broken = place.check()
+    refused = place.once()
     mend = stream_of(place, "parts", "appointments")["mend"]
     place.configure(SOURCE.replace("{sqlite}", url) + PARTS + "\n".join(mend) + "\n")
     mended = place.check()
 
     assert broken.code == 1
     assert "960 rows have only 240 different ids" in broken.text
+    assert refused.code != 0
+    assert "different ids: id_field 'id' does not tell them apart" in refused.complaints
     assert mended.code == 0, mended.everything
     assert "960 records" in mended.text
 
