@@ -10,7 +10,7 @@ from retrain_service.commands.check import check
 from retrain_service.commands.daemon import run
 from retrain_service.commands.init import init
 from retrain_service.commands.keys import keys
-from retrain_service.commands.maintenance import backup, prune
+from retrain_service.commands.maintenance import backup, drop_slot, prune
 from retrain_service.commands.once import once
 from retrain_service.commands.runs import events, runs, show
 from retrain_service.commands.status import status
@@ -49,6 +49,7 @@ for command in (
     cancel,
     prune,
     backup,
+    drop_slot,
     keys,
 ):
     main.add_command(command)

@@ -265,7 +265,9 @@ class StreamIngestor:
                 now,
             )
         else:
-            self._enter("ok", "; ".join(filter(None, ("up to date", self._suggestion))), now)
+            remark = self._source.remark if self._source is not None else ""
+            told = filter(None, ("up to date", remark, self._suggestion))
+            self._enter("ok", "; ".join(told), now)
         if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
             self._steps = self._reconciler.steps(now)
 

@@ -1,4 +1,6 @@
-"""`backup`: a copy of the home, also while the daemons work. `prune`: forget what nobody needs."""
+"""`backup`: a copy of the home, also while the daemons work. `prune`: forget what nobody needs.
+`drop-slot`: the same in an application's database.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from retrain_service.commands.options import with_options
 from retrain_service.commands.output import Output
 from retrain_service.maintenance import retention
 from retrain_service.maintenance.backup import Copied, back_up
+from retrain_service.sources import open_source
 from shared.daemon.loop import utc_now
 from shared.daemon.one_instance import only_instance
 from shared.errors import AlreadyRunning, NotFound
@@ -86,6 +89,33 @@ def prune(settings: Settings, out: Output, dry_run: bool) -> None:
         f"{len(found['versions'])} versions, {len(found['runs'])} runs, {found['n_events']} events"
         f" and {len(found['files'])} files, {found['bytes']:,} bytes: {verb}."
     )
+
+
+@click.command("drop-slot")
+@click.argument("model")
+@click.argument("stream")
+@with_options
+def drop_slot(settings: Settings, out: Output, model: str, stream: str) -> None:
+    """Remove the replication slot of a stream from its PostgreSQL server.
+
+    For a stream that is not read by the log any more, or a home that is given up: a slot that
+    nobody reads fills the server's disk.
+    """
+    from retrain_service.sources.sql.log_source import LogSource
+
+    configured = settings.models.get(model)
+    if configured is None:
+        raise NotFound(f"no model {model!r}; there are: {', '.join(sorted(settings.models))}.")
+    found = configured.stream(stream)
+    source = open_source(settings.sources[configured.source], found)
+    try:
+        if not isinstance(source, LogSource):
+            raise NotFound(f"{model}: the stream {stream!r} names no slot.")
+        was_there = source.drop_slot()
+    finally:
+        source.close()
+    out.document({"slot": found.slot, "dropped": was_there})
+    out.say(f"slot {found.slot} is dropped." if was_there else f"no slot {found.slot} is there.")
 
 
 def _planned(settings: Settings) -> retention.Plan:

@@ -21,7 +21,7 @@ REGISTRY: dict[str, str] = {
     "http_export": "retrain_service.sources.http_export.source:HttpExportSource",
     "mongodb": "retrain_service.sources.mongodb.source:MongodbSource",
     "prometheus": "retrain_service.sources.prometheus.source:PrometheusSource",
-    "sql": "retrain_service.sources.sql.source:SqlSource",
+    "sql": "retrain_service.sources.sql.log_source:open_sql_source",
 }
 
 EXTRAS: dict[str, str] = {
@@ -52,6 +52,11 @@ def open_source(
     if settings.kind not in REGISTRY:
         known = ", ".join(sorted(REGISTRY))
         raise SourceMisconfigured(f"kind: expected one of {known}, found {settings.kind!r}.")
+    if stream.read_by == "log" and settings.kind != "sql":
+        raise SourceMisconfigured(
+            f'read_by = "log" is for tables of PostgreSQL; kind {settings.kind} has read_by ='
+            ' "cursor".'
+        )
     module, _, name = REGISTRY[settings.kind].partition(":")
     try:
         source: Source = getattr(import_module(module), name)(settings, stream, clock)

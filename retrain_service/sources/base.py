@@ -104,6 +104,11 @@ class Source(ABC):
         """Which database and collection this is, without credentials: ids and cursors of one
         origin mean nothing in another."""
 
+    @property
+    def remark(self) -> str:
+        """What a person may want to know about the last read; part of the stream's health."""
+        return ""
+
     @abstractmethod
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         """Read at most `limit` records strictly after `cursor` (None: from the beginning)."""

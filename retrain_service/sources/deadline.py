@@ -56,6 +56,10 @@ class DeadlineSource(Source):
             return self._source.origin
         return self._call(lambda source: source.origin, self._read_s)
 
+    @property
+    def remark(self) -> str:
+        return self._source.remark if self._source is not None else ""
+
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         return self._call(lambda source: source.read_after(cursor, limit), self._read_s)
 

@@ -36,6 +36,10 @@ class MappedSource(Source):
     def origin(self) -> str:
         return f"{self._source.origin} mapped as {self._mapping.digest}"
 
+    @property
+    def remark(self) -> str:
+        return self._source.remark
+
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         batch = self._source.read_after(cursor, limit)
         return replace(batch, records=tuple(self._mapped(record) for record in batch.records))

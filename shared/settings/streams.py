@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -115,6 +115,21 @@ class StreamSettings(Section):
         description="http_export, files: how that field is written where it is another text than"
         ' ISO 8601, as Python\'s strptime has it: "%d.%m.%Y %H:%M"',
     )
+    read_by: Literal["cursor", "log"] = Field(
+        "cursor",
+        description="sql: log: by PostgreSQL's log of changes, which misses no late commit and no"
+        " deletion; needs a slot",
+    )
+    slot: str = Field(
+        "",
+        pattern=r"^[a-z0-9_]{0,63}$",
+        description="sql: name of the replication slot that the stream makes for itself alone",
+    )
+    publication: str = Field(
+        "hotfit",
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description='sql: publication that has the table, for read_by = "log"',
+    )
     deleted_field: str = Field("", description="field that is true on a tombstone; empty: none")
     retention_days: int = Field(
         0,
@@ -152,6 +167,15 @@ class StreamSettings(Section):
             return ""
         part = json.dumps([self.filter, self.pipeline], sort_keys=True, default=str)
         return f" where {hashlib.sha256(part.encode()).hexdigest()[:12]}"
+
+    @model_validator(mode="after")
+    def _has_a_slot_for_the_log(self) -> StreamSettings:
+        if self.read_by == "log" and not self.slot:
+            raise ValueError(
+                'read_by = "log" needs the name of a slot that nobody else reads, such as'
+                ' slot = "hotfit_orders"'
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_an_id(self) -> StreamSettings:

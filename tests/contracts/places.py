@@ -39,6 +39,9 @@ class Place(ABC):
     reads_whole_exports: ClassVar[bool] = False
     """Whether one answer holds everything: pages then come from memory, and need no time field."""
 
+    waits_for_lag: ClassVar[bool] = True
+    """Whether records younger than the lag, or dated in the future, are left for later."""
+
     def __init__(self) -> None:
         self._opened: list[Source] = []
 
@@ -233,6 +236,24 @@ class PostgresPlace(Place):
     def _run(self, statement: str, parameters: list[Any] | None = None) -> None:
         with psycopg.connect(self.server.url()) as connection:
             connection.execute(statement, parameters)  # type: ignore[call-overload, unused-ignore]
+
+
+class PostgresLogPlace(PostgresPlace):
+    """Read by the log of its changes."""
+
+    waits_for_lag = False
+
+    def __init__(self, server: PostgresServer) -> None:
+        super().__init__(server)
+        self._run("DROP PUBLICATION IF EXISTS hotfit")
+        self._run("CREATE PUBLICATION hotfit FOR TABLE appointments")
+
+    def source(self, **settings: Any) -> Source:
+        return super().source(read_by="log", slot="hotfit_appointments", **settings)
+
+    def close(self) -> None:
+        super().close()
+        self._run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
 
 class MariadbPlace(Place):

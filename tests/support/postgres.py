@@ -64,6 +64,7 @@ class PostgresServer:
                 self._binaries / "postgres",
                 *("-D", self._folder / "data", "-p", str(self.port), "-k", self._folder),
                 *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"),
+                *("-c", "wal_level=logical", "-c", "max_replication_slots=10"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

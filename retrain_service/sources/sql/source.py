@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,6 +36,7 @@ from retrain_service.sources.sql.estimate import COUNTED_UP_TO, estimate
 from retrain_service.sources.sql.table import TableInfo, describe
 from retrain_service.sources.sql.times import (
     EARLIEST,
+    LATEST,
     TimeFormat,
     day_begin,
     day_end,
@@ -64,6 +65,7 @@ class SqlSource(Source):
         self._stream = stream
         self._clock = clock
         self._lag = timedelta(seconds=settings.lag_s)
+        self._reads_ahead = False
         self._timeout_s = settings.timeout_s
         self._zone = ZoneInfo(stream.time_zone or settings.time_zone or "UTC")
         self._url = parse_url(settings.url)
@@ -112,7 +114,7 @@ class SqlSource(Source):
                 return Batch((), cursor, is_last=True)
             key = form.key(watched.updated_at, self._dialect)
             newest_at = settled(server_time(connection, self._clock) - self._lag, form.zone)
-            newest = form.bound(newest_at, self._dialect)
+            newest = form.bound(LATEST if self._reads_ahead else newest_at, self._dialect)
             wanted = [
                 watched.id.is_not(None),
                 *self._after(cursor, key, watched, form),
@@ -237,8 +239,7 @@ class SqlSource(Source):
     ) -> tuple[sa.ColumnElement[bool], ...]:
         key = form.key(table.c[self._stream.updated_at_field], self._dialect)
         earliest, latest = (
-            self._bind(form.bound(at, self._dialect), form)
-            for at in (EARLIEST, datetime(9999, 12, 31, tzinfo=UTC))
+            self._bind(form.bound(at, self._dialect), form) for at in (EARLIEST, LATEST)
         )
         has_id = (table.c[name].is_not(None) for name in self._stream.id_fields)
         return (*has_id, key >= earliest, key < latest)

@@ -26,6 +26,7 @@ from shared.records import from_epoch_us, to_epoch_us
 SECOND_US = 1_000_000
 DAY_US = 86_400 * SECOND_US
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, tzinfo=UTC)
 
 Kind = Literal[
     "timestamptz",
