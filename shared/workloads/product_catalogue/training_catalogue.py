@@ -15,10 +15,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.number_columns import column_policy
+from shared.documents.texts import word_key
 from shared.records import Record, Table
 from shared.workloads.product_catalogue.catalogue import Catalogue
 from shared.workloads.product_catalogue.neighbours import Neighbours
-from shared.workloads.product_catalogue.records import APPROVED_WORDS, Product, read_product
+from shared.workloads.product_catalogue.records import (
+    APPROVED_WORDS,
+    PRICES,
+    Product,
+    read_product,
+)
 from shared.workloads.product_catalogue.similarity import Similarity, nearest
 from shared.workloads.product_catalogue.text_vectors import WordVectors
 
@@ -74,10 +81,15 @@ def read_training_catalogue(
     approved : statuses that mean approved in this shop, beside the usual ones.
     rejected : gets the reasons of the records that are no products.
     """
-    words = APPROVED_WORDS | {"".join(filter(str.isalnum, text.casefold())) for text in approved}
+    words = APPROVED_WORDS | {word_key(text) for text in approved}
+    prices = column_policy(
+        price for record in table for name in PRICES if (price := record.fields.get(name))
+    )
+    if prices.n_ambiguous:
+        rejected[f"price that is not read: {prices.problem}"] += prices.n_ambiguous
     products: dict[str, Product] = {}
     for record in table:
-        product = read_product(record.id, record.fields, words)
+        product = read_product(record.id, record.fields, words, prices.policy)
         if isinstance(product, str):
             rejected[product] += 1
         else:

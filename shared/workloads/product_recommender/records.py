@@ -6,14 +6,16 @@ is a mapping of JSON values.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from shared.workloads.product_catalogue.records import identity, words_of
+from shared.documents.ids import first_id, read_id, read_person
+from shared.documents.numbers import Unread, parse_number
+from shared.documents.texts import word_key
+from shared.documents.times import read_moment
+from shared.workloads.product_catalogue.records import words_of
 
 NO_USER = "event without a user or session"
 NO_PRODUCT = "event without a product"
@@ -21,41 +23,46 @@ UNKNOWN_KIND = "event that says nothing about interest"
 BAD_RATING = "rating that is not from 1 to 5"
 
 VIEW, CART, PURCHASE, RATE = "view", "add_to_cart", "purchase", "rate"
+RETURN, REMOVAL = "return", "remove_from_cart"
+TAKES_BACK: Mapping[str, str] = {RETURN: PURCHASE, REMOVAL: CART}
+"""What takes back which: the newest such event of the customer and product no longer counts."""
 OWNED_KINDS = frozenset((PURCHASE, RATE))
 """Who bought or rated a product has it; it is not recommended again unless asked."""
 
-INTEREST: Mapping[str, float] = {VIEW: 1.0, CART: 3.0, PURCHASE: 5.0}
-"""How much an event says, in views. A rating says as much as it has stars."""
+INTEREST: Mapping[str, float] = {VIEW: 1.0, CART: 3.0, PURCHASE: 5.0, RETURN: 5.0, REMOVAL: 3.0}
+"""How much an event says, or takes back, in views. A rating says as much as it has stars."""
 
 _LONG_LOOK_S = 180.0
 """A look of this long counts as two views; a longer one may be a forgotten window."""
 
-_WORDS: Mapping[str, str] = {
-    **dict.fromkeys(
-        words_of("view viewed pageview productview click clicked detail visit dwell"), VIEW
-    ),
-    **dict.fromkeys(
-        words_of(
-            "addtocart addedtocart addcart cart addtobasket basket addtobag wishlist "
-            "addtowishlist favorite favourite like liked"
-        ),
-        CART,
-    ),
-    **dict.fromkeys(
-        words_of("purchase purchased buy bought order ordered checkout transaction sale paid"),
-        PURCHASE,
-    ),
-    **dict.fromkeys(words_of("rate rated rating review reviewed"), RATE),
+_MEANINGS: Mapping[str, str] = {
+    VIEW: "view viewed pageview productview productviewed viewedproduct viewitem viewproduct"
+    " viewcontent click clicked productclicked selectitem detail visit dwell",
+    CART: "addtocart addedtocart addcart cart addtobasket basket addtobag productadded addedproduct"
+    " wishlist addtowishlist productaddedtowishlist favorite favourite like liked",
+    PURCHASE: "purchase purchased buy bought order ordered ordercompleted completedorder orderpaid"
+    " checkout checkoutcompleted transaction sale paid",
+    RATE: "rate rated rating review reviewed productreviewed",
+    RETURN: "return returned refund refunded orderrefunded ordercancelled ordercanceled"
+    " cancelledorder chargeback",
+    REMOVAL: "removefromcart removedfromcart productremoved removedproduct removefrombasket"
+    " removefromwishlist productremovedfromwishlist",
 }
+_WORDS = {word: kind for kind, words in _MEANINGS.items() for word in words_of(words)}
 _KINDS = words_of(
-    "type event event_type eventType interaction_type interactionType interaction action kind"
+    "type event event_type eventType interaction_type interactionType interaction action kind "
+    "event_name eventName"
 )
-_USERS = words_of(
-    "user_id userId user customer_id customerId customer uid visitor_id visitorId "
-    "session_id sessionId session"
+_USERS = words_of("user_id userId user customer_id customerId customer uid")
+_VISITS = words_of(
+    "visitor_id visitorId visitorid session_id sessionId session user_pseudo_id anonymous_id "
+    "anonymousId client_id clientId guest_id guestId"
 )
+_ORDERS = words_of("order_id orderId order_number orderNumber transaction_id transactionId id _id")
+"""What tells the visits of people apart whom nobody knows: the order, or else its record."""
 _PRODUCTS = words_of("product_id productId product item_id itemId item sku")
 _LISTS = ("items", "products", "line_items", "lineItems")
+_QUANTITIES = ("quantity", "qty")
 _RATINGS = ("rating", "value", "stars", "score", "rate")
 _TIMES = words_of(
     "timestamp created_at createdAt event_time eventTime occurred_at time date at updated_at"
@@ -70,14 +77,14 @@ _DWELLS: tuple[tuple[str, float], ...] = (
     ("dwell_time_ms", 1e-3),
     ("duration_ms", 1e-3),
 )
-_FIRST_YEAR, _LAST_YEAR = 1990, 2099
 
 
 @dataclass(frozen=True, slots=True)
 class Interaction:
     """One thing that one customer did with one product.
 
-    interest : above 0, in views. at : UTC; None where the event does not say when.
+    interest : above 0, in views; of a kind in TAKES_BACK what is taken back.
+    at : UTC; None where the event does not say when.
     """
 
     user_id: str
@@ -99,55 +106,63 @@ def reject_reason(fields: Mapping[str, Any]) -> str | None:
 
 def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
     """The interactions of an event: one, or one for each line of an order; or why there is none."""
-    user_id = _first_identity(fields, _USERS)
+    kind = _kind(fields)
+    lines = next((fields[name] for name in _LISTS if isinstance(fields.get(name), list)), None)
+    user_id = _visitor(fields, is_order=lines is not None or kind == PURCHASE)
     if user_id is None:
         yield NO_USER
         return
-    kind = _kind(fields)
     if kind is None:
         yield UNKNOWN_KIND
         return
     at = next((found for name in _TIMES if (found := read_moment(fields.get(name)))), None)
-    product_id = _first_identity(fields, _PRODUCTS)
-    if product_id is None:
-        lines: list[Any] = next((fields[n] for n in _LISTS if isinstance(fields.get(n), list)), [])
-        ids = [_line_identity(line) for line in lines]
-    else:
-        ids = [product_id]
-    if not ids:
+    product_id = first_id(fields, _PRODUCTS)
+    parts: Sequence[object] = [fields] if product_id is not None else lines or ()
+    if not parts:
         yield NO_PRODUCT
     interest = _interest(kind, fields)
-    for one in ids:
-        if one is None:
+    for part in parts:
+        id_ = product_id or _line_id(part)
+        its_kind = RETURN if kind == PURCHASE and _is_taken_back(part) else kind
+        if id_ is None:
             yield NO_PRODUCT
         elif interest is None:
             yield BAD_RATING
         else:
-            yield Interaction(user_id, one, kind, interest, at)
+            yield Interaction(user_id, id_, its_kind, interest, at)
 
 
-def _first_identity(fields: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    for name in names:
+def _visitor(fields: Mapping[str, Any], *, is_order: bool) -> str | None:
+    """Who it was: the customer, else the visit, else an order counts as a visitor of its own."""
+    for name in (*_USERS, *_VISITS):
         value = fields.get(name)
-        if value is not None and (found := identity(value)) is not None:
+        if value is not None and (found := read_person(value)) is not None:
             return found
-    return None
+    order = first_id(fields, _ORDERS) if is_order else None
+    return f"order {order}" if order is not None else None
 
 
-def _line_identity(line: object) -> str | None:
+def _line_id(line: object) -> str | None:
     if isinstance(line, Mapping):
-        return _first_identity(line, (*_PRODUCTS, "id"))
-    return identity(line)
+        return first_id(line, (*_PRODUCTS, "id"))
+    return read_id(line)
+
+
+def _is_taken_back(part: object) -> bool:
+    """A negative quantity is a return, as many shops write one."""
+    if not isinstance(part, Mapping):
+        return False
+    return any((_number(part.get(name)) or 0.0) < 0 for name in _QUANTITIES)
 
 
 def _kind(fields: Mapping[str, Any]) -> str | None:
     for name in _KINDS:
         value = fields.get(name)
         if isinstance(value, str):
-            return _WORDS.get(re.sub(r"[\W_]+", "", value.casefold()))
+            return _WORDS.get(word_key(value))
     if any(fields.get(name) is not None for name in ("rating", "stars")):
         return RATE
-    if any(fields.get(name) is not None for name in ("order_id", "orderId", "quantity")):
+    if any(fields.get(name) is not None for name in ("order_id", "orderId", *_QUANTITIES)):
         return PURCHASE
     return VIEW
 
@@ -163,47 +178,5 @@ def _interest(kind: str, fields: Mapping[str, Any]) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, str):
-        try:
-            value = float(value[:40].replace(",", "."))
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if abs(value) < 1e15 else None  # NaN and infinity fail
-
-
-def read_moment(value: object) -> datetime | None:
-    """A moment in UTC from a text, an epoch (seconds to nanoseconds) or an object that holds one.
-
-    A text without an offset is UTC. None where it cannot be read or lies outside 1990 to 2099.
-
-    >>> [str(read_moment(v)) for v in ("2025-11-26T10:00:00+02:00", 1764151200000, "soon")]
-    ['2025-11-26 08:00:00+00:00', '2025-11-26 10:00:00+00:00', 'None']
-    """
-    try:
-        moment = _read_moment(value)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return moment if moment is not None and _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
-
-
-def _read_moment(value: object, depth: int = 0) -> datetime | None:
-    if isinstance(value, Mapping) and depth < 3:
-        names = ("seconds", "_seconds", "$date", "$numberLong", "value")
-        inner = next((value[name] for name in names if name in value), None)
-        return _read_moment(inner, depth + 1)
-    if isinstance(value, str):
-        text = value.strip()
-        if not re.fullmatch(r"\d{9,19}(\.\d+)?", text):
-            moment = datetime.fromisoformat(text)
-            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-        value = float(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    epoch = float(value)
-    if not math.isfinite(epoch) or epoch <= 0:
-        return None
-    while epoch >= 1e11:  # milli-, micro- or nanoseconds; 1e11 s would be the year 5138
-        epoch /= 1000
-    return datetime.fromtimestamp(epoch, UTC)
+    found = parse_number(value)
+    return None if isinstance(found, Unread) else found

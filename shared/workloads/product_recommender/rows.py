@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from shared.records import Record, from_epoch_us, to_epoch_us
 from shared.workloads.product_catalogue.training_catalogue import TrainingCatalogue
 from shared.workloads.product_recommender import records as interactions
-from shared.workloads.product_recommender.records import OWNED_KINDS, PURCHASE, Interaction
+from shared.workloads.product_recommender.records import (
+    OWNED_KINDS,
+    PURCHASE,
+    TAKES_BACK,
+    Interaction,
+)
 
 CAME_TWICE = "the same event came before"
+TAKEN_BACK = "returned, refunded or removed again"
+NOTHING_TO_TAKE_BACK = "return or removal of what was not bought or chosen before"
 _AHEAD_US = 86_400_000_000  # a clock may be wrong by a day; a later event is dated by its record
 
 Ints = NDArray[np.int64]
@@ -89,7 +96,11 @@ def collect_interactions(
     history_days: int,
     rejected: Counter[str],
 ) -> Interactions:
-    """All events of the newest `history_days`; of one that came twice, the first."""
+    """All events of the newest `history_days`; of one that came twice, the first.
+
+    What was taken back does not count: a return takes the newest purchase of that customer and
+    product before it away, a removal the newest choice.
+    """
     users: dict[str, int] = {}
     items: dict[str, int] = {
         id_: place for place, id_ in enumerate(training_catalogue.catalogue.ids)
@@ -111,7 +122,30 @@ def collect_interactions(
                 rejected[CAME_TWICE] += 1
             else:
                 events[key] = found.interest
+    _take_back(events, rejected)
     return _as_columns(events, training_catalogue, users, items, history_days)
+
+
+def _take_back(events: dict[tuple[int, int, str, int], float], rejected: Counter[str]) -> None:
+    returns = sorted((key for key in events if key[2] in TAKES_BACK), key=lambda key: key[3])
+    if not returns:
+        return
+    kinds = frozenset(TAKES_BACK.values())
+    pairs = {key[:2] for key in returns}
+    times: dict[tuple[int, int, str], list[int]] = {}
+    for user, item, kind, at_us in events:
+        if kind in kinds and (user, item) in pairs:
+            times.setdefault((user, item, kind), []).append(at_us)
+    for user, item, kind, at_us in returns:
+        del events[user, item, kind, at_us]
+        taken = times.get((user, item, TAKES_BACK[kind]), [])
+        before = max((when for when in taken if when <= at_us), default=None)
+        if before is None:
+            rejected[NOTHING_TO_TAKE_BACK] += 1
+            continue
+        taken.remove(before)
+        del events[user, item, TAKES_BACK[kind], before]
+        rejected[TAKEN_BACK] += 2
 
 
 def _when_us(found: Interaction, written_us: int) -> int:

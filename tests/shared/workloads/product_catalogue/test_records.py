@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.records import Record
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.records import (
     NO_NAME,
@@ -16,6 +20,7 @@ from shared.workloads.product_catalogue.records import (
     read_product,
     words_of,
 )
+from shared.workloads.product_catalogue.training_catalogue import read_training_catalogue
 from shared.workloads.product_recommender import records as interactions
 from shared.workloads.product_recommender.records import (
     BAD_RATING,
@@ -71,6 +76,8 @@ def _product(**fields: Any) -> Product:
         ({"active": 0}, False),
         ({"status": "approved", "isDeleted": True}, False),
         ({"deleted_at": "2026-11-20T10:00:00Z"}, False),
+        ({"deleted_at": "0001-01-01T00:00:00Z"}, True),
+        ({"status": "In\u00a0Stock\u200b"}, True),
         ({"archived": "yes"}, False),
     ],
 )
@@ -83,7 +90,8 @@ def test_only_what_says_it_is_approved_is_approved(fields: dict[str, Any], is_sh
     ("price", "read"),
     [
         (12, 12.0), ("12.50", 12.5), ("12,50 €", 12.5), ("USD 1,299.00", 1299.0),
-        ("1.299,00", 1299.0), ("1,299", 1299.0), ({"amount": "3", "currency": "EUR"}, 3.0),
+        ("1.299,00", 1299.0), ("1,299", None), ("1,299,000", 1299000.0),
+        ({"amount": "3", "currency": "EUR"}, 3.0),
         (0, 0.0), (-1, None), ("free", None), (float("inf"), None), (True, None), ([3], None),
         (10**400, None),
     ],
@@ -91,6 +99,26 @@ def test_only_what_says_it_is_approved_is_approved(fields: dict[str, Any], is_sh
 def test_a_price_is_read_in_every_shape_or_is_unknown(price: object, read: float | None) -> None:
     """An odd price must not cost the product its place, nor make it a million times dearer."""
     assert _product(price=price).price == read
+
+
+def test_a_comma_in_a_price_is_read_as_the_shop_s_other_prices_show() -> None:
+    """A shop in Europe and one in America write 1,299 for prices a thousand apart."""
+
+    def prices(*texts: str) -> tuple[list[float], Counter[str]]:
+        rejected: Counter[str] = Counter()
+        written = datetime(2026, 11, 20, tzinfo=UTC)
+        table = [
+            Record(str(i), written, {"name": "Lamp", "price": text}) for i, text in enumerate(texts)
+        ]
+        found = read_training_catalogue(table, rejected).catalogue.prices
+        return [-1.0 if math.isnan(price) else price for price in found.tolist()], rejected
+
+    assert prices("1,299", "12,50") == ([1.299, 12.5], Counter())
+    assert prices("1,299", "12.50") == ([1299.0, 12.5], Counter())
+    unclear, rejected = prices("1,299", "2,499")
+    assert unclear == [-1.0, -1.0]
+    assert [(reason[:24], n) for reason, n in rejected.items()] == [("price that is not read: ", 2)]
+    assert "'1,299' may be 1.299 or 1299" in next(iter(rejected))
 
 
 def test_a_product_is_put_together_from_whatever_names_its_shop_uses() -> None:
@@ -143,7 +171,20 @@ def test_a_document_without_a_name_is_no_product(fields: dict[str, Any]) -> None
          [("u", "p", "purchase", 5.0), ("u", "q", "purchase", 5.0), NO_PRODUCT]),
         ({"product_id": "p", "type": "view"}, [NO_USER]),
         ({"user_id": "u", "type": "view"}, [NO_PRODUCT]),
-        ({"user_id": "u", "product_id": "p", "type": "refund"}, [UNKNOWN_KIND]),
+        ({"user_id": "u", "product_id": "p", "type": "refund"}, [("u", "p", "return", 5.0)]),
+        ({"user_id": "u", "item_id": "p", "event_name": "remove_from_cart"},
+         [("u", "p", "remove_from_cart", 3.0)]),
+        ({"user_id": "u", "product_id": "p", "type": "scrolled"}, [UNKNOWN_KIND]),
+        ({"user_id": "u", "product_id": "p", "type": "view_item_list"}, [UNKNOWN_KIND]),
+        ({"user_id": "u", "type": "order", "items": [{"product_id": 7.0, "quantity": -1}]},
+         [("u", "7", "return", 5.0)]),
+        ({"customer_id": 0, "session_id": "s", "product_id": "7.0"}, [("s", "7", "view", 1.0)]),
+        ({"customer_id": 0, "id": 31, "line_items": [{"product_id": 7}], "event": "purchase"},
+         [("order 31", "7", "purchase", 5.0)]),
+        ({"user_id": "guest", "product_id": "p", "id": 31, "type": "view"}, [NO_USER]),
+        ({"user_id": "undefined", "anonymousId": "a1", "product_id": "p", "event": "ViewProduct"},
+         [("a1", "p", "view", 1.0)]),
+        ({"user_id": "u", "product_id": "null", "sku": "s1"}, [("u", "s1", "view", 1.0)]),
         ({"user_id": "u", "product_id": "p", "type": "rate", "rating": 11}, [BAD_RATING]),
         ({"user_id": "u", "product_id": "p", "type": "rate"}, [BAD_RATING]),
     ],

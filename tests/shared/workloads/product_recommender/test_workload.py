@@ -27,7 +27,11 @@ from shared.workloads.product_recommender import evaluation as ranking_test
 from shared.workloads.product_recommender.item_regression import regress_items
 from shared.workloads.product_recommender.model import ONLY_POPULAR, Blend
 from shared.workloads.product_recommender.records import UNKNOWN_KIND
-from shared.workloads.product_recommender.rows import CAME_TWICE
+from shared.workloads.product_recommender.rows import (
+    CAME_TWICE,
+    NOTHING_TO_TAKE_BACK,
+    TAKEN_BACK,
+)
 from shared.workloads.product_recommender.serving import Recommendations
 from shared.workloads.product_recommender.workload import ProductRecommender
 from tests.shared.workloads.shop import (
@@ -190,10 +194,42 @@ def test_a_row_is_the_first_meeting_of_a_customer_and_an_approved_product() -> N
     assert rows.slices.tolist() == ["Kitchen", "Garden"]
 
 
+def test_what_was_returned_or_taken_out_of_the_cart_is_no_interest() -> None:
+    """A shop's worst product would else look like its best one."""
+
+    def event(kind: str, product: str, minute: int) -> dict[str, Any]:
+        return {
+            "user_id": "u",
+            "product_id": product,
+            "type": kind,
+            "timestamp": f"2026-11-20T10:{minute:02}:00Z",
+        }
+
+    kept = [event("view", "p001", 0), event("purchase", "p002", 1), event("purchase", "p001", 9)]
+    taken = [
+        event("purchase", "p001", 2),
+        event("refund", "p001", 5),
+        event("add_to_cart", "p003", 3),
+        event("remove_from_cart", "p003", 4),
+        event("purchase", "p002", 6),
+        event("order_cancelled", "p002", 7),
+        event("return", "p004", 8),
+    ]
+
+    with_returns = rows_of(ProductRecommender({}), products(), [*kept, *taken])
+    without = rows_of(ProductRecommender({}), products(), kept)
+
+    assert with_returns.rejected == {TAKEN_BACK: 6, NOTHING_TO_TAKE_BACK: 1}
+    seen, expected = with_returns.context, without.context
+    columns = ("interest", "at_us", "is_bought")
+    for name in columns:
+        assert getattr(seen, name).tolist() == getattr(expected, name).tolist()
+
+
 def test_records_that_cannot_be_used_are_counted_by_reason() -> None:
     """A tracker whose field was renamed must be told so, not served an empty answer."""
     workload = ProductRecommender({})
-    odd = {"user_id": "u", "product_id": "p001", "type": "refund"}
+    odd = {"user_id": "u", "product_id": "p001", "type": "scrolled"}
     twice = _event("u", "p001")
 
     rows = rows_of(workload, [*products(), {"price": 3}], [odd, twice, twice])
