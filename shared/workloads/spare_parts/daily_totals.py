@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from shared.documents.time_policy import NoTime
 from shared.records import Record
 from shared.workloads.spare_parts import records as appointments
 from shared.workloads.spare_parts.history import DemandHistory
@@ -24,14 +25,14 @@ CatalogueEntry = Mapping[str, Any]
 """{name, sku, price} of a part on sale."""
 
 
-def unusable(fields: Mapping[str, Any], day: date | None) -> str | None:
+def unusable(fields: Mapping[str, Any], day: date | NoTime) -> str | None:
     """Why nothing can be learnt from this appointment; None when something can."""
     if not appointments.says_complete(fields.get("status")):
         return appointments.NOT_COMPLETE
-    if day is None:
-        return appointments.NO_DATE
+    if isinstance(day, NoTime):
+        return day.value if day is NoTime.AMBIGUOUS else appointments.NO_DATE
     lines = list(appointments.part_lines(fields))
-    if any(isinstance(line, appointments.PartLine) and line.pieces > 0 for line in lines):
+    if any(isinstance(line, appointments.PartLine) and line.pieces for line in lines):
         return None
     return next((line for line in lines if isinstance(line, str)), appointments.NO_PARTS)
 
@@ -80,22 +81,25 @@ class PartsLedger:
         self._skus = {key: str(entry["sku"] or "") for key, entry in catalogue.items()}
         self._by_sku = {entry["sku"]: str(entry["name"]) for entry in catalogue.values()}
 
-    def enter(self, fields: Mapping[str, Any], day: date | None) -> None:
+    def enter(self, fields: Mapping[str, Any], day: date | NoTime) -> None:
         """Enter one appointment, or count why it cannot be."""
         reason = unusable(fields, day)
-        if day is not None and day > self._latest:
+        if isinstance(day, NoTime):
+            self.rejected[reason or appointments.NO_DATE] += 1
+            return
+        if day > self._latest:
             reason = reason or DATED_LATER
-        elif day is not None and reason not in (appointments.NOT_COMPLETE, appointments.NO_DATE):
+        elif reason != appointments.NOT_COMPLETE:
             # Even without parts a finished appointment shows that the calendar reaches this day.
             self._first_day = min(day, self._first_day or day)
             self._last_day = max(day, self._last_day or day)
-        if reason is not None or day is None:
-            self.rejected[reason or appointments.NO_DATE] += 1
+        if reason is not None:
+            self.rejected[reason] += 1
             return
         for line in appointments.part_lines(fields):
             if isinstance(line, str):
                 self.rejected[LINE_LEFT_OUT.format(reason=line)] += 1
-            elif line.pieces > 0:
+            elif line.pieces:
                 self._enter_line(day, line)
 
     def _enter_line(self, day: date, line: appointments.PartLine) -> None:
@@ -124,14 +128,17 @@ class PartsLedger:
             return DemandHistory(np.datetime64("2000-01-01", "D"), (), np.zeros((0, 0)), no_days)
         start = max(self._first_day, self._last_day - timedelta(days=newest_days - 1))
         entries, first_use = self._part_entries(), dict[str, date]()
-        for day, key, _ in entries:
-            first_use[key] = min(day, first_use.get(key, day))
-        keys = sorted({key for day, key, _ in entries if day >= start})
+        for day, key, used in entries:
+            if used > 0:
+                first_use[key] = min(day, first_use.get(key, day))
+        keys = sorted({key for day, key, used in entries if day >= start and used > 0})
         column = {key: i for i, key in enumerate(keys)}
         pieces = np.zeros(((self._last_day - start).days + 1, len(keys)))
         for day, key, used in entries:
-            if day >= start:
+            if day >= start and key in column:
                 pieces[(day - start).days, column[key]] += used
+        # Parts that came back lower the demand of their day, and at most to nothing.
+        pieces = np.maximum(pieces, 0.0)
         return DemandHistory(
             np.datetime64(start, "D"),
             tuple(self._name(key) for key in keys),

@@ -7,13 +7,18 @@ model and no database; a document is a mapping of JSON values.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from shared.documents.ids import read_id
+from shared.documents.numbers import NumberPolicy, Unread, parse_number
+from shared.documents.texts import comparable, tidy
+from shared.documents.time_policy import NoTime, TimePolicy
+from shared.documents.times import parse_day
 
 DATE_FIELDS = ("date", "appointmentDate", "completedDate", "timestamp", "createdAt")
 """Where an appointment may carry its day; the first that can be read counts."""
@@ -29,7 +34,6 @@ MAX_PIECES = 10_000.0
 """More of one part on one appointment is a typing error, not a demand."""
 
 _MAX_PRICE = 1e9
-_FIRST_YEAR, _LAST_YEAR = 2000, 2099
 _ALIASES = {
     "appointmentDate": "appointment_date",
     "completedDate": "completed_date",
@@ -41,18 +45,16 @@ _DENIED = re.compile(
     r"\b(not|never|to[\s_-]+be|will[\s_-]+be)[\s_-]+((yet|been|fully)[\s_-]+)*complete",
     re.IGNORECASE,
 )
-_QUANTITY = re.compile(
-    r"\s*([-+]?\d+(?:[.,]\d+)?)\s*(?:x|pcs?\.?|pieces?|units?)?\s*", re.IGNORECASE
-)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
-_YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)")
-_DAY_MONTH_NAME = re.compile(
-    r"\b(\d{1,2})(?:st|nd|rd|th)?[\s-]+([A-Za-z]{3,9})\.?,?[\s-]+(\d{4})\b"
-)
-_CLOCK = re.compile(r"\b(\d{1,2}):(\d{2})(?::\d{2})?(?:\.\d+)?\s*(?:([ap])\.?m\b)?", re.IGNORECASE)
-_IN_UTC = re.compile(r"\b(?:GMT|UTC)(?![+-]\d*:?\d*[1-9])|[+-]0000$")
-_MONTH_NAME_DAY = re.compile(r"\b([A-Za-z]{3,9})\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})\b")
+_PIECES = NumberPolicy()
+_DAYS = TimePolicy(day_first=True, first_year=2000, last_year=2100)
+
+
+def day_policy(time_zone: ZoneInfo, day_first: bool | None) -> TimePolicy:
+    """How the days of appointments are read.
+
+    time_zone : of the garage. day_first : how to read 03/04/2025; None: as most dates show.
+    """
+    return replace(_DAYS, time_zone=time_zone, day_first=day_first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class PartLine:
     """One part used on one appointment.
 
     name : as written, white space tidied; empty when only the sku is known.
-    pieces : finite, 0 or more.
+    pieces : finite; below 0 for parts that came back.
     """
 
     name: str
@@ -79,104 +81,25 @@ def says_complete(status: object) -> bool:
     return not _DENIED.search(status)
 
 
-def appointment_day(fields: Mapping[str, Any], time_zone: ZoneInfo, day_first: bool) -> date | None:
-    """The day of an appointment, from the first of DATE_FIELDS that can be read."""
+def appointment_day(fields: Mapping[str, Any], policy: TimePolicy) -> date | NoTime:
+    """The day of an appointment, from the first of DATE_FIELDS that can be read; else why not."""
+    reason = NoTime.MISSING
+    for value in appointment_dates(fields):
+        found = parse_day(value, policy)
+        if not isinstance(found, NoTime):
+            return found
+        reason = found if found is NoTime.AMBIGUOUS or reason is NoTime.MISSING else reason
+    return reason
+
+
+def appointment_dates(fields: Mapping[str, Any]) -> Iterator[Any]:
+    """What an appointment holds in its fields for a date, the best first."""
     for name in DATE_FIELDS:
         value = fields.get(name)
         if value is None and name in _ALIASES:
             value = fields.get(_ALIASES[name])
-        day = read_day(value, time_zone, day_first)
-        if day is not None:
-            return day
-    return None
-
-
-def read_day(value: object, time_zone: ZoneInfo, day_first: bool = True) -> date | None:
-    """The calendar day that a date in any known shape means; None when it means none.
-
-    A moment in UTC (Z, an epoch, a timestamp object) becomes the day in `time_zone`. A text with
-    another offset, or none, means the day as it is written: that is what the writer saw.
-
-    day_first : how to read 03/04/2025, where both orders are possible.
-    """
-    try:
-        day = _read_day(value, time_zone, day_first)
-    except (ValueError, OverflowError, OSError):
-        return None
-    return day if day is not None and _FIRST_YEAR <= day.year <= _LAST_YEAR else None
-
-
-def _read_day(value: object, time_zone: ZoneInfo, day_first: bool) -> date | None:
-    if value is None or isinstance(value, bool):
-        return None
-    if isinstance(value, datetime):
-        return _day_of_moment(value, time_zone)
-    if isinstance(value, date):
-        return value
-    if isinstance(value, (int, float)):
-        return _day_of_epoch(float(value), time_zone)
-    if isinstance(value, Mapping):
-        return _day_of_object(value, time_zone, day_first)
-    if isinstance(value, str):
-        return _day_of_text(value.strip(), time_zone, day_first)
-    return None
-
-
-def _day_of_moment(moment: datetime, time_zone: ZoneInfo) -> date:
-    offset = moment.utcoffset()
-    if offset is None or offset != timedelta(0):
-        return moment.date()
-    return moment.astimezone(time_zone).date()
-
-
-def _day_of_epoch(epoch: float, time_zone: ZoneInfo) -> date | None:
-    if not math.isfinite(epoch) or epoch <= 0:
-        return None
-    while epoch >= 1e11:  # milli-, micro- or nanoseconds; 1e11 s would be the year 5138
-        epoch /= 1000
-    return datetime.fromtimestamp(epoch, UTC).astimezone(time_zone).date()
-
-
-def _day_of_object(value: Mapping[str, Any], time_zone: ZoneInfo, day_first: bool) -> date | None:
-    for key in ("seconds", "_seconds"):
-        seconds = value.get(key)
-        if isinstance(seconds, (int, float, str)) and not isinstance(seconds, bool):
-            return _day_of_epoch(float(seconds), time_zone)
-    for key in ("$date", "$numberLong", "value"):
-        if key in value and not isinstance(value[key], (bool, date)):
-            inner = value[key]
-            if key == "$numberLong" and isinstance(inner, str):
-                inner = float(inner)
-            return _read_day(inner, time_zone, day_first)
-    return None
-
-
-def _day_of_text(text: str, time_zone: ZoneInfo, day_first: bool) -> date | None:
-    if re.fullmatch(r"\d{9,19}(\.\d+)?", text):
-        return _day_of_epoch(float(text), time_zone)
-    try:
-        return _day_of_moment(datetime.fromisoformat(text), time_zone)
-    except ValueError:
-        pass
-    if match := _YEAR_FIRST.match(text):
-        return date(int(match[1]), int(match[2]), int(match[3]))
-    if match := _YEAR_LAST.match(text):
-        first, second, year = int(match[1]), int(match[2]), int(match[3])
-        is_day_first = first > 12 or (day_first and second <= 12)
-        return date(year, second, first) if is_day_first else date(year, first, second)
-    if match := _DAY_MONTH_NAME.search(text):
-        day_text, month, year_text = match.groups()
-    elif match := _MONTH_NAME_DAY.search(text):
-        month, day_text, year_text = match.groups()
-    else:
-        return None
-    written = date(int(year_text), _MONTHS.index(month[:3].lower()) + 1, int(day_text))
-    clock = _CLOCK.search(text)
-    if not clock or not _IN_UTC.search(text):
-        return written
-    hour = int(clock[1]) % 12 + 12 * (clock[3].lower() == "p") if clock[3] else int(clock[1])
-    moment = datetime.combine(written, time(hour, int(clock[2])), UTC)
-    return _day_of_moment(moment, time_zone)
+        if value is not None:
+            yield value
 
 
 def part_lines(fields: Mapping[str, Any]) -> Iterator[PartLine | str]:
@@ -212,15 +135,15 @@ def _lines(value: object) -> Iterator[tuple[str, object]]:
 
 def _part_line(key: str, line: object) -> PartLine | str:
     if isinstance(line, str) and (not key or key.isdigit()):
-        return PartLine(_tidy(line), "", 1.0) if _tidy(line) else BAD_LINE
+        return PartLine(tidy(line), "", 1.0) if tidy(line) else BAD_LINE
     if isinstance(line, Mapping):
         name = _text(line.get("name"))
-        sku = _text(line.get("sku"))
+        sku = read_id(line.get("sku")) or ""
         if not name and not sku:
-            name = "" if key.isdigit() else _tidy(key)
+            name = "" if key.isdigit() else tidy(key)
         quantity = line.get("quantity", line.get("qty"))
     else:
-        name, sku, quantity = _tidy(key), "", line
+        name, sku, quantity = tidy(key), "", line
     if not name and not sku:
         return BAD_LINE
     pieces = _pieces(quantity)
@@ -231,14 +154,8 @@ def _pieces(quantity: object) -> float | None:
     """Pieces as a number; a line that does not say how many means one."""
     if quantity is None or quantity == "":
         return 1.0
-    if isinstance(quantity, str):
-        match = _QUANTITY.fullmatch(quantity)
-        if not match:
-            return None
-        quantity = float(match[1].replace(",", "."))
-    if isinstance(quantity, bool) or not isinstance(quantity, (int, float)):
-        return None
-    return float(quantity) if 0 <= quantity <= MAX_PIECES else None  # NaN fails both
+    found = parse_number(quantity, _PIECES)
+    return found if not isinstance(found, Unread) and abs(found) <= MAX_PIECES else None
 
 
 def catalogue_entry(fields: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -246,28 +163,21 @@ def catalogue_entry(fields: Mapping[str, Any]) -> dict[str, Any] | None:
     name = _text(fields.get("name"))
     if not name:
         return None
-    return {"name": name, "sku": _text(fields.get("sku")) or None, "price": _price(fields)}
+    return {"name": name, "sku": read_id(fields.get("sku")), "price": _price(fields)}
 
 
 def _price(fields: Mapping[str, Any]) -> float | None:
-    price = fields.get("price")
-    if isinstance(price, bool) or not isinstance(price, (int, float)):
-        return None
-    return float(price) if 0 <= price <= _MAX_PRICE else None  # NaN fails both
+    price = parse_number(fields.get("price"))
+    return price if not isinstance(price, Unread) and 0 <= price <= _MAX_PRICE else None
 
 
 def identity(name: str) -> str:
-    """What makes two spellings the same part: letter case and white space do not count."""
-    return _tidy(name).casefold()
+    """What makes two spellings the same part: letter case, white space and characters that
+    nobody sees do not count."""
+    return comparable(name)
 
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return _tidy(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return ""
-
-
-def _tidy(text: str) -> str:
-    return " ".join(text.split())
+        return tidy(value)
+    return read_id(value) or "" if isinstance(value, (int, float)) else ""

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from shared.documents.times import read_day
 from shared.errors import NotFound, RequestInvalid
 from shared.workloads.contract import Answerer
 from shared.workloads.rows import RowContract, refuse_not_finite
@@ -180,7 +181,7 @@ class RestockAnswerer(Answerer):
             return np.datetime64(now.astimezone(self._time_zone).date(), "D")
         # Year first only: 03/04/2025 means two days to two clients.
         if isinstance(current_date, str) and current_date[:4].isdigit():
-            day = records.read_day(current_date, self._time_zone)
+            day = read_day(current_date, records.day_policy(self._time_zone, day_first=True))
             if day is not None:
                 return np.datetime64(day, "D")
         raise RequestInvalid("a date such as 2025-11-26", current_date, "current_date")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.time_columns import column_times
+from shared.documents.time_policy import NoTime
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
@@ -44,14 +46,14 @@ class SparePartsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
     """What a model of spare parts can be told.
 
     time_zone : IANA name; where the garage is. Decides which day a moment in UTC belongs to.
-    day_first : how to read 03/04/2025 in appointments.
+    day_first : how to read 03/04/2025 in appointments; not said: as the other dates show.
     history_days : how far back training looks.
     service_level : with this probability the quantity that a forecast names is enough, where the
         request does not say. interval : with this one a total lies between low and high.
     """
 
     time_zone: str = "UTC"
-    day_first: bool = True
+    day_first: bool | None = None
     history_days: Annotated[int, msgspec.Meta(ge=60, le=3650)] = 1095
     service_level: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.95
     interval: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.8
@@ -81,6 +83,8 @@ class SpareParts(Workload):
         super().__init__(parameters)
         try:
             self._time_zone = ZoneInfo(self.parameters.time_zone)
+            self._days = records.day_policy(self._time_zone, self.parameters.day_first)
+            self._days_first = records.day_policy(self._time_zone, day_first=True)
         except (KeyError, ValueError, OSError):
             raise SettingsInvalid(
                 f"parameters of workload {self.name}: time_zone: expected an IANA name such as "
@@ -92,10 +96,9 @@ class SpareParts(Workload):
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         if stream == "spare_parts":
             return None if records.catalogue_entry(fields) else records.NO_NAME
-        return unusable(fields, self._day(fields))
-
-    def _day(self, fields: Mapping[str, Any]) -> date | None:
-        return records.appointment_day(fields, self._time_zone, self.parameters.day_first)
+        # Which of 03/04/2025 is the day, only the whole column shows.
+        policy = self._days if self._days.day_first is not None else self._days_first
+        return unusable(fields, records.appointment_day(fields, policy))
 
     # -- training half: retrain_service only -----------------------------------------------------
 
@@ -106,8 +109,14 @@ class SpareParts(Workload):
         table = tables["appointments"]
         newest = from_epoch_us(max(table.updated_at_us, default=0)).astimezone(self._time_zone)
         ledger = PartsLedger(catalogue, newest.date())
+        days = column_times(
+            (value for record in table for value in records.appointment_dates(record.fields)),
+            self._days,
+        )
         for record in table:
-            ledger.enter(record.fields, self._day(record.fields))
+            ledger.enter(record.fields, records.appointment_day(record.fields, days.policy))
+        if days.problem and ledger.rejected[NoTime.AMBIGUOUS.value]:
+            ledger.rejected[days.problem] = ledger.rejected.pop(NoTime.AMBIGUOUS.value)
         history = ledger.history(self.parameters.history_days)
         features, pieces, day, part = daily_demand.feature_rows(history)
         return TrainingSet(

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from shared.documents.times import read_day
 from shared.workloads.spare_parts import records
 from tests.support.pages import ROOT, quoted, table_rows, text_of
 
@@ -17,7 +18,7 @@ SHAPES = ROOT / "docs" / "data-shapes.md"
 
 
 def day(value: Any) -> str:
-    found = records.read_day(value, ZoneInfo("Europe/Berlin"))
+    found = read_day(value, records.day_policy(ZoneInfo("Europe/Berlin"), day_first=True))
     return found.isoformat() if found else "none"
 
 

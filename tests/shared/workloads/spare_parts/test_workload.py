@@ -38,6 +38,7 @@ from tests.shared.workloads.garage import (
 def test_records_that_cannot_be_used_are_counted_by_reason() -> None:
     """A garage whose date field was renamed must be told so, not served an empty forecast."""
     lines = [{"name": "Oil filter", "quantity": 1}]
+    returned = [{"name": "Battery", "quantity": -1}]
     workload = SpareParts({})
 
     rows = workload.training_set(
@@ -53,8 +54,9 @@ def test_records_that_cannot_be_used_are_counted_by_reason() -> None:
                     {
                         "status": "completed",
                         "date": "2025-11-27",
-                        "spareParts": [*lines, {"name": "Battery", "quantity": -1}],
+                        "spareParts": [*lines, {"name": "Battery", "quantity": -1e9}],
                     },
+                    {"status": "completed", "date": "2025-11-27", "spareParts": returned},
                 ]
             ),
             "spare_parts": table([{"name": "Oil filter"}, {"sku": "OF-101"}], stream="spare_parts"),
@@ -70,6 +72,44 @@ def test_records_that_cannot_be_used_are_counted_by_reason() -> None:
         "part line with an impossible quantity, the rest of the appointment was used": 1,
     }
     assert rows.context.history.pieces.tolist() == [[1.0], [1.0]]
+
+
+@pytest.mark.parametrize(
+    ("dates", "days", "rejected"),
+    [
+        (["03/04/2025", "13/04/2025"], ["2025-04-03", "2025-04-13"], {}),
+        (["03/04/2025", "04/13/2025"], ["2025-03-04", "2025-04-13"], {}),
+        (["03/04/2025", "2025-04-13"], ["2025-04-13"], {"may be a day of March or of April": 1}),
+    ],
+)
+def test_which_of_two_numbers_is_the_day_the_whole_column_says(
+    dates: list[str], days: list[str], rejected: dict[str, int]
+) -> None:
+    """Read the other way round, demand lies in another month, and nobody notices."""
+    workload = SpareParts({})
+    lines = [{"name": "Oil filter", "quantity": 1}]
+    documents = [{"status": "completed", "date": day, "spareParts": lines} for day in dates]
+
+    rows = workload.training_set({"appointments": table(documents)})
+
+    history = rows.context.history
+    used = np.flatnonzero(history.pieces[:, 0]) + history.first_day
+    assert [str(day) for day in used] == days
+    assert list(rows.rejected.values()) == list(rejected.values())
+    for said, reason in zip(rejected, rows.rejected, strict=True):
+        assert said in reason
+    assert all(workload.reject_reason("appointments", each) is None for each in documents)
+
+
+def test_parts_that_came_back_lower_the_demand_of_their_day() -> None:
+    """A line of a credit note has a negative quantity."""
+    day = {"status": "completed", "date": "2025-11-26"}
+    documents = [{**day, "spareParts": [{"name": "Oil filter", "quantity": n}]} for n in (5, -2, 1)]
+
+    rows = SpareParts({}).training_set({"appointments": table(documents)})
+
+    assert rows.context.history.pieces.tolist() == [[4.0]]
+    assert rows.rejected == {}
 
 
 def test_a_record_is_rejected_with_the_reason_that_training_counts() -> None:
