@@ -14,7 +14,12 @@ import pytest
 
 from scripts.demo import seed
 from scripts.demo.workshop import PARTS, day_of_work, season
-from shared.workloads.spare_parts.records import appointment_day, part_lines, says_complete
+from shared.workloads.spare_parts.records import (
+    appointment_day,
+    day_policy,
+    part_lines,
+    says_complete,
+)
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 YESTERDAY = date(2026, 11, 20)
@@ -35,12 +40,15 @@ def rows(path: Path, table: str = "appointments") -> list[Row]:
         return [dict(row) for row in connection.execute(order)]
 
 
+DAYS = day_policy(ZoneInfo("UTC"), day_first=True)
+
+
 def usable(path: Path) -> list[tuple[date, Row]]:
     """Completed appointments with their day, as the workload reads them."""
     found = []
     for row in rows(path):
-        day = appointment_day(row, ZoneInfo("UTC"), day_first=True)
-        if says_complete(row["status"]) and day is not None:
+        day = appointment_day(row, DAYS)
+        if says_complete(row["status"]) and isinstance(day, date):
             found.append((day, row))
     return found
 
@@ -153,7 +161,7 @@ def test_documents_come_in_the_shapes_of_real_ones(filled: Path) -> None:
     assert any('"quantity": "2"' in str(row["spareParts"]) for row in every)
     share = len(usable(filled)) / len(every)
     assert 0.8 < share < 0.95
-    assert all(appointment_day(row, ZoneInfo("UTC"), day_first=True) for row in every)
+    assert all(isinstance(appointment_day(row, DAYS), date) for row in every)
 
 
 def test_the_data_says_that_it_is_synthetic(filled: Path) -> None:
