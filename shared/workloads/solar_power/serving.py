@@ -22,7 +22,7 @@ from shared.records import from_epoch_us
 from shared.workloads.contract import Answerer
 from shared.workloads.rows import RowContract, refuse_not_finite
 from shared.workloads.solar_power import records as documents
-from shared.workloads.solar_power.records import RawReading, Readings
+from shared.workloads.solar_power.records import RawReading, Readings, Writing
 from shared.workloads.solar_power.rows import (
     COLUMN,
     FEATURES,
@@ -31,6 +31,7 @@ from shared.workloads.solar_power.rows import (
     feature_rows,
     forecast_w,
 )
+from shared.workloads.solar_power.writing import StoredWriting, opened, stored
 
 UNIT = "W"
 MAX_READINGS = 1000
@@ -60,10 +61,12 @@ class ServingState:
 
     device : as the records name it; "" when no record was usable.
     silent : features without any value in training; they count as 0 there and here.
+    writing : how the device's documents are written, and what it measures.
     """
 
     device: str
     silent: tuple[str, ...]
+    writing: Writing
 
 
 class _StoredState(msgspec.Struct):
@@ -72,15 +75,21 @@ class _StoredState(msgspec.Struct):
     format: int
     device: str
     silent: list[str]
+    writing: StoredWriting = msgspec.field(default_factory=StoredWriting)
 
 
 def write_serving_state(serving_state: ServingState) -> dict[str, bytes]:
     """File name -> bytes; the same state gives the same bytes."""
-    saved = _StoredState(_STATE_FORMAT, serving_state.device, list(serving_state.silent))
+    saved = _StoredState(
+        _STATE_FORMAT,
+        serving_state.device,
+        list(serving_state.silent),
+        stored(serving_state.writing),
+    )
     return {"state.json": msgspec.json.encode(saved)}
 
 
-def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
+def read_serving_state(state: Mapping[str, bytes], time_zone: ZoneInfo) -> ServingState:
     """The reverse of `write_serving_state`.
 
     Raises:
@@ -98,7 +107,7 @@ def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
             f"state of solar_power: expected format {_STATE_FORMAT} and known features,"
             f" found format {saved.format} and {unknown}."
         )
-    return ServingState(saved.device, tuple(saved.silent))
+    return ServingState(saved.device, tuple(saved.silent), opened(saved.writing, time_zone))
 
 
 def silent_columns(features: Floats) -> NDArray[np.bool_]:
@@ -167,7 +176,7 @@ class PowerAnswerer(Answerer):
         """From the newest usable reading; the four before it make the means as in training."""
         raws = [self._raw(one, f"readings[{i}]") for i, one in enumerate(_as_list(sent))]
         rejected: Counter[str] = Counter()
-        readings = documents.read_readings(raws, self._time_zone, _FAR_US, rejected)
+        readings = documents.read_readings(raws, self._serving_state.writing, _FAR_US, rejected)
         if not len(readings):
             raise RequestInvalid(
                 "at least one reading that is online and has a timestamp and a power",

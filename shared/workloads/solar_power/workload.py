@@ -45,6 +45,7 @@ from shared.workloads.solar_power.serving import (
     silent_columns,
     write_serving_state,
 )
+from shared.workloads.solar_power.writing import learn_writing
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 _N_GOLDEN_ROWS = 24
@@ -129,7 +130,8 @@ class SolarPower(Workload):
         table, rejected = tables["readings"], Counter[str]()
         device, raws = _of_one_device(documents.decode_bodies(table.bodies), rejected)
         latest_us = max(table.updated_at_us, default=0) + DAY_US
-        readings = documents.read_readings(raws, self._time_zone, latest_us, rejected)
+        writing = learn_writing(raws, self._time_zone, rejected)
+        readings = documents.read_readings(raws, writing, latest_us, rejected)
         readings = self._recent(readings)
         features = feature_rows(readings, self._time_zone, self._span.reach_us)
         target = target_index(readings.time_us, self._span.horizon_us, self._span.tolerance_us)
@@ -147,7 +149,7 @@ class SolarPower(Workload):
             target=readings.values[target[row], documents.POWER],
             day=day,
             slices=np.full(row.shape[0], device, dtype=np.str_),
-            context=TrainingContext(ServingState(device, names), readings.newest(WINDOW)),
+            context=TrainingContext(ServingState(device, names, writing), readings.newest(WINDOW)),
             rejected=dict(rejected),
         )
 
@@ -236,7 +238,9 @@ class SolarPower(Workload):
         return f"power {self.parameters.horizon_min:g} minutes ahead"
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return PowerAnswerer(estimator, read_serving_state(state), self._time_zone, self._span)
+        return PowerAnswerer(
+            estimator, read_serving_state(state, self._time_zone), self._time_zone, self._span
+        )
 
 
 def _of_one_device(

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.documents.numbers import read_number
 from shared.workloads.solar_power import records as documents
 from shared.workloads.solar_power.records import (
     CAME_AGAIN,
@@ -24,67 +24,12 @@ from shared.workloads.solar_power.records import (
     NOT_ONLINE,
     OTHER_DEVICE,
 )
+from shared.workloads.solar_power.rows import COLUMN
+from shared.workloads.solar_power.serving import PowerAnswerer, Span, read_serving_state
 from shared.workloads.solar_power.workload import SolarPower
 from tests.shared.workloads.roof import START, WRITTEN, reading, rows_of, table
 
 DENVER = ZoneInfo("America/Denver")
-MOMENT_US = 1_795_257_000_000_000  # 2026-11-21T10:30:00Z
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-11-21T10:30:00Z",
-        "2026-11-21T10:30:00+00:00",
-        "2026-11-21 16:00:00+05:30",
-        "2026-11-21T16:00:00",
-        " 2026-11-21 16:00:00.000 ",
-        "20261121T103000Z",
-        1_795_257_000,
-        1_795_257_000.0,
-        1_795_257_000_000,
-        1_795_257_000_000_000,
-        1_795_257_000_000_000_000,
-        "1795257000",
-        "1795257000000",
-        {"seconds": 1_795_257_000, "nanoseconds": 0},
-        {"_seconds": 1_795_257_000},
-        {"$date": "2026-11-21T10:30:00Z"},
-        {"$date": {"$numberLong": "1795257000000"}},
-    ],
-)
-def test_a_moment_is_read_in_every_known_shape(value: object) -> None:
-    """Firmwares differ; a moment without a zone is the clock of the place."""
-    assert documents.read_time_us(value, ZoneInfo("Asia/Colombo")) == MOMENT_US
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["soon", "2026-11-21", "", "1998-01-01T00:00:00Z", 0, -5, True, None, [], {}, math.nan, 1e300],
-)
-def test_what_is_no_moment_is_refused_and_not_guessed(value: object) -> None:
-    """A day alone would put all its readings on midnight; a reset clock says 1970."""
-    assert documents.read_time_us(value, DENVER) is None
-
-
-def test_the_hour_that_the_clock_skips_does_not_exist() -> None:
-    """A naive time in it is a mistake of the writer; one hour of two would be wrong."""
-    skipped = documents.read_time_us("2026-03-08T02:30:00", DENVER)
-    before = documents.read_time_us("2026-03-08T01:59:00", DENVER)
-    after = documents.read_time_us("2026-03-08T03:01:00", DENVER)
-
-    assert skipped is None
-    assert before is not None
-    assert after is not None
-    assert after - before == 120_000_000
-
-
-def test_the_hour_that_the_clock_shows_twice_means_the_first_time() -> None:
-    """Nothing in the document says which; times with an offset are not concerned."""
-    first = documents.read_time_us("2026-11-01T01:30:00", DENVER)
-
-    assert first == documents.read_time_us("2026-11-01T01:30:00-06:00", DENVER)
-
 
 any_json = st.recursive(
     st.none()
@@ -134,8 +79,11 @@ def test_no_document_stops_the_others_and_each_is_used_or_counted(
         if documents.device_of(raw.device_id) == rows.context.serving_state.device
     ]
     latest_us = round((WRITTEN + timedelta(days=1)).timestamp() * 1e6) + len(odd)
-    used = documents.read_readings(own, DENVER, latest_us, rejected)
-    assert sum(rows.rejected.values()) + len(used) == len(odd)
+    writing = rows.context.serving_state.writing
+    used = documents.read_readings(own, writing, latest_us, rejected)
+    left_out = {reason: n for reason, n in rows.rejected.items() if "the rest" not in reason}
+    left_out = {reason: n for reason, n in left_out.items() if "not read" not in reason}
+    assert sum(left_out.values()) + len(used) == len(odd)
     assert np.isfinite(used.values[:, documents.POWER]).all()
     assert np.all(np.diff(used.time_us) > 0)
     assert rows.n_rows <= len(used)
@@ -161,9 +109,56 @@ def test_a_record_is_rejected_with_the_reason_that_training_counts(odd: dict[str
 @given(st.lists(st.none() | st.integers() | st.floats() | st.text(max_size=8) | st.booleans()))
 def test_a_column_of_numbers_is_read_as_each_of_them_alone(column: list[Any]) -> None:
     """The fast way and the slow way are one meaning."""
-    alone = np.array([documents.read_number(value) for value in column], dtype=np.float64)
+    alone = [read_number(value) for value in column]
+    small = [number if abs(number) <= documents.MAX_MAGNITUDE else math.nan for number in alone]
 
-    assert np.array_equal(documents.read_numbers(column), alone, equal_nan=True)
+    found = documents.read_numbers(column, documents.PLAIN[0])
+
+    assert np.array_equal(found, np.array(small, dtype=np.float64), equal_nan=True)
+
+
+def test_what_a_device_sends_for_no_value_is_left_out_in_training_and_in_answers() -> None:
+    """A register that underflows in the evening is no 65 kW of power."""
+    at = [START + timedelta(minutes=5 * i) for i in range(400)]
+    power = [100.0 + i % 50 for i in range(400)]
+    clean = [
+        reading(when, w, voltage=230.0, temperature=20.0) for when, w in zip(at, power, strict=True)
+    ]
+    odd = [dict(each) for each in clean]
+    for i in (100, 200, 300):
+        odd[i] |= {"power": 65535}
+        odd[i + 5] |= {"voltage": 6553.5, "temperature": -32768}
+    odd[50] |= {"power": "0,1 kW", "voltage": "230,5"}
+    workload = SolarPower({})
+
+    made = rows_of(odd)
+
+    assert made.rejected == {
+        "power is a code for no value, or far beyond what the device measures": 3,
+        **{
+            f"{name} is a code for no value, or far beyond what the device measures, the rest of"
+            " the reading was used": 3
+            for name in ("voltage", "temperature")
+        },
+    }
+    assert made.target.max() <= 149
+    assert np.nanmax(made.features[:, COLUMN["voltage"]]) == 230.5
+    assert np.nanmin(made.features[:, COLUMN["temperature"]]) == 20.0
+    state = read_serving_state(workload.state(made), ZoneInfo("UTC"))
+    answerer = PowerAnswerer(Stays(), state, ZoneInfo("UTC"), Span(900_000_000, 30_000_000))
+    later = reading(at[-1] + timedelta(minutes=5), 214748364.7)
+    answer = answerer.answer("predict", {"readings": [odd[-1], later]}, WRITTEN)["forecast"]
+    assert answer["power_w"] == power[-1]
+    assert answer["not_used"] == {
+        "power is a code for no value, or far beyond what the device measures": 1
+    }
+
+
+class Stays:
+    """Expects that the power stays what it is."""
+
+    def predict(self, features: Any) -> Any:
+        return np.zeros(len(features))
 
 
 def test_readings_that_cannot_be_used_are_counted_by_reason() -> None:
