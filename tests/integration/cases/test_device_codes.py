@@ -7,8 +7,10 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
+from shared.records import Table, to_epoch_us
 from shared.workloads.solar_power.workload import SolarPower
 from tests.integration.cases.case_home import CaseHome
 
@@ -37,12 +39,12 @@ def test_codes_for_no_value_change_no_row_of_the_other_readings(tmp_path: Path) 
         power, volt, warm = round(4000 * sun * chance.uniform(0.8, 1), 1), 310 + 40 * sun, 20 + sun
         when = at.strftime("%Y-%m-%dT%H:%M:%SZ")
         is_code = at.hour == 19 and 30 <= at.minute < 40
-        for device, kept in rows.items():
+        for device, sent in rows.items():
             if is_code and device == "clean":
                 continue
             value = (65535 if at.minute < 35 else 214748364.7) if is_code else power
             rest = (6553.5, -32768) if is_code else (volt, warm)
-            kept.append((f"{device}{i}", device, when, "online", value, *rest))
+            sent.append((f"{device}{i}", device, when, "online", value, *rest))
     columns = "id TEXT, device_id TEXT, timestamp TEXT, status TEXT, power, voltage, temperature"
     place.table("readings", columns, [*rows["clean"], *rows["codes"]])
 
@@ -50,9 +52,13 @@ def test_codes_for_no_value_change_no_row_of_the_other_readings(tmp_path: Path) 
 
     made = {}
     for device in rows:
-        of_device = [i for i, id_ in enumerate(tables.ids) if id_.startswith(device)]
-        columns_of = (tables.ids, tables.updated_at_us, tables.bodies)
-        table = type(tables)("readings", *([list(c)[i] for i in of_device] for c in columns_of))
+        kept = [record for record in tables if record.id.startswith(device)]
+        table = Table(
+            "readings",
+            [record.id for record in kept],
+            [to_epoch_us(record.updated_at) for record in kept],
+            [msgspec.json.encode(record.fields) for record in kept],
+        )
         made[device] = SolarPower({}).training_set({"readings": table})
     assert np.array_equal(made["clean"].features, made["codes"].features, equal_nan=True)
     assert made["clean"].target.tolist() == made["codes"].target.tolist()
