@@ -24,6 +24,7 @@ from shared.mapping.words import Vocabulary
 from shared.settings.streams import FieldSettings, StreamSettings
 
 _PROJECTION = re.compile(r"(?P<list>.+(?:\[\]|\[\*\]|\[\?.*\]))(?:\.(?P<rest>[^\[\]|()]+))?")
+_MAY_BE_FALSE = frozenset(("flag", "word", "value"))
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 Fields = Mapping[str, Any]
@@ -41,6 +42,8 @@ class _Field:
     def value(self, record: Any) -> Any:
         for path in self.paths:
             found = path.find(record)
+            if found is False and self.spec.kind not in _MAY_BE_FALSE:
+                found = None  # a condition that did not hold: name == 'mem' && used
             if found is not None:
                 found = self.convert(found)
             if found is not None and found != "" and found != []:

@@ -28,7 +28,7 @@ def words_of(text: str) -> tuple[str, ...]:
 APPROVED_WORDS = frozenset(
     words_of(
         "approved active published live enabled available visible public online instock yes true "
-        "ok 1"
+        "ok publish 1"
     )
 )
 """A status says that a product may be shown when it is one of these; any other says it may not."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.mapping.shapes import recognised, shapes
+from shared.workloads.product_catalogue.records import is_approved
 from tests.shared.mapping.test_fields import WORKLOADS, mapping
 
 AT = "2026-01-01T00:00:00Z"
@@ -117,6 +118,15 @@ def test_every_shape_has_examples_and_says_where_it_is_described() -> None:
             assert shape.documentation.startswith("https://") or shape.name == "nordiq"
             known = {spec.name for spec in WORKLOADS[stream].fields_of(stream)}
             assert set(shape.fields) <= known
+
+
+def test_a_published_product_of_a_shop_is_approved_without_a_word_of_configuration() -> None:
+    """A catalogue of which nothing may be shown is no model, and nobody says why."""
+    states = ["publish", "draft", "private", "pending"]
+
+    assert [is_approved({**WOO_PRODUCT, "status": state}) for state in states] == [
+        True, False, False, False,
+    ]  # fmt: skip
 
 
 def test_what_has_no_known_shape_is_not_taken_for_one() -> None:
