@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.gate import (
-    NO_ANCHOR,
-    POLICY,
-    World,
-    bound_errors,
-    decision_rates,
-    first_versions,
-    lower_error,
-    slow_decay,
-)
+from benchmarks.gate.decisions import bound_errors, decision_rates, first_versions
+from benchmarks.gate.many_tries import NO_ANCHOR, lower_error, slow_decay
+from benchmarks.gate.world import POLICY, World
 from retrain_service.promotion.decide import anchor_after
 
 N = 150

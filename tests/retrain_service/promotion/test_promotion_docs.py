@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.gate import BEGIN, END
+from benchmarks.gate.__main__ import BEGIN, END
 from retrain_service.promotion.decide import Verdict, check_trial, decide
 from shared.loading.trial_load import TrialResult
 from shared.settings.per_model import GateSettings
