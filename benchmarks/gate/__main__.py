@@ -25,7 +25,7 @@ from shared.settings.per_model import GateSettings
 DOCS = Path(__file__).parents[2] / "docs" / "promotion.md"
 BEGIN, END = "<!-- simulation: begin -->", "<!-- simulation: end -->"
 TRUTHS = (-0.20, -0.10, 0.0, 0.05, 0.10, 0.20)
-DAYS = (3, 7, 10, 14, 28, 56)
+DAYS = (3, 7, 10, 14, 28)
 OWN = (0.005, 0.05, 0.2, 0.5)
 DECAY_STEP = 0.005
 
@@ -35,12 +35,12 @@ class Effort:
     """n : tries a cell. n_runs, n_attempts : of slow decay. n_late : champions that get old.
     n_days, every_days : of a changed world, and how often it is trained on."""
 
-    n: int = 1000
-    n_runs: int = 40
-    n_attempts: int = 150
-    n_late: int = 100
-    n_days: int = 100
-    every_days: int = 2
+    n: int = 100
+    n_runs: int = 6
+    n_attempts: int = 100
+    n_late: int = 15
+    n_days: int = 96
+    every_days: int = 4
 
 
 QUICK = Effort(n=60, n_runs=2, n_attempts=30, n_late=6, n_days=48, every_days=6)
@@ -141,7 +141,7 @@ def _late(n: int) -> str:
 
 def _late_tries(n: int) -> str:
     rows = []
-    for n_held_out in (7, 14, 28):
+    for n_held_out in (7, 14):
         cells = [str(n_held_out)]
         for truth in (0.0, 0.10, 0.20):
             world = World(n_held_out + 30)

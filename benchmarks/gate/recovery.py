@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from retrain_service.evaluation.scores import Evaluation, Reference, unseen
 from retrain_service.evaluation.selection import Selection, select_window
-from retrain_service.promotion.decide import Promote, anchor_after, check_data, decide
+from retrain_service.promotion.decide import Promote, anchor_after, check_data, check_refit, decide
+from retrain_service.promotion.newest_days import check_newest_days
 from retrain_service.trainer.fit import fit_candidate
 from shared.records import Table
 from shared.settings.per_model import GateSettings, TrainingSettings
@@ -118,6 +119,8 @@ class _Engine:
             n_records=rows.n_rows,
             now=datetime.fromisoformat(f"{FIRST_DAY + day}T00:00:00+00:00"),
         )
+        if isinstance(fine, Promote):
+            fine = check_newest_days(rows, workload, POLICY, fine.gates)
         if not isinstance(fine, Promote):
             return False
         train, holdout = workload.split(rows)
@@ -153,6 +156,9 @@ class _Engine:
             name, evaluation = BASELINE, evaluation.of_baseline
             twin = fit_candidate(workload, name, train, 0, _nobody).estimator
         served = fit_candidate(workload, name, rows, 0, _nobody).estimator
+        seen = workload.score(served, holdout)
+        if not isinstance(check_refit(holdout, evaluation.candidate, seen, POLICY, ()), Promote):
+            return False
         self.version = _Version(name, twin, train.day.max(), served, day)
         if anchor is None or anchor_after(evaluation, POLICY) == evaluation.version:
             self._anchor = self.version
@@ -215,11 +221,10 @@ def _records(rule: Rule, n_days: int, rng: np.random.Generator) -> Table:
     expected, spread = rule(a, b, (day - BEFORE_DAYS).astype(np.float64))
     y = expected + spread * rng.normal(size=a.size)
     at = FIRST_DAY.astype("datetime64[m]") + day * 1440 + np.arange(day.size) % ROWS_PER_DAY
+    columns = zip(at.tolist(), a.tolist(), b.tolist(), y.tolist(), strict=True)
     bodies = [
-        msgspec.json.encode(
-            {"at": f"{at[i]}:00Z", "a": float(a[i]), "b": float(b[i]), "y": float(y[i])}
-        )
-        for i in range(day.size)
+        msgspec.json.encode({"at": f"{moment.isoformat()}Z", "a": one, "b": other, "y": target})
+        for moment, one, other, target in columns
     ]
     us = at.astype("datetime64[us]").astype(np.int64).tolist()
     return Table("records", [str(i) for i in range(day.size)], us, bodies)

@@ -39,7 +39,7 @@ def judge_refit(
     if not np.isfinite(refit.loss).all():
         sentence = "the estimator that was fitted on all rows gives answers that are not finite"
         return _result(None, bound, n, "failed", f"{sentence}; not promoted.")
-    new, old = float(refit.loss.mean()), float(twin.loss.mean())
+    new, old = refit.error, twin.error
     allowed = max(MORE_LOSS, policy.max_regression)
     if new > old * (1 + allowed) + resolution(refit, twin):
         sentence = (

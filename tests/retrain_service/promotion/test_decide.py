@@ -143,6 +143,44 @@ def test_patience_asks_for_less_certainty_never_for_none_and_never_on_fewer_days
     assert isinstance(decide(evaluation, policy), verdict)
 
 
+def test_each_late_try_asks_for_more_than_the_one_before() -> None:
+    """Asked anew each day, what passes in one try of five has passed within a week."""
+    evaluation = an_evaluation(doubtful(14, 0.9), champion=a_score(5.0, 14), champion_age_days=31)
+
+    verdicts = [decide(replace(evaluation, late_tries=n), POLICY) for n in (0, 20)]
+
+    assert [type(verdict) for verdict in verdicts] == [Promote, InsufficientData]
+    assert "94.3 % certainty is enough after 20 tries" in reason(verdicts[1])
+
+
+def test_twice_the_limit_is_ruled_out_whatever_the_noise() -> None:
+    """Where two models hardly have an error in common, one that is far worse looks fine often."""
+    champion = a_score(5.0, 8)
+    errors = np.array([3.1, 7.5, 3.4, 5.6, 2.6, 4.9, 7.4, 2.3]) + 0.4
+    evaluation = an_evaluation(a_score(errors, 8), champion=champion)
+
+    wide = GateSettings(confidence=0.6, min_holdout_rows=8)
+
+    assert isinstance(decide(evaluation, wide), InsufficientData)
+    assert "+20 % cannot be ruled out with 99 % certainty" in reason(decide(evaluation, wide))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_ten_percent_more_means_the_same_whichever_the_loss_is(order: int) -> None:
+    """A mean is judged by squares, and 21 % more of those are 10 % more error."""
+    verdicts = {}
+    for error in (5.4, 5.6):
+        candidate = a_score(np.full(40, error**order), order=order)
+        champion = a_score(np.full(40, 5.0**order), order=order)
+        verdicts[error] = decide(
+            an_evaluation(candidate, champion=champion, anchor=champion), POLICY
+        )
+
+    assert isinstance(verdicts[5.4], Promote)
+    assert isinstance(verdicts[5.6], Reject)
+    assert "Error 5.6 pieces, champion 5 on" in reason(verdicts[5.6])
+
+
 def test_when_patience_has_run_out_a_worse_mean_is_still_refused() -> None:
     """Patience is about doubt, not about quality."""
     evaluation = an_evaluation(a_score(6.0, 14), champion=a_score(5.0, 14), champion_age_days=365)
