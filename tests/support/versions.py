@@ -79,6 +79,7 @@ def make_version(
     features: tuple[FeatureSpec, ...] = FEATURES,
     newest_record_at: datetime | None = None,
     workload: str = "tiny",
+    candidate: str = "default",
     golden: GoldenAnswer | None = None,
     **estimator: Any,
 ) -> str:
@@ -116,6 +117,7 @@ def make_version(
         golden_tolerance=1e-6,
         promotion=Promotion(0, "a test wants it"),
         trained_at=FIRST_AT + timedelta(hours=number),
+        candidate=candidate,
         files=files.entries,
     )
     files.write(MANIFEST_NAME, encode(sign(manifest, key)))

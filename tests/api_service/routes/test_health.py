@@ -112,6 +112,24 @@ def test_health_says_in_one_sentence_that_all_is_well(home: ServingHome, serving
     assert model["last_swap"]["requests_failed"] == 0
 
 
+def test_a_naive_baseline_that_serves_is_a_problem_that_health_names(
+    home: ServingHome, serving: Serving
+) -> None:
+    """Requests are answered, and somebody has to look why no model is better than a guess."""
+    home.publish("m", 1, candidate="baseline")
+    serving.tick()
+    write_worker_report(serving)
+    write_retrain_report(serving)
+
+    body = serving.client().get("/health").json
+
+    assert body is not None
+    assert (body["status"], body["problem_codes"]) == ("degraded", ["baseline_served"])
+    assert "m serves the naive baseline" in body["sentence"]
+    assert body["models"][0]["candidate"] == "baseline"
+    assert serving.client().get("/readyz").status_code == 200
+
+
 def test_health_without_a_version_is_not_ready_and_says_what_comes(serving: Serving) -> None:
     """At a first start somebody waits in front of this sentence."""
     serving.tick()
