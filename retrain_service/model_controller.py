@@ -131,6 +131,11 @@ class ModelController:
         return self._round is not None and self._round.is_caught_up
 
     @property
+    def shortage(self) -> str:
+        """Why none of the records that were read can be used; "" where one can, or none was."""
+        return self._round.shortage if self._round is not None else ""
+
+    @property
     def billed_today(self) -> Mapping[str, int]:
         """Billed reads of this UTC day by source, as of the last look."""
         return self._round.billed_today if self._round else {}

@@ -153,7 +153,10 @@ class _Work:
         known = sorted(training.name for training in self._controller.trainings.values())
         if full_name(model, entity) in known:
             return [self._name]
-        if entity or not known:
+        if not entity and not known:
+            why = self._controller.shortage or "no record could be read; `check` says why."
+            raise NotFound(f"there is nothing to train {model} on yet: {why}")
+        if entity:
             raise NotFound(
                 f"the data know no {self._name}; known: {', '.join(known) or 'none yet'}."
             )

@@ -63,7 +63,7 @@ def _references(
                 continue
             if not _speaks_of(column.name, child, parent):
                 continue
-            values = list(dict.fromkeys(column.values))[:_N_ASKED]
+            values = list(dict.fromkeys(map(str, column.values)))[:_N_ASKED]
             try:
                 if values and database.n_present(parent.name, parent.key[0], values) == len(values):
                     yield Reference((column.path,), parent.name, parent.key, is_declared=False)

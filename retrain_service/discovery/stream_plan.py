@@ -222,7 +222,8 @@ def _is_unique(columns: Sequence[Column]) -> bool:
     values = [column.values for column in columns]
     n_rows = min((len(each) for each in values), default=0)
     is_whole = all(len(column.values) == column.n_looked for column in columns)
-    return is_whole and n_rows > 1 and len(set(zip(*values, strict=False))) == n_rows
+    keys = {tuple(map(repr, row)) for row in zip(*values, strict=False)}
+    return is_whole and n_rows > 1 and len(keys) == n_rows
 
 
 def choose_time(collection: Collection, kind: str, matches: Mapping[str, Match]) -> tuple[str, str]:

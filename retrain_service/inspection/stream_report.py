@@ -23,7 +23,7 @@ from retrain_service.sources.catalogue import Catalogue, Collection, Column, col
 from retrain_service.sources.look import LOOKERS, look_at
 from shared.errors import CollectionMissing, HotfitError
 from shared.mapping.fields import RecordMapping
-from shared.mapping.shapes import suggestion
+from shared.mapping.shapes import recognised, suggestion
 from shared.records import Record
 from shared.settings.root import Settings
 from shared.settings.sections import SourceSettings
@@ -135,7 +135,7 @@ def report_stream(
         [
             warnings.future_records(sample, now, column),
             warnings.late_clock(sample, now, column),
-            sample.found.remark or warnings.mixed_units(_extremes(sample, stream, column)),
+            warnings.mixed_units(_extremes(sample, stream, column)) or sample.found.remark,
             warnings.unread(sample, n_read),
             *sample.remarks,
             _without_windows(workload, spec, source_settings),
@@ -276,6 +276,11 @@ def _mend(
     place: list[str] = []
     sample = report.sample
     assert sample is not None
+    shape = recognised(spec.name, [record.fields for record in sample.records])
+    if shape is not None and not (stream.shape or stream.fields):
+        yield f"[{where}]"
+        yield f"shape = {toml_value(shape.name)}"
+        return
     known = collection or Collection(
         stream.collection, columns_of([record.fields for record in sample.records[:60]])
     )

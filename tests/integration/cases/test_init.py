@@ -168,6 +168,41 @@ def test_a_sqlite_file_and_a_folder_of_csv(tmp_path: Path) -> None:
         assert "product_similarity: nothing looks like" in done.text
 
 
+def test_odd_tables_end_in_no_traceback(tmp_path: Path) -> None:
+    """Values of every kind in one column, names with quotes, a broken view, an empty table."""
+    odd = [None, "", 0, 2**62, 1e308, b"\x00\xff", "[1]", '{"a": [{"b": 1}]}', "infinity", "1,5"]
+    place = CaseHome(tmp_path)
+    columns = ('"id"', '"we ird"', '"qu""ote"', '"per%cent"', '"updated_at"', '"items"')
+    place.table(
+        "x.y", ", ".join(columns), [[odd[(i * k) % 10] for k in range(6)] for i in range(30)]
+    )
+    place.table("none", "id, name, updated_at", [])
+    with place.connected() as connection:
+        connection.execute("CREATE VIEW broken AS SELECT a FROM nowhere")
+
+    done = place.run("init", "--url", str(place.database), "--output", str(place.config))
+    remarks = place.config.read_text(encoding="utf-8")
+    place.configure(
+        '[sources.s]\nkind = "sql"\nurl = "{sqlite}"\n'
+        + "".join(
+            f'[models.{name}]\nworkload = "{name}"\nsource = "s"\n'
+            f"[models.{name}.streams.{stream}]\ncollection = 'x.y'\n"
+            for name, stream in (
+                ("spare_parts", "appointments"),
+                ("product_recommender", "interactions"),
+                ("server_metrics", "metrics"),
+                ("solar_power", "readings"),
+            )
+        )
+    )
+    checked = place.check()
+
+    assert done.code == 0, done.everything
+    assert "# broken: " in remarks
+    assert checked.code == 1
+    assert checked.text.count("a training would not start") == 4
+
+
 def test_nothing_is_made_up(tmp_path: Path) -> None:
     """Tables of something else give no model, and say what is nearest."""
     place = CaseHome(tmp_path)
