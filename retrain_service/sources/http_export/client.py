@@ -7,6 +7,7 @@ names: the key goes nowhere else.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from shared.errors import CollectionMissing, SourceMisconfigured, SourceUnavaila
 from shared.mapping.paths import Path
 from shared.settings.sections import SourceSettings
 
+_BOM = b"\xef\xbb\xbf"
 _MOST_PAGES = 10_000
 _LONGEST_WAIT_S = 3600.0
 
@@ -215,7 +217,7 @@ class ExportClient:
 
     def _decode(self, response: httpx.Response, body: bytes) -> Any:
         try:
-            answer = msgspec.json.decode(body)
+            answer = _decoded(body.removeprefix(_BOM))
         except (msgspec.DecodeError, RecursionError) as error:
             if "truncated" in str(error) and body.lstrip()[:1] == b"{":
                 raise SourceUnavailable(f"{self._where}: the answer broke off.") from error
@@ -294,3 +296,16 @@ def _key_header(settings: SourceSettings) -> dict[str, str]:
         )
     is_bearer = settings.api_key_header.lower() == "authorization" and " " not in key
     return {settings.api_key_header: f"Bearer {key}" if is_bearer else key}
+
+
+def _decoded(body: bytes) -> Any:
+    """JSON, also with the NaN and Infinity that Python's and R's writers put in; they are null."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        if not any(word in body for word in (b"NaN", b"Infinity")):
+            raise
+        try:
+            return json.loads(body, parse_constant=lambda _word: None)
+        except ValueError:
+            raise msgspec.DecodeError("not JSON") from None

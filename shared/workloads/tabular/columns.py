@@ -14,13 +14,17 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.numbers import NumberPolicy
 from shared.errors import SettingsInvalid
 from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, RowContract
 from shared.workloads.tabular.model import UNKNOWN_TEXT
 from shared.workloads.tabular.parameters import WHERE, ColumnSettings
 from shared.workloads.tabular.records import (
+    PLAIN,
+    are_numbers,
+    is_missing,
     looks_like_date,
-    looks_like_number,
+    number_column,
     read_number,
     read_text,
 )
@@ -71,10 +75,12 @@ def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dt
         return override.type
     types = Counter(map(type, values))
     texts = Counter(value for value in values if isinstance(value, str) and value.strip())
-    n_number_texts = sum(n for text, n in texts.items() if looks_like_number(text))
+    is_number = are_numbers(texts)
+    n_number_texts = sum(n for text, n in texts.items() if is_number(text))
+    n_missing = sum(n for text, n in texts.items() if is_missing(text))
     n_dates = sum(n for text, n in texts.items() if looks_like_date(text))
     n_numbers = types[int] + types[float] + types[bool] + n_number_texts
-    n_texts = texts.total() - n_number_texts
+    n_texts = texts.total() - n_number_texts - n_missing
     n_nested = types[list] + types[dict]
     n_values = n_numbers + n_texts + n_nested
     if n_nested * 2 > n_values:
@@ -88,12 +94,12 @@ def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dt
             " numbers of them (hour, weekday, age in days) in a column of their own, name the"
             f' row\'s own time in "time", or say {name} = {{type = "category"}}.'
         )
-    if n_texts * 2 >= n_values and n_values:
+    if (n_texts * 2 >= n_values and n_values) or (n_missing and not n_values):
         return "category"
     if types[bool] and n_numbers == types[bool]:
         return "bool"
     is_whole = not types[float] and all(
-        text.strip().lstrip("+-").isdigit() for text in texts if looks_like_number(text)
+        text.strip().lstrip("+-").isdigit() for text in texts if is_number(text)
     )
     return "int64" if is_whole and n_numbers else "float64"
 
@@ -124,8 +130,26 @@ def learn_vocabulary(
     return sorted(text for text, _ in most[:max_categories])
 
 
+def learn_numbers(name: str, values: Sequence[Any], role: str = "features") -> NumberPolicy:
+    """How the numbers of a column are written.
+
+    Raises:
+        SettingsInvalid: some can be read two ways, or are in several units; nothing is guessed.
+    """
+    found = number_column(values)
+    if found.problem and (found.n_ambiguous or "several units" in found.problem):
+        raise SettingsInvalid(
+            f"{WHERE}: {role}: {name}: {found.problem} (in"
+            f' [models.<model>.streams.records.fields], {name} = {{ path = "{name}", … }}).'
+        )
+    return found.policy
+
+
 def read_column(
-    dtype: Dtype, vocabulary: Sequence[str], values: Sequence[Any]
+    dtype: Dtype,
+    vocabulary: Sequence[str],
+    values: Sequence[Any],
+    policy: NumberPolicy = PLAIN,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Values as numbers.
 
@@ -141,7 +165,7 @@ def read_column(
             return found, np.zeros(len(values), dtype=np.bool_)
         except OverflowError:
             pass
-    read = [read_number(value) for value in values]
+    read = [read_number(value, policy) for value in values]
     is_bad = np.fromiter((number is None for number in read), np.bool_, len(read))
     numbers = (math.nan if number is None else number for number in read)
     return np.fromiter(numbers, np.float64, len(read)), is_bad

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
 from zoneinfo import ZoneInfo
+
+from shared.documents.number_columns import ColumnNumbers, column_policy
+from shared.documents.numbers import (
+    NumberPolicy,
+    Unread,
+    Written,
+    parse_number,
+    take_apart,
+)
+from shared.documents.time_policy import TimePolicy
+from shared.documents.units import kind_of
 
 UNREADABLE = None
 """What the readers give for a value that is there and says nothing to them."""
 
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
-_MILLISECONDS_FROM = 1e11  # in seconds the year 5138
-_MICROSECONDS_FROM = 1e14
-_FIRST_YEAR, _LAST_YEAR = 1900, 2200
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CODE = re.compile(r"[+-]?0\d")
+PLAIN = NumberPolicy(takes_bool=True)
 
 
 def looks_like_number(text: str) -> bool:
@@ -35,25 +44,44 @@ def looks_like_date(text: str) -> bool:
     return _DATE.fullmatch(text.strip()) is not None
 
 
-def read_number(value: object) -> float | None:
-    """A number, also written as a text or a bool; NaN for null and "", UNREADABLE for the rest.
+def read_number(value: object, policy: NumberPolicy = PLAIN) -> float | None:
+    """A number, also written as a text or a bool; NaN for no value, UNREADABLE for the rest.
 
-    >>> [read_number(each) for each in (2, True, " 2.5 ", None, "", "n/a", [1])]
-    [2.0, 1.0, 2.5, nan, nan, None, None]
+    >>> [read_number(each) for each in (2, True, " 2,5 ", None, "", "n/a", "many", [1])]
+    [2.0, 1.0, 2.5, nan, nan, nan, None, None]
     """
-    if value is None:
-        return math.nan
-    if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:  # an integer of three hundred digits
-            return UNREADABLE
-    if isinstance(value, str):
-        text = value.strip()
-        if not text:
-            return math.nan
-        return float(text) if looks_like_number(text) else UNREADABLE
-    return UNREADABLE
+    found = parse_number(value, policy)
+    if isinstance(found, Unread):
+        return math.nan if found is Unread.MISSING else UNREADABLE
+    return found
+
+
+def number_column(values: Iterable[object]) -> ColumnNumbers:
+    """How the number texts of a column are written; learnt once from all of them."""
+    return column_policy(values, PLAIN)
+
+
+def are_numbers(texts: Iterable[str]) -> Callable[[str], bool]:
+    """Whether a text of this column is a number: none is where their units tell kinds of things
+    apart ("12A", "12B"), and a code such as "007" never is."""
+    parts = [written for text in texts if isinstance(written := take_apart(text), Written)]
+    units = {written.unit for written in parts if written.unit}
+    kinds = {kind_of(unit) for unit in units}
+    if len(kinds) > 1 or (len(units) > 1 and kinds & units):
+        return looks_like_number
+    return lambda text: (
+        (
+            _CODE.match(text.strip()) is None
+            and not looks_like_date(text)
+            and not isinstance(parse_number(text, PLAIN), Unread)
+        )
+        or parse_number(text, PLAIN) is Unread.AMBIGUOUS
+    )
+
+
+def is_missing(text: str) -> bool:
+    """Whether a text is a way to write that there is no value."""
+    return parse_number(text, PLAIN) is Unread.MISSING
 
 
 def read_text(value: object) -> str | None:
@@ -76,29 +104,6 @@ def read_text(value: object) -> str | None:
     return UNREADABLE
 
 
-def read_time_us(value: object, time_zone: ZoneInfo) -> int | None:
-    """Microseconds since the epoch, UTC; UNREADABLE where there is no time.
-
-    ISO 8601 text (without an offset it is in `time_zone`), or seconds, milliseconds or
-    microseconds since 1970.
-    """
-    if isinstance(value, str) and looks_like_date(value):
-        try:
-            at = datetime.fromisoformat(value.strip())
-        except ValueError:
-            return UNREADABLE
-        aware = at if at.tzinfo is not None else at.replace(tzinfo=time_zone)
-        if not _FIRST_YEAR <= aware.year <= _LAST_YEAR:
-            return UNREADABLE
-        span = aware - _EPOCH
-        return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
-    number = None if isinstance(value, bool) else read_number(value)
-    if number is None or not math.isfinite(number) or number <= 0:
-        return UNREADABLE
-    unit_us = 1_000_000.0
-    if number >= _MICROSECONDS_FROM:
-        unit_us = 1.0
-    elif number >= _MILLISECONDS_FROM:
-        unit_us = 1000.0
-    at_us = round(number * unit_us)
-    return at_us if at_us < (_LAST_YEAR - 1970) * 31_557_600 * 1_000_000 else UNREADABLE
+def time_policy(time_zone: ZoneInfo) -> TimePolicy:
+    """Of a column of times; a text without an offset is in `time_zone`."""
+    return TimePolicy(time_zone, first_year=1900, last_year=2200)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from shared.documents.numbers import Unread, why_no_number
 from shared.workloads.tabular.columns import (
     Dtype,
 )
 from shared.workloads.tabular.parameters import TabularParameters
-from shared.workloads.tabular.records import read_number, read_text
+from shared.workloads.tabular.records import is_missing, read_number, read_text
 
 
 def no_target(name: str) -> str:
@@ -29,13 +30,17 @@ def no_label(name: str) -> str:
 
 def unusable_target(value: object, parameters: TabularParameters) -> str | None:
     """Why nothing can be learnt from a record with this target; None when something can."""
-    if value is None or value is msgspec.UNSET or (isinstance(value, str) and not value.strip()):
+    is_regression = parameters.task == "regression"
+    is_empty = isinstance(value, str) and (
+        is_missing(value) if is_regression else not value.strip()
+    )
+    if value is None or value is msgspec.UNSET or is_empty:
         return no_target(parameters.target)
     if parameters.task == "classification":
         is_label = read_text(value) is not None
         is_fraction = isinstance(value, float) and not value.is_integer()
         return None if is_label and not is_fraction else no_label(parameters.target)
-    return no_number(parameters.target) if read_number(value) is None else None
+    return no_number(parameters.target) if _is_no_number(value) else None
 
 
 def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
@@ -46,4 +51,9 @@ def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
         return no_value(name)
     if dtype is None or dtype == "category":
         return None
-    return no_number(name) if read_number(value) is None else None
+    return no_number(name) if _is_no_number(value) else None
+
+
+def _is_no_number(value: object) -> bool:
+    """A number that can be read two ways is one: its column says which."""
+    return read_number(value) is None and why_no_number(value) is not Unread.AMBIGUOUS

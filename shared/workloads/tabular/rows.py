@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.time_columns import column_times, is_ambiguous
+from shared.documents.times import read_time_us
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.rows import RowContract
@@ -25,12 +27,13 @@ from shared.workloads.tabular.columns import (
     Dtype,
     contract_of,
     finish_column,
+    learn_numbers,
     learn_type,
     learn_vocabulary,
     read_column,
 )
 from shared.workloads.tabular.parameters import WHERE, TabularParameters
-from shared.workloads.tabular.records import read_number, read_text, read_time_us
+from shared.workloads.tabular.records import PLAIN, read_number, read_text, time_policy
 from shared.workloads.tabular.rejections import no_number, unusable_cell, unusable_target
 from shared.workloads.training import TrainingSet
 
@@ -127,7 +130,8 @@ def _features(
         vocabulary: list[str] = []
         if dtype == "category":
             vocabulary = learn_vocabulary(name, values, override, parameters.max_categories)
-        numbers, is_unreadable = read_column(dtype, vocabulary, values)
+        policy = PLAIN if dtype == "category" else learn_numbers(name, values)
+        numbers, is_unreadable = read_column(dtype, vocabulary, values, policy)
         for i in np.flatnonzero(is_unreadable & ~is_bad):
             rejected[unusable_cell(name, values[i], dtype) or no_number(name)] += 1
         is_bad |= is_unreadable
@@ -140,7 +144,8 @@ def _targets(
 ) -> tuple[tuple[Label, ...], NDArray[np.float64], NDArray[np.str_]]:
     """The labels there are, and (n_rows,) targets and slices: each label is a slice."""
     if parameters.task == "regression":
-        target = np.array([read_number(value) for value in values], dtype=np.float64)
+        policy = learn_numbers(parameters.target, values, "target")
+        target = np.array([read_number(value, policy) for value in values], dtype=np.float64)
         return (), target, np.full(len(values), "all", dtype=np.str_)
     labels = _labels(values, parameters)
     places = {str(read_text(label)): i for i, label in enumerate(labels)}
@@ -213,11 +218,13 @@ def _order(
     kept: list[int] = []
     at_us: list[int] = []
     times = cells.take(parameters.time) if parameters.time else table.updated_at_us
+    written = column_times(times if parameters.time else (), time_policy(time_zone))
     for i, (value, time) in enumerate(zip(cells.of(parameters.target), times, strict=True)):
         reason = unusable_target(value, parameters)
-        found_us = time if not parameters.time else read_time_us(time, time_zone)
+        found_us = time if not parameters.time else read_time_us(time, written.policy)
         if reason is None and found_us is None:
-            reason = NO_TIME
+            is_unclear = written.problem and is_ambiguous(time, written.policy)
+            reason = written.problem if is_unclear else NO_TIME
         elif reason is None and found_us is not None and found_us > newest_us + _DAY_US:
             reason = DATED_LATER
         if reason is not None or found_us is None:

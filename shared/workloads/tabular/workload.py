@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 
 from shared.documents.field_specs import FieldSpec
+from shared.documents.time_policy import NoTime
+from shared.documents.times import parse_time
 from shared.errors import SettingsInvalid
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
@@ -25,7 +27,7 @@ from shared.workloads.tabular.estimators import make_baseline, make_pipeline, us
 from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
-from shared.workloads.tabular.records import read_text, read_time_us
+from shared.workloads.tabular.records import read_text, time_policy
 from shared.workloads.tabular.rejections import unusable_cell, unusable_target
 from shared.workloads.tabular.rows import NO_TIME, TrainingContext, read_rows
 from shared.workloads.tabular.serving import (
@@ -51,6 +53,7 @@ class Tabular(Workload):
         super().__init__(parameters)
         self._given: TabularParameters = self.parameters
         self._time_zone = check(self._given)
+        self._times = time_policy(self._time_zone)
 
     @property
     def target_is_number(self) -> bool:
@@ -68,7 +71,8 @@ class Tabular(Workload):
         reason = unusable_target(fields.get(given.target), given)
         if reason is not None:
             return reason
-        if given.time and read_time_us(fields.get(given.time), self._time_zone) is None:
+        at_us = parse_time(fields.get(given.time), self._times) if given.time else 0
+        if isinstance(at_us, NoTime) and at_us is not NoTime.AMBIGUOUS:
             return NO_TIME
         cells = (
             unusable_cell(name, fields.get(name), override.type)
