@@ -68,13 +68,13 @@ def _skipped(n: int, sentence: str) -> GateResult:
 
 
 def _days_compared(rows: TrainingSet) -> int:
-    """A week where there are two; of a shorter history its newest third; 0 below four days."""
+    """A week where there are two; of a shorter history its newest third; 0 below six days."""
     if not rows.n_rows:
         return 0
     span = int((rows.day.max() - rows.day.min()).astype("timedelta64[D]").astype(np.int64)) + 1
     if span >= 2 * WEEK_DAYS:
         return WEEK_DAYS
-    return span // 3 if span >= 4 else 0
+    return span // 3 if span >= 6 else 0
 
 
 # -- the columns -------------------------------------------------------------------------------
@@ -84,6 +84,8 @@ def _columns(rows: TrainingSet, workload: Workload) -> Iterator[Column]:
     for where, these in _units(rows, workload):
         part = rows if these is None else rows.where(these)
         for spec, values in zip(workload.features_of(part), part.features.T, strict=True):
+            if workload.measured is not None and spec.name not in workload.measured:
+                continue
             yield Column(spec.name + where, _unit(spec), values, part.day, _is_level(spec))
         if np.issubdtype(part.target.dtype, np.floating):
             targets = part.target.reshape(part.n_rows, -1).T

@@ -161,6 +161,10 @@ class Workload(ABC):
     slices_have_units: ClassVar[bool] = False
     """Columns are in another unit in each slice, so that only rows of one slice are alike."""
 
+    measured: ClassVar[tuple[str, ...] | None] = None
+    """Features that were measured, where others are computed from them and swing more; None: all.
+    Only these are compared between the newest days and older ones."""
+
     @property
     def target_is_number(self) -> bool:
         """Whether greater and smaller mean something in the target: not for labels and ids."""

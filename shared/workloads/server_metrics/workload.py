@@ -76,10 +76,13 @@ class ServerMetrics(Workload):
 
     name = "server_metrics"
     slices_have_units = True
+    measured = ("value",)
     streams = (StreamSpec(STREAM, "one row per server and minute, or every few seconds"),)
     Parameters = ServerMetricsParameters
     # Rows come all the time, and a fleet is to be watched from its third day on.
-    gate_defaults = MappingProxyType({"min_rows": 1000, "min_days": 2, "min_holdout_days": 1})
+    gate_defaults = MappingProxyType(
+        {"min_rows": 1000, "min_days": 2, "min_holdout_days": 1, "max_newest_change": 8.0}
+    )
     trigger_defaults = MappingProxyType({"new_records": 0})
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from retrain_service.promotion.gate_result import GateResult
 from retrain_service.promotion.newest_days import judge_newest_days
 from shared.settings.per_model import GateSettings
-from shared.workloads import open_workload
+from shared.workloads import REGISTRY, open_workload, workload_class
 from tests.shared.workloads.tabular.flats import tables
 
 FIRST = date(2025, 1, 1)
@@ -148,6 +148,15 @@ def test_a_short_history_and_the_setting(n_days: int, gate: Record, verdict: str
     poisoned = changed(shop(n_days), 2, of("price", lambda v: v * 10))
 
     assert judged(poisoned, **gate).verdict == verdict
+
+
+def test_columns_that_are_compared_are_columns_of_the_workload() -> None:
+    """A feature that is renamed must not go unseen from then on."""
+    for name in REGISTRY:
+        found = workload_class(name)
+        if found.measured is not None:
+            features = {spec.name for spec in open_workload(name, {}).features}
+            assert set(found.measured) <= features
 
 
 def test_labels_are_no_levels_but_one_label_alone_is_poison() -> None:
