@@ -16,24 +16,30 @@ import csv
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
 
 from benchmarks.newest_fifth import split_off_newest_fifth
 from scripts.setup.test_data import server_metrics_file
 from shared.records import Table, to_epoch_us
+from shared.workloads.server_metrics.features import VALUE
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
+from shared.workloads.training import TrainingSet
 
-ONE_MINUTE_BAR = 3.85
-FIFTEEN_MINUTES_BAR = 1.05  # times persistence
+GOAL = 0.85
+"""Of persistence's error, at each horizon; the band holds 77 to 83 % of the truth."""
+
 FLEET_BAR_S = 1.0
 N_SERVERS = 500
 METRIC = "requests"
+_MOVED = timedelta(weeks=2_340)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,7 @@ class Accuracy:
     """
 
     hotfit: Mapping[int, float]
+    library: Mapping[int, float]
     persistence: Mapping[int, float]
     in_band: float
     n_rows: int
@@ -52,18 +59,20 @@ class Accuracy:
 
     @property
     def is_within_bars(self) -> bool:
-        return (
-            self.hotfit[1] <= ONE_MINUTE_BAR
-            and self.hotfit[15] <= FIFTEEN_MINUTES_BAR * self.persistence[15]
-            and self.fleet_s < FLEET_BAR_S
-        )
+        is_accurate = all(mae <= GOAL * self.persistence[h] for h, mae in self.hotfit.items())
+        is_honest = 0.77 <= self.in_band <= 0.83
+        return is_accurate and is_honest and self.fleet_s < FLEET_BAR_S
 
 
 def read_series(path: Path) -> list[tuple[datetime, float]]:
-    """(time, value), one a minute."""
+    """(time, value), one a minute. The file is dated 1980, as no record of today is; the series is
+    moved by whole weeks."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
-            (datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC), float(row["count"]))
+            (
+                datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC) + _MOVED,
+                float(row["count"]),
+            )
             for row in csv.DictReader(file)
         ]
 
@@ -100,11 +109,26 @@ def measure(series: list[tuple[datetime, float]]) -> Accuracy:
     horizons = workload.parameters.horizons_min
     return Accuracy(
         hotfit={h: score.metrics[f"mae_{METRIC}_{h}_min"] for h in horizons},
+        library=library_errors(train, holdout, horizons),
         persistence={h: baseline.metrics[f"mae_{METRIC}_{h}_min"] for h in horizons},
         in_band=score.metrics["in_80_percent_band"],
         n_rows=holdout.n_rows,
         fleet_s=_time_fleet(series),
     )
+
+
+def library_errors(
+    train: TrainingSet, holdout: TrainingSet, horizons_min: Sequence[int]
+) -> dict[int, float]:
+    """scikit-learn's boosted trees for the least absolute error, as they come, on the same rows:
+    the change from now, by the features of the hour."""
+    now, found = train.features[:, VALUE], {}
+    for step, horizon in enumerate(horizons_min):
+        model = HistGradientBoostingRegressor(loss="absolute_error", random_state=0)
+        model.fit(train.features, train.target[:, step] - now)
+        expected = holdout.features[:, VALUE] + model.predict(holdout.features)
+        found[horizon] = float(np.abs(expected - holdout.target[:, step]).mean())
+    return found
 
 
 def _time_fleet(series: list[tuple[datetime, float]]) -> float:
@@ -150,17 +174,14 @@ def main() -> int:
     series = read_series(path)
     found = measure(series)
     print(f"{len(series)} minutes; the newest fifth of the days held out: {found.n_rows} rows; MAE")
-    print(f"\n  {'ahead':>7} {'hotfit':>8} {'persistence':>12} {'ratio':>6}")
+    print(f"\n  {'ahead':>7} {'persistence':>12} {'library':>8} {'hotfit':>8} {'ratio':>6} goal")
     for horizon, mae in found.hotfit.items():
-        stays = found.persistence[horizon]
-        print(f"  {horizon:>3} min {mae:8.3f} {stays:12.3f} {mae / stays:6.2f}")
+        stays, library = found.persistence[horizon], found.library[horizon]
+        row = f"{stays:12.3f} {library:8.3f} {mae:8.3f} {mae / stays:6.2f} {GOAL:.2f}"
+        print(f"  {horizon:>3} min {row}")
     print(f"\n  {found.in_band:.0%} of the truth lies between low and high (meant: 80 %)")
     print(f"  forecast, risk and alerts of {N_SERVERS} servers: {found.fleet_s * 1e3:.0f} ms")
-    print(
-        f"\nbars: 1 min at most {ONE_MINUTE_BAR}, 15 min at most {FIFTEEN_MINUTES_BAR} ×"
-        f" persistence, {N_SERVERS} servers below {FLEET_BAR_S:g} s:"
-        f" {'held' if found.is_within_bars else 'MISSED'}"
-    )
+    print(f"\ngoals: {'held' if found.is_within_bars else 'MISSED'}")
     return 0 if found.is_within_bars else 1
 
 

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 WINDOW_MIN = 61
 """Minutes of history that a forecast looks at, the newest included."""
 
-_LAGS_MIN = (1, 2, 3, 5, 10, 15, 30, 45, 60)
+LAGS_MIN = (1, 2, 3, 5, 10, 15, 30, 45, 60)
 _MEANS_MIN = (3, 5, 10, 15, 30, 60)
 _DAY_MIN = 1440
 
@@ -26,7 +26,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec("metric", "int64", "position in the list of metrics"),
     FeatureSpec("value", "float64", "of the metric"),
     FeatureSpec("volatility", "float64", "of the metric, root mean square change a minute"),
-    *(FeatureSpec(f"above_{n}_min_ago", "float64", "of the metric") for n in _LAGS_MIN),
+    *(FeatureSpec(f"above_{n}_min_ago", "float64", "of the metric") for n in LAGS_MIN),
     *(FeatureSpec(f"above_mean_of_{n}_min", "float64", "of the metric") for n in _MEANS_MIN),
     FeatureSpec("day_sin", "float64", "none", -1, 1),
     FeatureSpec("day_cos", "float64", "none", -1, 1),
@@ -34,7 +34,7 @@ FEATURES: tuple[FeatureSpec, ...] = (
     FeatureSpec("half_day_cos", "float64", "none", -1, 1),
 )
 METRIC, VALUE, VOLATILITY = 0, 1, 2
-FIRST_CHANGE, FIRST_HOUR = 3, 3 + len(_LAGS_MIN) + len(_MEANS_MIN)
+FIRST_CHANGE, FIRST_HOUR = 3, 3 + len(LAGS_MIN) + len(_MEANS_MIN)
 
 
 def on_grid(minutes: NDArray[np.int64], values: Floats) -> tuple[int, Floats]:
@@ -83,7 +83,7 @@ def feature_rows(metric: int, hours: Floats, minutes: NDArray[np.int64]) -> Floa
     rows[:, METRIC] = metric
     rows[:, VALUE] = now
     rows[:, VOLATILITY] = np.sqrt(np.mean(np.diff(hours, axis=1) ** 2, axis=1))
-    changes = [now - hours[:, -1 - lag] for lag in _LAGS_MIN]
+    changes = [now - hours[:, -1 - lag] for lag in LAGS_MIN]
     changes += [now - hours[:, -n:].mean(axis=1) for n in _MEANS_MIN]
     rows[:, FIRST_CHANGE:FIRST_HOUR] = np.stack(changes, axis=1)
     angle = 2 * np.pi * (minutes % _DAY_MIN) / _DAY_MIN

@@ -1,50 +1,64 @@
-"""Fit a forecaster for each metric on its last hour; forecast each horizon with uncertainty.
+"""Forecast each metric at each horizon with uncertainty, by what was chosen for it.
 
-One ridge regression a metric, for all servers together, on changes measured in the server's own
-volatility. It is kept as sums over rows, so that new rows are added exactly. What it says is
-mixed with persistence ("it stays as it is"); the share is chosen a metric and horizon on rows
-that were not fitted on, and is 0 where the regression does not clearly win there: a forecast is
-then persistence itself, never worse. NumPy only; the API unpickles this and nothing else.
+Changes are measured in the server's own volatility, for all servers together, beside each server's
+habits. NumPy only; the API unpickles this and nothing else. `fitting` makes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from shared.stored_types import reduced
-from shared.workloads.server_metrics.features import FIRST_CHANGE, FIRST_HOUR, VALUE, VOLATILITY
+from shared.workloads.server_metrics.cycles import Cycles
+from shared.workloads.server_metrics.features import (
+    FIRST_CHANGE,
+    FIRST_HOUR,
+    LAGS_MIN,
+    VALUE,
+    VOLATILITY,
+)
+from shared.workloads.server_metrics.regressors import Boosted
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
-SHARES = np.array([0.0, 0.25, 0.5, 0.75, 1.0])
-"""How much of the regression's change is believed."""
 
-LOW, HIGH = 0.1, 0.9
+NORMAL_HIGH = 1.2816  # of a random walk
+CLIP = 10.0  # in volatilities: one restart of a service must not decide
 
-_NORMAL_HIGH = 1.2816  # of a random walk
-_RIDGE = 100.0
-_CLIP = 10.0  # in volatilities: one restart of a service must not decide
-_VALIDATION_SHARE = 0.25
-_MIN_GAIN = 0.01  # of persistence's error
-_MIN_WINS = 0.55  # of the blocks of rows
-_N_BLOCKS = 20
-_MIN_ROWS = 200
-_FLOOR_SHARE = 0.05  # of the typical volatility: a still server's own is 0
-_OLD_SHARE = 0.9  # what earlier rows and trials still count when new ones are added
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Rows of one metric. features : (n_rows, n_features). minutes : (n_rows,) since the epoch.
+
+    server : (n_rows,) numbers of `names`; -1 where nobody knows whose the row is.
+    """
+
+    features: Floats
+    minutes: Ints
+    server: Ints
+    names: tuple[str, ...]
+
+    @classmethod
+    def of_nobody(cls, features: Floats) -> Rows:
+        """Feature rows alone."""
+        nobody = np.full(len(features), -1)
+        return cls(features, np.zeros(len(features), dtype=np.int64), nobody, ())
+
+    def where(self, chosen: NDArray[np.bool_] | slice) -> Rows:
+        return Rows(self.features[chosen], self.minutes[chosen], self.server[chosen], self.names)
+
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MetricForecaster:
-    """What is known of one metric.
-
-    gram (p, p), moment (p, n_horizons) : sums over rows, in volatilities.
-    trial_error, trial_wins (n_shares, n_horizons) : on rows not fitted on.
-    share (n_horizons,) : of SHARES, as chosen. low, high (n_horizons,) : in volatilities.
-    """
+    """What release 0.1.0 knew of one metric: a ridge regression on changes in volatilities."""
 
     floor: float
     gram: Floats
@@ -59,46 +73,93 @@ class MetricForecaster:
 
     __reduce__ = reduced
 
-    def change(self, rows: Floats) -> Floats:
-        """(n_rows, n_horizons) what the regression alone says, in the metric's unit."""
-        x, scale = _scaled(rows, self.floor)
-        return np.clip(x @ self.coefficients, -_CLIP, _CLIP) * scale[:, None]
-
-    def forecast(self, rows: Floats) -> tuple[Floats, Floats, Floats]:
+    def forecast(self, rows: Rows, horizons_min: Sequence[int]) -> tuple[Floats, Floats, Floats]:
         """(low, expected, high), each (n_rows, n_horizons), in the metric's unit."""
-        _, scale = _scaled(rows, self.floor)
-        expected = rows[:, VALUE, None] + self.share * self.change(rows)
-        return (
-            expected + self.low * scale[:, None],
-            expected,
-            expected + self.high * scale[:, None],
-        )
+        del horizons_min
+        x, scale = scaled(rows.features, self.floor)
+        change = np.clip(x @ self.coefficients, -CLIP, CLIP) * scale[:, None]
+        expected = rows.features[:, VALUE, None] + self.share * change
+        low, high = (bound * scale[:, None] for bound in (self.low, self.high))
+        return expected + low, expected, expected + high
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MetricModel:
+    """What is known of one metric.
+
+    linear (n_horizons, n_columns). boosted : for each horizon; None where the trees have no share.
+    linear_share, boosted_share (n_horizons,) : 0 and 0 is persistence.
+    low, high (n_horizons,) : of what was missed on rows that were not fitted on, in `spread`s;
+        low_stays, high_stays : the same of persistence.
+    strange : a metric that wanders off farther, beside how it trembles, than any did that was
+        learnt from, moves in another way now: persistence is all that can be said of it.
+    """
+
+    floor: float
+    linear: Floats
+    linear_share: Floats
+    boosted: list[Boosted | None]
+    boosted_share: Floats
+    low: Floats
+    high: Floats
+    low_stays: Floats
+    high_stays: Floats
+    strange: float
+    cycles: Cycles
+
+    __reduce__ = reduced
+
+    def forecast(self, rows: Rows, horizons_min: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+        """(low, expected, high), each (n_rows, n_horizons), in the metric's unit."""
+        x, scale = scaled(rows.features, self.floor)
+        place = places_of(self.cycles, rows)
+        is_strange = wandering(rows.features, scale) > self.strange
+        bands = np.empty((3, len(rows), len(horizons_min)))
+        for step, ahead_min in enumerate(horizons_min):
+            change = np.zeros(len(rows))
+            if self.linear_share[step] or self.boosted_share[step]:
+                columns = columns_of(x, scale, self.cycles, place, rows, ahead_min)
+                if self.linear_share[step]:
+                    change += self.linear_share[step] * (columns @ self.linear[step])
+                trees = self.boosted[step]
+                if trees is not None:
+                    change += self.boosted_share[step] * trees.predict(columns)
+            away = spread(rows.features, ahead_min, self.floor)
+            change[is_strange] = 0.0
+            expected = rows.features[:, VALUE] + np.clip(change, -3 * CLIP, 3 * CLIP) * scale
+            low = np.where(is_strange, self.low_stays[step], self.low[step])
+            high = np.where(is_strange, self.high_stays[step], self.high[step])
+            bands[:, :, step] = expected + low * away, expected, expected + high * away
+        return bands[0], bands[1], bands[2]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FleetForecaster:
-    """The estimator: a MetricForecaster for each metric that there were enough rows of."""
+    """The estimator: a model for each metric that there were enough rows of."""
 
     horizons_min: tuple[int, ...]
-    metrics: dict[str, MetricForecaster] = field(default_factory=dict)
+    metrics: dict[str, MetricModel | MetricForecaster] = field(default_factory=dict)
 
     __reduce__ = reduced
 
 
 def forecast(
-    known: MetricForecaster | None, rows: Floats, horizons_min: Sequence[int], limit: float | None
+    known: MetricModel | MetricForecaster | None,
+    rows: Rows,
+    horizons_min: Sequence[int],
+    limit: float | None,
 ) -> tuple[Floats, Floats, Floats]:
     """(low, expected, high), each (n_rows, n_horizons); persistence where nothing was learnt.
 
     limit : what the metric cannot pass, unless it is beyond already; None: nobody knows.
     """
-    now = rows[:, VALUE, None]
+    now = rows.features[:, VALUE, None]
     if known is None:
         expected = np.repeat(now, len(horizons_min), axis=1)
-        away = _NORMAL_HIGH * rows[:, VOLATILITY, None] * np.sqrt(np.asarray(horizons_min))
+        away = NORMAL_HIGH * rows.features[:, VOLATILITY, None] * np.sqrt(np.asarray(horizons_min))
         found = (expected - away, expected, expected + away)
     else:
-        found = known.forecast(rows)
+        found = known.forecast(rows, horizons_min)
     if limit is None:
         return found
     low, expected, high = (
@@ -107,59 +168,47 @@ def forecast(
     return low, expected, high
 
 
-def fit_metric(rows: Floats, later: Floats) -> MetricForecaster | None:
-    """Learn from rows, oldest first; None when there are too few.
+def spread(features: Floats, ahead_min: int, floor: float) -> Floats:
+    """(n_rows,): how far a metric moves in so many minutes, by what it did in the last hour.
 
-    later : (n_rows, n_horizons), finite.
+    The larger of the change from minute to minute and the changes over about as long a time: after
+    a change of level or of pace both are of the new one. Bands are multiples of it.
     """
-    if len(rows) < _MIN_ROWS:
-        return None
-    floor = max(float(np.median(rows[:, VOLATILITY])) * _FLOOR_SHARE, 1e-6)
-    n_fitted = int(len(rows) * (1 - _VALIDATION_SHARE))
-    older = _sums(rows[:n_fitted], later[:n_fitted], floor)
-    coefficients = _solve(*older)
-    trial = _trial(rows[n_fitted:], later[n_fitted:], coefficients, floor)
-    newer = _sums(rows[n_fitted:], later[n_fitted:], floor)
-    gram, moment = older[0] + newer[0], older[1] + newer[1]
-    share = _choose(*trial)
-    low, high = _spread(rows[n_fitted:], later[n_fitted:], coefficients, floor, share)
-    return MetricForecaster(
-        floor, gram, moment, _solve(gram, moment), *trial, share=share, low=low, high=high
-    )
+    square = features[:, VOLATILITY] ** 2
+    lags = np.array(LAGS_MIN)
+    near = np.flatnonzero((lags >= min(ahead_min, 60) / 2) & (lags <= 2 * ahead_min))
+    moved = features[:, FIRST_CHANGE + near] ** 2 * np.minimum(ahead_min / lags[near], 8.0)
+    most = np.maximum(np.maximum(square, moved.mean(axis=1)), floor**2)
+    return np.asarray(np.sqrt(most), dtype=np.float64)
 
 
-def add_to_metric(known: MetricForecaster, rows: Floats, later: Floats) -> MetricForecaster:
-    """Continue on rows that were not seen: tried on first, learnt from next."""
-    if not len(rows):
-        return known
-    error, wins, n_blocks = _trial(rows, later, known.coefficients, known.floor)
-    # Errors are means: weigh them by how many blocks stand behind them.
-    old_blocks = known.n_blocks * _OLD_SHARE
-    total = old_blocks + n_blocks
-    trial = (
-        (known.trial_error * old_blocks + error * n_blocks) / total,
-        known.trial_wins * _OLD_SHARE + wins,
-        total,
-    )
-    share = _choose(*trial)
-    low, high = _spread(rows, later, known.coefficients, known.floor, share)
-    gram, moment = _sums(rows, later, known.floor)
-    gram, moment = known.gram * _OLD_SHARE + gram, known.moment * _OLD_SHARE + moment
-    return replace(
-        known,
-        gram=gram,
-        moment=moment,
-        coefficients=_solve(gram, moment),
-        trial_error=trial[0],
-        trial_wins=trial[1],
-        n_blocks=trial[2],
-        share=share,
-        low=(known.low * old_blocks + low * n_blocks) / total,
-        high=(known.high * old_blocks + high * n_blocks) / total,
-    )
+def wandering(features: Floats, scale: Floats) -> Floats:
+    """(n_rows,): how far a metric is from where it was half an hour and more ago, beside how far
+    it goes in a minute."""
+    far = FIRST_CHANGE + np.flatnonzero(np.array(LAGS_MIN) >= 15)
+    return np.asarray(np.abs(features[:, far]).mean(axis=1) / scale, dtype=np.float64)
 
 
-def _scaled(rows: Floats, floor: float) -> tuple[Floats, Floats]:
+def places_of(cycles: Cycles, rows: Rows) -> Ints:
+    """The row of each server in `cycles`."""
+    if not rows.names:
+        return np.full(len(rows), -1)
+    return cycles.places(list(rows.names))[rows.server]
+
+
+N_MORE = 3
+
+
+def columns_of(
+    x: Floats, scale: Floats, cycles: Cycles, place: Ints, rows: Rows, ahead_min: int
+) -> Floats:
+    """What both parts see: the scaled row, its volatility, and the server's habits."""
+    habits = cycles.changes(place, rows.minutes, ahead_min)
+    habits = np.clip(habits / scale[:, None], -3 * CLIP, 3 * CLIP)
+    return np.concatenate([x, np.log(scale)[:, None], habits], axis=1)
+
+
+def scaled(rows: Floats, floor: float) -> tuple[Floats, Floats]:
     """Changes in volatilities beside the time of day; and the volatility of each row."""
     scale = np.maximum(rows[:, VOLATILITY], floor)
     x = np.concatenate(
@@ -171,50 +220,6 @@ def _scaled(rows: Floats, floor: float) -> tuple[Floats, Floats]:
         axis=1,
     )
     x[:, : FIRST_HOUR - FIRST_CHANGE] = np.clip(
-        x[:, : FIRST_HOUR - FIRST_CHANGE], -3 * _CLIP, 3 * _CLIP
+        x[:, : FIRST_HOUR - FIRST_CHANGE], -3 * CLIP, 3 * CLIP
     )
     return x, scale
-
-
-def _sums(rows: Floats, later: Floats, floor: float) -> tuple[Floats, Floats]:
-    x, scale = _scaled(rows, floor)
-    y = np.clip((later - rows[:, VALUE, None]) / scale[:, None], -_CLIP, _CLIP)
-    return x.T @ x, x.T @ y
-
-
-def _solve(gram: Floats, moment: Floats) -> Floats:
-    return np.asarray(np.linalg.solve(gram + _RIDGE * np.eye(len(gram)), moment), dtype=np.float64)
-
-
-def _trial(
-    rows: Floats, later: Floats, coefficients: Floats, floor: float
-) -> tuple[Floats, Floats, float]:
-    """Mean absolute error of each share and horizon, in how many blocks it beat persistence."""
-    x, scale = _scaled(rows, floor)
-    change = np.clip(x @ coefficients, -_CLIP, _CLIP) * scale[:, None]
-    moved = later - rows[:, VALUE, None]
-    error = np.abs(moved[None] - SHARES[:, None, None] * change[None])  # (shares, rows, horizons)
-    blocks = [part for part in np.array_split(np.arange(len(rows)), _N_BLOCKS) if len(part)]
-    by_block = np.stack([error[:, part].mean(axis=1) for part in blocks])
-    wins = (by_block < by_block[:, :1]).sum(axis=0).astype(np.float64)
-    return error.mean(axis=1), wins, float(len(blocks))
-
-
-def _choose(error: Floats, wins: Floats, n_blocks: float) -> Floats:
-    """The best share of each horizon; 0, persistence, unless it clearly wins."""
-    best = np.argmin(error, axis=0)
-    columns = np.arange(error.shape[1])
-    gain = 1 - error[best, columns] / np.maximum(error[0], 1e-12)
-    is_clear = (gain >= _MIN_GAIN) & (wins[best, columns] >= _MIN_WINS * n_blocks)
-    return np.where(is_clear, SHARES[best], 0.0)
-
-
-def _spread(
-    rows: Floats, later: Floats, coefficients: Floats, floor: float, share: Floats
-) -> tuple[Floats, Floats]:
-    """How far below and above the forecast the truth lay, in volatilities; never the wrong side."""
-    x, scale = _scaled(rows, floor)
-    change = np.clip(x @ coefficients, -_CLIP, _CLIP) * scale[:, None]
-    missed = (later - rows[:, VALUE, None] - share * change) / scale[:, None]
-    low, high = np.quantile(missed, [LOW, HIGH], axis=0)
-    return np.minimum(low, 0.0), np.maximum(high, 0.0)

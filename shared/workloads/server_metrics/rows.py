@@ -28,6 +28,7 @@ from shared.workloads.server_metrics.features import (
     later_values,
     on_grid,
 )
+from shared.workloads.server_metrics.model import Rows
 from shared.workloads.server_metrics.records import SampleReader
 from shared.workloads.training import TrainingSet
 
@@ -43,11 +44,27 @@ class RowContext:
     """scale (n_metrics, n_horizons): how far a metric usually moves; what losses are measured in.
 
     golden_windows : the last hour of a few servers. newest_s : epoch seconds of the last sample.
+    servers : names of the servers, by the numbers in the keys of the rows.
     """
 
     scale: Floats
     golden_windows: Mapping[str, list[dict[str, float]]]
     newest_s: float
+    servers: tuple[str, ...] = ()
+
+
+_MINUTES = 1 << 26  # since the epoch: enough until the year 2097
+
+
+def metric_rows(rows: TrainingSet, position: int) -> tuple[NDArray[np.bool_], Rows]:
+    """Which rows are of a metric, and these with their minutes and servers, out of their keys."""
+    chosen = rows.features[:, METRIC] == position
+    features = rows.features[chosen]
+    if rows.key is None:
+        return chosen, Rows.of_nobody(features)
+    place, minutes = np.divmod(rows.key[chosen].astype(np.int64), _MINUTES)
+    n_metrics = rows.context.scale.shape[0]
+    return chosen, Rows(features, minutes, place // n_metrics, rows.context.servers)
 
 
 def training_rows(
@@ -68,17 +85,22 @@ def training_rows(
     newest_s = float(samples.times.max(initial=0.0))
     oldest_s = newest_s - history_days * 86_400
     one_in = _thinning(samples, oldest_s, len(metrics), max_rows)
+    nothing = np.zeros(0, np.int64)
     parts: list[tuple[NDArray[np.int64], Floats, Floats]] = [
-        (np.zeros(0, np.int64), np.zeros((0, len(FEATURES))), np.zeros((0, len(horizons_min))))
+        (nothing, np.zeros((0, len(FEATURES))), np.zeros((0, len(horizons_min))))
     ]
-    for _, times, values in samples.by_server():
+    servers = [nothing]
+    for number, (_, times, values) in enumerate(samples.by_server()):
         n_old = int(np.searchsorted(times, oldest_s))
         if n_old:
             rejected[TOO_OLD] += n_old
-        parts += _rows_of(times[n_old:], values[n_old:], horizons_min, one_in)
+        found = list(_rows_of(times[n_old:], values[n_old:], horizons_min, one_in))
+        servers += [np.full(len(minutes), number) for minutes, _, _ in found]
+        parts += found
     minutes, rows, later = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(minutes, kind="stable")
     minutes, rows, later = minutes[order], rows[order], later[order]
+    place = np.concatenate(servers)[order] * len(metrics) + rows[:, METRIC].astype(np.int64)
     known_at = (minutes + horizons_min[-1]).astype("datetime64[m]")
     return TrainingSet(
         features=rows,
@@ -86,9 +108,13 @@ def training_rows(
         day=known_at.astype("datetime64[D]"),
         slices=np.array(metrics, dtype=np.str_)[rows[:, METRIC].astype(np.int64)],
         context=RowContext(
-            _scale(rows, later, len(metrics)), _golden_windows(samples, metrics), newest_s
+            _scale(rows, later, len(metrics)),
+            _golden_windows(samples, metrics),
+            newest_s,
+            samples.servers,
         ),
         rejected=dict(rejected),
+        key=place * _MINUTES + minutes,
     )
 
 

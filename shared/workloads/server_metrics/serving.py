@@ -25,7 +25,7 @@ from shared.workloads.server_metrics.features import (
     feature_rows,
     newest_hours,
 )
-from shared.workloads.server_metrics.model import FleetForecaster, forecast
+from shared.workloads.server_metrics.model import FleetForecaster, Rows, forecast
 
 _LOW, _EXPECTED, _HIGH = 0, 1, 2
 _DIGITS = 3
@@ -73,9 +73,9 @@ class FleetAnswerer(Answerer):
         self, windows: Mapping[str, Sequence[Mapping[str, float]]], now: datetime
     ) -> dict[str, Any]:
         try:
-            forecasts = self._forecasts(windows)
+            forecasts, trends = self._forecasts(windows)
             servers = [
-                self._server(name, rows[-1]["at"], forecasts[name], now)
+                self._server(name, rows[-1]["at"], forecasts[name], trends[name], now)
                 for name, rows in windows.items()
                 if rows
             ]
@@ -94,9 +94,12 @@ class FleetAnswerer(Answerer):
 
     def _forecasts(
         self, windows: Mapping[str, Sequence[Mapping[str, float]]]
-    ) -> dict[str, dict[str, Floats]]:
-        """Server -> metric -> (3, 1 + n_horizons): low, expected, high; the value now first."""
+    ) -> tuple[dict[str, dict[str, Floats]], dict[str, dict[str, Floats]]]:
+        """Server -> metric -> (3, 1 + n_horizons): low, expected, high; the value now first. And
+        the same of those that rise steadily: (1 + n_horizons,)."""
         found: dict[str, dict[str, Floats]] = {name: {} for name in windows}
+        trends: dict[str, dict[str, Floats]] = {name: {} for name in windows}
+        ahead_min = np.array([0, *self._forecaster.horizons_min], dtype=np.float64)
         for position, metric in enumerate(self._metrics):
             names: list[str] = []
             series: list[Series] = []
@@ -111,7 +114,7 @@ class FleetAnswerer(Answerer):
             rows_ = feature_rows(position, hours, minutes)
             bands = forecast(
                 self._forecaster.metrics.get(metric),
-                rows_,
+                Rows(rows_, minutes, np.arange(len(names)), tuple(names)),
                 self._forecaster.horizons_min,
                 self._limits.get(metric),
             )
@@ -119,14 +122,22 @@ class FleetAnswerer(Answerer):
             whole = np.concatenate([current, np.stack(bands)], axis=2)
             for i, name in enumerate(names):
                 found[name][metric] = whole[:, i]
-        return found
+                trend = risk.steady_trend(hours[i], ahead_min) if metric in self._limits else None
+                if trend is not None:
+                    trends[name][metric] = trend
+        return found, trends
 
     def _server(
-        self, name: str, last_at: float, metrics: Mapping[str, Floats], now: datetime
+        self,
+        name: str,
+        last_at: float,
+        metrics: Mapping[str, Floats],
+        trends: Mapping[str, Floats],
+        now: datetime,
     ) -> dict[str, Any]:
         seen_at = datetime.fromtimestamp(last_at, UTC)
         silent_s = max((now - seen_at).total_seconds(), 0.0)
-        score, reasons = self._risk(metrics, silent_s)
+        score, reasons = self._risk(metrics, trends, silent_s)
         rounded = {metric: np.round(bands, _DIGITS).tolist() for metric, bands in metrics.items()}
         minute = seen_at.replace(second=0, microsecond=0)
         return {
@@ -154,16 +165,25 @@ class FleetAnswerer(Answerer):
             ],
         }
 
-    def _risk(self, metrics: Mapping[str, Floats], silent_s: float) -> tuple[float, list[str]]:
+    def _risk(
+        self, metrics: Mapping[str, Floats], trends: Mapping[str, Floats], silent_s: float
+    ) -> tuple[float, list[str]]:
         """The score of the metric that is worst off, and a sentence for each that alerts."""
         scores = {
-            metric: risk.metric_risk(bands[_EXPECTED], bands[_HIGH], self._limits[metric])
+            metric: risk.metric_risk(
+                bands[_LOW],
+                bands[_EXPECTED],
+                bands[_HIGH],
+                self._limits[metric],
+                trends.get(metric),
+            )
             for metric, bands in metrics.items()
             if metric in self._limits
         }
         reasons = [
             f"{metric} is {metrics[metric][_EXPECTED][0]:.1f} of {self._limits[metric]:g},"
             f" up to {metrics[metric][_HIGH].max():.1f} within the horizon"
+            + (", and rises steadily" if metric in trends else "")
             for metric, score in sorted(scores.items(), key=lambda item: -item[1])
             if risk.alert_level(score) != risk.HEALTHY
         ]
@@ -189,7 +209,7 @@ class FleetAnswerer(Answerer):
             if chosen.any():
                 bands[:, chosen] = forecast(
                     self._forecaster.metrics.get(metric),
-                    matrix[chosen],
+                    Rows.of_nobody(matrix[chosen]),
                     self._forecaster.horizons_min,
                     self._limits.get(metric),
                 )

@@ -23,14 +23,10 @@ from shared.workloads.rows import FeatureSpec
 from shared.workloads.server_metrics.columns import CLOCK_SLACK, IN_THE_FUTURE
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
 from shared.workloads.server_metrics.fields import sample_fields
-from shared.workloads.server_metrics.model import (
-    FleetForecaster,
-    add_to_metric,
-    fit_metric,
-    forecast,
-)
+from shared.workloads.server_metrics.fitting import fit_metric
+from shared.workloads.server_metrics.model import FleetForecaster, forecast
 from shared.workloads.server_metrics.records import KNOWN_NAMES, SampleReader
-from shared.workloads.server_metrics.rows import RowContext, training_rows
+from shared.workloads.server_metrics.rows import RowContext, metric_rows, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
 from shared.workloads.server_metrics.unread import unread_metrics
 from shared.workloads.training import (
@@ -65,7 +61,7 @@ class ServerMetricsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen
     limits: dict[str, float] = msgspec.field(
         default_factory=lambda: {"cpu": 100.0, "memory": 100.0, "disk": 100.0}
     )
-    horizons_min: tuple[Annotated[int, msgspec.Meta(ge=1, le=240)], ...] = (1, 5, 15, 30, 60)
+    horizons_min: tuple[Annotated[int, msgspec.Meta(ge=1, le=480)], ...] = (1, 5, 15, 30, 60)
     history_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 60
     max_rows: Annotated[int, msgspec.Meta(ge=1_000, le=5_000_000)] = 200_000
     silent_after_s: Annotated[float, msgspec.Meta(gt=0, le=31 * 86_400)] = 300.0
@@ -158,43 +154,25 @@ class ServerMetrics(Workload):
         return split_by_day(rows)
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> FleetForecaster:
-        """See `forecaster`; nothing is drawn at random."""
-        del seed
-        found = {}
+        """See `fitting`."""
+        found: dict[str, Any] = {}
+        horizons_min = tuple(self.parameters.horizons_min)
         for position, metric in enumerate(self.parameters.metrics):
             progress(position / len(self.parameters.metrics), "fitting")
-            chosen = train.features[:, METRIC] == position
-            fitted = fit_metric(train.features[chosen], train.target[chosen])
+            chosen, rows = metric_rows(train, position)
+            fitted = fit_metric(rows, train.target[chosen], horizons_min, seed)
             if fitted is not None:
                 found[metric] = fitted
         progress(1.0, "fitting")
-        return FleetForecaster(tuple(self.parameters.horizons_min), found)
-
-    def fit_more(
-        self, estimator: FleetForecaster, new: TrainingSet, seed: int, progress: Progress
-    ) -> FleetForecaster | None:
-        """Sums over rows take new rows as they are; other horizons start from scratch."""
-        del seed
-        if estimator.horizons_min != tuple(self.parameters.horizons_min):
-            return None
-        found = dict(estimator.metrics)
-        for position, metric in enumerate(self.parameters.metrics):
-            chosen = new.features[:, METRIC] == position
-            rows, later = new.features[chosen], new.target[chosen]
-            known = estimator.metrics.get(metric)
-            added = fit_metric(rows, later) if known is None else add_to_metric(known, rows, later)
-            if added is not None:
-                found[metric] = added
-        progress(1.0, "fitting")
-        return FleetForecaster(estimator.horizons_min, found)
+        return FleetForecaster(horizons_min, found)
 
     def score(self, estimator: FleetForecaster, holdout: TrainingSet) -> Score:
         low, expected, high = (np.empty_like(holdout.target) for _ in range(3))
         for position, metric in enumerate(self.parameters.metrics):
-            chosen = holdout.features[:, METRIC] == position
+            chosen, rows = metric_rows(holdout, position)
             low[chosen], expected[chosen], high[chosen] = forecast(
                 estimator.metrics.get(metric),
-                holdout.features[chosen],
+                rows,
                 self.parameters.horizons_min,
                 self.parameters.limits.get(metric),
             )

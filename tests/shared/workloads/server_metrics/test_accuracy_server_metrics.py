@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.accuracy_server_metrics import (
-    FIFTEEN_MINUTES_BAR,
     FLEET_BAR_S,
-    ONE_MINUTE_BAR,
+    GOAL,
     Accuracy,
     measure,
     read_series,
@@ -23,17 +22,15 @@ def accuracy() -> Accuracy:
     return measure(read_series(path))
 
 
-def test_forecasts_of_real_load_are_no_worse_than_persistence(accuracy: Accuracy) -> None:
+def test_forecasts_of_real_load_are_better_than_persistence(accuracy: Accuracy) -> None:
     """ "It stays as it is" is hard to beat a minute ahead, and costs nothing."""
-    assert accuracy.hotfit[1] <= ONE_MINUTE_BAR
-    assert accuracy.hotfit[15] <= FIFTEEN_MINUTES_BAR * accuracy.persistence[15]
     for horizon, mae in accuracy.hotfit.items():
-        assert mae < accuracy.persistence[horizon]
+        assert mae < GOAL * accuracy.persistence[horizon], horizon
 
 
 def test_the_band_holds_what_it_promises(accuracy: Accuracy) -> None:
     """Eight of ten values between low and high; a band that is too narrow wakes people up."""
-    assert 0.72 <= accuracy.in_band <= 0.88
+    assert 0.77 <= accuracy.in_band <= 0.83
 
 
 def test_five_hundred_servers_are_answered_within_a_second(accuracy: Accuracy) -> None:

@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid, SettingsInvalid
+from shared.forms import data_tree
 from shared.records import Table, to_epoch_us
 from shared.workloads import open_workload
 from shared.workloads.server_metrics.columns import read_columns
-from shared.workloads.server_metrics.features import FEATURES, feature_rows, newest_hours
-from shared.workloads.server_metrics.model import FleetForecaster
+from shared.workloads.server_metrics.features import FEATURES, METRIC, feature_rows, newest_hours
+from shared.workloads.server_metrics.model import FleetForecaster, MetricModel
 from shared.workloads.server_metrics.records import Sample, SampleReader
-from shared.workloads.server_metrics.risk import alert_level, metric_risk
+from shared.workloads.server_metrics.risk import alert_level, metric_risk, steady_trend
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from shared.workloads.training import Admitted, TrainingSet
 from tests.support.daemons import ROOT
@@ -355,31 +356,75 @@ def test_where_the_regression_loses_the_forecast_is_persistence_itself(
 
     for horizon in workload.parameters.horizons_min:
         assert ours[f"mae_memory_{horizon}_min"] <= stays[f"mae_memory_{horizon}_min"] * 1.0001
-    assert estimator.metrics["memory"].share[0] == 0
+    memory = estimator.metrics["memory"]
+    assert isinstance(memory, MetricModel)
+    assert (memory.linear_share[0], memory.boosted_share[0]) == (0, 0)
 
 
-def test_continuing_adds_what_is_new_and_leaves_the_old_estimator_alone(
-    workload: ServerMetrics, rows: TrainingSet
-) -> None:
-    """The weekly run needs only the week; the champion it continues still serves meanwhile."""
+def test_bands_hold_and_forecasts_stay_after_a_change_of_level() -> None:
+    """A new release of a service moves its level for good: what was usual says nothing any more."""
+    rng = np.random.default_rng(5)
+    wave = [0.0]
+    for step in rng.normal(0, 1, 6 * 1440 - 1):
+        wave.append(0.97 * wave[-1] + step)
+    values = np.array(wave) + 40
+    values[5 * 1440 :] += 30
+    workload = ServerMetrics({"metrics": ["cpu"], "horizons_min": [5, 60]})
+    rows = workload.training_set({STREAM: series(days=6, cpu=lambda *_: values)})
+    last = rows.day == rows.day.max()
+
+    estimator = workload.fit(rows.where(~last), 0, quiet)
+    ours = workload.score(estimator, rows.where(last)).metrics
+    stays = workload.score_baseline(rows.where(last)).metrics
+
+    assert 0.7 < ours["in_80_percent_band"] < 0.9
+    for horizon in (5, 60):
+        assert ours[f"mae_cpu_{horizon}_min"] <= stays[f"mae_cpu_{horizon}_min"] * 1.02
+
+
+def test_a_job_every_five_minutes_and_the_day_are_found() -> None:
+    """What happens by the clock is known ahead, for each server by itself."""
+    workload = ServerMetrics({"metrics": ["cpu"], "horizons_min": [1, 60]})
+
+    def busy(minutes: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+        wave = 10 * np.sin(2 * np.pi * minutes / 1440)
+        shaken = rng.normal(0, 0.5, len(minutes))
+        return np.asarray(30 + wave + 15 * (minutes % 5 == 0) + shaken)
+
+    rows = workload.training_set({STREAM: series(days=5, cpu=busy)})
     train, holdout = workload.split(rows)
-    days = np.unique(train.day)
-    first = workload.fit(train.where(train.day <= days[1]), 0, quiet)
-    before = joblib.hash(first)
+    ours = workload.score(workload.fit(train, 0, quiet), holdout).metrics
+    stays = workload.score_baseline(holdout).metrics
 
-    more = workload.fit_more(first, train.where(train.day > days[1]), 0, quiet)
+    assert ours["mae_cpu_1_min"] < 0.3 * stays["mae_cpu_1_min"]
+    assert ours["mae_cpu_60_min"] < 0.7 * stays["mae_cpu_60_min"]
 
-    assert more is not None
-    assert joblib.hash(first) == before
-    whole = workload.score(workload.fit(train, 0, quiet), holdout).metrics["mae"]
-    assert workload.score(more, holdout).metrics["mae"] == pytest.approx(whole, rel=0.03)
-    other = ServerMetrics({"metrics": ["cpu"], "horizons_min": [2]})
-    assert other.fit_more(first, train, 0, quiet) is None
+
+def test_a_full_cache_is_no_alert_and_a_leak_is_one_before_the_end() -> None:
+    """Memory with its cache stands at 96 % for months; one that rises steadily is full soon."""
+    minutes = np.arange(61.0)
+    ahead = np.array([0.0, 30.0, 60.0])
+    cache = 96 + 0.2 * np.sin(minutes)
+    leak = 60 + 0.45 * minutes
+
+    assert steady_trend(cache, ahead) is None
+    trend = steady_trend(leak, ahead)
+    assert trend is not None
+    assert trend[2] == pytest.approx(leak[-1] + 0.45 * 60, abs=1.5)
+    flat = np.full(3, 96.0)
+    assert alert_level(metric_risk(flat - 0.3, flat, flat + 0.3, 100)) == "healthy"
+    assert alert_level(metric_risk(flat * 0.85, flat * 0.9, flat, 100, trend)) == "critical"
 
 
 def test_the_same_rows_give_the_same_estimator(workload: ServerMetrics, rows: TrainingSet) -> None:
     """A run can be repeated when somebody asks why."""
-    assert joblib.hash(workload.fit(rows, 1, quiet)) == joblib.hash(workload.fit(rows, 1, quiet))
+    cpu = rows.where(rows.features[:, METRIC] == 0)
+    few = cpu.where(np.arange(cpu.n_rows) < 2500)
+    first, again = (workload.fit(few, 1, quiet) for _ in range(2))
+
+    assert joblib.hash(first) == joblib.hash(again)
+    stored = data_tree.decode(*data_tree.encode(first))
+    assert workload.score(stored, few).metrics == workload.score(first, few).metrics
 
 
 def test_too_few_rows_learn_nothing_and_say_persistence(workload: ServerMetrics) -> None:
@@ -531,9 +576,9 @@ def test_alert_levels_begin_where_they_are_documented(score: float, level: str) 
 
 def test_risk_grows_with_what_is_and_with_what_may_come() -> None:
     """A disk that will be full within the hour is a risk before it is full."""
-    calm = metric_risk(np.array([40.0, 41.0]), np.array([40.0, 45.0]), 100)
-    rising = metric_risk(np.array([70.0, 92.0]), np.array([70.0, 99.0]), 100)
-    full = metric_risk(np.array([100.0, 100.0]), np.array([100.0, 100.0]), 100)
+    calm = metric_risk(np.array([40.0, 38]), np.array([40, 41]), np.array([40, 45]), 100)
+    rising = metric_risk(np.array([70.0, 90]), np.array([70, 99]), np.array([70, 100]), 100)
+    full = metric_risk(np.array([100.0, 100]), np.array([100, 100]), np.array([100, 100]), 100)
 
     assert alert_level(calm) == "healthy"
     assert alert_level(rising) == "critical"
