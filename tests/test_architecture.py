@@ -337,7 +337,10 @@ ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "onnxruntime": ("shared/forms/onnx.py",),
     "skl2onnx": ("retrain_service/compiling/lower_onnx.py",),
     "treelite": ("retrain_service/compiling/lower_trees.py",),
-    "threadpoolctl": ("shared/forms/process/unwrap.py",),
+    "threadpoolctl": (
+        "shared/forms/process/unwrap.py",
+        "shared/workloads/server_metrics/regressors.py",
+    ),
     "pydantic": ("shared/settings",),
     "pydantic_settings": ("shared/settings/root.py",),
     "sklearn": (
