@@ -5,6 +5,7 @@ scikit-learn is imported by who fits; what serves is the neighbours, not the vec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +55,7 @@ class WordVectors:
         ]
         vectorizer = TfidfVectorizer(
             sublinear_tf=True,
+            analyzer=terms,
             max_features=_MAX_WORDS,
             max_df=_COMMON if len(texts) >= _FEW_PRODUCTS else 1.0,
             dtype=np.float32,
@@ -74,6 +76,33 @@ class WordVectors:
         if self.vectorizer is None:
             return sparse.csr_matrix((len(texts), 1), dtype=np.float32)
         return sparse.csr_matrix(self.vectorizer.transform(texts))
+
+
+def terms(text: str) -> list[str]:
+    """What a text is compared by: its words, and of long ones their beginning and end, so that
+    inflected words and compounds meet; of scripts that set no spaces, pairs of characters.
+
+    >>> terms("Gartenstühle aus Holz")
+    ['gartenstühle', 'garte-', '-tühle', 'aus', 'holz']
+    >>> terms("木製の椅子")
+    ['木製', '製の', 'の椅', '椅子']
+    """
+    found: list[str] = []
+    for word in _WORD.findall(text.casefold()):
+        if _UNSPACED.match(word):
+            found += [word[at : at + 2] for at in range(max(len(word) - 1, 1))]
+            continue
+        found.append(word)
+        if len(word) > _LONG and word.isalpha():
+            found += [f"{word[:_PIECE]}-", f"-{word[-_PIECE:]}"]
+    return found
+
+
+_PIECE, _LONG = 5, 6
+# Han, Kana, Thai, Lao, Khmer and Burmese; what stands between others is a word of two characters.
+_SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_SCRIPTS}]+|[^\W{_SCRIPTS}]{{2,}}")
+_UNSPACED = re.compile(rf"[{_SCRIPTS}]")
 
 
 def product_texts(names: Sequence[str], words: Sequence[str]) -> list[str]:

@@ -390,3 +390,21 @@ def test_any_catalogue_is_trained_or_said_to_be_too_small(catalogue: list[dict[s
         assert (loss <= 1).all()
     if rows.n_rows:
         _same_answers(workload, rows)
+
+
+def test_inflected_words_compounds_and_texts_without_spaces_are_compared() -> None:
+    """German makes new words by the day, and Japanese sets no spaces between them."""
+    names = [
+        "Gartenstühle",
+        "Gartenstuhl",
+        "Handtasche",
+        "Umhängetasche",
+        "木製の椅子",
+        "事務用椅子",
+    ]
+    catalogue = [{"id": f"p{i}", "name": name} for i, name in enumerate(names)]
+
+    answerer = similarity(catalogue, price_weight=0.0, rating_weight=0.0)
+
+    for asked, expected in (("p0", "p1"), ("p2", "p3"), ("p4", "p5")):
+        assert ids(answerer.answer("similar", {"product_id": asked, "n": 1}, NOW)) == [expected]
