@@ -3,85 +3,45 @@
 from __future__ import annotations
 
 from shared.documents.field_specs import FieldSpec
+from shared.workloads.product_catalogue.records import words_of
+from shared.workloads.product_recommender.records import (
+    KINDS,
+    LISTS,
+    MEANINGS,
+    PRODUCTS,
+    RATINGS,
+    TIMES,
+    USERS,
+    VISITS,
+)
 
-LINES = "items"
+LINES = LISTS[0]
 
 INTERACTION = (
     FieldSpec(
-        "user_id",
+        USERS[0],
         "id",
         "the customer, or the visit of somebody unknown",
         is_needed=True,
-        usual=(
-            "userId",
-            "user",
-            "customer_id",
-            "customerId",
-            "customer",
-            "uid",
-            "visitor_id",
-            "visitorId",
-            "session_id",
-            "sessionId",
-            "session",
-        ),
+        usual=(*USERS[1:], *VISITS),
     ),
     FieldSpec(
-        "product_id",
+        PRODUCTS[0],
         "id",
         "the product, of the event or of each line of an order",
         is_needed=True,
-        usual=("productId", "product", "item_id", "itemId", "item", "sku"),
+        usual=PRODUCTS[1:],
         in_list=LINES,
     ),
+    FieldSpec(LINES, "list", "the lines of an order", usual=LISTS[1:]),
     FieldSpec(
-        LINES, "list", "the lines of an order", usual=("products", "line_items", "lineItems")
-    ),
-    FieldSpec(
-        "type",
+        KINDS[0],
         "word",
         "what the customer did",
-        usual=(
-            "event",
-            "event_type",
-            "eventType",
-            "interaction_type",
-            "interactionType",
-            "interaction",
-            "action",
-            "kind",
-        ),
-        meanings={
-            "view": ("view", "viewed", "pageview", "productview", "click", "clicked", "detail"),
-            "add_to_cart": ("addtocart", "addedtocart", "cart", "basket", "wishlist", "like"),
-            "purchase": ("purchase", "purchased", "buy", "bought", "order", "ordered", "sale"),
-            "return": ("return", "returned", "refund", "refunded"),
-            "remove_from_cart": ("removefromcart", "removedfromcart"),
-            "rate": ("rate", "rated", "rating", "review", "reviewed"),
-        },
+        usual=KINDS[1:],
+        meanings={meaning: words_of(words) for meaning, words in MEANINGS.items()},
     ),
-    FieldSpec(
-        "rating",
-        "number",
-        "of a rating, 1 to 5",
-        "stars",
-        usual=("value", "stars", "score", "rate"),
-    ),
-    FieldSpec(
-        "timestamp",
-        "time",
-        "when it happened",
-        usual=(
-            "created_at",
-            "createdAt",
-            "event_time",
-            "eventTime",
-            "occurred_at",
-            "time",
-            "date",
-            "at",
-            "updated_at",
-        ),
-    ),
+    FieldSpec(RATINGS[0], "number", "of a rating, 1 to 5", "stars", usual=RATINGS[1:]),
+    FieldSpec(TIMES[0], "time", "when it happened", usual=TIMES[1:]),
     FieldSpec("dwell_time", "number", "how long the product was looked at", "s"),
 )

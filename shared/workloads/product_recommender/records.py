@@ -6,6 +6,7 @@ is a mapping of JSON values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,7 +36,7 @@ INTEREST: Mapping[str, float] = {VIEW: 1.0, CART: 3.0, PURCHASE: 5.0, RETURN: 5.
 _LONG_LOOK_S = 180.0
 """A look of this long counts as two views; a longer one may be a forgotten window."""
 
-_MEANINGS: Mapping[str, str] = {
+MEANINGS: Mapping[str, str] = {
     VIEW: "view viewed pageview productview productviewed viewedproduct viewitem viewproduct"
     " viewcontent click clicked productclicked selectitem detail visit dwell",
     CART: "addtocart addedtocart addcart cart addtobasket basket addtobag productadded addedproduct"
@@ -48,23 +49,28 @@ _MEANINGS: Mapping[str, str] = {
     REMOVAL: "removefromcart removedfromcart productremoved removedproduct removefrombasket"
     " removefromwishlist productremovedfromwishlist",
 }
-_WORDS = {word: kind for kind, words in _MEANINGS.items() for word in words_of(words)}
-_KINDS = words_of(
+_WORDS = {word: kind for kind, words in MEANINGS.items() for word in words_of(words)}
+KINDS = words_of(
     "type event event_type eventType interaction_type interactionType interaction action kind "
     "event_name eventName"
 )
-_USERS = words_of("user_id userId user customer_id customerId customer uid")
-_VISITS = words_of(
+_NAMES_A_KIND = re.compile(
+    r"(user_?)?(event|action|activity|behaviou?r|interaction|operation|verb)_?"
+    r"(name|type|kind|code|action|label)?",
+    re.IGNORECASE,
+)
+USERS = words_of("user_id userId user customer_id customerId customer uid")
+VISITS = words_of(
     "visitor_id visitorId visitorid session_id sessionId session user_pseudo_id anonymous_id "
     "anonymousId client_id clientId guest_id guestId"
 )
 _ORDERS = words_of("order_id orderId order_number orderNumber transaction_id transactionId id _id")
 """What tells the visits of people apart whom nobody knows: the order, or else its record."""
-_PRODUCTS = words_of("product_id productId product item_id itemId item sku")
-_LISTS = ("items", "products", "line_items", "lineItems")
+PRODUCTS = words_of("product_id productId product item_id itemId item sku")
+LISTS = ("items", "products", "line_items", "lineItems")
 _QUANTITIES = ("quantity", "qty")
-_RATINGS = ("rating", "value", "stars", "score", "rate")
-_TIMES = words_of(
+RATINGS = ("rating", "value", "stars", "score", "rate")
+TIMES = words_of(
     "timestamp created_at createdAt event_time eventTime occurred_at time date at updated_at"
 )
 _DWELLS: tuple[tuple[str, float], ...] = (
@@ -107,7 +113,7 @@ def reject_reason(fields: Mapping[str, Any]) -> str | None:
 def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
     """The interactions of an event: one, or one for each line of an order; or why there is none."""
     kind = _kind(fields)
-    lines = next((fields[name] for name in _LISTS if isinstance(fields.get(name), list)), None)
+    lines = next((fields[name] for name in LISTS if isinstance(fields.get(name), list)), None)
     user_id = _visitor(fields, is_order=lines is not None or kind == PURCHASE)
     if user_id is None:
         yield NO_USER
@@ -115,8 +121,8 @@ def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
     if kind is None:
         yield UNKNOWN_KIND
         return
-    at = next((found for name in _TIMES if (found := read_moment(fields.get(name)))), None)
-    product_id = first_id(fields, _PRODUCTS)
+    at = next((found for name in TIMES if (found := read_moment(fields.get(name)))), None)
+    product_id = first_id(fields, PRODUCTS)
     parts: Sequence[object] = [fields] if product_id is not None else lines or ()
     if not parts:
         yield NO_PRODUCT
@@ -134,7 +140,7 @@ def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
 
 def _visitor(fields: Mapping[str, Any], *, is_order: bool) -> str | None:
     """Who it was: the customer, else the visit, else an order counts as a visitor of its own."""
-    for name in (*_USERS, *_VISITS):
+    for name in (*USERS, *VISITS):
         value = fields.get(name)
         if value is not None and (found := read_person(value)) is not None:
             return found
@@ -144,7 +150,7 @@ def _visitor(fields: Mapping[str, Any], *, is_order: bool) -> str | None:
 
 def _line_id(line: object) -> str | None:
     if isinstance(line, Mapping):
-        return first_id(line, (*_PRODUCTS, "id"))
+        return first_id(line, (*PRODUCTS, "id"))
     return read_id(line)
 
 
@@ -156,9 +162,13 @@ def _is_taken_back(part: object) -> bool:
 
 
 def _kind(fields: Mapping[str, Any]) -> str | None:
-    for name in _KINDS:
+    for name in KINDS:
         value = fields.get(name)
-        if isinstance(value, str):
+        if value is not None and not isinstance(value, Mapping | list):
+            return _WORDS.get(word_key(value)) if isinstance(value, str) else None
+    # A word whose field nobody knows may say anything; it is not taken for a view.
+    for name, value in fields.items():
+        if isinstance(value, str) and _NAMES_A_KIND.fullmatch(name):
             return _WORDS.get(word_key(value))
     if any(fields.get(name) is not None for name in ("rating", "stars")):
         return RATE
@@ -169,7 +179,7 @@ def _kind(fields: Mapping[str, Any]) -> str | None:
 
 def _interest(kind: str, fields: Mapping[str, Any]) -> float | None:
     if kind == RATE:
-        stars = next((s for n in _RATINGS if (s := _number(fields.get(n))) is not None), None)
+        stars = next((s for n in RATINGS if (s := _number(fields.get(n))) is not None), None)
         return stars if stars is not None and 1 <= stars <= 5 else None
     if kind == VIEW:
         looks = (s * unit for n, unit in _DWELLS if (s := _number(fields.get(n))) is not None)

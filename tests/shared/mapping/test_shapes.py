@@ -11,6 +11,7 @@ import pytest
 
 from shared.mapping.shapes import recognised, shapes
 from shared.workloads.product_catalogue.records import is_approved
+from shared.workloads.product_recommender.records import UNKNOWN_KIND, read_interactions
 from tests.shared.mapping.test_fields import WORKLOADS, mapping
 
 AT = "2026-01-01T00:00:00Z"
@@ -127,6 +128,21 @@ def test_a_published_product_of_a_shop_is_approved_without_a_word_of_configurati
     assert [is_approved({**WOO_PRODUCT, "status": state}) for state in states] == [
         True, False, False, False,
     ]  # fmt: skip
+
+
+def test_an_event_whose_word_nobody_knows_is_never_a_view() -> None:
+    """A thousand newsletters that were opened are no interest in a product."""
+    event = {"user_id": 1, "product_id": 2}
+    fields: list[dict[str, Any]] = [
+        {"event": "opened"},
+        {"type": 4},
+        {"behavior_type": "fav"},
+        {"activityName": "x"},
+    ]
+
+    kinds = [list(read_interactions({**event, **more})) for more in fields]
+
+    assert kinds == [[UNKNOWN_KIND]] * 4
 
 
 def test_what_has_no_known_shape_is_not_taken_for_one() -> None:
