@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from retrain_service.sources.base import ids_repeat
 from retrain_service.sources.files.contents import (
     FileOptions,
     Incomplete,
@@ -136,6 +137,7 @@ class Loader:
                 self._mirror.settle_more(name, n_before)
         else:
             self._mirror.settle()
+            self._insist_on_ids()
         yield
 
     def begins_with(self, found: FoundFile, end: int, version: str) -> bool:
@@ -233,6 +235,20 @@ class Loader:
             digest,
             body,
         )
+
+    def _insist_on_ids(self) -> None:
+        """A row may come again with a newer time; rows of one id and time replace each other.
+
+        Raises:
+            SourceMisconfigured: many do, so the id is a wrong one.
+        """
+        n_rows, n_ids = self._mirror.told_apart()
+        if ids_repeat(n_rows, n_ids):
+            raise SourceMisconfigured(
+                f"{', '.join(sorted(self.files)[:3])}: {n_rows:,} rows have only {n_ids:,}"
+                f" different ids: id_field {', '.join(self._id_fields)!r} does not tell them"
+                f' apart. Name several columns, or id_field = "{POSITION}", the place in the file.'
+            )
 
     def _id(self, found: FoundFile, fields: Mapping[str, Any]) -> str | None:
         parts = []

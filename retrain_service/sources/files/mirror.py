@@ -194,10 +194,23 @@ class Mirror:
 
     # -- questions -------------------------------------------------------------------------------
 
-    def counts(self) -> tuple[int, int, int]:
-        """Rows, rows without an id, and different ids."""
+    def counts(self) -> tuple[int, int]:
+        """Rows, and those of them without an id."""
         n_rows, n_with = self._database.execute("SELECT count(*), count(id) FROM rows").fetchone()
-        return n_rows, n_rows - n_with, self._one("SELECT count(*) FROM latest")
+        return n_rows, n_rows - n_with
+
+    def told_apart(self) -> tuple[int, int]:
+        """Different rows, and how many of them id and time tell apart within their files."""
+        return (
+            self._one(
+                "SELECT count(*) FROM"
+                " (SELECT DISTINCT file, id, at_us, digest FROM rows WHERE id IS NOT NULL)"
+            ),
+            self._one(
+                "SELECT count(*) FROM"
+                " (SELECT DISTINCT file, id, at_us FROM rows WHERE id IS NOT NULL)"
+            ),
+        )
 
     def count_between(self, begin_us: int, end_us: int) -> int:
         return self._one(

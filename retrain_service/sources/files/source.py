@@ -136,10 +136,10 @@ class FilesSource(Source):
         loaded = self._refresh()
         if loaded is None:
             raise SourceUnavailable(f"{self._root}: still reading {len(self._found)} files.")
-        n_rows, n_without, n_ids = loaded[0].counts()
+        n_rows, n_without = loaded[0].counts()
         sample = tuple(self._record(each) for each in loaded[0].newest(n_sample))
         newest = sample[0].updated_at if sample else None
-        return Inspection(n_rows, n_without, newest, sample, ids=(n_rows - n_without, n_ids))
+        return Inspection(n_rows, n_without, newest, sample, ids=loaded[0].told_apart())
 
     # -- files -----------------------------------------------------------------------------------
 

@@ -186,6 +186,26 @@ def test_a_file_that_cannot_be_read_is_named_with_what_would_mend_it(
         read(opened(**stream))
 
 
+def test_rows_of_one_id_are_versions_of_it_or_a_wrong_id(tmp_path: Path, opened: Opener) -> None:
+    """A log of changes, and an export each day, name an id often; lines of orders must not."""
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    versions = [f"7,2025-11-{day:02d},{day}" for day in range(1, 20)]
+    for name in ("monday.csv", "tuesday.csv"):
+        (folder / name).write_bytes(lines(*versions, *versions))
+    (tmp_path / "lines.csv").write_bytes(lines(*(f"{n // 4},2025-11-26,{n}" for n in range(40))))
+
+    records, _ = read(opened())
+    apart, _ = read(opened("lines", id_field=("id", "qty")), limit=100)
+
+    assert [(r.id, r.fields["qty"]) for r in records] == [("7", "19")]
+    assert len(apart) == 40
+    with pytest.raises(
+        SourceMisconfigured, match=r"lines\.csv: 40 rows have only 10 different ids"
+    ):
+        read(opened("lines"))
+
+
 def test_a_line_that_cannot_be_read_costs_itself(tmp_path: Path, opened: Opener) -> None:
     """A quote that somebody forgot must not swallow the ten thousand lines behind it."""
     bad = ["2,2025-11-26", '3,2025-11-26,"open', '"4"x,2025-11-26,1', "5,2025-11-26,1,2,3"]
