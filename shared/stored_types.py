@@ -53,6 +53,8 @@ TAGS: Mapping[str, str] = {
     "boosted_trees/1": "shared.workloads.server_metrics.regressors:Boosted",
     "similarity/1": "shared.workloads.product_catalogue.similarity:Similarity",
     "demand/1": "shared.workloads.spare_parts.model:DemandModel",
+    "power/1": "shared.workloads.solar_power.power_model:PowerModel",
+    "power_forest/1": "shared.workloads.solar_power.power_model:Forest",
     "blend/1": "shared.workloads.product_recommender.model:Blend",
 }
 """Tag -> module:class of today. What is stored under a tag stays readable; paths here follow."""

@@ -248,3 +248,20 @@ def read_fan(value: object) -> float:
             return known
     number = float(value) if isinstance(value, bool) else read_number(value)
     return number if number in (0.0, 1.0) else math.nan
+
+
+def of_one_device(
+    raws: Sequence[RawReading], rejected: Counter[str]
+) -> tuple[str, list[RawReading]]:
+    """The device of the newest record and its readings; a model is never fitted on two."""
+    devices = [device_of(raw.device_id) for raw in raws]
+    device = next((found for found in reversed(devices) if found is not None), None)
+    kept = []
+    for raw, found in zip(raws, devices, strict=True):
+        if found is None:
+            rejected[NO_DEVICE] += 1
+        elif found != device:
+            rejected[OTHER_DEVICE] += 1
+        else:
+            kept.append(raw)
+    return device or "", kept

@@ -6,6 +6,7 @@ and the row of a served forecast, so the two cannot diverge.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -42,6 +43,19 @@ COLUMN = {spec.name: column for column, spec in enumerate(FEATURES)}
 
 _BLOCK_US = 900_000_000  # offsets from UTC change on the quarter of an hour
 _HOUR_US, _MINUTE_US, _DAY_US = 3_600_000_000, 60_000_000, 86_400_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far ahead: `horizon_us`, found within `tolerance_us`. Readings further apart than both
+    together are no neighbours."""
+
+    horizon_us: int
+    tolerance_us: int
+
+    @property
+    def reach_us(self) -> int:
+        return self.horizon_us + self.tolerance_us
 
 
 class Predictor(Protocol):
@@ -127,6 +141,15 @@ def target_index(
     nearest = np.where(is_before, before, after)
     is_near = np.abs(time_us[nearest] - wanted) <= tolerance_us
     return np.where(is_near, nearest, -1).astype(np.int64)
+
+
+def tolerance_us(time_us: NDArray[np.int64], span: Span) -> int:
+    """At least half of the usual spacing, at most half of the horizon: a device that reports
+    every ten minutes has no reading exactly a quarter of an hour later."""
+    if time_us.size < 2:
+        return span.tolerance_us
+    half_spacing = int(np.median(np.diff(time_us))) // 2
+    return max(span.tolerance_us, min(half_spacing, span.horizon_us // 2))
 
 
 def local_clock_us(time_us: NDArray[np.int64], time_zone: ZoneInfo) -> NDArray[np.int64]:

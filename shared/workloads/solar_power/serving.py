@@ -22,12 +22,15 @@ from shared.records import from_epoch_us
 from shared.workloads.contract import Answerer
 from shared.workloads.rows import RowContract, refuse_not_finite
 from shared.workloads.solar_power import records as documents
+from shared.workloads.solar_power.power_model import PowerModel
+from shared.workloads.solar_power.profile import Past
 from shared.workloads.solar_power.records import RawReading, Readings, Writing
 from shared.workloads.solar_power.rows import (
     COLUMN,
     FEATURES,
     Floats,
     Predictor,
+    Span,
     feature_rows,
     forecast_w,
 )
@@ -42,19 +45,6 @@ _FAR_US = 2**62
 _NEEDED = [COLUMN[name] for name in ("hour", "minute", "day_of_week", "power")]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """How far ahead: `horizon_us`, found within `tolerance_us`. Readings further apart than both
-    together are no neighbours."""
-
-    horizon_us: int
-    tolerance_us: int
-
-    @property
-    def reach_us(self) -> int:
-        return self.horizon_us + self.tolerance_us
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class ServingState:
     """What the answers need beyond the estimator.
@@ -67,6 +57,15 @@ class ServingState:
     device: str
     silent: tuple[str, ...]
     writing: Writing
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingContext:
+    """What travels beside the rows: what answers need, and readings to ask golden questions of."""
+
+    serving_state: ServingState
+    newest: Readings
+    past: Past
 
 
 class _StoredState(msgspec.Struct):
@@ -123,8 +122,15 @@ class PowerAnswerer(Answerer):
     rows = RowContract(FEATURES)
 
     def __init__(
-        self, estimator: Predictor, serving_state: ServingState, time_zone: ZoneInfo, span: Span
+        self,
+        estimator: Predictor,
+        serving_state: ServingState,
+        time_zone: ZoneInfo,
+        span: Span,
+        interval: float = 0.8,
     ) -> None:
+        """interval : the probability with which the power lies between low and high."""
+        self._interval = interval
         self._estimator = estimator
         self._serving_state = serving_state
         self._time_zone = time_zone
@@ -164,11 +170,13 @@ class PowerAnswerer(Answerer):
 
     def predict_rows(self, matrix: Floats) -> Mapping[str, Floats]:
         refuse_not_finite(matrix, _NEEDED)
-        return {"predictions": self._predict(matrix)}
-
-    def _predict(self, rows: Floats) -> Floats:
-        rows[:, self._silent] = 0.0
-        return forecast_w(self._estimator, rows)
+        matrix[:, self._silent] = 0.0
+        predictions = forecast_w(self._estimator, matrix)
+        model = self._estimator
+        if not isinstance(model, PowerModel) or not model.residuals:
+            return {"predictions": predictions}
+        low, high = model.bounds(matrix, predictions, self._interval)
+        return {"predictions": predictions, "low": low, "high": high}
 
     # -- raw readings ----------------------------------------------------------------------------
 
@@ -186,8 +194,10 @@ class PowerAnswerer(Answerer):
         newest = readings.newest(1)
         row = feature_rows(readings, self._time_zone, self._span.reach_us)[-1:]
         at = from_epoch_us(int(newest.time_us[0]))
+        outputs = dict(self.predict_rows(row))
         return {
-            "power_w": float(self._predict(row)[0]),
+            "power_w": float(outputs.pop("predictions")[0]),
+            **{f"{name}_w": float(values[0]) for name, values in outputs.items()},
             "timestamp": _text(at + timedelta(microseconds=self._span.horizon_us)),
             "reading_timestamp": _text(at),
             "reading_age_s": round((now - at).total_seconds(), 3),

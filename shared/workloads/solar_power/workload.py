@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -15,31 +14,40 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.holdout import split_by_day
-from shared.workloads.losses import score_regressor
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.solar_power import records as documents
+from shared.workloads.solar_power.evaluation import score_by_day
 from shared.workloads.solar_power.fields import READING
 from shared.workloads.solar_power.model import make_estimator
-from shared.workloads.solar_power.records import DAY_US, RawReading, Readings
+from shared.workloads.solar_power.power_model import (
+    CANDIDATES,
+    fit_power,
+    smart_persistence,
+)
+from shared.workloads.solar_power.profile import PROFILE_DAYS, Past
+from shared.workloads.solar_power.records import DAY_US, Readings, of_one_device
 from shared.workloads.solar_power.rows import (
     COLUMN,
     FEATURES,
     WINDOW,
+    Span,
     feature_rows,
     forecast_w,
+    local_clock_us,
     local_day,
     target_index,
+    tolerance_us,
 )
 from shared.workloads.solar_power.serving import (
-    UNIT,
     PowerAnswerer,
     ServingState,
-    Span,
+    TrainingContext,
     as_request,
     read_serving_state,
     silent_columns,
@@ -49,6 +57,8 @@ from shared.workloads.solar_power.writing import learn_writing
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
 _N_GOLDEN_ROWS = 24
+_ANY_DAY = 2**40
+NO_TARGET = "no reading at the horizon after it"
 
 
 class SolarPowerParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -56,28 +66,25 @@ class SolarPowerParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
 
     time_zone : IANA name; where the devices are. Decides hour and day, and reads naive times.
     horizon_min : how many minutes ahead.
-    tolerance_s : the reading that tells what came of it may be this far off the horizon.
+    tolerance_s : the reading that tells what came of it may be this far off the horizon, or half
+        of what usually lies between two readings.
     history_days : the newest so many days are learnt from and judged on.
-    estimator : "random_forest", "extra_trees", "hist_gradient_boosting" or "ridge".
-    estimator_options : options of that scikit-learn estimator, over the defaults.
+    estimator : "auto" for the workload's candidates; or only "random_forest", "extra_trees",
+        "hist_gradient_boosting" or "ridge" of scikit-learn, on the plain feature rows.
+    estimator_options : options of that scikit-learn estimator, over the defaults; with "auto" of
+        random_forest.
+    interval : with this probability the power lies between low and high.
     """
 
     time_zone: str = "UTC"
     horizon_min: Annotated[float, msgspec.Meta(gt=0, le=1440)] = 15.0
     tolerance_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
-    history_days: Annotated[int, msgspec.Meta(ge=2, le=3650)] = 7
-    estimator: Literal["random_forest", "extra_trees", "hist_gradient_boosting", "ridge"] = (
-        "random_forest"
-    )
+    history_days: Annotated[int, msgspec.Meta(ge=2, le=3650)] = 35
+    estimator: Literal[
+        "auto", "random_forest", "extra_trees", "hist_gradient_boosting", "ridge"
+    ] = "auto"
     estimator_options: dict[str, Any] = {}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingContext:
-    """What travels beside the rows: what answers need, and readings to ask golden questions of."""
-
-    serving_state: ServingState
-    newest: Readings
+    interval: Annotated[float, msgspec.Meta(ge=0.5, le=0.98)] = 0.8
 
 
 class SolarPower(Workload):
@@ -128,14 +135,19 @@ class SolarPower(Workload):
         So no target of a train day was measured on a holdout day.
         """
         table, rejected = tables["readings"], Counter[str]()
-        device, raws = _of_one_device(documents.decode_bodies(table.bodies), rejected)
+        device, raws = of_one_device(documents.decode_bodies(table.bodies), rejected)
         latest_us = max(table.updated_at_us, default=0) + DAY_US
         writing = learn_writing(raws, self._time_zone, rejected)
         readings = documents.read_readings(raws, writing, latest_us, rejected)
         readings = self._recent(readings)
         features = feature_rows(readings, self._time_zone, self._span.reach_us)
-        target = target_index(readings.time_us, self._span.horizon_us, self._span.tolerance_us)
+        target = target_index(
+            readings.time_us, self._span.horizon_us, tolerance_us(readings.time_us, self._span)
+        )
         row = np.flatnonzero(target >= 0)
+        due = readings.time_us + self._span.horizon_us
+        if n_lost := int(((target < 0) & (due <= readings.time_us.max(initial=0))).sum()):
+            rejected[NO_TARGET] += n_lost
         day = local_day(readings.time_us[target[row]], self._time_zone)
         if day.size:
             is_recent = day > day.max() - np.timedelta64(self.parameters.history_days, "D")
@@ -149,7 +161,15 @@ class SolarPower(Workload):
             target=readings.values[target[row], documents.POWER],
             day=day,
             slices=np.full(row.shape[0], device, dtype=np.str_),
-            context=TrainingContext(ServingState(device, names, writing), readings.newest(WINDOW)),
+            context=TrainingContext(
+                ServingState(device, names, writing),
+                readings.newest(WINDOW),
+                Past(
+                    local_clock_us(readings.time_us, self._time_zone),
+                    readings.values[:, documents.POWER],
+                ),
+            ),
+            key=readings.time_us[row],
             rejected=dict(rejected),
         )
 
@@ -157,7 +177,8 @@ class SolarPower(Workload):
         """What can be part of the newest days, and a little more."""
         if not len(readings):
             return readings
-        from_us = readings.time_us[-1] - (self.parameters.history_days + 2) * DAY_US
+        n_days = self.parameters.history_days + PROFILE_DAYS + 2
+        from_us = readings.time_us[-1] - n_days * DAY_US
         first = int(np.searchsorted(readings.time_us, from_us))
         return Readings(readings.time_us[first:], readings.values[first:])
 
@@ -165,22 +186,46 @@ class SolarPower(Workload):
         """The newest of the days are the holdout: of seven days, three."""
         return split_by_day(rows)
 
+    @property
+    def candidate_names(self) -> Sequence[str]:
+        given: SolarPowerParameters = self.parameters
+        if given.estimator != "auto":
+            return (given.estimator,)
+        return ("random_forest",) if given.estimator_options else CANDIDATES
+
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
-        """Learn by how many W the power will have changed; see `estimators`.
+        """The first of the candidates, or the estimator that was asked for."""
+        return self.fit_candidate(self.candidate_names[0], train, seed, progress)
+
+    def fit_candidate(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """Learn by how many W the power will have changed; see `power_model`.
 
         A forest that learns the power itself must find out from a week of rows that most of it is
         the power now: on real power its error is a seventh greater.
         """
+        if name in CANDIDATES:
+            return self._fit_power(name, train, seed, progress)
         progress(0.0, "fit")
-        estimator = make_estimator(
-            self.parameters.estimator, self.parameters.estimator_options, seed
-        )
+        estimator = make_estimator(name, self.parameters.estimator_options, seed)
         change = train.target - train.features[:, COLUMN["power"]]
         estimator.fit(train.features, change)
         if hasattr(estimator, "n_jobs"):
             estimator.n_jobs = 1  # to answer one row, threads cost more than they save
         progress(1.0, "fit")
         return estimator
+
+    def _fit_power(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        context: TrainingContext = train.context
+        return fit_power(
+            name,
+            train.features,
+            train.target,
+            self._reading_day(train),
+            context.past,
+            self.parameters.horizon_min,
+            seed,
+            progress,
+        )
 
     def fit_more(
         self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
@@ -189,19 +234,27 @@ class SolarPower(Workload):
         return None
 
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
-        return score_regressor(forecast_w(estimator, holdout.features), holdout, UNIT)
+        context: TrainingContext = holdout.context
+        return score_by_day(forecast_w(estimator, holdout.features), holdout, context.past)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
-        """The naive baseline: the power stays what it is."""
-        return score_regressor(holdout.features[:, COLUMN["power"]], holdout, UNIT)
+        """The naive baseline: smart persistence."""
+        context: TrainingContext = holdout.context
+        first = int(self._reading_day(holdout).min(initial=_ANY_DAY))
+        return self.score(
+            smart_persistence(context.past, first, self.parameters.horizon_min), holdout
+        )
 
     serves_baseline = True
 
     def fit_baseline(self, train: TrainingSet) -> Any:
-        """A tree of one leaf: nothing changes, whatever is silent."""
-        from sklearn.tree import DecisionTreeRegressor
+        context: TrainingContext = train.context
+        day = int(self._reading_day(train).max()) + 1
+        return smart_persistence(context.past, day, self.parameters.horizon_min)
 
-        return DecisionTreeRegressor().fit(train.features, np.zeros(train.n_rows))
+    def _reading_day(self, rows: TrainingSet) -> NDArray[np.int64]:
+        assert rows.key is not None, "rows of this workload know when they were read"
+        return local_clock_us(rows.key, self._time_zone) // DAY_US
 
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         context: TrainingContext = rows.context
@@ -239,22 +292,9 @@ class SolarPower(Workload):
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         return PowerAnswerer(
-            estimator, read_serving_state(state, self._time_zone), self._time_zone, self._span
+            estimator,
+            read_serving_state(state, self._time_zone),
+            self._time_zone,
+            self._span,
+            self.parameters.interval,
         )
-
-
-def _of_one_device(
-    raws: Sequence[RawReading], rejected: Counter[str]
-) -> tuple[str, list[RawReading]]:
-    """The device of the newest record and its readings; a model is never fitted on two."""
-    devices = [documents.device_of(raw.device_id) for raw in raws]
-    device = next((found for found in reversed(devices) if found is not None), None)
-    kept = []
-    for raw, found in zip(raws, devices, strict=True):
-        if found is None:
-            rejected[documents.NO_DEVICE] += 1
-        elif found != device:
-            rejected[documents.OTHER_DEVICE] += 1
-        else:
-            kept.append(raw)
-    return device or "", kept
