@@ -16,11 +16,12 @@ from shared.workloads.solar_power.profile import Floats, Past, at_minute
 from shared.workloads.solar_power.rows import COLUMN
 from shared.workloads.training import Progress
 
-CANDIDATES = ("linear", "boosted", "smart_persistence")
+CANDIDATES = ("smart_persistence", "linear", "boosted")
 
 LEVELS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
 _DARK = 0.02  # of the highest power; below, a ratio to it means nothing
 _MOST = 1.15  # of the highest power a clear sky gave
+_FULL_LIGHT, _N_CLASSES = 0.3, 4
 _MOST_ROWS = 20_000
 _N_ROUNDS = 25
 _LINEAR = 6  # of the derived columns, the first so many
@@ -54,11 +55,10 @@ class Forest(msgspec.Struct, frozen=True):
 class PowerModel(msgspec.Struct, frozen=True):
     """Where a forecast starts is smart persistence: the device stays as far below a clear sky.
 
-    horizon_min : ahead. highest_w : what a clear sky gave at most. profile : (QUARTERS, 2) W,
-    None where nothing was measured. weights : of the first derived columns; empty for smart
-    persistence itself. forest : what is learnt on top of that. residuals : one row for steady and
-    one for changing power, quantiles at LEVELS of what came minus the forecast, over what a clear
-    sky gives then.
+    horizon_min : ahead. highest_w : what a clear sky gave at most. profile : (QUARTERS, 2) W, None
+    where nothing was measured. weights : of the first derived columns; empty for smart persistence
+    itself. forest : what is learnt on top of that. residuals : one row for each class of rows,
+    quantiles at LEVELS of what came minus the forecast, over what a clear sky gives then.
     """
 
     horizon_min: float
@@ -78,11 +78,11 @@ class PowerModel(msgspec.Struct, frozen=True):
         """Between which W the power lies with the probability `interval`: (n_rows,) each."""
         derived = derive(features, self._now_and_then(features), self.highest_w)
         table = np.asarray(self.residuals)
-        is_changing = _is_changing(derived)
+        of_class = _class_of(derived)
         power = features[:, COLUMN["power"]]
         found = []
         for level in ((1 - interval) / 2, (1 + interval) / 2):
-            share = np.array([np.interp(level, LEVELS, row) for row in table])[is_changing]
+            share = np.array([np.interp(level, LEVELS, row) for row in table])[of_class]
             found.append(_possible(forecast + share * derived.scale, power, self.highest_w))
         return np.minimum(found[0], forecast), np.maximum(found[1], forecast)
 
@@ -193,11 +193,11 @@ def fit_power(
     judged = _learnt(name, empty, d, y, older, seed)
     progress(0.5, name)
     off = (y - (d.power + judged.change(d)))[newer] / d.scale[newer]
-    changing = _is_changing(d)[newer]
+    changing = _class_of(d)[newer]
     model = _learnt(name, empty, d, y, np.ones(len(day), dtype=np.bool_), seed)
     progress(1.0, name)
-    n_days = np.unique(day[newer]).size
-    residuals = [_quantiles(off, changing == one, n_days) for one in (0, 1)]
+    n = 2 * np.unique(day[newer]).size
+    residuals = [_quantiles(off, changing == one, n) for one in range(_N_CLASSES)]
     return msgspec.structs.replace(model, residuals=residuals)
 
 
@@ -237,14 +237,16 @@ def _profile_of(
     return at_minute(profiles, nth, minute), at_minute(profiles, nth, minute + horizon_min)
 
 
-def _is_changing(d: Derived) -> NDArray[np.int64]:
-    """1 where the power is not what it was on the mean of the last readings."""
-    return (np.abs(d.columns[:, 2] - d.columns[:, 3]) > 0.05).astype(np.int64)
+def _class_of(d: Derived) -> NDArray[np.int64]:
+    """0 and 1 at the ends of the day, 2 and 3 in full light; 1 and 3 where the power is not what
+    it was on the mean of the last readings."""
+    changing = np.abs(d.columns[:, 2] - d.columns[:, 3]) > 0.05
+    return changing + 2 * (np.nan_to_num(d.columns[:, 7]) > _FULL_LIGHT).astype(np.int64)
 
 
 def _quantiles(off: Floats, chosen: NDArray[np.bool_], n: int) -> list[float]:
-    """With the finite-sample step of split conformal for `n` days: errors of a day go together."""
-    values = off[chosen] if chosen.sum() >= 100 else off
+    """With the finite-sample step of split conformal for `n` half days."""
+    values = off[chosen] if chosen.sum() >= 60 else off
     levels = [min(max(0.5 + (q - 0.5) * (n + 1) / n, 0.0), 1.0) for q in LEVELS]
     return list(np.quantile(values, levels).tolist())
 

@@ -240,7 +240,7 @@ class SolarPower(Workload):
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: smart persistence."""
         context: TrainingContext = holdout.context
-        first = int(self._reading_day(holdout).min(initial=_ANY_DAY))
+        first = int(holdout.day.astype(np.int64).min(initial=_ANY_DAY))
         return self.score(
             smart_persistence(context.past, first, self.parameters.horizon_min), holdout
         )
@@ -249,7 +249,7 @@ class SolarPower(Workload):
 
     def fit_baseline(self, train: TrainingSet) -> Any:
         context: TrainingContext = train.context
-        day = int(self._reading_day(train).max()) + 1
+        day = int(train.day.astype(np.int64).max()) + 1
         return smart_persistence(context.past, day, self.parameters.horizon_min)
 
     def _reading_day(self, rows: TrainingSet) -> NDArray[np.int64]:
