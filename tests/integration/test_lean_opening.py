@@ -59,7 +59,8 @@ print(sorted(heavy & set(sys.modules)))
 """
 
 
-def _staged(name: str, directory: Path, key: SigningKey) -> Path:
+def _staged(name: str, directory: Path, key: SigningKey, is_plain: bool = False) -> Path:
+    """is_plain : with an estimator of scikit-learn, as the first versions of `spare_parts` had."""
     parameters, tables = RECORDS[name]()
     workload = open_workload(name, parameters)
     rows = workload.training_set(tables)
@@ -67,6 +68,10 @@ def _staged(name: str, directory: Path, key: SigningKey) -> Path:
     staged = directory / "v000001-20261101T000000Z"
     staged.mkdir()
     estimator = workload.fit(rows, 0, lambda _fraction, _stage: None)
+    if is_plain:
+        from sklearn.linear_model import Ridge
+
+        estimator = Ridge().fit(rows.features, rows.target)
     manifest = _manifest(name, staged.name, list(features), rows, dict(parameters))
     stage(staged, workload, estimator, rows, manifest, key)
     return staged
@@ -140,7 +145,7 @@ def test_a_version_from_before_there_were_forms_opens_without_them_too(
 ) -> None:
     """After an upgrade the API must serve what is there, not wait for the next training."""
     key = SigningKey.read_or_create(tmp_path / "keys")
-    staged = _staged(name, tmp_path, key)
+    staged = _staged(name, tmp_path, key, is_plain=name == "spare_parts")
     for path in (staged / COMPILED_NAME).iterdir():
         path.unlink()
     (staged / COMPILED_NAME).rmdir()

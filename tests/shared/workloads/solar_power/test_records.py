@@ -24,8 +24,8 @@ from shared.workloads.solar_power.records import (
     NOT_ONLINE,
     OTHER_DEVICE,
 )
-from shared.workloads.solar_power.rows import COLUMN
-from shared.workloads.solar_power.serving import PowerAnswerer, Span, read_serving_state
+from shared.workloads.solar_power.rows import COLUMN, Span
+from shared.workloads.solar_power.serving import PowerAnswerer, read_serving_state
 from shared.workloads.solar_power.workload import SolarPower
 from tests.shared.workloads.roof import START, WRITTEN, reading, rows_of, table
 
