@@ -26,7 +26,7 @@ from shared.workloads.solar_power.records import (
 )
 from shared.workloads.solar_power.rows import COLUMN, Span
 from shared.workloads.solar_power.serving import PowerAnswerer, read_serving_state
-from shared.workloads.solar_power.workload import SolarPower
+from shared.workloads.solar_power.workload import NO_TARGET, SolarPower
 from tests.shared.workloads.roof import START, WRITTEN, reading, rows_of, table
 
 DENVER = ZoneInfo("America/Denver")
@@ -134,6 +134,7 @@ def test_what_a_device_sends_for_no_value_is_left_out_in_training_and_in_answers
     made = rows_of(odd)
 
     assert made.rejected == {
+        NO_TARGET: 3,
         "power is a code for no value, or far beyond what the device measures": 3,
         **{
             f"{name} is a code for no value, or far beyond what the device measures, the rest of"
