@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.documents.texts import tidy
+from shared.records import composite_id
 
 _INNER = ("$oid", "$uuid", "$numberLong", "$numberInt", "$numberDouble", "id", "_id", "$id")
 _REFERENCES = ("__ref__", "_path", "referenceValue", "path")
@@ -71,19 +72,15 @@ def means_nobody(id_: str) -> bool:
     return word in _NOTHING or word in _NOBODY or _ALL_ZERO.fullmatch(word) is not None
 
 
-def composite_id(parts: Iterable[object]) -> str | None:
-    """Several fields as one id, told apart by "|"; None where one of them is missing.
+def id_of_several(parts: Iterable[object]) -> str | None:
+    """Several fields as one id, as sources make it; None where one of them is missing.
 
-    >>> composite_id(["a|b", 2]), composite_id(["a", None])
-    ('a\\\\|b|2', None)
+    >>> id_of_several(["a|b", 2]), id_of_several(["a", None])
+    ('a%7Cb|2', None)
     """
-    texts = []
-    for part in parts:
-        text = read_id(part)
-        if text is None:
-            return None
-        texts.append(text.replace("\\", "\\\\").replace("|", "\\|"))
-    return "|".join(texts) or None
+    texts = [read_id(part) for part in parts]
+    known = [text for text in texts if text is not None]
+    return composite_id(known) if known and len(known) == len(texts) else None
 
 
 def first_id(fields: Mapping[str, Any], names: Iterable[str]) -> str | None:
@@ -110,7 +107,7 @@ def _read_id(value: object, depth: int) -> str | None:
     if isinstance(value, Mapping):
         return _of_object(value, depth)
     if isinstance(value, (list, tuple)) and value:
-        return composite_id(value) if depth == 0 else None
+        return id_of_several(value) if depth == 0 else None
     return None
 
 
