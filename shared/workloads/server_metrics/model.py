@@ -135,10 +135,14 @@ class MetricModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FleetForecaster:
-    """The estimator: a model for each metric that there were enough rows of."""
+    """The estimator: a model for each metric that there were enough rows of.
+
+    risk : what scores are about: "limit", being at it soon; "level" in versions of release 0.1.0.
+    """
 
     horizons_min: tuple[int, ...]
     metrics: dict[str, MetricModel | MetricForecaster] = field(default_factory=dict)
+    risk: str = "level"
 
     __reduce__ = reduced
 

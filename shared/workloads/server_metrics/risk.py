@@ -55,6 +55,14 @@ def metric_risk(
     return max(level, float(np.interp(probability, _PROBABILITY, _SCORE)))
 
 
+def level_risk(expected: Floats, high: Floats, limit: float) -> float:
+    """The score of release 0.1.0, for its versions: what share of the limit is used, expected and
+    possible (`high`) half each, at the worst moment. Arguments as in `metric_risk`."""
+    used, score = (0.0, 0.50, 0.70, 0.80, 0.88, 0.95, 1.0), (0.0, 15.0, 35.0, 50.0, 60.0, 80.0, 100)
+    halves = np.interp(expected / limit, used, score) + np.interp(high / limit, used, score)
+    return float(halves.max() / 2)
+
+
 def steady_trend(hour: Floats, ahead_min: Floats) -> Floats | None:
     """Where a metric gets that has risen in each part of its last hour, by the slower of them.
 

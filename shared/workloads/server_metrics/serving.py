@@ -44,6 +44,8 @@ class FleetAnswerer(Answerer):
         silent_after_s: float,
     ) -> None:
         self._forecaster = forecaster
+        # Pickles of release 0.1.0 set what they held, and no default.
+        self._is_old = getattr(forecaster, "risk", "level") == "level"
         self._metrics = tuple(metrics)
         self._limits = dict(limits)
         self._silent_after_s = silent_after_s
@@ -100,6 +102,7 @@ class FleetAnswerer(Answerer):
         found: dict[str, dict[str, Floats]] = {name: {} for name in windows}
         trends: dict[str, dict[str, Floats]] = {name: {} for name in windows}
         ahead_min = np.array([0, *self._forecaster.horizons_min], dtype=np.float64)
+        limits = {} if self._is_old else self._limits
         for position, metric in enumerate(self._metrics):
             names: list[str] = []
             series: list[Series] = []
@@ -122,7 +125,7 @@ class FleetAnswerer(Answerer):
             whole = np.concatenate([current, np.stack(bands)], axis=2)
             for i, name in enumerate(names):
                 found[name][metric] = whole[:, i]
-                trend = risk.steady_trend(hours[i], ahead_min) if metric in self._limits else None
+                trend = risk.steady_trend(hours[i], ahead_min) if metric in limits else None
                 if trend is not None:
                     trends[name][metric] = trend
         return found, trends
@@ -170,13 +173,7 @@ class FleetAnswerer(Answerer):
     ) -> tuple[float, list[str]]:
         """The score of the metric that is worst off, and a sentence for each that alerts."""
         scores = {
-            metric: risk.metric_risk(
-                bands[_LOW],
-                bands[_EXPECTED],
-                bands[_HIGH],
-                self._limits[metric],
-                trends.get(metric),
-            )
+            metric: self._score(bands, self._limits[metric], trends.get(metric))
             for metric, bands in metrics.items()
             if metric in self._limits
         }
@@ -192,6 +189,11 @@ class FleetAnswerer(Answerer):
             worst = max(worst, risk.SILENT_SCORE)
             reasons.append(f"nothing was heard for {silent_s / 60:.0f} min")
         return round(worst, 1), reasons
+
+    def _score(self, bands: Floats, limit: float, trend: Floats | None) -> float:
+        if self._is_old:
+            return risk.level_risk(bands[_EXPECTED], bands[_HIGH], limit)
+        return risk.metric_risk(bands[_LOW], bands[_EXPECTED], bands[_HIGH], limit, trend)
 
     # -- feature rows ----------------------------------------------------------------------------
 

@@ -164,7 +164,7 @@ class ServerMetrics(Workload):
             if fitted is not None:
                 found[metric] = fitted
         progress(1.0, "fitting")
-        return FleetForecaster(horizons_min, found)
+        return FleetForecaster(horizons_min, found, "limit")
 
     def score(self, estimator: FleetForecaster, holdout: TrainingSet) -> Score:
         low, expected, high = (np.empty_like(holdout.target) for _ in range(3))
