@@ -247,6 +247,27 @@ def test_of_candidate_champion_and_baseline_the_best_serves(
 
 
 @pytest.mark.parametrize(
+    ("candidate", "champion", "naive"),
+    [(1e-15, 0.0, 5e-16), (0.0, 0.0, 0.0), (3e-15, 1e-15, 0.0), (0.0, 1e-15, 2e-15)],
+)
+@pytest.mark.parametrize("order", [1, 2])
+def test_no_gate_tells_apart_what_floating_point_cannot(
+    candidate: float, champion: float, naive: float, order: int
+) -> None:
+    """Demand that is the same each day leaves errors of nothing but rounding."""
+    scores = [
+        replace(a_score(np.full(40, error**order), order=order), scale=3.0)
+        for error in (candidate, champion, naive)
+    ]
+    evaluation = an_evaluation(scores[0], champion=scores[1], anchor=scores[1], baseline=scores[2])
+
+    decided = decide(replace(evaluation, can_serve_baseline=True), POLICY)
+
+    assert isinstance(decided, Promote), reason(decided)
+    assert not decided.serves_baseline
+
+
+@pytest.mark.parametrize(
     ("n_days", "can_serve", "champion_is_baseline", "mode"),
     [
         (6, True, False, "non_inferior"),
