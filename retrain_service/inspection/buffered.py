@@ -6,6 +6,8 @@ Opens the buffer only while nobody else has it, and changes nothing in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from retrain_service.buffer.store import Buffer, buffer_path
 from shared.daemon.loop import utc_now
@@ -17,8 +19,16 @@ from shared.settings.root import Settings
 from shared.versions.model_names import split_name
 
 
-def records_read(settings: Settings, name: str) -> Mapping[str, int]:
-    """Stream -> records and tombstones in the buffer; nothing where that is not known."""
+@dataclass(frozen=True, slots=True)
+class StreamRead:
+    """Records and tombstones of a stream in the buffer, and the newest of their times, UTC."""
+
+    n_records: int
+    newest: datetime | None
+
+
+def records_read(settings: Settings, name: str) -> Mapping[str, StreamRead]:
+    """By stream; nothing where that is not known."""
     path = buffer_path(settings.buffer_dir, name)
     if not path.exists():
         return {}
@@ -27,7 +37,7 @@ def records_read(settings: Settings, name: str) -> Mapping[str, int]:
             buffer = Buffer(path, utc_now())
             try:
                 return {
-                    stream: found.n_records + found.n_deleted
+                    stream: StreamRead(found.n_records + found.n_deleted, buffer.newest(stream))
                     for stream, found in buffer.statistics().items()
                 }
             finally:
@@ -36,14 +46,16 @@ def records_read(settings: Settings, name: str) -> Mapping[str, int]:
         return _reported(settings, name)
 
 
-def _reported(settings: Settings, name: str) -> Mapping[str, int]:
+def _reported(settings: Settings, name: str) -> Mapping[str, StreamRead]:
     try:
         report = read_struct(settings.reports_dir / RETRAIN_REPORT_NAME, RetrainReport)
     except (HotfitError, OSError):
         return {}
     models = report.models if report is not None else {}
     return {
-        source.stream: source.n_records
+        source.stream: StreamRead(
+            source.n_records, training.buffer.newest if training.buffer is not None else None
+        )
         for full, training in models.items()
         if split_name(full)[0] == name
         for source in training.sources

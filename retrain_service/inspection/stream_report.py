@@ -16,6 +16,7 @@ from retrain_service.discovery.config_text import stream_lines, toml_key, toml_v
 from retrain_service.discovery.joins import joined_collections
 from retrain_service.discovery.stream_plan import StreamPlan, plan_stream
 from retrain_service.inspection import warnings
+from retrain_service.inspection.buffered import StreamRead
 from retrain_service.inspection.field_report import FieldReport, report_fields
 from retrain_service.inspection.sample import StreamSample, sample_stream
 from retrain_service.sources import open_source
@@ -91,11 +92,11 @@ def report_stream(
     mapping: RecordMapping,
     *,
     now: datetime,
-    n_read: int | None,
+    n_read: StreamRead | None,
 ) -> StreamReport:
     """Everything about one stream of a model.
 
-    n_read : records of it in the buffer, None where that is not known.
+    n_read : what the buffer has of it, None where that is not known.
     """
     model = settings.models[name]
     source_settings, stream = settings.sources[model.source], model.stream(spec.name)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from retrain_service.inspection.buffered import StreamRead
 from retrain_service.inspection.sample import StreamSample
 from retrain_service.sources.base import ids_repeat
 from retrain_service.sources.catalogue import Collection, Column, described
@@ -89,11 +90,16 @@ def mixed_units(column: Column | None) -> str | None:
     return f"{column.path} mixes units of time: {listed}; each is read in its own."
 
 
-def unread(sample: StreamSample, n_read: int | None) -> str | None:
+def unread(sample: StreamSample, read: StreamRead | None) -> str | None:
     """Records that are there and were not read: imported later, with old times."""
-    if n_read is None or n_read == 0:
+    if read is None or read.newest is None:
         return None
+    n_read = read.n_records
     n_readable = sample.found.n_records - sample.found.n_without_cursor_field
+    n_newer = sum(record.updated_at > read.newest for record in sample.records)
+    if n_newer and not sample.is_whole:
+        return None  # how many have come since the last look is not known
+    n_readable -= n_newer
     if n_readable - n_read <= max(5, n_readable // 50):
         return None
     return (

@@ -120,13 +120,15 @@ def test_rows_imported_later_with_old_times_are_told(tmp_path: Path) -> None:
     place = CaseHome(tmp_path, SOURCE + PARTS)
     place.table("appointments", COLUMNS, appointments(240))
     assert place.read("parts").n_usable == 240
+    place.add("appointments", [(500, "completed", NOW.date().isoformat(), LINE, str(NOW)[:19])] * 1)
+    assert "have been read" not in place.check().text, "what is newer is read at the next look"
     history = [(9_000 + i, *rest) for i, *rest in appointments(940, days=0.05)][:700]
     place.add("appointments", history)
 
     done = place.check()
 
     assert "940 records are there, 240 have been read" in done.text
-    assert place.read("parts", at=NOW + timedelta(hours=25)).n_usable == 940
+    assert place.read("parts", at=NOW + timedelta(hours=25)).n_usable == 941
 
 
 @pytest.mark.parametrize(

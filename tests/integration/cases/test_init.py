@@ -53,11 +53,11 @@ INSERT INTO order_items SELECT g, 1, gen_random_uuid(),
     (SELECT "id" FROM "Product" ORDER BY md5("id"::text || g::text) LIMIT 1),
     now() - g * interval '1 hour' FROM generate_series(1, 600) g;
 INSERT INTO host_stats SELECT 'web-' || h, now() - m * interval '1 minute',
-    30 + 20 * sin(m / 200.0), 50, 60 FROM generate_series(1, 4400) m, generate_series(1, 2) h;
+    30 + 20 * sin(m / 200.0), 50, 60 FROM generate_series(1, 4400) m, generate_series(1, 1) h;
 INSERT INTO inverter_log SELECT i,
     (extract(epoch FROM date_trunc('minute', now())) * 1000)::bigint - m * 300000,
     greatest(0, 4000 * sin((m % 288) / 144.0 * 3.14159)), 320, 'Generating'
-    FROM generate_series(1, 2300) m, generate_series(1, 2) i;
+    FROM generate_series(1, 2300) m, generate_series(1, 1) i;
 """
 
 
