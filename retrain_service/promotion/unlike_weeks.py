@@ -24,11 +24,14 @@ _MOST_ROWS = 20_000
 _ONE_VALUE, _NOT_ONE_VALUE = 0.95, 0.75
 """A week of one value has it in this share of its rows; a usual week has not in more than that."""
 _BY_CHANCE = 0.001
+_ONE_A_DAY = 1.1
+"""Different values of a day, on average, up to which they are taken for one."""
 _MORE_MISSING = 0.3
 _LOW, _MIDDLE, _HIGH = range(3)
 _SAID = ("at its lowest", "usually", "at its highest")
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,14 @@ def compare_weeks(column: Column, n_days: int, allowed: float) -> Iterator[Unlik
         return  # days of the week, shifts: of a few days each has others
     last = column.day.max()
     ago = (last - column.day).astype("timedelta64[D]").astype(np.int64) // n_days
-    newest = _sample(column.values[ago == 0])
+    takes = _of_a_day if _has_one_value_a_day(column, ago > 0) else _of_a_row
+
+    def week_of(k: int) -> Floats:
+        return takes(column, np.flatnonzero(ago == k))
+
+    newest = week_of(0)
     recent, year = (
-        [week for k in weeks if (week := _sample(column.values[ago == k])).size >= _FEWEST_ROWS]
+        [week for k in weeks if (week := week_of(k)).size >= _FEWEST_ROWS]
         for weeks in (_RECENT_WEEKS, _YEAR_WEEKS if n_days == WEEK_DAYS else ())
     )
     if newest.size < _FEWEST_ROWS or not recent:
@@ -85,8 +93,28 @@ def compare_weeks(column: Column, n_days: int, allowed: float) -> Iterator[Unlik
         yield from _levels(column, newest, recent, year, allowed, more)
 
 
-def _sample(values: Floats) -> Floats:
-    return values[:: values.size // _MOST_ROWS + 1]
+def _sample(rows: Rows) -> Rows:
+    return rows[:: rows.size // _MOST_ROWS + 1]
+
+
+def _of_a_row(column: Column, rows: Rows) -> Floats:
+    return column.values[_sample(rows)]
+
+
+def _of_a_day(column: Column, rows: Rows) -> Floats:
+    """The different values of each day, each once."""
+    some = _sample(rows)
+    values, codes = np.unique(column.values[some], return_inverse=True)
+    pairs = column.day[some].astype(np.int64) * values.size + codes
+    return column.values[some[np.unique(pairs, return_index=True)[1]]]
+
+
+def _has_one_value_a_day(column: Column, is_older: NDArray[np.bool_]) -> bool:
+    """Whether all rows of a day share a value: the weather, a campaign. Seven such days are seven
+    observations, however many rows they have."""
+    some = _sample(np.flatnonzero(is_older))
+    n_days = np.unique(column.day[some]).size
+    return _of_a_day(column, some).size <= _ONE_A_DAY * n_days
 
 
 def _missing(column: Column, newest: Floats, older: Sequence[Floats]) -> Iterator[Unlike]:

@@ -150,6 +150,23 @@ def test_a_short_history_and_the_setting(n_days: int, gate: Record, verdict: str
     assert judged(poisoned, **gate).verdict == verdict
 
 
+@pytest.mark.parametrize("n_days", [14, 15, 18, 21])
+def test_a_dry_week_without_a_campaign_passes(n_days: int) -> None:
+    """What all rows of a day share is one observation a day: seven dry days are no silent gauge."""
+    rain = [0.0, 4.2, 0.0, 11.3, 0.0, 0.0, 1.1]  # of the weekdays, in all weeks but the newest
+    parameters = {**SALES, "features": ["rain", "campaign"]}
+    records = [
+        {**record, "rain": rain[weekday], "campaign": weekday in (1, 4)}
+        for record in shop(n_days, a_day=40)
+        for weekday in [date.fromisoformat(record["day"]).weekday()]
+    ]
+    dry = changed(records, 7, lambda record: {**record, "rain": 0.0, "campaign": False})
+    showery = changed(records, 7, of("rain", lambda v: v / 10))
+
+    assert judged(dry, parameters).verdict == "passed"
+    assert judged(showery, parameters).verdict == "passed"
+
+
 def test_columns_that_are_compared_are_columns_of_the_workload() -> None:
     """A feature that is renamed must not go unseen from then on."""
     for name in REGISTRY:
