@@ -36,7 +36,12 @@ log = structlog.get_logger()
 _Found = TypeVar("_Found")
 
 RETRY_PAUSE_S = 10.0
-EVENT_OF_STATE = {"ok": "source", "catching_up": "source", "budget": "budget"}
+EVENT_OF_STATE = {
+    "ok": "source",
+    "catching_up": "source",
+    "budget": "budget",
+    "withheld": "withheld",
+}
 
 
 class ModelController:
@@ -67,6 +72,7 @@ class ModelController:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
         self._reading: Future[ReadResult] | None = None
         self._round: ReadResult | None = None
+        self._confirming: tuple[str, Future[int]] | None = None
         self.error: str | None = None
         self._retry_at_s = 0.0
         self._problems = OpenProblems()
@@ -101,6 +107,8 @@ class ModelController:
     def handle(self, request: Request, now: datetime) -> bool:
         """Do what was asked through a request file; False when it must wait for a later tick."""
         self.add_stored_entities()
+        if request.kind == "confirm_deletions":
+            return self._confirm_deletions(request, now)
         training = self.trainings.get(split_name(request.model)[1])
         if training is not None:
             return training.handle(request, now)
@@ -109,6 +117,21 @@ class ModelController:
         known = ", ".join(sorted(t.name for t in self.trainings.values())) or "none yet"
         sentence = f"{request.kind} refused: there is no model {request.model}; known: {known}."
         self._say(now, "refusal", sentence, {"request_id": request.id, "kind": request.kind})
+        return True
+
+    def _confirm_deletions(self, request: Request, now: datetime) -> bool:
+        """Have the reader's thread do it; True once it is done and said."""
+        if self._confirming is None or self._confirming[0] != request.id:
+            work = partial(self._reader.confirm_deletions, now)
+            self._confirming = request.id, self._on_reader(work)
+        _, confirming = self._confirming
+        if not confirming.done():
+            return False
+        self._confirming = None
+        details = {"request_id": request.id, "kind": request.kind}
+        sentence = deletions_sentence(confirming.result(), request.requested_by)
+        self._say(now, "deletions", sentence, details)
+        self._reader.request_read()
         return True
 
     def report(self) -> dict[str, TrainingReport]:
@@ -239,6 +262,11 @@ class ModelController:
     ) -> None:
         self._run_log.add_event(now, self.name, kind, sentence, details=details)
         log.info(kind, model=self.name, sentence=sentence)
+
+
+def deletions_sentence(n_deleted: int, who: str) -> str:
+    """What is told once a person has said that withheld records are gone."""
+    return f"{n_deleted:,} records that were withheld are deleted, confirmed by {who}."
 
 
 def _source_report(health: StreamHealth, n_records: Mapping[str, int]) -> SourceReport:

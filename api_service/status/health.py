@@ -18,7 +18,7 @@ from shared.exchange.worker_report import WatcherReport, WorkerReport
 MOST_SHOWN = 100
 """With more models than this, health tells only of those that are not well."""
 
-_TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget"})
+_TROUBLED_SOURCE = frozenset({"unavailable", "misconfigured", "budget", "withheld"})
 
 
 @dataclass(frozen=True, slots=True)

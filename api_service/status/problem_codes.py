@@ -28,6 +28,7 @@ class ProblemCode(StrEnum):
     SOURCE_UNAVAILABLE = "source_unavailable"
     SOURCE_MISCONFIGURED = "source_misconfigured"
     SOURCE_BUDGET = "source_budget"
+    SOURCE_WITHHELD = "source_withheld"
     TRAINING_ERROR = "training_error"
 
 

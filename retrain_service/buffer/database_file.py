@@ -36,7 +36,14 @@ CREATE TABLE reads (
 );
 """
 
-SCHEMA = Schema("buffer", (), format=2)
+SCHEMA = Schema(
+    "buffer",
+    (
+        "CREATE TABLE withheld (stream VARCHAR NOT NULL, id VARCHAR NOT NULL,"
+        " updated_us BIGINT NOT NULL, since_us BIGINT NOT NULL, is_missing BOOLEAN NOT NULL)",
+    ),
+    format=2,
+)
 """Steps are SQL for files that were made before them; `_TABLES` stays as the first release had
 it. `meta` keeps `format`, and `steps` where a file has had any."""
 

@@ -23,7 +23,10 @@ Steps = Generator[UpsertCounts, None, _Value]
 
 
 class HistoryComparison:
-    """One stream's. `reconcile_day` puts one day right, given the source's count of it."""
+    """One stream's.
+
+    `reconcile_day` puts one day right, given the source's count of it; `end` is told when all are.
+    """
 
     def __init__(
         self,
@@ -33,10 +36,12 @@ class HistoryComparison:
         *,
         add_reads: AddReads,
         reconcile_day: ReconcileDay,
+        end: Callable[[datetime], UpsertCounts],
         say: Callable[[str], None],
     ) -> None:
         self._source, self._stream, self._buffer = source, stream, buffer
         self._add_reads, self._reconcile_day, self._say = add_reads, reconcile_day, say
+        self._end = end
         self._settled_gap: int | None = None
         """Difference of the totals that the last comparison of all days could not put right."""
 
@@ -53,6 +58,7 @@ class HistoryComparison:
         for applied in self._compare_days(min(recent), now):
             n_found += applied.n_new
             yield applied
+        yield self._end(now)
         found = yield from self._inspect(now)
         self._settled_gap = yield from self._measure_gap(found, recent, now)
         if n_found:

@@ -20,6 +20,7 @@ from retrain_service.buffer.reconcile import Reconciler
 from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.stream_health import PollResult, State, StreamHealth
 from retrain_service.buffer.upsert import EntityOf
+from retrain_service.buffer.withheld import DeletionPolicy, Withheld
 from retrain_service.sources import open_source as open_registered_source
 from retrain_service.sources.base import ReadInterrupted, Source, ids_repeat
 from retrain_service.sources.deadline import DeadlineSource
@@ -83,6 +84,7 @@ class StreamIngestor:
         self._open_source = open_source
         self._n_sharing, self._spent_elsewhere = n_sharing, spent_elsewhere
         self._stopping, self._chance = stopping or threading.Event(), chance
+        self._deletions = DeletionPolicy(settings.max_deleted_share, settings.deletions_wait)
         self._source: Source | None = None
         self._reconciler: Reconciler | None = None
         self._steps: Iterator[UpsertCounts] | None = None
@@ -188,6 +190,7 @@ class StreamIngestor:
                 buffer=self._buffer,
                 reject_reason=self._reject_reason,
                 entity_of=self._entity_of,
+                deletions=self._deletions,
             )
         return self._source
 
@@ -225,9 +228,13 @@ class StreamIngestor:
                 now=now,
                 reject_reason=self._reject_reason,
                 entity_of=self._entity_of,
+                sets_deletions_aside=True,
             )
             self._health = msgspec.structs.replace(self._health, last_read_at=now, n_failures=0)
             if batch.is_last:
+                applied += self._buffer.settle_deletions(
+                    self._stream, self._deletions, self._source_name, now
+                )
                 self._settle(now)
                 return applied
         self._is_in_backlog = True
@@ -256,7 +263,15 @@ class StreamIngestor:
             self._buffer.set_state(self._stream, replace(state, caught_up_at=now))
         interval = self._interval(now)
         self._pause = Pause(now, interval)
-        if self._slowed_on == now.astimezone(UTC).date():
+        self._enter_settled(interval, now)
+        if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
+            self._steps = self._reconciler.steps(now)
+
+    def _enter_settled(self, interval: timedelta, now: datetime) -> None:
+        withheld = self._buffer.withheld(self._stream)
+        if withheld.n:
+            self._enter("withheld", self._withheld_sentence(withheld), now)
+        elif self._slowed_on == now.astimezone(UTC).date():
             spent = f"{self._spent(now):,} of {self._settings.daily_read_budget:,}"
             self._enter(
                 "budget",
@@ -268,8 +283,28 @@ class StreamIngestor:
             remark = self._source.remark if self._source is not None else ""
             told = filter(None, ("up to date", remark, self._suggestion))
             self._enter("ok", "; ".join(told), now)
-        if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
-            self._steps = self._reconciler.steps(now)
+
+    def _withheld_sentence(self, withheld: Withheld) -> str:
+        assert withheld.since is not None
+        until = withheld.since + self._deletions.wait
+        return (
+            f"{withheld.n:,} of {withheld.n_records:,} records are gone from the source, more than"
+            f" {self._deletions.max_share:.0%} at once (max_deleted_share); they are kept and"
+            f" trained on. From {until:%Y-%m-%d %H:%M} UTC they are deleted if they are still"
+            " gone; `python -m retrain_service confirm-deletions` deletes them now"
+        )
+
+    def confirm_deletions(self, now: datetime) -> int:
+        """A person says that what is withheld is gone; how many records were deleted.
+
+        Raises:
+            StorageUnavailable: the buffer cannot be written; nothing was deleted.
+        """
+        if not self._buffer.withheld(self._stream).n:
+            return 0
+        taken = self._buffer.take_withheld(self._stream, self._source_name, now)
+        self.poll_now()
+        return taken.n_deleted
 
     def _step(self, now: datetime) -> UpsertCounts:
         left = self._budget_left(now)
@@ -280,6 +315,7 @@ class StreamIngestor:
         applied = next(self._steps, None)
         if applied is None:
             self._steps = None
+            self._enter_settled(self._interval(now), now)
         return applied or UpsertCounts()
 
     # -- budget ----------------------------------------------------------------------------------

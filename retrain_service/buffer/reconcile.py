@@ -18,11 +18,13 @@ from retrain_service.backoff import Pause, pause_s
 from retrain_service.buffer.history_comparison import HistoryComparison
 from retrain_service.buffer.store import Buffer, RejectReason, UpsertCounts
 from retrain_service.buffer.upsert import EntityOf
+from retrain_service.buffer.withheld import DeletionPolicy
 from retrain_service.sources.base import ReadInterrupted, Source
 from shared.errors import SourceMisconfigured, SourceUnavailable, StorageUnavailable
 from shared.settings.sections import SourceSettings
 
 PERIOD = timedelta(days=1)
+_ASKED_A_STEP = 500
 FIRST_PAUSE = timedelta(minutes=10)
 """After a chore that failed; doubled each time, up to a day."""
 
@@ -56,12 +58,17 @@ class Reconciler:
         buffer: Buffer,
         reject_reason: RejectReason,
         entity_of: EntityOf,
+        deletions: DeletionPolicy,
     ) -> None:
         self._source, self._source_name = source, source_name
         self._stream, self._settings = stream, settings
         self._oldest_kept = oldest_kept
         self._buffer, self._reject_reason = buffer, reject_reason
         self._entity_of = entity_of
+        self._deletions = deletions
+        self._gone: list[str] = []
+        """Ids that the source was asked for in this chore and has no more."""
+        self._withheld = _Chore("the second look for deleted records", self._look_again)
         self._inspection = _Chore("the count of records without a time", self._inspect)
         self._second_look = (
             _Chore("the second look for late commits", self._read_overlap),
@@ -75,6 +82,7 @@ class Reconciler:
             buffer,
             add_reads=self._add_reads,
             reconcile_day=self._reconcile_day,
+            end=self._delete_gone,
             say=lambda sentence: self._findings.append(sentence),
         )
 
@@ -92,6 +100,7 @@ class Reconciler:
         A chore that fails is tried again after a pause of its own; the others go on.
         """
         for chore in self._due(now):
+            self._gone.clear()
             try:
                 yield from chore.steps(now)
                 self._enter_done(chore, now)
@@ -107,6 +116,8 @@ class Reconciler:
         last = state.chores_at or state.caught_up_at
         if last is not None and _is_over(last, now, PERIOD):
             due += [each for each in self._second_look if _is_over(each.done_at, now, PERIOD)]
+        if self._buffer.missing_since(self._stream, now - self._deletions.wait, 1):
+            due.append(self._withheld)
         return [each for each in due if each.pause is None or each.pause.is_over(now)]
 
     def _enter_done(self, chore: _Chore, now: datetime) -> None:
@@ -170,6 +181,7 @@ class Reconciler:
                 reject_reason=self._reject_reason,
                 entity_of=self._entity_of,
                 moves_cursor=False,
+                sets_deletions_aside=True,
             )
             if batch.is_last or (batch.records and batch.records[-1].updated_at > end):
                 return
@@ -187,6 +199,23 @@ class Reconciler:
         for day in days:
             if ours[day] != theirs.by_day[day]:
                 yield from self._reconcile_day(day, theirs.by_day[day], now)
+        yield self._delete_gone(now)
+
+    def _delete_gone(self, now: datetime) -> UpsertCounts:
+        """What the days together lack; it is held back when it is too much to be believed."""
+        self._buffer.withhold(self._stream, sorted(self._gone), now)
+        self._gone.clear()
+        return self._buffer.settle_deletions(self._stream, self._deletions, self._source_name, now)
+
+    def _look_again(self, now: datetime) -> Iterator[UpsertCounts]:
+        """Ask once more for what was missing a while ago."""
+        until = now - self._deletions.wait
+        while ids := self._buffer.missing_since(self._stream, until, _ASKED_A_STEP):
+            gone = self._source.missing(ids)
+            self._add_reads(gone.billed_reads, now)
+            n_deleted = self._buffer.delete_ids(self._stream, sorted(gone.ids))
+            self._buffer.end_waiting(self._stream, ids)
+            yield UpsertCounts(n_deleted=n_deleted)
 
     def _reconcile_day(self, day: date, n_expected: int, now: datetime) -> Iterator[UpsertCounts]:
         found = self._source.ids_of_day(day)
@@ -200,7 +229,8 @@ class Reconciler:
             # A record that was changed since has only moved to another day.
             gone = self._source.missing(suspects)
             self._add_reads(gone.billed_reads, now)
-            yield UpsertCounts(n_deleted=self._buffer.delete_ids(self._stream, sorted(gone.ids)))
+            self._gone += gone.ids
+            yield UpsertCounts()
         if found.ids - ours:
             begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
             yield from self._read_again(begin, begin + PERIOD, now)

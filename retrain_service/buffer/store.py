@@ -16,11 +16,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from retrain_service.buffer import withheld
 from retrain_service.buffer.database_file import BufferFile, buffer_path
 from retrain_service.buffer.snapshot import SnapshotInfo, read_snapshot, write_snapshot
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
 from retrain_service.buffer.upsert import EntityOf, RejectReason, UpsertCounts, to_arrow, upsert
-from shared.records import Batch, Cursor, from_epoch_us, to_epoch_us
+from retrain_service.buffer.withheld import ALL, DeletionPolicy, Withheld
+from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 
 __all__ = [
     "Buffer",
@@ -95,6 +97,7 @@ class Buffer:
             if is_moved:
                 self._file.one("DELETE FROM rows WHERE stream = ?", [stream])
                 self._file.one("DELETE FROM streams WHERE stream = ?", [stream])
+                self._file.one("DELETE FROM withheld WHERE stream = ?", [stream])
             if is_moved or not known:
                 self._file.one(
                     "INSERT INTO streams (stream, origin, is_counted, cursor)"
@@ -152,6 +155,7 @@ class Buffer:
         reject_reason: RejectReason,
         entity_of: EntityOf = lambda _fields: "",
         moves_cursor: bool = True,
+        sets_deletions_aside: bool = False,
     ) -> UpsertCounts:
         """Take a batch in: rows, cursor and billed reads together or not at all.
 
@@ -162,6 +166,7 @@ class Buffer:
         Args:
             now: decides on which UTC day the reads are billed.
             moves_cursor: False for a second look at a stretch that was read before.
+            sets_deletions_aside: tombstones wait for `settle_deletions`.
 
         Raises:
             StorageUnavailable: nothing of the batch was kept.
@@ -172,6 +177,8 @@ class Buffer:
         if not (incoming.num_rows or has_moved or batch.billed_reads):
             return applied
         with self._file.transaction():
+            if incoming.num_rows and sets_deletions_aside:
+                incoming = withheld.set_aside(self._file, stream, incoming, now)
             if incoming.num_rows:
                 applied, high_seq = upsert(self._file, stream, incoming, high_seq)
             if has_moved:
@@ -191,6 +198,7 @@ class Buffer:
             return 0
         self._count_again()
         with self._file.transaction():
+            withheld.forget(self._file, stream, ids)
             return int(
                 self._file.one(
                     "DELETE FROM rows WHERE stream = ? AND id IN (SELECT unnest(?::VARCHAR[]))",
@@ -198,16 +206,84 @@ class Buffer:
                 )[0]
             )
 
+    # -- deletions that wait -------------------------------------------------------------------
+
+    def withheld(self, stream: str) -> Withheld:
+        """The deletions that are not taken."""
+        return withheld.found(self._file, stream)
+
+    def withhold(self, stream: str, ids: Sequence[str], now: datetime) -> None:
+        """Have records wait for `settle_deletions` that the source has no more."""
+        if ids:
+            with self._file.transaction():
+                withheld.add_missing(self._file, stream, ids, now)
+
+    def settle_deletions(
+        self, stream: str, policy: DeletionPolicy, source: str, now: datetime
+    ) -> UpsertCounts:
+        """At the end of a look: take the deletions that are few, or that have waited.
+
+        Of those that the source was asked for, only the few: the others are asked for again.
+        """
+        waiting = self.withheld(stream)
+        if not waiting.n:
+            return UpsertCounts()
+        if withheld.is_plausible(waiting, policy):
+            return self.take_withheld(stream, source, now)
+        told = withheld.due(self._file, stream, now - policy.wait, is_missing=False)
+        return self._take(stream, told, source, now)
+
+    def take_withheld(self, stream: str, source: str, now: datetime) -> UpsertCounts:
+        """All of them, because they are few or a person says so."""
+        applied = self._take(
+            stream, withheld.due(self._file, stream, None, is_missing=False), source, now
+        )
+        missing = self.missing_since(stream, None)
+        return applied + UpsertCounts(n_deleted=self.delete_ids(stream, missing))
+
+    def missing_since(self, stream: str, until: datetime | None, most: int = ALL) -> list[str]:
+        """Ids of records that the source had no more at `until` (None: whenever)."""
+        waiting = withheld.due(self._file, stream, until, is_missing=True, most=most)
+        return [each.id for each in waiting]
+
+    def end_waiting(self, stream: str, ids: Sequence[str]) -> None:
+        """These records are there after all."""
+        with self._file.transaction():
+            withheld.forget(self._file, stream, ids)
+
+    def _take(
+        self, stream: str, tombstones: Sequence[Record], source: str, now: datetime
+    ) -> UpsertCounts:
+        if not tombstones:
+            return UpsertCounts()
+        batch = Batch(tuple(tombstones), None, is_last=True)
+        applied = self.apply(
+            stream,
+            batch,
+            source=source,
+            now=now,
+            reject_reason=lambda _fields: None,
+            moves_cursor=False,
+        )
+        self.end_waiting(stream, [each.id for each in tombstones])
+        return applied
+
     def prune(self, stream: str, before: datetime) -> int:
         """Retention: forget records last changed before `before`; how many there were."""
         self._count_again()
         with self._file.transaction():
-            return int(
+            n_pruned = int(
                 self._file.one(
                     "DELETE FROM rows WHERE stream = ? AND updated_us < ?",
                     [stream, to_epoch_us(before)],
                 )[0]
             )
+            self._file.one(
+                "DELETE FROM withheld WHERE stream = ? AND id NOT IN"
+                " (SELECT id FROM rows WHERE stream = ?)",
+                [stream, stream],
+            )
+            return n_pruned
 
     def _count_again(self) -> None:
         self._statistics = self._counts = None

@@ -10,7 +10,7 @@ import msgspec
 
 from retrain_service.buffer.store import UpsertCounts
 
-State = Literal["catching_up", "ok", "budget", "unavailable", "misconfigured"]
+State = Literal["catching_up", "ok", "budget", "withheld", "unavailable", "misconfigured"]
 
 
 class StreamHealth(msgspec.Struct, frozen=True):

@@ -174,6 +174,16 @@ class StreamReader:
         with self._reopen_after_trouble():
             return self._open(now).snapshot(path, names, now, entity)
 
+    def confirm_deletions(self, now: datetime) -> int:
+        """Delete what is withheld; how many records there were.
+
+        Raises:
+            StorageUnavailable: the buffer cannot be opened or written.
+        """
+        with self._reopen_after_trouble():
+            self._open_in_place(now)
+            return sum(each.confirm_deletions(now) for each in self._ingestors)
+
     @contextmanager
     def _reopen_after_trouble(self) -> Iterator[None]:
         """A connection that met a full disk may refuse everything from then on; a new one not."""

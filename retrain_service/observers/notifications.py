@@ -34,6 +34,7 @@ KIND_OF_EVENT: Mapping[str, NoticeKind] = {
     "quarantine": "quarantine",
     "source_outage": "outage",
     "budget": "budget",
+    "withheld": "data",
     "promote": "promotion",
     "baseline": "baseline",
 }
@@ -48,6 +49,7 @@ _TITLES: Mapping[NoticeKind, str] = {
     "rollback": "rolled back",
     "quarantine": "a version was quarantined",
     "outage": "a source does not answer",
+    "data": "data of a source looks wrong",
     "budget": "the budget of billed reads is used up",
     "promotion": "a new version is served",
     "baseline": "the naive baseline is served",

@@ -16,7 +16,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]{1,100}\Z")]
-    kind: Literal["train", "cancel", "rollback", "hold", "release", "reload", "prune", "forget"]
+    kind: Literal[
+        "train",
+        "cancel",
+        "rollback",
+        "hold",
+        "release",
+        "reload",
+        "prune",
+        "forget",
+        "confirm_deletions",
+    ]
     model: str
     requested_at: datetime
     requested_by: str

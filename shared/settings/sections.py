@@ -215,6 +215,19 @@ class SourceSettings(Section):
     reconcile_days: int = Field(
         7, ge=0, le=3660, description="days whose counts are compared daily to find deletions"
     )
+    max_deleted_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="deletions of a larger share of a stream in one look are held back; 1: none",
+    )
+    deletions_wait: Duration = Field(
+        timedelta(hours=1),
+        ge=timedelta(0),
+        le=LONGEST,
+        description="after which deletions that were held back are taken, if a look shows them"
+        " still",
+    )
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> SourceSettings:
@@ -287,7 +300,15 @@ class RetentionSettings(Section):
 
 
 NoticeKind = Literal[
-    "failure", "rejection", "rollback", "quarantine", "outage", "budget", "baseline", "promotion"
+    "failure",
+    "rejection",
+    "rollback",
+    "quarantine",
+    "outage",
+    "budget",
+    "data",
+    "baseline",
+    "promotion",
 ]
 
 
@@ -298,7 +319,7 @@ class NotifySettings(Section):
         default_factory=list, description="where to, as apprise writes it; empty: nowhere"
     )
     kinds: tuple[NoticeKind, ...] = Field(
-        ("failure", "rejection", "rollback", "quarantine", "outage", "budget", "baseline"),
+        ("failure", "rejection", "rollback", "quarantine", "outage", "budget", "data", "baseline"),
         description='what is told of; "promotion" can be added',
     )
     repeat_after: Duration = Field(

@@ -11,7 +11,17 @@ from shared.run_log.reader import Event
 _TOGETHER = timedelta(minutes=1)
 _GOOD = frozenset({"promote", "swap", "release"})
 _BAD = frozenset(
-    {"baseline", "failed", "abandoned", "quarantine", "error", "refusal", "source_outage", "budget"}
+    {
+        "baseline",
+        "failed",
+        "abandoned",
+        "quarantine",
+        "error",
+        "refusal",
+        "source_outage",
+        "budget",
+        "withheld",
+    }
 )
 
 
