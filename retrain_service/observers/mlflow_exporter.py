@@ -39,7 +39,7 @@ _METRIC_NAME = re.compile(r"[^\w\-. :/]")
 
 
 def open_sink(home: Path, run_log_path: Path) -> RunExporter | None:
-    """The mirror that the environment asks for; None when it asks for none."""
+    """The exporter that the environment asks for; None when it asks for none."""
     uri = os.environ.get(URI_VARIABLE, "")
     if not uri:
         return None
@@ -89,18 +89,18 @@ class MlflowSink:
         found = self._api.find_run(experiment_id, RUN_ID_TAG, run.run_id)
         status = _STATUS[run.status]
         if found is None:
-            mirror_id = self._api.create_run(
+            exported_id = self._api.create_run(
                 experiment_id, run.version, _ms(started_at), _tags(run)
             )
         else:
-            mirror_id, known_status = found
+            exported_id, known_status = found
             if known_status == status:
                 return
         record = run_record(run)
         self._api.log_batch(
-            mirror_id, params=_params(record), metrics=_metrics(record), at_ms=_ms(ended_at)
+            exported_id, params=_params(record), metrics=_metrics(record), at_ms=_ms(ended_at)
         )
-        self._api.end_run(mirror_id, status, _ms(ended_at))
+        self._api.end_run(exported_id, status, _ms(ended_at))
 
     def _experiment_of(self, model: str) -> str:
         name = os.environ.get(EXPERIMENT_VARIABLE) or f"hotfit/{model}"

@@ -16,7 +16,7 @@ from retrain_service.observers.run_exporter import RunExporter
 from shared.errors import SettingsInvalid, TryLater
 from shared.run_log.run import Run
 from shared.run_log.view import run_record
-from shared.settings.sections import MirrorSettings
+from shared.settings.run_export import MongodbExportSettings
 from shared.versions.model_names import split_name
 from shared.workloads import open_workload
 
@@ -27,11 +27,13 @@ TIMEOUT_S = 10.0
 
 
 class ExportUnavailable(TryLater):
-    """The database of the mirror did not answer, or refused."""
+    """The database that gets the runs did not answer, or refused."""
 
 
-def open_sink(settings: MirrorSettings, home: Path, run_log_path: Path) -> RunExporter | None:
-    """The mirror that the settings ask for; None when they ask for none.
+def open_sink(
+    settings: MongodbExportSettings, home: Path, run_log_path: Path
+) -> RunExporter | None:
+    """The exporter that the settings ask for; None when they ask for none.
 
     Raises:
         SettingsInvalid: pymongo is not installed, or the address names no database.
@@ -46,7 +48,7 @@ class MongodbSink:
 
     name = "mongodb_mirror"
 
-    def __init__(self, settings: MirrorSettings, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, settings: MongodbExportSettings, *, timeout_s: float = TIMEOUT_S) -> None:
         """Check the address; nothing connects before the first run.
 
         Raises:
@@ -59,8 +61,8 @@ class MongodbSink:
             import pymongo
         except ImportError:
             raise SettingsInvalid(
-                "mirror.url: needs the package pymongo, which is not installed here: install the"
-                ' extra "mongodb" (python -m pip install pymongo).'
+                "run_export.mongodb.url: needs the package pymongo, which is not installed here:"
+                ' install the extra "mongodb" (python -m pip install pymongo).'
             ) from None
         self._pymongo = pymongo
         self._client: Any = None
@@ -151,7 +153,7 @@ def _parsed(url: str) -> tuple[str, str]:
     if parts.scheme not in ("mongodb", "mongodb+srv") or not hosts or not database:
         # Not the text itself: it may hold a password.
         raise SettingsInvalid(
-            'mirror.url: expected "mongodb://user:password@host:27017/DATABASE" or'
+            'run_export.mongodb.url: expected "mongodb://user:password@host:27017/DATABASE" or'
             ' "mongodb+srv://…", with the name of the database.'
         )
     return hosts, database

@@ -33,7 +33,7 @@ class Observers:
         """Start what the settings ask for.
 
         Raises:
-            SettingsInvalid: [notify] or [mirror] names an address that cannot be used.
+            SettingsInvalid: [notify] or [run_export.mongodb] names an address that cannot be used.
         """
         self._settings = settings
         self._run_log = run_log
@@ -43,7 +43,7 @@ class Observers:
         )
         self._mlflow_exporter = mlflow_exporter.open_sink(settings.home, settings.run_log_path)
         self._mongodb_exporter = mongodb_exporter.open_sink(
-            settings.mirror, settings.home, settings.run_log_path
+            settings.run_export.mongodb, settings.home, settings.run_log_path
         )
         self._serving_events = ServingEventReader(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()

@@ -31,7 +31,7 @@ _PAGE = 100
 
 
 class RunSink(Protocol):
-    """Where runs are brought to. Only the mirror's thread calls it."""
+    """Where runs are brought to. Only the exporter's thread calls it."""
 
     @property
     def name(self) -> str:

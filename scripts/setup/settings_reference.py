@@ -80,7 +80,9 @@ def marked(page: str) -> set[str]:
 def all_tables() -> Iterator[tuple[str, str]]:
     """(name of the mark, table) for every section and every workload's parameters."""
     for path, section in sections(Settings):
-        yield path or "top", _HEAD + "".join(_section_rows(section))
+        rows = "".join(_section_rows(section))
+        if rows:  # a section may hold nothing but sections
+            yield path or "top", _HEAD + rows
     for workload in sorted(REGISTRY):
         yield f"workload: {workload}", _HEAD + "".join(_parameter_rows(workload))
 

@@ -60,6 +60,7 @@ def _is_known(name: str, value: str) -> bool:
     section = name.removeprefix(PREFIX).partition("__")[0].lower()
     return (
         section in Settings.model_fields
+        or section in Settings.new_names
         or name in BESIDE_THE_SETTINGS
         or name.startswith(_OF_TESTS)
         or _OF_KUBERNETES.search(name) is not None

@@ -9,22 +9,25 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from shared.errors import SettingsInvalid
 from shared.settings.per_model import ModelSettings
+from shared.settings.renamed import with_new_names, with_new_variables
+from shared.settings.run_export import RunExportSettings
 from shared.settings.sections import (
     ApiSettings,
     FeedSettings,
-    MirrorSettings,
     NotifySettings,
     RetentionSettings,
     RetrainSettings,
@@ -41,6 +44,9 @@ class Settings(BaseSettings):
         env_prefix="HOTFIT_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
+    new_names: ClassVar[Mapping[str, str]] = {"mirror": "run_export.mongodb"}
+    """Former section -> its path now; the former is read for one release."""
+
     home: Path = Field(Path("var"), description="where models, logs, keys and buffers live")
     log_format: Literal["auto", "text", "json"] = Field(
         "auto", description="log lines: text on a terminal, JSON elsewhere, or always one of them"
@@ -50,9 +56,14 @@ class Settings(BaseSettings):
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     feed: FeedSettings = Field(default_factory=FeedSettings)
-    mirror: MirrorSettings = Field(default_factory=MirrorSettings)
+    run_export: RunExportSettings = Field(default_factory=RunExportSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former_names(cls, values: Any) -> Any:
+        return with_new_names(values, cls.new_names)
 
     @model_validator(mode="after")
     def _names_hold_together(self) -> Settings:
@@ -72,10 +83,11 @@ class Settings(BaseSettings):
                     f"feed.retention_days: expected 0 or more than sources.{name}.reconcile_days"
                     f" ({source.reconcile_days}), found {self.feed.retention_days}"
                 )
-        for name in self.mirror.models:
+        for name in self.run_export.mongodb.models:
             if name not in self.models:
                 raise ValueError(
-                    f"mirror.models: expected some of {sorted(self.models)}, found {name!r}"
+                    f"run_export.mongodb.models: expected some of {sorted(self.models)},"
+                    f" found {name!r}"
                 )
         if self.api.default_model and self.api.default_model not in self.models:
             raise ValueError(
@@ -93,6 +105,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(env_settings, EnvSettingsSource)
+        env_settings.env_vars = with_new_variables(
+            env_settings.env_vars, env_settings.env_prefix.lower(), cls.new_names
+        )
         # The file arrives as init arguments; the environment must win over it.
         return env_settings, init_settings
 

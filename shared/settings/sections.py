@@ -328,17 +328,3 @@ class NotifySettings(Section):
         le=LONGEST,
         description="the same of the same model is not told again before this",
     )
-
-
-class MirrorSettings(Section):
-    """[mirror]: ended runs as documents in a MongoDB collection. Needs the extra "mongodb"."""
-
-    url: str = Field(
-        "", description="where to: mongodb://user:password@host:27017/DATABASE; empty: nowhere"
-    )
-    collection: str = Field(
-        "model_runs", min_length=1, description="collection, one document a run"
-    )
-    models: list[str] = Field(
-        default_factory=list, description="models whose runs are mirrored; empty: all"
-    )

@@ -20,10 +20,10 @@ from shared.settings.per_model import (
     TriggerSettings,
 )
 from shared.settings.root import Settings, load_settings
+from shared.settings.run_export import MongodbExportSettings
 from shared.settings.sections import (
     ApiSettings,
     FeedSettings,
-    MirrorSettings,
     NotifySettings,
     RetentionSettings,
     RetrainSettings,
@@ -39,7 +39,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "retrain": RetrainSettings,
     "retention": RetentionSettings,
     "notify": NotifySettings,
-    "mirror": MirrorSettings,
+    "run_export.mongodb": MongodbExportSettings,
     "feed": FeedSettings,
     "sources.firestore": SourceSettings,
     "models.spare_parts": ModelSettings,
@@ -52,6 +52,13 @@ SHOWN_ELSEWHERE = {
     ("sources.firestore", "url"),
     ("sources.firestore", "api_key_env"),
     ("sources.firestore", "api_key_header"),
+    *(
+        ("sources.firestore", name)
+        for name in (
+            *("encoding", "delimiter", "time_zone"),  # of files
+            *("step", "history_days", "server_label"),  # of Prometheus
+        )
+    ),
 }
 NOT_DEFAULTS = {
     # A name or a path of one's own has no default that could be shown.
@@ -59,6 +66,9 @@ NOT_DEFAULTS = {
     ("sources.firestore", "project"),
     # Nothing stands for the default, which grows with the length of a run.
     ("models.spare_parts.triggers", "min_interval"),
+    # Without them the column shows it.
+    ("models.spare_parts.streams.appointments", "time_zone"),
+    ("models.spare_parts.streams.appointments", "decimal"),
 }
 
 
@@ -131,6 +141,9 @@ def test_every_parameter_of_the_workload_is_shown(shown: dict[str, Any]) -> None
         name: getattr(workload.parameters, name) for name in workload.parameters.__struct_fields__
     }
 
+    # Without it the dates show how they are to be read.
+    assert model["parameters"].pop("day_first")
+    assert expected.pop("day_first") is None
     assert model["parameters"] == expected
 
 

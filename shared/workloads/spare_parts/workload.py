@@ -48,8 +48,8 @@ class SparePartsParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=Tr
     time_zone : IANA name; where the garage is. Decides which day a moment in UTC belongs to.
     day_first : how to read 03/04/2025 in appointments; not said: as the other dates show.
     history_days : how far back training looks.
-    service_level : with this probability the quantity that a forecast names is enough, where the
-        request does not say. interval : with this one a total lies between low and high.
+    service_level : probability that the named quantity is enough, where a request does not say.
+    interval : probability that a total lies between low and high, where a request does not say.
     """
 
     time_zone: str = "UTC"

@@ -27,7 +27,7 @@ from scripts.daemons.network import free_port
 from shared.errors import SettingsInvalid
 from shared.run_log.run import Run, RunStatus
 from shared.run_log.writer import RunLog
-from shared.settings.sections import MirrorSettings
+from shared.settings.run_export import MongodbExportSettings
 from tests.support.daemons import MeanHome, daemon
 from tests.support.mongodb import MongoServer
 from tests.support.waiting import wait_until
@@ -80,22 +80,22 @@ def n_documents(collection: Any) -> int:
 
 
 @pytest.fixture
-def settings(mongodb_server: MongoServer, request: pytest.FixtureRequest) -> MirrorSettings:
+def settings(mongodb_server: MongoServer, request: pytest.FixtureRequest) -> MongodbExportSettings:
     """A collection of the test's own."""
-    return MirrorSettings(
+    return MongodbExportSettings(
         url=mongodb_server.url.replace("/shop", "/mirror"),
         collection=f"runs_{request.node.name[:40]}",
     )
 
 
 @pytest.fixture
-def collection(settings: MirrorSettings) -> Iterator[Any]:
+def collection(settings: MongodbExportSettings) -> Iterator[Any]:
     with pymongo.MongoClient[dict[str, Any]](settings.url, tz_aware=True) as client:
         yield client["mirror"][settings.collection]
 
 
 def test_a_promoted_run_is_a_document_with_the_agreed_fields(
-    settings: MirrorSettings, collection: Any, tmp_path: Path
+    settings: MongodbExportSettings, collection: Any, tmp_path: Path
 ) -> None:
     """The application's dashboard reads these fields; a missing one is an empty column there."""
     log_path = tmp_path / "run_log.sqlite"
@@ -132,7 +132,7 @@ def test_a_promoted_run_is_a_document_with_the_agreed_fields(
 
 
 def test_a_failed_run_says_why_and_knows_what_it_can(
-    settings: MirrorSettings, collection: Any, tmp_path: Path
+    settings: MongodbExportSettings, collection: Any, tmp_path: Path
 ) -> None:
     """A failure that is missing from the dashboard looks like a device that is fine."""
     log_path = tmp_path / "run_log.sqlite"
@@ -172,7 +172,7 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
 
     with started(server, url) as runs:
         runs.insert_one({"_id": "of another application"})
-    sink = MongodbSink(MirrorSettings(url=url), timeout_s=3)
+    sink = MongodbSink(MongodbExportSettings(url=url), timeout_s=3)
     with (
         capture_logs() as said,
         closing(RunExporter(sink, tmp_path / CHECKPOINT_NAME, log_path, period_s=0.1)),
@@ -186,7 +186,7 @@ def test_an_outage_delays_the_documents_and_loses_none(tmp_path: Path) -> None:
 
 
 def test_a_restart_goes_on_where_it_was_and_doubles_nothing(
-    settings: MirrorSettings, collection: Any, tmp_path: Path
+    settings: MongodbExportSettings, collection: Any, tmp_path: Path
 ) -> None:
     """Also when the mark is lost: a document has the run's own id."""
     log_path, checkpoint_path = tmp_path / "run_log.sqlite", tmp_path / CHECKPOINT_NAME
@@ -207,7 +207,7 @@ def test_a_restart_goes_on_where_it_was_and_doubles_nothing(
 
 
 def test_only_the_models_that_are_named_are_mirrored(
-    settings: MirrorSettings, collection: Any, tmp_path: Path
+    settings: MongodbExportSettings, collection: Any, tmp_path: Path
 ) -> None:
     """A collection of devices has no room for spare parts."""
     sink = MongodbSink(settings.model_copy(update={"models": ["solar_power"]}))
@@ -221,13 +221,13 @@ def test_only_the_models_that_are_named_are_mirrored(
 
 def test_an_address_without_a_database_is_refused_without_its_password(tmp_path: Path) -> None:
     """At the start, in one line; an address may hold a password."""
-    settings = MirrorSettings(url="mongodb://user:secret@localhost:27017")
+    settings = MongodbExportSettings(url="mongodb://user:secret@localhost:27017")
 
     with pytest.raises(SettingsInvalid, match="with the name of the database") as refused:
         open_sink(settings, tmp_path, tmp_path / "run_log.sqlite")
 
     assert "secret" not in str(refused.value)
-    assert open_sink(MirrorSettings(), tmp_path, tmp_path / "run_log.sqlite") is None
+    assert open_sink(MongodbExportSettings(), tmp_path, tmp_path / "run_log.sqlite") is None
 
 
 def test_a_run_of_a_workload_that_is_no_more_is_mirrored_without_its_columns() -> None:
@@ -247,7 +247,7 @@ def test_the_daemon_mirrors_its_runs_and_does_not_mind_an_absent_server(
         sink = MeanHome(
             tmp_path / str(port),
             workload="mean_per_device",
-            settings=f'[mirror]\nurl = "{url}"\ncollection = "daemon_runs"\n',
+            settings=f'[run_export.mongodb]\nurl = "{url}"\ncollection = "daemon_runs"\n',
         )
         sink.add_rows(60, device="Dach Süd")
         output = sink.config.with_name("retrain.log")
