@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from flask import request as flask_request
 
 from api_service.metrics.recorder import Recorder
 from api_service.metrics.request_counter import attribute_request, rows_in
+from api_service.recording.prediction_log import PredictionLog
 from api_service.web.yield_lock import hold_lock
 from shared.daemon.loop import utc_now
 from shared.errors import AnswerClient, NotReady
@@ -31,6 +33,7 @@ class Context:
     """Read-only for routes. `clock` is the wall clock, UTC.
 
     recorder : counts every request once. flush_metrics : makes what it counted visible to all.
+    prediction_log : takes a sample of the answers.
     problems : what is wrong with this worker and with what it needs, now, as sentences.
     """
 
@@ -41,6 +44,7 @@ class Context:
     clock: Callable[[], datetime] = utc_now
     recorder: Recorder = field(default_factory=Recorder)
     flush_metrics: Callable[[], None] = lambda: None
+    prediction_log: PredictionLog = field(default_factory=PredictionLog)
     problems: Callable[[], Sequence[str]] = tuple
 
 
@@ -58,7 +62,7 @@ def identity(live: LoadedModel) -> dict[str, Any]:
 
 
 def ask(
-    slot: ServingSlot, question: str, request: Mapping[str, Any], now: datetime
+    context: Context, slot: ServingSlot, question: str, request: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Answer a question by exactly one version, which the answer names.
 
@@ -66,6 +70,7 @@ def ask(
         NotReady: no version serves.
         RequestInvalid, NotFound: as the workload says.
     """
+    now, started_s = context.clock(), time.perf_counter()
     with computing():
         try:
             live = slot.require()  # once: features, answer and names come from this object
@@ -79,6 +84,10 @@ def ask(
             slot.n_failed += 1
             raise
         attribute_request(live, rows_in(answer))
+        sample = context.prediction_log
+        if sample.is_due(slot.name):
+            latency_s = time.perf_counter() - started_s
+            sample.note(live, question, now, latency_s, lambda: ((request, answer),))
         return {**answer, **identity(live)}
 
 

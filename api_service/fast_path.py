@@ -44,6 +44,8 @@ class FastPath:
         self._origins = RequestOrigins(context.config)
         self._ring = context.ring
         self._recorder = context.recorder
+        self._sample = context.prediction_log
+        self._clock = context.clock
         self._setup = FlaskSetup(app, BLUEPRINT)
         # Path -> slot, of models that there are; a slot is never replaced by another.
         self._slots: dict[str, ServingSlot] = {}
@@ -75,14 +77,21 @@ class FastPath:
                     ("Content-Length", str(len(content))),
                 ]
                 start_response("200 OK", headers)
+                took_s = time.perf_counter() - started_s
                 recorder.count(
                     slot.name,
                     live.manifest.version,
                     MODEL_ROUTE if path != DEFAULT_ROUTE else path,
                     200,
-                    time.perf_counter() - started_s,
+                    took_s,
                     n_rows,
                 )
+                if self._sample.is_due(slot.name):
+                    n_bytes = len(body) + len(content)
+                    pairs = ((body, content),)
+                    self._sample.note(
+                        live, "predict", self._clock(), took_s, lambda: pairs, n_bytes
+                    )
                 return [content]
             environ["wsgi.input"] = io.BytesIO(body)
             environ[TRIED] = True

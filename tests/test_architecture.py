@@ -73,6 +73,10 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "atomic_file",
         "",
     ),
+    "shared/prediction_log": (
+        "",
+        "",
+    ),
     "shared/records": (
         "",
         "",
@@ -144,7 +148,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/maintenance": (
         "home publish",
-        "atomic_file daemon exchange plain_file run_log settings versions",
+        "atomic_file daemon exchange plain_file prediction_log run_log settings versions",
     ),
     "retrain_service/model_controller": (
         "buffer open_problems training_controller training_job triggers",
@@ -216,7 +220,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "atomic_file exchange feed keys loading run_log versions workloads",
     ),
     "api_service/context": (
-        "config metrics serving_slot web",
+        "config metrics recording serving_slot web",
         "daemon loading versions",
     ),
     "api_service/control": (
@@ -237,7 +241,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "api_service/recording": (
         "config",
-        "feed mapping records settings workloads",
+        "daemon feed loading mapping prediction_log records settings workloads",
     ),
     "api_service/reload": (
         "predict serving_slot status",
@@ -281,7 +285,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "daemon keys",
     ),
     "api_service/worker": (
-        "app config connections context metrics predict reload reload_manager "
+        "app config connections context metrics predict recording reload reload_manager "
         "serving_slot signal_watcher status web",
         "daemon exchange keys versions workloads",
     ),

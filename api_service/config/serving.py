@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from api_service.config.feed import FeedConfig
 from api_service.config.listen_address import Address
+from api_service.config.prediction_log import PredictionLogConfig
 
 if TYPE_CHECKING:
     from shared.settings.root import Settings
@@ -48,6 +49,7 @@ class ServingConfig:
     require_keys: Literal["auto", "always"] = "auto"
     trusted_proxies: tuple[str, ...] = ()
     feed: FeedConfig = field(default_factory=FeedConfig)
+    prediction_log: PredictionLogConfig = field(default_factory=PredictionLogConfig)
 
     @classmethod
     def of(cls, settings: Settings, address: Address, workers: int) -> ServingConfig:
@@ -79,6 +81,7 @@ class ServingConfig:
             require_keys=settings.api.require_keys,
             trusted_proxies=tuple(settings.api.trusted_proxies),
             feed=FeedConfig.of(settings),
+            prediction_log=PredictionLogConfig.of(settings, workers),
         )
 
     @property

@@ -92,6 +92,12 @@ SERVING: Mapping[str, MetricSpec] = {
     ),
     "hotfit_workers_expected": MetricSpec(_GAUGE, (), "Workers that should run."),
     "hotfit_workers_running": MetricSpec(_GAUGE, (), "Workers that run."),
+    "hotfit_logged_predictions_total": MetricSpec(
+        _COUNTER,
+        ("outcome",),
+        "Answers of the prediction log's sample: written; dropped (the disk is full, or the writer"
+        " is behind); too_large (above 1 MB).",
+    ),
     "hotfit_worker_starts_total": MetricSpec(_COUNTER, (), "Workers started."),
     "hotfit_worker_deaths_total": MetricSpec(
         _COUNTER, (), "Workers that ended without being asked to; each was replaced."

@@ -241,6 +241,8 @@ def _add_workers(families: Families, scrape: Scrape) -> None:
     total = scrape.total
     families.add("hotfit_workers_expected", scrape.expected_workers)
     families.add("hotfit_workers_running", len(total.running))
+    for outcome, n in sorted(total.logged.items()):
+        families.add("hotfit_logged_predictions_total", n, outcome)
     families.add("hotfit_worker_starts_total", total.n_starts)
     families.add("hotfit_worker_deaths_total", total.n_deaths)
     for worker in total.running:

@@ -65,6 +65,8 @@ class MetricsWriter:
         self._written_s = 0.0
         self.error: str | None = None
         """Why the file was not written the last time; None when it was."""
+        self.logged_predictions: Mapping[str, int] = {}
+        """Outcome -> answers of the prediction log, counted by whoever keeps that."""
         self._has_ended = False
 
     def start(self, stop: threading.Event) -> BackgroundThread:
@@ -134,6 +136,7 @@ class MetricsWriter:
                 stages=seen.stages,
                 n_failed_in_swaps=seen.n_failed,
                 n_starts=1,
+                logged=dict(self.logged_predictions),
             ),
             served=seen.served,
             windows=seen.windows,

@@ -82,6 +82,7 @@ class Counted(msgspec.Struct, kw_only=True):
 
     swaps : model -> outcome -> number. stages : stage of a swap -> its durations in seconds.
     n_failed_in_swaps : requests that failed while their model was swapped.
+    logged : what became of answers for the prediction log -> their number.
     """
 
     series: list[Series] = []
@@ -90,6 +91,7 @@ class Counted(msgspec.Struct, kw_only=True):
     n_failed_in_swaps: int = 0
     n_starts: int = 0
     n_deaths: int = 0
+    logged: dict[str, int] = {}
 
 
 class WorkerMetrics(msgspec.Struct, kw_only=True):
@@ -144,6 +146,7 @@ class Sum:
     n_failed_in_swaps: int = 0
     n_starts: int = 0
     n_deaths: int = 0
+    logged: dict[str, int] = field(default_factory=dict)
     running: list[WorkerMetrics] = field(default_factory=list)
 
     def add(self, counted: Counted) -> None:
@@ -161,6 +164,8 @@ class Sum:
         self.n_failed_in_swaps += counted.n_failed_in_swaps
         self.n_starts += counted.n_starts
         self.n_deaths += counted.n_deaths
+        for outcome, n in counted.logged.items():
+            self.logged[outcome] = self.logged.get(outcome, 0) + n
 
     def counted(self) -> Counted:
         """The counters as a file holds them."""
@@ -174,6 +179,7 @@ class Sum:
             n_failed_in_swaps=self.n_failed_in_swaps,
             n_starts=self.n_starts,
             n_deaths=self.n_deaths,
+            logged=self.logged,
         )
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from flask import Blueprint, Response, request
 from flask.typing import ResponseReturnValue
 
@@ -29,13 +31,24 @@ def blueprint(context: Context) -> Blueprint:
     def answer(slot: ServingSlot) -> ResponseReturnValue:
         asked = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's own way
         body = read_body(asked)
+        started_s = time.perf_counter()
         live = slot.current()
         if live is not None and TRIED not in asked.environ:
             plain = RowPredictor.of(live)
             answered = plain.answer_rows(body) if plain else None
             if answered is not None:
                 attribute_request(live, answered[1])
-                return Response(answered[0], mimetype="application/json")
-        return json_response(ask(slot, "predict", object_of(value_of(body)), context.clock()))
+                content = answered[0]
+                if context.prediction_log.is_due(slot.name):
+                    context.prediction_log.note(
+                        live,
+                        "predict",
+                        context.clock(),
+                        time.perf_counter() - started_s,
+                        lambda: ((body, content),),
+                        len(body) + len(content),
+                    )
+                return Response(content, mimetype="application/json")
+        return json_response(ask(context, slot, "predict", object_of(value_of(body))))
 
     return routes

@@ -29,6 +29,7 @@ from api_service.connections.listening_sockets import enable_tcp_keepalive
 from api_service.context import Context
 from api_service.metrics.flush import MetricsWriter
 from api_service.predict.lazy_loading import LazyLoader
+from api_service.recording.prediction_log import PredictionLog
 from api_service.reload.eviction import budget_bytes
 from api_service.reload.switch.channel import SwitchChannel
 from api_service.reload_manager import ReloadManager
@@ -54,6 +55,7 @@ from shared.daemon.loop import utc_now
 from shared.daemon.stop import watch_parent
 from shared.exchange.training_metrics import metrics_dir
 from shared.exchange.worker_report import ServingReport, WatcherReport
+from shared.keys.console_secret import console_secret
 from shared.keys.signing import VerifyKey
 from shared.versions.model_store import ModelStore
 from shared.versions.model_version import VersionState
@@ -107,6 +109,10 @@ class Worker:
             self._watcher_report,
             configured=configured,
         )
+        self.prediction_log = PredictionLog(
+            config.prediction_log, partial(console_secret, config.keys_dir)
+        )
+        self.metrics.logged_predictions = self.prediction_log.counts
         self.manager = ReloadManager(
             self.store,
             self.table,
@@ -150,6 +156,8 @@ class Worker:
         self._check_all()
         self.write_report()
         self._threads.append(self.metrics.start(self._stop))
+        if (logging := self.prediction_log.start(self._stop)) is not None:
+            self._threads.append(logging)
         self._wake.set()  # what others serve may not be what is wanted: look again when listening
         for name, step in (("reload", self._reload), ("heartbeat", self._heartbeat)):
             self._threads.append(run_in_background(name, step, self._stop))
@@ -172,6 +180,7 @@ class Worker:
         for thread in self._threads:
             thread.join(2)
         self.watcher.stop()
+        self.prediction_log.end()
         self.metrics.end()
         self.own_report.remove()
 
@@ -183,6 +192,7 @@ class Worker:
             self.ring,
             recorder=self.metrics.recorder,
             flush_metrics=self.metrics.flush,
+            prediction_log=self.prediction_log,
             problems=self.problems,
         )
         return create_app(context)
@@ -205,6 +215,11 @@ class Worker:
     def problems(self) -> list[str]:
         """What is wrong with this worker and with what it needs, now."""
         problems = [*self._missing.sentences(), *background_problems()]
+        if self.prediction_log.error is not None:
+            problems.append(
+                "predictions are answered and not logged, so that live errors miss them:"
+                f" {self.prediction_log.error}"
+            )
         error = self.own_report.error or self.metrics.error
         if error is not None:
             problems.insert(

@@ -22,6 +22,7 @@ from retrain_service.publish import stage
 from shared.atomic_file import storage_errors
 from shared.daemon.liveness import still_runs
 from shared.exchange.worker_report import WorkerReport, read_worker_reports
+from shared.prediction_log.segments import prune as prune_segments
 from shared.run_log.pruning import OldEntries
 from shared.run_log.reader import RunLogReader
 from shared.run_log.writer import RunLog
@@ -128,6 +129,9 @@ def prune(
     for note in found.notes:
         log.warning("retention_limit_not_met", sentence=note)
     carry_out(found, settings, run_log)
+    kept = settings.prediction_log
+    # The workers do the same; but not where they log no more, or do not run.
+    prune_segments(settings.prediction_log_dir, kept.keep_days, kept.max_mb * 1_000_000)
     if request_id is not None or not found.is_empty:
         sentence = f"forgotten: {found.sentence()}."
         details = {"request_id": request_id, **as_record(found)}

@@ -29,6 +29,7 @@ from shared.settings.sections import (
     ApiSettings,
     FeedSettings,
     NotifySettings,
+    PredictionLogSettings,
     RetentionSettings,
     RetrainSettings,
     SourceSettings,
@@ -57,6 +58,7 @@ class Settings(BaseSettings):
     notify: NotifySettings = Field(default_factory=NotifySettings)
     feed: FeedSettings = Field(default_factory=FeedSettings)
     run_export: RunExportSettings = Field(default_factory=RunExportSettings)
+    prediction_log: PredictionLogSettings = Field(default_factory=PredictionLogSettings)
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     models: dict[str, ModelSettings] = Field(default_factory=dict)
 
@@ -149,6 +151,10 @@ class Settings(BaseSettings):
     @property
     def run_log_path(self) -> Path:
         return self.home / "run_log.sqlite"
+
+    @property
+    def prediction_log_dir(self) -> Path:
+        return self.home / "prediction_log"
 
     @property
     def feed_path(self) -> Path:

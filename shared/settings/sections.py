@@ -264,6 +264,33 @@ class FeedSettings(Section):
     )
 
 
+class PredictionLogSettings(Section):
+    """[prediction_log]: a sample of what was asked and answered, to be compared with the truth."""
+
+    max_per_second: float = Field(
+        50.0,
+        ge=0,
+        le=100_000,
+        description="answers of a model that are logged each second at most, all workers together;"
+        " one above 4 kB counts as several; 0: none",
+    )
+    keep_days: int = Field(
+        30, ge=1, le=LONGEST_DAYS, description="what was logged so many days ago is removed"
+    )
+    max_mb: int = Field(
+        500, ge=1, le=LARGEST_MB, description="of the whole log; the oldest answers go"
+    )
+    left_out: list[str] = Field(
+        default_factory=list,
+        description="names of columns that are not logged, wherever they stand in a request or an"
+        " answer",
+    )
+    hashed: list[str] = Field(
+        default_factory=list,
+        description="names of columns of which only a hash is logged, such as ids of persons",
+    )
+
+
 class RetentionSettings(Section):
     """[retention]: what is forgotten each hour, and by `prune`. Records: see StreamSettings."""
 

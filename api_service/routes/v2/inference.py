@@ -5,7 +5,9 @@ Tensors and messages are api_service/v2; which model and version is meant is dec
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -18,6 +20,7 @@ from api_service.metrics.request_counter import attribute_request
 from api_service.metrics.worker_file import read_sum
 from api_service.serving_slot import ServingSlot
 from api_service.status.health import not_ready_reason
+from api_service.v2.logged import as_requests
 from api_service.v2.messages import HEADER_LENGTH, read_request, unpacked, write_answer
 from api_service.v2.rows import answer_tensors, metadata
 from api_service.v2.statistics import statistics
@@ -81,7 +84,7 @@ def blueprint(context: Context) -> Blueprint:
             slot, found = _meant(context, model, version)
             attribute_request(found, rows=0)  # also when it fails
             try:
-                return _infer(context, found, content)
+                return _infer(context, slot, found, content)
             except Exception as error:
                 if not isinstance(error, AnswerClient) or error.status >= 500:
                     slot.n_failed += 1
@@ -144,13 +147,18 @@ def _meant(context: Context, model: str, version: str | None) -> tuple[ServingSl
     raise NotFound(f"{model} has no version {version!r}; {live.version} serves.")
 
 
-def _infer(context: Context, live: LoadedModel, content: bytes) -> Response:
+def _infer(context: Context, slot: ServingSlot, live: LoadedModel, content: bytes) -> Response:
     message, tensors = read_request(content, request.headers.get(HEADER_LENGTH))
     question = (message.parameters or {}).get("question", "predict")
     if not isinstance(question, str):
         raise RequestInvalid("the name of a question", question, "parameters.question")
-    outputs, n_rows = answer_tensors(live.answerer, tensors, question, context.clock())
+    now, started_s = context.clock(), time.perf_counter()
+    outputs, n_rows = answer_tensors(live.answerer, tensors, question, now)
     attribute_request(live, n_rows)
+    if context.prediction_log.is_due(slot.name):
+        took_s = time.perf_counter() - started_s
+        pairs = partial(as_requests, live.answerer, tensors, outputs)
+        context.prediction_log.note(live, question, now, took_s, pairs, len(content))
     head = {
         "model_name": live.manifest.model,
         "model_version": live.version,

@@ -28,7 +28,7 @@ def blueprint(context: Context) -> Blueprint:
         if path is not None and path.exists():
             windows = reader.windows(path, to.kept_in.collection)
         slot = context.table.slot(to.model)
-        return ask(slot, "fleet", {"windows": windows}, context.clock())
+        return ask(context, slot, "fleet", {"windows": windows})
 
     @routes.get("/predictions/current")
     def predictions() -> ResponseReturnValue:

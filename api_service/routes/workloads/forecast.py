@@ -19,11 +19,11 @@ def blueprint(context: Context) -> Blueprint:
     def forecast_restock_demand() -> ResponseReturnValue:
         slot = slot_that_answers(context, "forecast", _WORKLOADS)
         body = read_object(request, may_be_empty=True)
-        return json_response(ask(slot, "forecast", body, context.clock()))
+        return json_response(ask(context, slot, "forecast", body))
 
     @routes.get("/parts")
     def parts() -> ResponseReturnValue:
         slot = slot_that_answers(context, "parts", _WORKLOADS)
-        return json_response(ask(slot, "parts", {}, context.clock()))
+        return json_response(ask(context, slot, "parts", {}))
 
     return routes

@@ -51,4 +51,4 @@ def answer_about_products(
     slot = slot or slot_that_answers(context, question, _WORKLOADS[question])
     query = query_as(request, kind)
     given = {name: getattr(query, name) for name in request.args if name != "model"}
-    return json_response(ask(slot, question, {**asked, **given}, context.clock()))
+    return json_response(ask(context, slot, question, {**asked, **given}))

@@ -1,0 +1,64 @@
+"""What the prediction log costs: the same model with and without it, in turn, in one run.
+
+`python -m benchmarks.prediction_log` trains a small model, starts two daemons that differ in
+[prediction_log] max_per_second alone, drives them in turn and prints medians of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+
+from benchmarks.serving.hotfit import hotfit_environment, start_command, train
+from benchmarks.serving.measure import running, wait_until_right
+from benchmarks.wrk import Measured, run
+from scripts.daemons.network import free_port
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.prediction_log", description=__doc__
+    )
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of load in each turn")
+    parser.add_argument("--connections", type=int, default=8)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hotfit-log-") as folder, ExitStack() as daemons:
+        home = train("bare", Path(folder) / "bare", n_rows=1_000)
+        body = json.dumps({"instances": home.rows[:1]}).encode()
+        urls = {}
+        for rate in (0, 50):
+            port = free_port()
+            variables = {
+                **hotfit_environment(home, port),
+                "HOTFIT_PREDICTION_LOG__MAX_PER_SECOND": str(rate),
+                "HOTFIT_API__WORKERS": "1",
+            }
+            log = Path(folder) / f"log-{rate}"
+            process = daemons.enter_context(running(start_command(), variables, log, log.parent))
+            urls[rate] = f"http://127.0.0.1:{port}/predict"
+            wait_until_right(process, urls[rate], body, lambda answer: "predictions" in answer)
+            run(urls[rate], body, options.connections, 1)
+        found: dict[int, list[Measured]] = {0: [], 50: []}
+        for round_ in range(options.rounds):
+            for rate in (0, 50) if round_ % 2 else (50, 0):
+                found[rate].append(run(urls[rate], body, options.connections, options.seconds))
+    pairs = list(zip(found[0], found[50], strict=True))
+    speed = median(on.requests_per_s / off.requests_per_s for off, on in pairs) - 1
+    p99 = median(on.p99_ms / off.p99_ms for off, on in pairs) - 1
+    for name, rate in (("off", 0), ("on", 50)):
+        turns = found[rate]
+        print(
+            f"log {name}: {median(one.requests_per_s for one in turns):,.0f} requests/s,"
+            f" p99 {median(one.p99_ms for one in turns):.2f} ms,"
+            f" {sum(one.n_errors for one in turns)} errors"
+        )
+    print(f"median of {len(pairs)} pairs: throughput {speed:+.1%}, p99 {p99:+.1%}")
+
+
+if __name__ == "__main__":
+    main()
