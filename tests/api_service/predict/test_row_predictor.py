@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,17 +17,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from api_service.context import ask
+from api_service.context import Context, ask
 from api_service.predict.row_predictor import RowPredictor
-from api_service.serving_slot import ServingSlot
+from api_service.serving_slot import ServingSlot, ServingTable
+from api_service.web.auth import KeyRing
 from api_service.web.json_body import object_of, value_of
 from shared.errors import AnswerClient, RequestInvalid
 from shared.loading.open_version import LoadedModel, Timings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
+from shared.versions.model_store import ModelStore
 from shared.workloads.contract import Answerer
 from shared.workloads.rows import FeatureSpec, RowContract, RowRefused
+from tests.api_service.conftest import serving_config
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+HOME = Path("nowhere")
+CONTEXT = Context(
+    serving_config(HOME), ServingTable(), ModelStore(HOME), KeyRing(HOME), lambda: NOW
+)
 FEATURES = (
     FeatureSpec("size", "float64", "m2"),
     FeatureSpec("lüfter an", "bool", "none"),
@@ -90,7 +98,7 @@ def ordinary(version: LoadedModel, body: bytes) -> bytes | None:
     slot = ServingSlot("m")
     slot.swap(version)
     try:
-        return msgspec.json.encode(ask(slot, "predict", object_of(value_of(body)), NOW)) + b"\n"
+        return msgspec.json.encode(ask(CONTEXT, slot, "predict", object_of(value_of(body)))) + b"\n"
     except (AnswerClient, ZeroDivisionError):
         return None
 
@@ -270,7 +278,7 @@ def test_a_whole_number_beyond_floating_point_is_refused_and_no_defect() -> None
     request = {"instances": [{"size": 10**400, "lüfter an": 1, "class": "a", "n-rooms": 3}]}
 
     with pytest.raises(RequestInvalid, match=r"instances\[0\].size"):
-        ask(slot, "predict", request, NOW)
+        ask(CONTEXT, slot, "predict", request)
 
 
 def test_nulls_and_unknown_categories_reach_the_model_as_the_contract_says() -> None:
