@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -33,8 +34,12 @@ def main() -> None:
         urls = {}
         for rate in (0, 50):
             port = free_port()
+            # One daemon a home: each gets a copy of it.
+            copied = Path(folder) / f"home-{rate}"
+            shutil.copytree(home.directory / "home", copied)
             variables = {
                 **hotfit_environment(home, port),
+                "HOTFIT_HOME": str(copied),
                 "HOTFIT_PREDICTION_LOG__MAX_PER_SECOND": str(rate),
                 "HOTFIT_API__WORKERS": "1",
             }
