@@ -33,8 +33,7 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UT
         case None | bool():
             return value
         case str():
-            # A lone surrogate is legal in a Python text, but not in JSON.
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+            return _json_text(value)
         case int():
             return int(value) if _INT64_MIN <= value <= _UINT64_MAX else float(value)
         case float() | Decimal():
@@ -48,13 +47,20 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UT
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(bytes(value)).decode("ascii")
         case Mapping():
-            return {str(key): to_json(item, otherwise, zone) for key, item in value.items()}
+            return {
+                _json_text(str(key)): to_json(item, otherwise, zone) for key, item in value.items()
+            }
         case list() | tuple() | set() | frozenset():
             return [to_json(item, otherwise, zone) for item in value]
         case Enum():
             return to_json(value.value, otherwise, zone)
     found = otherwise(value)
     return found if isinstance(found, str) else to_json(found)
+
+
+def _json_text(text: str) -> str:
+    """A lone surrogate is legal in a Python text, but not in JSON."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def to_rfc3339(at: datetime, zone: tzinfo = UTC) -> str:

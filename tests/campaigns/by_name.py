@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.campaigns.clients import clients
 from tests.campaigns.deletions import deletions
 from tests.campaigns.foreign_files import foreign_files
+from tests.campaigns.odd_records import odd_records
 from tests.campaigns.processes import freezes, kills
 from tests.campaigns.routes import routes
 from tests.campaigns.swaps import swaps
@@ -32,5 +33,6 @@ CAMPAIGNS = {
     "foreign-files": Campaign(foreign_files, 2, 18, 1_000),
     "clients": Campaign(clients, 8, 24, 1_000),
     "swaps": Campaign(swaps, 20, 100, 2_000),
+    "odd-records": Campaign(odd_records, 1, 4, 45),
     "routes": Campaign(routes, 400, 3_000, 20_000),
 }

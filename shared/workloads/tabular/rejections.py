@@ -47,7 +47,7 @@ def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
     """The same of a feature; `dtype` is None where it is not known yet."""
     if value is None or value is msgspec.UNSET:
         return None
-    if isinstance(value, (list, dict)):
+    if isinstance(value, (list, dict)) and (dtype == "category" or _is_no_number(value)):
         return no_value(name)
     if dtype is None or dtype == "category":
         return None
