@@ -5,6 +5,8 @@ NumPy only, and what is made is data. Knows no document, no request and no clock
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -26,15 +28,20 @@ CANDIDATES = ("by_speed", "ridge", "level")
 _RIDGE_ALPHA = 100.0
 # Drawn towards a sound guess instead of zero, so that a short history is no worse off for it.
 _GUESS = {"adjusted_28_days": 0.5, "adjusted_slow": 0.5}
+# What a slow part is forecast by: its share of the last half year, at the pace that all parts
+# together have had for about a month. Of one such part nothing newer can be known, and weights
+# learnt from it follow a season too late.
+_SLOW_WEIGHTS = {"share_28_days": 0.7, "level_for_weekday": 0.3}
 # Below 1 a column must earn its coefficient: what one weekday adds is mostly noise.
 _TRUST_IN_WEEKDAYS = 0.5
-_ROUNDS, _PRIOR_PIECES = 4, 50.0
+_PRIOR_PIECES = 50.0
 _LEVEL_FLOOR = 0.05  # pieces/day; keeps the weight of a hardly used part finite
 _SLOW, _FAST = 0.1, 2.0  # pieces/day
 
 LEVELS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.995)
 HORIZONS = (1, 7, 14)
-_CLASS_BOUNDS = (0.5, 2.0, 7.0, 50.0)  # pieces forecast
+_CLASS_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 7.0, 50.0)  # pieces forecast
+_WITHIN_A_PIECE = (-0.4, -0.2, 0.0, 0.2, 0.4)
 _FEWEST_IN_CLASS = 120
 _ORIGINS, _ORIGIN_EVERY_DAYS = 52, 7
 _ENOUGH, _FEWEST_ORIGINS = 4000, 13  # residuals: of many parts fewer origins tell as much
@@ -48,10 +55,13 @@ class DemandModel(msgspec.Struct, frozen=True):
         them the weights go over into each other with the logarithm of the level.
     residuals : horizon in days -> class of the forecast -> quantiles at LEVELS of what came minus
         the forecast, over the root of the forecast; empty where there was no past to learn from.
+    is_whole : only whole pieces came; each residual is then spread over the width of a piece, for
+        without it no quantile of a slow part's zeros and ones holds what it says.
     """
 
     coefficients: list[list[float]]
     residuals: dict[str, list[list[float]]] = {}
+    is_whole: bool = False
 
     __reduce__ = reduced
 
@@ -66,16 +76,37 @@ class DemandModel(msgspec.Struct, frozen=True):
     def has_residuals(self) -> bool:
         return bool(self.residuals)
 
-    def quantile(self, forecast: Floats, level: float, horizon_days: int) -> Floats:
-        """Pieces that are enough with probability `level`, of a forecast sum: any shape.
+    def enough(self, forecast: Floats, level: float, horizon_days: int) -> Floats:
+        """Whole pieces that are enough with probability `level`, of a forecast sum: any shape."""
+        found = self._quantile(forecast, np.full(forecast.shape, level), horizon_days)
+        return np.asarray(np.ceil(np.maximum(found - (0.5 if self.is_whole else 0.0), 0.0)))
 
-        Longer ahead than was looked at, the spread grows with the root of the forecast.
+    def bounds(self, forecast: Floats, interval: float, horizon_days: int) -> tuple[Floats, Floats]:
+        """Between which pieces a forecast sum lies with the probability `interval`: any shape.
+
+        Whole where only whole pieces came. Where even nothing lies above the lower bound, all of
+        the doubt is above the upper one.
         """
+        beyond = np.full(forecast.shape, (1 - interval) / 2)
+        low = self._quantile(forecast, beyond, horizon_days)
+        if not self.is_whole:
+            high = self._quantile(forecast, 1 - beyond, horizon_days)
+            return np.maximum(low, 0.0), np.maximum(high, 0.0)
+        low = np.minimum(np.maximum(np.ceil(low), 0.0), np.floor(forecast))
+        upper = np.where(low > 0, 1 - beyond, interval)
+        high = np.floor(self._quantile(forecast, upper, horizon_days))
+        return low, np.maximum(high, np.floor(forecast + 0.5))
+
+    def _quantile(self, forecast: Floats, level: Floats, horizon_days: int) -> Floats:
+        """Longer ahead than was looked at, the spread grows with the root of the forecast."""
         nearest = min(HORIZONS, key=lambda days: abs(np.log(days / horizon_days)))
         table = np.asarray(self.residuals[str(nearest)])
-        of_class = np.array([np.interp(level, LEVELS, row) for row in table])
-        spread = np.sqrt(forecast + _NOISE)
-        return np.asarray(np.maximum(forecast + of_class[_class_of(forecast)] * spread, 0.0))
+        nth = np.minimum(_class_of(forecast), len(table) - 1)
+        found = np.empty(forecast.shape)
+        for one, row in enumerate(table):
+            is_one = nth == one
+            found[is_one] = np.interp(level[is_one], LEVELS, row)
+        return np.asarray(forecast + found * np.sqrt(forecast + _NOISE))
 
 
 NAIVE = DemandModel(2 * [[float(name == "same_weekday_mean") for name in COLUMN]])
@@ -93,15 +124,18 @@ def fit_demand(
     fades, as in Teunter, Syntetos & Babai (2011). `ridge` weighs errors by 1 / level, for counts
     vary as their mean does: one step of a Poisson regression with the identity as its link. The
     squared loss is meant: the median of a part that is used twice a week is zero, and nobody
-    would restock it. `by_speed` fits slow and fast parts at once, each with weights of their own.
+    would restock it. `by_speed` does so for fast parts; a slow one takes its share of the pace of
+    all parts together.
     """
     progress(0.0, name)
     if name == "level":
-        weights = np.zeros((1, len(FEATURES)))
-        weights[0, COLUMN["level_for_weekday"]] = 1.0
+        slow = fast = _weights(level_for_weekday=1.0)
+    elif name == "by_speed":
+        slow = _weights(**_SLOW_WEIGHTS)
+        fast = _ridge(train, history, slow)
     else:
-        weights = _ridge(train, history, n_speeds=2 if name == "by_speed" else 1)
-    model = DemandModel(np.broadcast_to(weights, (2, len(FEATURES))).tolist())
+        slow = fast = _ridge(train, history, None)
+    model = DemandModel([slow.tolist(), fast.tolist()])
     found = with_residuals(model, history, progress, name)
     progress(1.0, name)
     return found
@@ -111,7 +145,11 @@ def with_residuals(
     model: DemandModel, history: DemandHistory, progress: Progress, name: str = ""
 ) -> DemandModel:
     """The same, with how far its forecasts of this history were off."""
-    return DemandModel(model.coefficients, _residuals(model, history, progress, name))
+    is_whole = bool((history.pieces == np.round(history.pieces)).all())
+    within = _WITHIN_A_PIECE if is_whole else (0.0,)
+    return DemandModel(
+        model.coefficients, _residuals(model, history, within, progress, name), is_whole
+    )
 
 
 def _share_of_fast(features: Floats) -> Floats:
@@ -119,41 +157,39 @@ def _share_of_fast(features: Floats) -> Floats:
     return np.asarray(np.clip(np.log(level / _SLOW) / np.log(_FAST / _SLOW), 0.0, 1.0))
 
 
-def _ridge(train: TrainingSet, history: DemandHistory, n_speeds: int) -> Floats:
-    """(n_speeds, n_features); days on which the garage was closed teach nothing."""
+def _weights(**given: float) -> Floats:
+    """(n_features,), zero where nothing is given."""
+    return np.array([given.get(name, 0.0) for name in COLUMN])
+
+
+def _ridge(train: TrainingSet, history: DemandHistory, slow: Floats | None) -> Floats:
+    """(n_features,) weights of fast parts, beside those of slow ones; of all parts without them.
+
+    Days on which the garage was closed teach nothing.
+    """
     number = (train.day - history.first_day).astype(np.int64)
     is_used = is_open_day(history.usual.sum(axis=1))[number]
     column_of = {name: i for i, name in enumerate(history.parts)}
     part = np.array([column_of[name] for name in train.slices[is_used].tolist()], dtype=np.int64)
     # A single bulk order is no usual demand to be learnt either.
     x, y = train.features[is_used], history.usual[number[is_used], part]
-    guess, trust = np.zeros(len(FEATURES)), np.ones(len(FEATURES))
-    for name, share in _GUESS.items():
-        guess[COLUMN[name]] = share
+    guess, trust = _weights(**_GUESS), np.ones(len(FEATURES))
     trust[FIRST_WEEKDAY_COLUMN:] = _TRUST_IN_WEEKDAYS
-    fast = _share_of_fast(x)[:, None]
-    columns = x * trust if n_speeds == 1 else np.hstack([x * trust * (1 - fast), x * trust * fast])
+    share = np.ones(len(x)) if slow is None else _share_of_fast(x)
+    settled = np.zeros(len(x)) if slow is None else (x @ slow) * (1 - share)
+    columns = x * trust * share[:, None]
     weight = 1 / (x[:, COLUMN["level"]] + _LEVEL_FLOOR)
     weighted = columns * weight[:, None]
     penalty = _RIDGE_ALPHA * np.eye(columns.shape[1])
-    found = np.linalg.solve(weighted.T @ columns + penalty, weighted.T @ (y - x @ guess))
-    return _without_bias(found.reshape(n_speeds, -1) * trust + guess, x, y)
-
-
-def _without_bias(weights: Floats, x: Floats, y: Floats) -> Floats:
-    """Weights scaled so that what they say of slow and of fast parts adds up to what came.
-
-    The level of a slow part is known badly, and a regression makes up for that by weights that
-    are too small: each part's forecast would be a little better, and their sum a third too low.
-    """
-    fast = _share_of_fast(x)
-    shares = (1 - fast, fast) if len(weights) == 2 else (np.ones_like(fast),)
-    for _ in range(_ROUNDS):
-        each = [(x @ one) * share for one, share in zip(weights, shares, strict=True)]
-        said = np.maximum(np.sum(each, axis=0), 0.0)
-        scale = [(share @ y + _PRIOR_PIECES) / (share @ said + _PRIOR_PIECES) for share in shares]
-        weights = weights * np.array(scale)[:, None]
-    return weights
+    left = y - settled - (x @ guess) * share
+    weights = np.linalg.solve(weighted.T @ columns + penalty, weighted.T @ left) * trust + guess
+    if slow is None:
+        # Scaled until what is said adds up to what came: the level of a slow part is known badly,
+        # and a regression makes up for that by weights that are too small.
+        weights = (
+            weights * (y.sum() + _PRIOR_PIECES) / (np.maximum(x @ weights, 0).sum() + _PRIOR_PIECES)
+        )
+    return np.asarray(weights)
 
 
 def _class_of(forecast: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
@@ -161,7 +197,11 @@ def _class_of(forecast: Floats) -> np.ndarray[tuple[int, ...], np.dtype[np.int64
 
 
 def _residuals(
-    model: DemandModel, history: DemandHistory, progress: Progress, name: str
+    model: DemandModel,
+    history: DemandHistory,
+    within: Sequence[float],
+    progress: Progress,
+    name: str,
 ) -> dict[str, list[list[float]]]:
     """Quantiles over forecasts from origins a week apart in the newest year: conformal.
 
@@ -181,9 +221,10 @@ def _residuals(
         came = history.usual[start : start + longest, is_there]
         for days in HORIZONS:
             total = path[:days].sum(axis=0)
+            spread = came[:days].sum(axis=0)[:, None] + np.array(within)
             expected[days].append(total)
-            off[days].append((came[:days].sum(axis=0) - total) / np.sqrt(total + _NOISE))
-    if sum(each.size for each in off[HORIZONS[0]]) < _FEWEST_IN_CLASS:
+            off[days].append((spread - total[:, None]) / np.sqrt(total + _NOISE)[:, None])
+    if sum(len(each) for each in off[HORIZONS[0]]) < _FEWEST_IN_CLASS:
         return {}
     return {
         str(days): _quantiles(np.concatenate(expected[days]), np.concatenate(off[days]))

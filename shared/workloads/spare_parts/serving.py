@@ -146,11 +146,8 @@ class RestockAnswerer(Answerer):
         if not isinstance(model, DemandModel) or not model.has_residuals:
             return {}
 
-        def by_part(level: float) -> Floats:
-            return model.quantile(total, level, n_days)
-
-        low, high = by_part((1 - interval) / 2), by_part((1 + interval) / 2)
-        enough = np.ceil(by_part(service_level)).astype(np.int64)
+        low, high = model.bounds(total, interval, n_days)
+        enough = model.enough(total, service_level, n_days).astype(np.int64)
         return {
             "interval": interval,
             "low": dict(zip(parts, np.round(low, 2).tolist(), strict=True)),
@@ -214,12 +211,8 @@ class RestockAnswerer(Answerer):
         model = self._estimator
         if not isinstance(model, DemandModel) or not model.has_residuals:
             return {"predictions": predictions}
-        beyond = (1 - self._interval) / 2
-        return {
-            "predictions": predictions,
-            "low": model.quantile(predictions, beyond, 1),
-            "high": model.quantile(predictions, 1 - beyond, 1),
-        }
+        low, high = model.bounds(predictions, self._interval, 1)
+        return {"predictions": predictions, "low": low, "high": high}
 
 
 def _last_used(history: DemandHistory, column: int) -> str | None:

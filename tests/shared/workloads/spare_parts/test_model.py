@@ -105,11 +105,24 @@ def test_days_without_orders_are_closures_only_where_they_are_rare() -> None:
     assert is_open_day(batches)[120:].all()
 
 
+def test_slow_parts_follow_the_pace_of_all_of_them() -> None:
+    """A shop that sells half as much since ten weeks must not be told to restock as before."""
+    rng = np.random.default_rng(7)
+    rate = np.full((300, 150), 0.15)
+    rate[-70:] /= 2
+
+    said = week(history(rng.poisson(rate)))
+
+    assert said.sum() == pytest.approx(7 * 150 * 0.075, rel=0.2)
+
+
+@pytest.mark.parametrize("usual", [4.0, 0.1])
 @pytest.mark.parametrize("level", [0.8, 0.9])
-def test_intervals_hold_what_they_say(level: float) -> None:
-    """An interval that is wrong twice as often as it says is worse than none."""
+def test_intervals_hold_what_they_say(level: float, usual: float) -> None:
+    """An interval that is wrong twice as often as it says is worse than none, also where most
+    weeks of most parts are without any demand."""
     rng = np.random.default_rng(5)
-    rate = rng.gamma(1.0, 4.0, 30) + 1.0
+    rate = rng.gamma(1.0, usual, 30 if usual > 1 else 60) + usual / 4
     # Weeks differ more than counts do by themselves: a usual garage.
     mood = rng.gamma(20.0, 1 / 20.0, (480, 1))
     pieces = rng.poisson(rate * mood).astype(np.float64)
@@ -119,7 +132,23 @@ def test_intervals_hold_what_they_say(level: float) -> None:
     for start in range(340, 473, 7):
         total = forecast(history(pieces[:start]), model, 7).sum(axis=0)
         came = pieces[start : start + 7].sum(axis=0)
-        low, high = (model.quantile(total, q, 7) for q in ((1 - level) / 2, (1 + level) / 2))
+        low, high = model.bounds(total, level, 7)
         inside.append((came >= low) & (came <= high))
 
     assert float(np.mean(inside)) == pytest.approx(level, abs=0.03)
+
+
+def test_bounds_are_whole_pieces_only_where_nothing_else_is_used() -> None:
+    """Filters come one by one, oil by the half litre."""
+    rng = np.random.default_rng(2)
+    filters = rng.poisson(0.2, (200, 8)).astype(np.float64)
+    total = np.array([0.03, 0.4, 1.2, 8.0])
+
+    of_filters, of_oil = fitted(history(filters)), fitted(history(filters / 2))
+
+    for model, is_whole in ((of_filters, True), (of_oil, False)):
+        low, high = model.bounds(total, 0.8, 7)
+        assert bool((np.concatenate([low, high]) % 1 == 0).all()) is is_whole
+        assert ((low >= 0) & (low <= total) & (high >= np.floor(total + 0.5))).all()
+        assert (model.enough(total, 0.95, 7) >= model.enough(total, 0.6, 7)).all()
+    assert of_filters.bounds(total, 0.8, 7)[0][0] == 0
