@@ -54,7 +54,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "",
     ),
     "shared/keys": (
-        "atomic_file",
+        "atomic_file plain_file",
         "",
     ),
     "shared/left_temporaries": (

@@ -47,6 +47,7 @@ class ServingConfig:
     preload: int = 100
     memory_budget_mb: int = 0
     require_keys: Literal["auto", "always"] = "auto"
+    train_without_key: bool = True
     trusted_proxies: tuple[str, ...] = ()
     feed: FeedConfig = field(default_factory=FeedConfig)
     prediction_log: PredictionLogConfig = field(default_factory=PredictionLogConfig)
@@ -79,6 +80,7 @@ class ServingConfig:
             max_request_bytes=settings.api.max_request_bytes,
             log_format=settings.log_format,
             require_keys=settings.api.require_keys,
+            train_without_key=settings.api.train_without_key,
             trusted_proxies=tuple(settings.api.trusted_proxies),
             feed=FeedConfig.of(settings),
             prediction_log=PredictionLogConfig.of(settings, workers),

@@ -19,15 +19,15 @@ from api_service.control.desired_version import must_verify, wanted
 from api_service.control.requests import put_request
 from api_service.control.training import who_asks
 from api_service.control.wait import wait_for
-from api_service.routes.legacy import answers
-from api_service.routes.legacy.models import (
-    RECOMMENDER,
-    SERVERS,
-    SIMILARITY,
-    SOLAR,
-    resolve_device,
-    resolve_model,
+from api_service.routes.legacy.model_info import (
+    device_model,
+    path_of,
+    recommender_info,
+    server_model_info,
+    server_models,
+    timestamp_of,
 )
+from api_service.routes.legacy.models import RECOMMENDER, SERVERS, SIMILARITY, resolve_model
 from api_service.routes.legacy.training import (
     cancel_training,
     device_run,
@@ -41,11 +41,12 @@ from api_service.routes.legacy.training import (
 )
 from api_service.routes.legacy.training_export import export_all_streams
 from api_service.routes.workloads.recommendations import answer_about_products
-from api_service.schemas.requests import CustomerQuery, ModelPage, ReloadRequest
+from api_service.schemas.requests import CustomerQuery, ReloadRequest
 from api_service.web.auth import needs
+from api_service.web.errors import problem_of
 from api_service.web.json_body import body_as, json_response
-from api_service.web.query import query_as, with_query
-from shared.errors import RequestInvalid
+from api_service.web.query import with_query
+from shared.errors import AnswerClient, RequestInvalid
 from shared.keys.api_keys import Role
 
 _LONGEST_RELOAD_S = 20
@@ -54,13 +55,17 @@ View = Callable[..., ResponseReturnValue]
 
 
 class Alias(NamedTuple):
-    """role : of the key that is always needed; None: a predict key, off loopback only."""
+    """role : of the key that is always needed; None: a predict key, off loopback only.
+
+    is_local_help : programs of this machine need no key, as long as api.train_without_key says so.
+    """
 
     method: str
     path: str
     view: View
     role: Role | None = None
     on_loopback: bool = True
+    is_local_help: bool = False
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -68,10 +73,17 @@ def blueprint(context: Context) -> Blueprint:
     for alias in ALIASES:
         view = partial(alias.view, context)
         if alias.role is not None:
-            view = needs(alias.role, on_loopback=alias.on_loopback)(view)
+            is_open = alias.is_local_help and context.config.train_without_key
+            view = needs(alias.role, on_loopback=alias.on_loopback and not is_open)(view)
         name = re.sub(r"\W+", "_", f"{alias.method} {alias.path}")
         routes.add_url_rule(alias.path, endpoint=name, view_func=view, methods=[alias.method])
+    routes.register_error_handler(AnswerClient, _refusal)
     return routes
+
+
+def _refusal(error: AnswerClient) -> ResponseReturnValue:
+    """As every other route refuses, and in the two fields that these clients look at."""
+    return problem_of(error, success=False, error=str(error))
 
 
 def _same(endpoint: str, **named: str) -> ResponseReturnValue:
@@ -81,34 +93,6 @@ def _same(endpoint: str, **named: str) -> ResponseReturnValue:
 
 
 # -- models ----------------------------------------------------------------------------------------
-
-
-def recommender_info(context: Context) -> ResponseReturnValue:
-    return _same("models.show_model", model=resolve_model(context, RECOMMENDER, SIMILARITY))
-
-
-def device_model(context: Context) -> ResponseReturnValue:
-    model = resolve_model(context, SOLAR)
-    return _same(
-        "models.show_model", model=resolve_device(context, model, request.args.get("device_id"))
-    )
-
-
-def server_model_info(context: Context) -> ResponseReturnValue:
-    return _same("models.show_model", model=resolve_model(context, SERVERS))
-
-
-def server_models(context: Context) -> ResponseReturnValue:
-    """Stored versions, newest first."""
-    page = query_as(request, ModelPage)
-    model = resolve_model(context, SERVERS)
-    live = context.table.slot(model).live
-    names = context.store.versions(model)[::-1]
-    shown = [
-        (name, context.store.manifest(model, name).trained_at) for name in page.of_items(names)
-    ]
-    entries = answers.stored_versions(model, shown, live.version if live else None)
-    return json_response(page.answer("models", entries, len(names)), is_for_people=True)
 
 
 def reload_model(context: Context) -> ResponseReturnValue:
@@ -144,10 +128,15 @@ def reload_model(context: Context) -> ResponseReturnValue:
     found = None
     if asked["retrain_daemon"] == "running":
         found = wait_for(swapped, _LONGEST_RELOAD_S)
+    serving = found or (before.version if before else None)
     answer = {
         "success": found is not None,
         "previous_model": before.version if before else None,
         "new_model": found,
+        "model_timestamp": timestamp_of(found) if found is not None else None,
+        "model_path": path_of(model, serving) if serving is not None else None,
+        "current_model": path_of(model, serving) if serving is not None else None,
+        "error": None if found is not None else asked["sentence"],
         "reload_time_seconds": round((context.clock() - began).total_seconds(), 3),
         "message": asked["sentence"],
     }
@@ -183,7 +172,7 @@ def training_data(context: Context) -> ResponseReturnValue:
 
 
 ALIASES = (
-    Alias("POST", "/train", train_products, Role.FEED),
+    Alias("POST", "/train", train_products, Role.FEED, is_local_help=True),
     Alias("POST", "/api/retrain", retrain_recommender, Role.ADMIN),
     Alias("GET", "/api/model/info", recommender_info),
     Alias("GET", "/api/recommendations/product/<path:product_id>", similar_products),

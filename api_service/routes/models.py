@@ -58,21 +58,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @model_route(routes, "GET", "")
     def show_model(model: str) -> ResponseReturnValue:
-        slot = table.slot(model)
-        workers = live_reports(config.reports_dir)
-        signal = signal_of(context, model)
-        entry = model_entry(slot, workers, context.clock(), signal)
-        live = slot.live
-        reports = [report.models[model] for report in workers if model in report.models]
-        entry |= {
-            "questions": dict(live.answerer.questions) if live else {},
-            "hold": signal.hold if signal else False,
-            "previous": signal.previous if signal else None,
-            "quarantined": {k: v for report in reports for k, v in report.quarantined.items()},
-            "receipts": [report.receipt for report in reports if report.receipt],
-            "manifest": _shown(context, slot, signal),
-        }
-        return json_response(entry, is_for_people=True)
+        return json_response(model_in_full(context, model), is_for_people=True)
 
     @model_route(routes, "GET", "/versions")
     def list_versions(model: str) -> ResponseReturnValue:
@@ -159,6 +145,28 @@ def blueprint(context: Context) -> Blueprint:
         return ask_for("release", model, "the next better version is promoted again.", reason)
 
     return routes
+
+
+def model_in_full(context: Context, model: str) -> dict[str, Any]:
+    """Everything that `GET /models/<model>` says.
+
+    Raises:
+        NotFound: there is no such model.
+    """
+    slot = context.table.slot(model)
+    workers = live_reports(context.config.reports_dir)
+    signal = signal_of(context, model)
+    live = slot.live
+    reports = [report.models[model] for report in workers if model in report.models]
+    return {
+        **model_entry(slot, workers, context.clock(), signal),
+        "questions": dict(live.answerer.questions) if live else {},
+        "hold": signal.hold if signal else False,
+        "previous": signal.previous if signal else None,
+        "quarantined": {k: v for report in reports for k, v in report.quarantined.items()},
+        "receipts": [report.receipt for report in reports if report.receipt],
+        "manifest": _shown(context, slot, signal),
+    }
 
 
 def _only_reason(context: Context, model: str) -> str:

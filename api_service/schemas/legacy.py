@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from api_service.schemas.common import Fields, Whole
-from api_service.schemas.models import ONE_MODEL
+from api_service.schemas.models import Model
 from api_service.schemas.operation import Answer, Body, Operation, Time
 from api_service.schemas.requests import (
     AllStreamsQuery,
@@ -34,7 +34,11 @@ class Triggered(msgspec.Struct, kw_only=True):
     job_id: str | None
     status: str
     message: str
+    error: str | None
     products_count: Whole | UnsetType | None = UNSET
+    epochs: Whole | UnsetType = UNSET
+    incremental: bool | UnsetType = UNSET
+    background: bool | UnsetType = UNSET
 
 
 class DeviceRun(msgspec.Struct, kw_only=True):
@@ -68,20 +72,63 @@ class DeviceRuns(msgspec.Struct, kw_only=True):
 class StoredVersion(msgspec.Struct):
     name: str
     path: str
+    timestamp: str
     created: Time
+    modified: Time
+    size_mb: float
     is_current: bool
 
 
 class StoredVersions(msgspec.Struct, kw_only=True):
     models: list[StoredVersion]
     total: Whole
+    count: Whole
+    models_dir: str
+    current_model: str | None
     next: str | UnsetType = UNSET
+
+
+class RecommenderInfo(Model, kw_only=True):
+    """GET /models/<model>, and `status`: trained or not_trained."""
+
+    status: str
+    num_products: Whole | UnsetType = UNSET
+    num_features: Whole | UnsetType = UNSET
+    model_path: str | UnsetType = UNSET
+
+
+class DeviceModel(msgspec.Struct, kw_only=True):
+    """Where there is one also all of GET /models/<model>."""
+
+    model_exists: bool
+    name: str | UnsetType = UNSET
+    version: str | UnsetType | None = UNSET
+    updated_at: Time | UnsetType = UNSET
+    model_path: str | UnsetType = UNSET
+    metrics: Fields | UnsetType = UNSET
+
+
+class ServerModelInfo(Model, kw_only=True):
+    """GET /models/<model>, in further names."""
+
+    mode: str | None
+    model_path: str | None
+    model_name: str | None
+    model_timestamp: str | None
+    loaded_at: Time | None
+    training_config: Fields
+    config: Fields
+    servers: Fields
 
 
 class Reloaded(msgspec.Struct):
     success: bool
     previous_model: str | None
     new_model: str | None
+    model_timestamp: str | None
+    model_path: str | None
+    current_model: str | None
+    error: str | None
     reload_time_seconds: float
     message: str
 
@@ -90,6 +137,8 @@ class Job(msgspec.Struct):
     job_id: str
     model: str
     status: str
+    epochs: Whole
+    incremental: bool
     progress_pct: float
     started_at: Time | None
     completed_at: Time | None
@@ -130,7 +179,7 @@ OPERATIONS: Mapping[str, Operation] = {
         },
         query=TrainQuery,
         body=Body(TrainRequest, is_optional=True),
-        errors=ASKED,
+        errors=(*ASKED, 401, 403),
     ),
     "POST /api/retrain": Operation(
         "POST /models/<model>/train of the recommender.",
@@ -140,7 +189,10 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=ASKED,
     ),
     "GET /api/model/info": Operation(
-        "GET /models/<model> of the recommender.", ONE_MODEL, query=ModelQuery, errors=ASKED
+        "GET /models/<model> of the recommender.",
+        {200: Answer(RecommenderInfo, "the model")},
+        query=ModelQuery,
+        errors=ASKED,
     ),
     "GET /api/recommendations/product/<path:product_id>": SIMILAR,
     "GET /api/recommendations/user/<path:user_id>": FOR_USER,
@@ -172,7 +224,10 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "DELETE /api/ml/runs/<run_id>": FORGET,
     "GET /api/ml/model/current": Operation(
-        "GET /models/<model> of a device.", ONE_MODEL, query=DeviceQuery, errors=ASKED
+        "GET /models/<model> of a device.",
+        {200: Answer(DeviceModel, "the model, or that there is none")},
+        query=DeviceQuery,
+        errors=ASKED,
     ),
     "GET /admin/models": Operation(
         "Stored versions.",
@@ -191,7 +246,10 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=ASKED,
     ),
     "GET /admin/model-info": Operation(
-        "GET /models/<model>.", ONE_MODEL, query=ModelQuery, errors=ASKED
+        "GET /models/<model>.",
+        {200: Answer(ServerModelInfo, "the model")},
+        query=ModelQuery,
+        errors=ASKED,
     ),
     "POST /admin/trigger-training": Operation(
         "POST /models/<model>/train.",

@@ -145,6 +145,7 @@ class RunsPage(ModelPage):
 
 class DevicePage(ModelPage):
     device_id: DeviceId | None = None
+    skip: Annotated[int, Meta(ge=0, le=2**31, description="as offset")] = 0
 
 
 class AlertsPage(ModelPage):
@@ -192,6 +193,7 @@ class TrainServersQuery(TrainQuery):
         bool, Meta(description="continue the served version where the estimator can")
     ] = False
     epochs: Annotated[int, Meta(ge=1, description="without effect: one pass fits it")] = 1
+    blocking: Annotated[bool, Meta(description="wait up to a minute for the end")] = False
 
 
 class ProductsQuery(Request):

@@ -25,6 +25,7 @@ _ON_LOOPBACK = "needs_key_on_loopback"
 _OPEN = "open"
 _SESSION = "session"
 _ORIGIN = "hotfit.origin"
+_SENT_BY_BROWSERS = frozenset({"HTTP_ORIGIN", "HTTP_REFERER", "HTTP_COOKIE", "HTTP_SEC_FETCH_SITE"})
 
 
 class HostRefused(AnswerClient):
@@ -144,6 +145,27 @@ def check_key(keys: ApiKeys, needed: Role) -> None:
         raise KeyForbidden(
             f"{request.method} {request.path} needs the role {needed}; this key's is {role}."
         )
+
+
+def must_be_own_program_or_carry(keys: ApiKeys, needed: Role) -> None:
+    """Refuse a request without a key unless a program of this machine sent it: no web page did.
+
+    For a view that asks for no key on loopback and yet changes something. A page of any site can
+    make a browser here post to us; it cannot keep the browser from saying so, nor send JSON
+    without being asked first.
+
+    Raises:
+        As `check_key`.
+    """
+    kind = request.mimetype
+    is_of_browser = not _SENT_BY_BROWSERS.isdisjoint(request.environ)
+    if (
+        presented_key() is not None
+        or is_of_browser
+        or (kind and kind != "application/json")
+        or not is_local()
+    ):
+        check_key(keys, needed)
 
 
 def may_call(keys: ApiKeys, environ: Mapping[str, Any], needed: Role) -> bool:

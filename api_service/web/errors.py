@@ -31,17 +31,7 @@ _WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
 def register_problems(app: Flask, max_request_bytes: int) -> None:
     """Give the application its error table."""
 
-    @app.errorhandler(AnswerClient)
-    def _(error: AnswerClient) -> Response:
-        more: dict[str, Any] = {}
-        if isinstance(error, RequestInvalid):
-            more = {"expected": error.expected, "found": error.found, "where": error.where}
-        answer = problem(_kind(error), error.title, error.status, str(error), **more)
-        if isinstance(error, KeyRequired):
-            answer.headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, RateLimited):
-            answer.headers["Retry-After"] = str(error.retry_after_s)
-        return answer
+    app.register_error_handler(AnswerClient, problem_of)
 
     @app.errorhandler(TryLater)
     def _(error: TryLater) -> Response:
@@ -74,6 +64,18 @@ def register_problems(app: Flask, max_request_bytes: int) -> None:
             500,
             f"{detail} The server log has the details: error id {error_id}.",
         )
+
+
+def problem_of(error: AnswerClient, /, **more: Any) -> Response:
+    """An error that says itself what the client is told; more : fields beside its own."""
+    if isinstance(error, RequestInvalid):
+        more |= {"expected": error.expected, "found": error.found, "where": error.where}
+    answer = problem(_kind(error), error.title, error.status, str(error), **more)
+    if isinstance(error, KeyRequired):
+        answer.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RateLimited):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def problem(kind: str, title: str, status: int, detail: str, **more: Any) -> Response:

@@ -113,6 +113,41 @@ def records_since(
     return [kept_record(row) for row in rows], total
 
 
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many records there are of one thing, and what they rate it; None: none does."""
+
+    n: int
+    n_rated: int
+    mean_rating: float | None
+
+
+NOTHING = Totals(0, 0, None)
+
+
+def totals_by(
+    path: Path, collection: str, since: datetime, names: Sequence[str]
+) -> dict[str, Totals]:
+    """Value -> totals of the live records stamped `since` or later that hold it.
+
+    names : of the fields that may hold it, best first; ours, never a client's.
+    """
+    value = ", ".join(f"json_extract(content, '$.{name}')" for name in names)
+    rating = "json_extract(content, '$.rating')"
+    with reading(path) as connection:
+        rows = connection.execute(
+            f"SELECT CAST(coalesce({value}, NULL) AS TEXT), count(*), count({rating}),"  # noqa: S608
+            f" avg({rating}) FROM (SELECT CAST(body AS TEXT) AS content FROM records"
+            " WHERE collection=? AND NOT is_deleted AND stamp_us >= ?) GROUP BY 1",
+            (collection, to_epoch_us(since)),
+        ).fetchall()
+    return {
+        key: Totals(n, n_rated, None if mean is None else round(mean, 3))
+        for key, n, n_rated, mean in rows
+        if key is not None
+    }
+
+
 def statistics(path: Path) -> dict[str, CollectionStatistics]:
     """Collection -> what it holds."""
     with reading(path) as connection:

@@ -1,8 +1,8 @@
 """API keys: check a presented key; list, create, rotate and revoke keys in their files.
 
 `keys/<role>.key` has one key a line, so that an old and a new key are valid while clients change
-over. HOTFIT_API_KEY, when set, is an admin key and is compared first. A key is named by the first
-digits of its SHA-256, which reveal nothing. Commands change the files; daemons only read them.
+over. `own_key` is an admin key beside them. A key is named by the first digits of its SHA-256,
+which reveal nothing. Commands change the files; daemons only read them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from shared.atomic_file import is_there, write_atomic
 from shared.errors import KeyUnusable, NotFound
+from shared.plain_file import FileRefused, read_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,10 @@ def _write(keys_dir: Path, role: Role, found: list[str]) -> None:
 
 
 KEY_VARIABLE = "HOTFIT_API_KEY"
+OTHER_KEY_VARIABLES = ("NORDIQ_API_KEY", "TFT_API_KEY")
+KEY_FILE = ".nordiq_key"
+"""Where an installation of the system that server metrics came from has its key."""
+_MOST_KEY_BYTES = 10_000
 KEY_ID_LENGTH = 12
 
 
@@ -116,6 +121,26 @@ def ensure_api_keys(keys_dir: Path) -> list[Path]:
     return made
 
 
+def own_key() -> str | None:
+    """The first key of HOTFIT_API_KEY, NORDIQ_API_KEY, TFT_API_KEY and the file `.nordiq_key`.
+
+    The file lies in the folder that the daemon works in. Blank ones are none.
+
+    Raises:
+        KeyUnusable: the file is there but cannot be read.
+    """
+    for name in (KEY_VARIABLE, *OTHER_KEY_VARIABLES):
+        if found := os.environ.get(name, "").strip():
+            return found
+    try:
+        content = read_plain(Path(KEY_FILE).absolute(), _MOST_KEY_BYTES)
+        return content.decode("utf-8-sig").strip() or None
+    except FileNotFoundError:
+        return None
+    except (FileRefused, OSError, UnicodeDecodeError) as error:
+        raise KeyUnusable(f"{KEY_FILE}: cannot be read: {error}.") from None
+
+
 class ApiKeys:
     """The keys that are valid now. Any thread may ask; build a new one to reread the files."""
 
@@ -127,7 +152,7 @@ class ApiKeys:
 
     @classmethod
     def read(cls, keys_dir: Path) -> ApiKeys:
-        """HOTFIT_API_KEY first, then the key files; files that do not exist are no keys.
+        """`own_key` and the key files; files that do not exist are no keys.
 
         Raises:
             KeyUnusable: a key file exists but cannot be read.
@@ -142,8 +167,8 @@ class ApiKeys:
             except (OSError, UnicodeDecodeError) as error:
                 raise KeyUnusable(f"{path}: cannot be read: {error}.") from None
             roles.update({_digest(line): role for line in lines})
-        if from_environment := os.environ.get(KEY_VARIABLE):
-            roles[_digest(from_environment)] = Role.ADMIN
+        if (found := own_key()) is not None:
+            roles[_digest(found)] = Role.ADMIN
         return cls(roles)
 
     def role_of(self, presented: str) -> Role | None:

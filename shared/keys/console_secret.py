@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from functools import cache
 from pathlib import Path
 
 from shared.atomic_file import is_there, write_atomic
 from shared.errors import KeyUnusable
-from shared.keys.api_keys import KEY_VARIABLE
+from shared.keys.api_keys import KEY_VARIABLE, own_key
 from shared.keys.signing import SECRET_BYTES
 
 CONSOLE_SECRET_NAME = "console.secret"  # noqa: S105 - a file name
@@ -25,9 +24,9 @@ def ensure_console_secret(keys_dir: Path) -> Path:
 
 
 def console_secret(keys_dir: Path) -> bytes:
-    """What the console's sessions are signed with: the file, or what HOTFIT_API_KEY makes.
+    """What the console's sessions are signed with: the file, or what `own_key` makes.
 
-    Every process that has the same variable makes the same secret. Who sees a session can try
+    Every process that has the same key makes the same secret. Who sees a session can try
     words against it, as against any signature; scrypt makes each try dear.
 
     Raises:
@@ -40,8 +39,8 @@ def console_secret(keys_dir: Path) -> bytes:
         secret = b""
     if len(secret) >= SECRET_BYTES:
         return secret
-    if from_environment := os.environ.get(KEY_VARIABLE):
-        return _derive_secret(from_environment)
+    if (found := own_key()) is not None:
+        return _derive_secret(found)
     raise KeyUnusable(
         f"{keys_dir.name}/{CONSOLE_SECRET_NAME}: expected {SECRET_BYTES} bytes to sign sessions"
         f" with, found {len(secret)}. Start the retrain daemon, which makes the file, or the API"

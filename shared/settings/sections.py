@@ -127,6 +127,11 @@ class ApiSettings(Section):
         description='who needs a key to read and predict: "auto": all but requests that come'
         ' straight from this machine; "always": those as well',
     )
+    train_without_key: bool = Field(
+        True,
+        description="POST /train of programs on this machine needs no key; never from elsewhere,"
+        " through a proxy or from a web page",
+    )
     trusted_proxies: list[Network] = Field(
         default_factory=list,
         description="addresses and networks of proxies whose X-Forwarded-For, -Proto, -Host and"

@@ -74,6 +74,11 @@ class Answerer(ABC):
     row_facts: Mapping[str, Any] = MappingProxyType({})
     """What the answer to plain rows says beside the outputs, the same for every request: units."""
 
+    @property
+    def n_known(self) -> Mapping[str, int]:
+        """How many things of each kind it knows, such as {"products": 120}."""
+        return {}
+
     def predict_rows(self, matrix: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
         """Answer plain rows, all at once.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -14,15 +14,35 @@ from shared.run_log.run import UNFINISHED, RunStatus
 
 _BYTES_A_MB = 1_000_000
 
+OF_SERVERS: Mapping[str, str] = {
+    RunStatus.SUCCEEDED: "completed",
+    RunStatus.SKIPPED: "completed",
+    RunStatus.ABANDONED: "failed",
+}
+OF_DEVICES: Mapping[str, str] = {
+    RunStatus.SUCCEEDED: "success",
+    RunStatus.SKIPPED: "success",
+    RunStatus.CANCELLED: "failed",
+    RunStatus.ABANDONED: "failed",
+}
+"""How a run stands -> the word that such clients wait for, where it is another one."""
 
-def triggered(run_id: str | None, status: str, message: str, **more: Any) -> dict[str, Any]:
+
+def triggered(
+    run_id: str | None,
+    status: str,
+    message: str,
+    words: Mapping[str, str] | None = None,
+    **more: Any,
+) -> dict[str, Any]:
     """The answer to whoever asked for a training."""
     has_failed = status in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.ABANDONED)
     return {
         "success": not has_failed,
         "job_id": run_id,
-        "status": status,
+        "status": (words or {}).get(status, status),
         "message": message,
+        "error": message if has_failed else None,
         **more,
     }
 
@@ -35,7 +55,9 @@ def job(run: Mapping[str, Any], report: TrainingReport | None = None) -> dict[st
     return {
         "job_id": run["run_id"],
         "model": run["model"],
-        "status": run["status"],
+        "status": OF_SERVERS.get(run["status"], run["status"]),
+        "epochs": 1,
+        "incremental": bool((run.get("options") or {}).get("incremental")),
         "progress_pct": round(100.0 * (share or 0.0), 1),
         "started_at": run.get("started_at"),
         "completed_at": run.get("finished_at"),
@@ -64,7 +86,7 @@ def device_run(run: Mapping[str, Any]) -> dict[str, Any]:
         "test_samples": run.get("test_rows"),
         "features": _features(run.get("workload"), run.get("parameters")),
         "model_path": run.get("model_path"),
-        "status": run["status"],
+        "status": OF_DEVICES.get(run["status"], run["status"]),
         "verdict": run.get("verdict"),
         "error": run.get("error"),
         "promoted": run.get("promoted"),
@@ -98,21 +120,6 @@ def training_stats(
             "new_records_needed": report.new_records_needed if report else None,
         },
     }
-
-
-def stored_versions(
-    model: str, versions: Sequence[tuple[str, Any]], current: str | None
-) -> list[dict[str, Any]]:
-    """versions : (name, when it was trained)."""
-    return [
-        {
-            "name": version,
-            "path": f"models/{model}/versions/{version}",
-            "created": created,
-            "is_current": version == current,
-        }
-        for version, created in versions
-    ]
 
 
 def _is_open(run: Mapping[str, Any]) -> bool:

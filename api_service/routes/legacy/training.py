@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 from flask import request
 from flask.typing import ResponseReturnValue
 
@@ -35,7 +36,7 @@ from api_service.schemas.requests import (
 )
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import list_records, show_run_or_refusal, totals
-from api_service.web.auth import check_key
+from api_service.web.auth import check_key, must_be_own_program_or_carry
 from api_service.web.json_body import body_as, json_response
 from api_service.web.public_path import public_path
 from api_service.web.query import query_as, with_query
@@ -49,6 +50,7 @@ from shared.keys.api_keys import Role
 
 def train_products(context: Context) -> ResponseReturnValue:
     """A product changed: an event, so that a burst is one training; with `wait` a training."""
+    must_be_own_program_or_carry(context.ring.keys, Role.FEED)
     model = resolve_model(context, SIMILARITY, RECOMMENDER)
     asked = with_query(request, body_as(request, TrainRequest), TrainQuery)
     if asked.wait_s:
@@ -57,7 +59,9 @@ def train_products(context: Context) -> ResponseReturnValue:
     must_be_trained_here(context, model, or_its_entities=True)
     record_event(context.config.requests_dir, model, context.clock())
     message = f"{model} is trained when the event trigger says so; with wait, at once."
-    return json_response(answers.triggered(None, "accepted", message), 202)
+    n_products = _products_known(context, model)
+    answer = answers.triggered(None, "accepted", message, products_count=n_products)
+    return json_response(answer, 202)
 
 
 def retrain_recommender(context: Context) -> ResponseReturnValue:
@@ -71,16 +75,26 @@ def retrain_device(context: Context) -> ResponseReturnValue:
     wanted = TrainRequest(
         days=asked.days, reason=asked.reason, force=asked.force, wait=not asked.background
     )
-    return _train(context, model, wanted)
+    return _train(context, model, wanted, answers.OF_DEVICES, background=asked.background)
 
 
 def train_servers(context: Context) -> ResponseReturnValue:
     """`epochs` is read for its sake who sends it: this model is fitted in one pass."""
+    query = query_as(request, TrainServersQuery)
     asked = with_query(request, TrainRequest(), TrainServersQuery)
-    return _train(context, resolve_model(context, SERVERS), asked)
+    if query.blocking:
+        asked = msgspec.structs.replace(asked, wait=True)
+    more = {"epochs": query.epochs, "incremental": query.incremental}
+    return _train(context, resolve_model(context, SERVERS), asked, answers.OF_SERVERS, **more)
 
 
-def _train(context: Context, model: str, asked: TrainRequest) -> ResponseReturnValue:
+def _train(
+    context: Context,
+    model: str,
+    asked: TrainRequest,
+    words: Mapping[str, str] | None = None,
+    **more: Any,
+) -> ResponseReturnValue:
     answer = ask_for_training(context, model, asked.options(), asked.reason or "")
     run_id = answer["request_id"]
     if asked.wait_s and answer["retrain_daemon"] == "running":  # else nobody would end it
@@ -88,10 +102,10 @@ def _train(context: Context, model: str, asked: TrainRequest) -> ResponseReturnV
         run = wait_for_run(path, run_id, asked.wait_s)
         if run is not None:
             message = run["verdict"] or run["error"] or f"{model} was trained."
-            count = {"products_count": _products_count(context, model, run)}
-            more = count if context.config.workloads.get(model) in (SIMILARITY, RECOMMENDER) else {}
-            return json_response(answers.triggered(run_id, run["status"], message, **more))
-    response = json_response(answers.triggered(run_id, "queued", answer["sentence"]), 202)
+            if context.config.workloads.get(model) in (SIMILARITY, RECOMMENDER):
+                more |= {"products_count": _products_count(context, model, run)}
+            return json_response(answers.triggered(run_id, run["status"], message, words, **more))
+    response = json_response(answers.triggered(run_id, "queued", answer["sentence"], **more), 202)
     response.headers["Location"] = public_path(f"/runs/{run_id}")
     return response
 
@@ -105,6 +119,14 @@ def _products_count(context: Context, model: str, run: Mapping[str, Any]) -> int
     path = context.config.run_log_path
     records, _ = list_records(path, model=model, base=None, limit=50, offset=0)
     return next((int(one["rows"]) for one in records if one["rows"] is not None), None)
+
+
+def _products_known(context: Context, model: str) -> int:
+    """Those of the served version, else of the newest training that counted them, else none."""
+    live = context.table.slot(model).live if model in context.table else None
+    if live is not None and "products" in live.answerer.n_known:
+        return live.answerer.n_known["products"]
+    return _products_count(context, model, {"rows": None}) or 0
 
 
 def cancel_training(context: Context) -> ResponseReturnValue:
@@ -174,7 +196,7 @@ def device_runs(context: Context) -> ResponseReturnValue:
         model=of_one,
         base=None if of_one else model,
         limit=page.limit,
-        offset=page.offset,
+        offset=page.offset + page.skip,
     )
     answer = page.answer("runs", [answers.device_run(one) for one in records], total)
     return json_response(answer, is_for_people=True)

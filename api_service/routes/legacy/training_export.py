@@ -6,6 +6,7 @@ Not a blueprint of its own; feed.py exports stream by stream.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -24,6 +25,9 @@ from shared.errors import NotReady
 from shared.feed import reader
 from shared.records import to_epoch_us
 from shared.workloads import open_workload
+
+_ID_NAMES = ("product_id", "productId", "product", "item_id", "itemId")
+_OWN_ID_NAMES = ("product_id", "productId", "id")
 
 
 def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
@@ -60,6 +64,10 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
         has_more = has_more or len(found) == limit
     if has_more:
         answer["next"] = public_path(f"{request.path}?{urlencode(following)}")
+    if "products" in answer and "interactions" in answer:
+        kept_in = desk.destination(model, "interactions").kept_in
+        totals = reader.totals_by(path, kept_in.collection, since, _ID_NAMES)
+        answer["products"] = _with_aggregates(answer["products"], totals)
     etag = hashlib.sha256(msgspec.json.encode({n: answer[n] for n in names})).hexdigest()[:32]
     answer["metadata"] = {
         "model": model,
@@ -67,7 +75,27 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
         "since": since,
         "total": counts,
         "exported_at": context.clock(),
+        **{f"total_{name}": n for name, n in counts.items()},
+        "date_range_days": max((context.clock() - since).days, 0),
+        "generated_at": context.clock(),
     }
     response = json_response(answer)
     response.set_etag(etag)
     return response.make_conditional(request)
+
+
+def _with_aggregates(
+    products: Sequence[Mapping[str, Any]], totals: Mapping[str, reader.Totals]
+) -> list[dict[str, Any]]:
+    """Products with what was counted of them; what a product says of itself stays."""
+    found = []
+    for product in products:
+        names = (product.get(name) for name in _OWN_ID_NAMES)
+        known = next((totals[str(one)] for one in names if str(one) in totals), reader.NOTHING)
+        counted = {
+            "interaction_count": known.n,
+            "review_count": known.n_rated,
+            "avg_rating": product.get("rating") if not known.n_rated else known.mean_rating,
+        }
+        found.append({**counted, **product})
+    return found

@@ -170,6 +170,11 @@ class Recommendations(Answerer):
         _ = serving_state.catalogue.place_of
 
     @property
+    def n_known(self) -> Mapping[str, int]:
+        known = self._serving_state
+        return {"products": len(known.catalogue), "customers": len(known.users)}
+
+    @property
     def questions(self) -> Mapping[str, str]:
         return {
             "similar": "the products that are most like one product",

@@ -32,6 +32,10 @@ class SimilarProducts(Answerer):
         return cls(catalogue, Neighbours.read(arrays, "similar", len(catalogue)))
 
     @property
+    def n_known(self) -> Mapping[str, int]:
+        return {"products": len(self._catalogue)}
+
+    @property
     def questions(self) -> Mapping[str, str]:
         return {
             "similar": "the products that are most like one product",

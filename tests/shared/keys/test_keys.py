@@ -98,3 +98,43 @@ def test_the_key_from_the_environment_is_admin(
     monkeypatch.setenv("HOTFIT_API_KEY", "from-environment")
 
     assert ApiKeys.read(tmp_path).role_of("from-environment") is Role.ADMIN
+
+
+@pytest.mark.parametrize(
+    ("given", "valid"),
+    [
+        ("HOTFIT_API_KEY NORDIQ_API_KEY TFT_API_KEY .nordiq_key", "HOTFIT_API_KEY"),
+        ("NORDIQ_API_KEY TFT_API_KEY .nordiq_key", "NORDIQ_API_KEY"),
+        ("TFT_API_KEY .nordiq_key", "TFT_API_KEY"),
+        (".nordiq_key", ".nordiq_key"),
+    ],
+)
+def test_keys_of_an_older_installation_count_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, valid: str
+) -> None:
+    """One of them is valid: a key that another one replaces must not open anything."""
+    monkeypatch.chdir(tmp_path)
+    names = ("HOTFIT_API_KEY", "NORDIQ_API_KEY", "TFT_API_KEY", ".nordiq_key")
+    for name in names[:3]:
+        monkeypatch.setenv(name, f"key of {name}" if name in given.split() else " ")
+    if ".nordiq_key" in given:
+        (tmp_path / ".nordiq_key").write_text("\ufeffkey of .nordiq_key\r\n", encoding="utf-8")
+
+    keys = ApiKeys.read(tmp_path / "keys")
+
+    assert [name for name in names if keys.role_of(f"key of {name}") is Role.ADMIN] == [valid]
+
+
+def test_an_empty_key_file_of_an_older_installation_is_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty text must not be a key; what cannot be read is said."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOTFIT_API_KEY", "NORDIQ_API_KEY", "TFT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / ".nordiq_key").write_text(" \n")
+
+    assert len(ApiKeys.read(tmp_path / "keys")) == 0
+    (tmp_path / ".nordiq_key").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(KeyUnusable, match="nordiq_key"):
+        ApiKeys.read(tmp_path / "keys")
