@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from api_service.context import identity
 from shared.loading.open_version import LoadedModel
-from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract
+from shared.workloads.rows import RowContract, code_of
 
 TRIED = "hotfit.plain_tried"
 """Environ key: this request was tried here already and needs the ordinary way."""
@@ -55,7 +55,8 @@ class RowPredictor:
 
     @classmethod
     def of(cls, live: LoadedModel) -> RowPredictor | None:
-        """The version's own, made at the first call; None where it takes no plain rows.
+        """The version's own, made at the first call; None where it takes no plain rows, or
+        rows with texts.
 
         Making it takes a millisecond: whoever warms a version calls this first.
         """
@@ -68,7 +69,7 @@ class RowPredictor:
     @classmethod
     def _make(cls, live: LoadedModel) -> RowPredictor | None:
         contract = live.answerer.rows
-        if contract is None:
+        if contract is None or contract.text_columns:  # texts do not fit into a matrix of numbers
             return None
         shape = tuple((spec.name, spec.name in contract.codes) for spec in contract.features)
         layout = _layout(shape)
@@ -133,9 +134,10 @@ class _Codes(dict[str | None, float]):
     def __init__(self, codes: Any) -> None:
         super().__init__(codes)
         self[None] = math.nan
+        self._known = codes
 
-    def __missing__(self, _category: str | None) -> float:
-        return UNKNOWN_CATEGORY
+    def __missing__(self, category: str | None) -> float:
+        return code_of(self._known, category or "")
 
 
 class _Layout(NamedTuple):

@@ -20,10 +20,11 @@ from api_service.v2.tensors import BYTES, Tensor, datatype_of
 from shared.errors import RequestInvalid
 from shared.loading.open_version import LoadedModel
 from shared.workloads.contract import Answerer
-from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, RowContract, RowRefused
+from shared.workloads.rows import FeatureSpec, RowContract, RowRefused, code_of
+from shared.workloads.text_rows import TextTable
 
 REQUEST, ANSWER = "request", "answer"
-_DATATYPES = {"float64": "FP64", "int64": "INT64", "bool": "BOOL", "category": BYTES}
+_DATATYPES = {"float64": "FP64", "int64": "INT64", "bool": "BOOL", "category": BYTES, "text": BYTES}
 _MOST_REQUESTS = 1000
 
 
@@ -79,27 +80,30 @@ def to_matrix(tensors: Sequence[Tensor], contract: RowContract) -> NDArray[np.fl
     unexpected = [name for name in by_name if name not in names]
     if missing or unexpected or len(by_name) != len(tensors):
         found = {"missing": missing, "unexpected": unexpected}
-        whole = f", or one tensor [n, {len(names)}]" if not contract.codes else ""
+        whole = "" if _with_texts(contract) else f", or one tensor [n, {len(names)}]"
         raise RequestInvalid(f"one tensor for each of {names}{whole}", found, "inputs")
     n = by_name[names[0]].shape[0]
     if n == 0:
         raise RequestInvalid("at least one row", 0, f"{by_name[names[0]].where}.shape")
-    matrix = np.empty((n, len(names)), np.float64)
-    for j, name in enumerate(names):
+    matrix, table = np.empty((n, len(names)), np.float64), TextTable()
+    for j, (name, spec) in enumerate(zip(names, contract.features, strict=True)):
         tensor = by_name[name]
         if tensor.shape not in ((n,), (n, 1)):
             expected = f"[{n}] or [{n}, 1], as of the first feature"
             raise RequestInvalid(expected, list(tensor.shape), f"{tensor.where}.shape")
-        matrix[:, j] = _column(tensor, contract.codes.get(name))
-    return matrix
+        if spec.dtype == "text":
+            matrix[:, j] = [table.place(text) for text in _texts(tensor)]
+        else:
+            matrix[:, j] = _column(tensor, contract.codes.get(name))
+    return table.matrix(matrix, contract.text_columns)
 
 
 def _whole_matrix(
     tensor: Tensor, contract: RowContract, names: Sequence[str]
 ) -> NDArray[np.float64]:
     n, width = tensor.shape
-    if contract.codes:
-        expected = f"one tensor a feature, for {list(contract.codes)} are texts"
+    if texts := _with_texts(contract):
+        expected = f"one tensor a feature, for {texts} are texts"
         raise RequestInvalid(expected, f"one of {tensor.datatype}", tensor.where)
     if n == 0 or width != len(names):
         expected = f"[n, {len(names)}] with n from 1 on, columns {names}"
@@ -111,11 +115,17 @@ def _whole_matrix(
 def _column(tensor: Tensor, codes: Mapping[str, float] | None) -> NDArray[Any] | list[float]:
     if codes is None:
         return _numeric(tensor)
+    return [math.nan if text is None else code_of(codes, text) for text in _texts(tensor)]
+
+
+def _texts(tensor: Tensor) -> list[str | None]:
     if not isinstance(tensor.values, list):
         raise RequestInvalid("texts (BYTES)", tensor.datatype, f"{tensor.where}.datatype")
-    return [
-        math.nan if text is None else codes.get(text, UNKNOWN_CATEGORY) for text in tensor.values
-    ]
+    return tensor.values
+
+
+def _with_texts(contract: RowContract) -> list[str]:
+    return [spec.name for spec in contract.features if spec.dtype in ("category", "text")]
 
 
 def _numeric(tensor: Tensor) -> NDArray[Any]:

@@ -95,7 +95,8 @@ def _compile_rows(
         trial.refused["numpy"] = "there are no rows to compare on"
         return None
     every = max(1, len(probe) // MAX_REAL)
-    real = np.ascontiguousarray(probe[::-1][::every][:MAX_REAL][::-1], dtype=np.float64)
+    chosen = probe[::-1][::every][:MAX_REAL][::-1]
+    real = np.array(chosen, dtype=np.float64, order="C", subok=True)  # with its texts
     coded = _coded(estimator, contract)
     only_real = ProbeRows(real, np.full(len(real), "real"))
     candidates: list[Candidate] = []
@@ -166,6 +167,9 @@ def _take_apart(
 ) -> _Lowered:
     """As many of the leading steps as have a plan; the model is never one of them."""
     inner = unwrap(estimator)
+    if contract is not None and contract.text_columns:
+        texts = [contract.features[j].name for j in contract.text_columns]
+        raise NotLowered(f"{texts} are texts, which only the estimator itself takes")
     names = [spec.name for spec in contract.features] if contract is not None else []
     if len(names) != real.shape[1]:
         names = [f"column {i}" for i in range(real.shape[1])]

@@ -13,7 +13,12 @@ from shared.settings.per_model import GateSettings
 from shared.workloads.rows import FeatureSpec, check_features
 
 GATE = "contract"
-_WIDER: Mapping[str, tuple[str, ...]] = {"bool": ("int64", "float64"), "int64": ("float64",)}
+_WIDER: Mapping[str, tuple[str, ...]] = {
+    "bool": ("int64", "float64"),
+    "int64": ("float64",),
+    "category": ("text",),  # clients send texts for both
+    "text": ("category",),
+}
 
 
 def judge_contract(

@@ -29,7 +29,7 @@ from retrain_service.promotion.gate_result import (
 from retrain_service.promotion.newest_days import check_newest_days
 from retrain_service.promotion.noninferiority import Margin, check_noninferiority, is_superior
 from retrain_service.promotion.refit_gate import judge_refit
-from retrain_service.promotion.sanity_gate import judge_constant, judge_finite
+from retrain_service.promotion.sanity_gate import judge_constant, judge_finite, judge_unknown
 from retrain_service.promotion.slice_gate import judge_slices
 from retrain_service.promotion.trial_gate import judge_trial
 from shared.loading.trial_load import TrialResult
@@ -121,6 +121,7 @@ def _gates(evaluation: Evaluation, policy: GateSettings, seed: int) -> Iterator[
     )
     yield judge_finite(evaluation)
     yield judge_constant(evaluation)
+    yield from judge_unknown(evaluation.candidate)
     if evaluation.champion is None:
         yield judge_baseline(evaluation.candidate, evaluation.baseline, policy)
         yield _champion(evaluation, policy, seed)

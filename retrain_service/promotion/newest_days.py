@@ -84,7 +84,8 @@ def _columns(rows: TrainingSet, workload: Workload) -> Iterator[Column]:
     for where, these in _units(rows, workload):
         part = rows if these is None else rows.where(these)
         for spec, values in zip(workload.features_of(part), part.features.T, strict=True):
-            if workload.measured is not None and spec.name not in workload.measured:
+            is_measured = workload.measured is None or spec.name in workload.measured
+            if not is_measured or spec.dtype == "text":
                 continue
             yield Column(spec.name + where, _unit(spec), values, part.day, _is_level(spec))
         if np.issubdtype(part.target.dtype, np.floating):

@@ -1,12 +1,19 @@
-"""The sanity gates: refuse answers that are no numbers, or one answer to all rows. Pure."""
+"""The sanity gates: refuse answers that are no numbers, or one answer to all rows; say when a
+model is good only where it has seen the category. Pure."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from retrain_service.evaluation.scores import Evaluation
 from retrain_service.promotion.gate_result import GateResult
 from shared.workloads.contract import resolution
+from shared.workloads.training import Score
+
+_FEWEST_ROWS = 10
+_SURELY, _TIMES = 3.0, 1.5
 
 
 def judge_finite(evaluation: Evaluation) -> GateResult:
@@ -50,3 +57,34 @@ def judge_constant(evaluation: Evaluation) -> GateResult:
         " naive baseline tells them apart; not promoted."
     )
     return GateResult("constant", spread, 0.0, n, "failed", sentence)
+
+
+def judge_unknown(candidate: Score) -> Iterator[GateResult]:
+    """The value is how many times the error of rows with known categories that of the others is;
+    nothing where there are too few of either to tell. It refuses nothing: what the model is worth
+    with unknown ones, as clients send them, is judged by the other gates."""
+    is_unknown = candidate.is_unknown
+    if is_unknown is None or is_unknown.shape != candidate.loss.shape:
+        return
+    known, unknown = candidate.loss[~is_unknown], candidate.loss[is_unknown]
+    if min(known.size, unknown.size) < _FEWEST_ROWS:
+        return
+    error_known, error_unknown = (
+        float(part.mean()) ** (1 / candidate.order) for part in (known, unknown)
+    )
+    times = error_unknown / error_known if error_known > 0 else np.inf
+    spread = float(np.sqrt(known.var() / known.size + unknown.var() / unknown.size))
+    is_sure = float(unknown.mean() - known.mean()) > _SURELY * spread
+    said = (
+        f"{unknown.size} of {is_unknown.size} rows hold a category that no older row holds; their"
+        f" error is {error_unknown:.4g} {candidate.unit}, that of the others {error_known:.4g}"
+    )
+    if is_sure and times > _TIMES:
+        said += (
+            ": suspicious, for the model knows single categories and not what makes them alike."
+            " Take a column of ids or names out of the features, or give it the type text."
+        )
+    else:
+        said += "."
+    value = times if np.isfinite(times) else None
+    yield GateResult("unknown", value, None, int(unknown.size), "passed", said)

@@ -80,6 +80,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     details = row_details(rows, entity_id_of(workload, tables), libraries)
     if not isinstance(verdict, Promote):
         return _not_promoted(verdict, details, shortage_of(workload, tables))
+    rows = workload.as_learnt_from(rows, rows)  # some were left out since they were read
     train, newest = workload.split(rows)
     fitted_on = rows if spec.refit else train
     features = workload.features_of(fitted_on)
@@ -138,7 +139,8 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     key = SigningKey.read(Path(spec.keys_dir))
     sample = holdout_sample(workload, evaluation, holdout)
     with TrialLoad() as trial:
-        digest = stage(staged, workload, candidate.estimator, rows, manifest, key, sample, twin)
+        known = workload.as_learnt_from(rows, fitted_on)
+        digest = stage(staged, workload, candidate.estimator, known, manifest, key, sample, twin)
         progress("trial")
         tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
     verdict = check_trial(tried, policy, before=verdict.gates)

@@ -273,6 +273,12 @@ class Workload(ABC):
         """
         return rolling_origins(train)
 
+    def as_learnt_from(self, rows: TrainingSet, seen: TrainingSet) -> TrainingSet:
+        """`rows` as they are for an estimator that was fitted on `seen`: coded by what these alone
+        teach. The default: nothing is learnt beyond the estimator."""
+        del seen
+        return rows
+
     def fit_more(
         self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
     ) -> Any | None:

@@ -11,18 +11,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.texts import tidy
 from shared.errors import ContractMismatch, RequestInvalid
 from shared.stored_types import reduced
+from shared.workloads.text_rows import TextTable
 
 
 class FeatureSpec(msgspec.Struct, frozen=True):
     """One column that a model takes.
 
+    dtype : a category is one of the texts that the model tells apart, a text is any text.
     low, high : the range seen or meant, in `unit`; None where unbounded. Outside it is allowed.
     """
 
     name: str
-    dtype: Literal["float64", "int64", "bool", "category"]
+    dtype: Literal["float64", "int64", "bool", "category", "text"]
     unit: str
     low: float | None = None
     high: float | None = None
@@ -41,12 +44,26 @@ class RowContract:
     features : the columns, in order.
     codes : for each feature of dtype "category": value -> code 0, 1, …; any other value becomes
         UNKNOWN_CATEGORY, null becomes NaN, as it does in every column.
+
+    A matrix with features of dtype "text" is a TextMatrix.
     """
 
     features: tuple[FeatureSpec, ...]
     codes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     __reduce__ = reduced
+
+    @property
+    def text_columns(self) -> tuple[int, ...]:
+        """Which columns hold texts, from 0."""
+        return tuple(j for j, spec in enumerate(self.features) if spec.dtype == "text")
+
+
+def code_of(codes: Mapping[str, float], text: str) -> float:
+    """The code of a category; the same text in another Unicode form, or with white space around
+    it, is the same category."""
+    found = codes.get(text)
+    return codes.get(tidy(text), UNKNOWN_CATEGORY) if found is None else found
 
 
 class RowRefused(Exception):
@@ -101,6 +118,8 @@ def rows_to_matrix(
         raise RequestInvalid("a list of at least one object, one per row", instances, where)
     names = [spec.name for spec in contract.features]
     codes = [contract.codes.get(name) for name in names]
+    dtypes = [spec.dtype for spec in contract.features]
+    table = TextTable()
     matrix = np.empty((len(instances), len(names)), dtype=np.float64)
     for i, row in enumerate(instances):
         if not isinstance(row, Mapping):
@@ -114,8 +133,14 @@ def rows_to_matrix(
                 f"{where}[{i}]",
             )
         for j, (name, known) in enumerate(zip(names, codes, strict=True)):
-            matrix[i, j] = _as_number(row[name], known, f"{where}[{i}].{name}")
-    return matrix
+            value = row[name]
+            if dtypes[j] == "text":
+                if not isinstance(value, str | None):
+                    raise RequestInvalid("a text or null", value, f"{where}[{i}].{name}")
+                matrix[i, j] = table.place(value)
+            else:
+                matrix[i, j] = _as_number(value, known, f"{where}[{i}].{name}")
+    return table.matrix(matrix, contract.text_columns)
 
 
 def _as_number(value: object, codes: Mapping[str, float] | None, where: str) -> float:
@@ -123,7 +148,7 @@ def _as_number(value: object, codes: Mapping[str, float] | None, where: str) -> 
         return math.nan
     if codes is not None:
         if isinstance(value, str):
-            return codes.get(value, UNKNOWN_CATEGORY)
+            return code_of(codes, value)
         raise RequestInvalid("a text or null", value, where)
     if isinstance(value, (int, float)):
         try:

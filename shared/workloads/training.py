@@ -149,6 +149,8 @@ class Score:
         means the same whichever loss it is: 1 for absolute errors and shares, 2 for squares.
     span_days : how many days a loss is about, `day` being one of them; losses of sums that
         overlap are not independent, and are resampled in blocks of about this length.
+    is_unknown : (n_rows,) whether the row holds a category that the model does not know; None
+        where there are no categories.
     """
 
     loss: NDArray[np.float64]
@@ -161,6 +163,7 @@ class Score:
     scale: float = 0.0
     order: int = 1
     span_days: int = 1
+    is_unknown: NDArray[np.bool_] | None = None
 
     @property
     def error(self) -> float:

@@ -70,7 +70,7 @@ def drift_rows(
 def _drift(spec: FeatureSpec, a: Sequence[Cell], b: Sequence[Cell]) -> Drift:
     known_a, known_b = ([cell for cell in cells if cell is not None] for cells in (a, b))
     missing_a, missing_b = (1 - len(known_a) / len(a), 1 - len(known_b) / len(b))
-    if spec.dtype == "category":
+    if spec.dtype in ("category", "text"):
         texts_a, texts_b = (
             [cell for cell in known if isinstance(cell, str)] for known in (known_a, known_b)
         )

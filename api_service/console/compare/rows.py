@@ -22,6 +22,7 @@ from shared.loading.open_version import LoadedModel
 from shared.versions.holdout_sample import HoldoutSample
 from shared.versions.manifest import Manifest
 from shared.workloads.rows import UNKNOWN_CATEGORY, RowRefused
+from shared.workloads.text_rows import TextTable
 
 _IN_TABLE = 60
 _MOST_SLICES = 6
@@ -264,17 +265,19 @@ def _matrix(
     places = {spec.name: i for i, spec in enumerate(manifest.features)}
     if rows is None or not sample.features or places.keys() != {one.name for one in rows.features}:
         return None
-    matrix = np.empty((sample.n_rows, len(rows.features)))
+    matrix, table = np.empty((sample.n_rows, len(rows.features))), TextTable()
     for j, spec in enumerate(rows.features):
         codes = rows.codes.get(spec.name)
         for i, row in enumerate(sample.features):
             cell = row[places[spec.name]]
-            if isinstance(cell, str):
+            if spec.dtype == "text":
+                cell = table.place(None if cell is None else str(cell))
+            elif isinstance(cell, str):
                 cell = (codes or {}).get(cell, UNKNOWN_CATEGORY)
             elif codes is not None and cell is not None:
                 return None  # kept as a number of its own version's vocabulary
             matrix[i, j] = np.nan if cell is None else cell
-    return matrix
+    return table.matrix(matrix, rows.text_columns)
 
 
 def _labels_now(

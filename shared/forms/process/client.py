@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from shared.daemon.background import run_in_background
 from shared.errors import LoadFailed, NotReady
 from shared.plain_file import KnownFile
+from shared.workloads.text_rows import TextMatrix, compact
 
 ANSWER_WITHIN_S = 60.0
 OPEN_WITHIN_S = 600.0
@@ -39,6 +40,7 @@ class Header(msgspec.Struct, frozen=True):
     """What goes before the raw bytes, in both directions, as one line of JSON.
 
     method : what is asked; "" in answers. error : why there is no array.
+    texts, text_columns : of a matrix with texts; see TextMatrix.
     """
 
     method: str = ""
@@ -47,6 +49,8 @@ class Header(msgspec.Struct, frozen=True):
     n_bytes: int = 0
     error: str | None = None
     is_row_refused: bool = False
+    texts: list[str] = []
+    text_columns: tuple[int, ...] = ()
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -91,7 +95,8 @@ def receive(pipe: IO[bytes], n_bytes: int) -> bytes:
 def as_array(header: Header, content: bytes) -> NDArray[Any]:
     """The array that a message carries; it may be written to."""
     found = np.frombuffer(bytearray(content), dtype=np.dtype(header.dtype))
-    return found.reshape(header.shape)
+    found = found.reshape(header.shape)
+    return TextMatrix(found, header.texts, header.text_columns) if header.text_columns else found
 
 
 class _Child:
@@ -141,8 +146,11 @@ class _Child:
         """
         self.deadline[0] = time.monotonic() + ANSWER_WITHIN_S
         try:
-            content = matrix.data.cast("B") if matrix.size else b""
-            header = Header(method, "<f8", matrix.shape, matrix.nbytes)
+            plain, texts, columns = compact(matrix)
+            content = plain.data.cast("B") if plain.size else b""
+            header = Header(
+                method, "<f8", plain.shape, plain.nbytes, texts=texts, text_columns=columns
+            )
             send(self.to, header, content)
             answer = msgspec.json.decode(self._line(), type=Header)
             return answer, receive(self.of, answer.n_bytes)
@@ -228,7 +236,7 @@ class EstimatorProcess:
             RuntimeError: it raised anything else.
             NotReady: its process died twice; the next request starts it again.
         """
-        matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+        matrix = np.array(matrix, dtype=np.float64, order="C", subok=True)
         with self._lock:
             try:
                 header, content = self._child.ask(method, matrix)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.documents.numbers import NumberPolicy
+from shared.documents.texts import tidy
 from shared.errors import SettingsInvalid
-from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, RowContract
+from shared.workloads.rows import FeatureSpec, RowContract, code_of
 from shared.workloads.tabular.model import UNKNOWN_TEXT
 from shared.workloads.tabular.parameters import WHERE, ColumnSettings
 from shared.workloads.tabular.records import (
@@ -28,16 +29,18 @@ from shared.workloads.tabular.records import (
     read_number,
     read_text,
 )
+from shared.workloads.text_rows import TextTable
 
-Dtype = Literal["float64", "int64", "bool", "category"]
+Dtype = Literal["float64", "int64", "bool", "category", "text"]
 _PLAIN = {int, float, bool, type(None)}
-_FREE_TEXT_SHARE = 0.5
+_FEWEST_TEXTS = 20
+_WORDS_OF_A_TEXT = 4
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """A feature as it was learnt.
 
-    low, high : the range of the training rows, or as it was said; None for a category.
+    low, high : the range of the training rows, or as it was said; None for categories and texts.
     vocabulary : of a category, the texts that are told apart, sorted; code i is the i-th.
     is_required : null is refused.
     """
@@ -69,7 +72,7 @@ def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dt
     """The type that is said, else the one that most of the values have.
 
     Raises:
-        SettingsInvalid: the column is no feature as it stands: dates, lists, free text.
+        SettingsInvalid: the column is no feature as it stands: dates, lists.
     """
     if override.type is not None:
         return override.type
@@ -95,7 +98,7 @@ def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dt
             f' row\'s own time in "time", or say {name} = {{type = "category"}}.'
         )
     if (n_texts * 2 >= n_values and n_values) or (n_missing and not n_values):
-        return "category"
+        return "text" if _are_free(texts) else "category"
     if types[bool] and n_numbers == types[bool]:
         return "bool"
     is_whole = not types[float] and all(
@@ -104,30 +107,30 @@ def learn_type(name: str, values: Sequence[Any], override: ColumnSettings) -> Dt
     return "int64" if is_whole and n_numbers else "float64"
 
 
-def learn_vocabulary(
-    name: str, values: Sequence[Any], override: ColumnSettings, max_categories: int
-) -> list[str]:
-    """The texts of a category, sorted; beyond `max_categories` the most frequent ones.
+def _are_free(texts: Counter[str]) -> bool:
+    """Whether texts are written anew each time: most occur once; or they are sentences, of which
+    hardly any comes often."""
+    n = texts.total()
+    if n < _FEWEST_TEXTS:
+        return False
+    if sum(count for count in texts.values() if count == 1) * 2 > n:
+        return True
+    n_words = sum(len(text.split()) * count for text, count in texts.items())
+    return n_words >= _WORDS_OF_A_TEXT * n and len(texts) * 5 > n
 
-    Raises:
-        SettingsInvalid: nearly each row has a text of its own, and nobody said it is a category.
-    """
-    counts: Counter[str] = Counter()
-    for value in values:
-        text = read_text(value) if value is not None else None
-        if text is not None:
-            counts[text] += 1
+
+def learn_vocabulary(values: Sequence[Any], max_categories: int) -> list[str]:
+    """The texts of a category, sorted; beyond `max_categories` the most frequent ones."""
+    counts = Counter(text for text in map(_category, values) if text is not None)
     counts.pop(UNKNOWN_TEXT, None)
-    if len(counts) <= max_categories:
-        return sorted(counts)
-    if override.type is None and len(counts) > _FREE_TEXT_SHARE * counts.total():
-        raise SettingsInvalid(
-            f"{WHERE}: features: {name} holds {len(counts):,} different texts in"
-            f" {counts.total():,} rows, which is no category. Leave it out, or say"
-            f' {name} = {{type = "category"}} to tell the {max_categories:,} most frequent apart.'
-        )
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return sorted(text for text, _ in most[:max_categories])
+
+
+def _category(value: Any) -> str | None:
+    """One spelling for each Unicode form of a text; None for what is none."""
+    text = read_text(value) if value is not None else None
+    return None if text is None else tidy(text)
 
 
 def learn_numbers(name: str, values: Sequence[Any], role: str = "features") -> NumberPolicy:
@@ -150,13 +153,20 @@ def read_column(
     vocabulary: Sequence[str],
     values: Sequence[Any],
     policy: NumberPolicy = PLAIN,
+    table: TextTable | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Values as numbers.
 
+    table : where the texts of a text column go.
+
     Returns:
-        (n,) float64: numbers, or codes of a category (UNKNOWN_CATEGORY beyond the vocabulary);
-        NaN for null and for what cannot be read. (n,) bool: what is there and cannot be read.
+        (n,) float64: numbers, codes of a category (UNKNOWN_CATEGORY beyond the vocabulary), or
+        places in the table; NaN for null and for what cannot be read. (n,) bool: what is there and
+        cannot be read.
     """
+    if dtype == "text":
+        assert table is not None
+        return _read_texts(values, table.place)
     if dtype == "category":
         return _read_category(vocabulary, values)
     if set(map(type, values)) <= _PLAIN:
@@ -175,17 +185,20 @@ def _read_category(
     vocabulary: Sequence[str], values: Sequence[Any]
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     codes = {text: float(i) for i, text in enumerate(vocabulary)}
-    found = np.empty(len(values), dtype=np.float64)
+    return _read_texts(values, lambda text: code_of(codes, text))
+
+
+def _read_texts(
+    values: Sequence[Any], number_of: Callable[[str], float]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    found = np.full(len(values), math.nan)
     is_bad = np.zeros(len(values), dtype=np.bool_)
     for i, value in enumerate(values):
-        if value is None:
-            found[i] = math.nan
-            continue
-        text = read_text(value)
-        if text is None:
-            found[i], is_bad[i] = math.nan, True
+        text = read_text(value) if value is not None else None
+        if text is not None:
+            found[i] = number_of(text)
         else:
-            found[i] = codes.get(text, UNKNOWN_CATEGORY)
+            is_bad[i] = value is not None
     return found, is_bad
 
 
@@ -203,14 +216,10 @@ def finish_column(
     numbers : (n_rows,) as `read_column` gives them. takes_null : whether the estimator takes null
         in any column; else only where these rows have it.
     """
-    is_required = not takes_null and not bool(np.isnan(numbers).any())
+    is_required = not takes_null and dtype != "text" and not bool(np.isnan(numbers).any())
     if override.required is not None:
         is_required = override.required
-    low, high = override.low, override.high
-    finite = numbers[np.isfinite(numbers)]
-    if dtype != "category" and finite.size:
-        low = float(finite.min()) if low is None else low
-        high = float(finite.max()) if high is None else high
+    low, high = _range(dtype, numbers, override)
     return Column(
         name=name,
         dtype=dtype,
@@ -220,3 +229,28 @@ def finish_column(
         vocabulary=list(vocabulary),
         is_required=is_required,
     )
+
+
+def narrowed(column: Column, numbers: NDArray[np.float64], override: ColumnSettings) -> Column:
+    """The column as fewer rows teach it: their range, and of a category the texts they hold.
+
+    numbers : (n_rows,) of these rows, coded as `column` says. Whether null is refused stays: a
+    row that is judged may hold what no row to learn from did.
+    """
+    held: list[str] = []
+    if column.vocabulary:
+        codes = np.unique(numbers[numbers >= 0]).astype(np.int64)
+        held = [column.vocabulary[code] for code in codes]
+    low, high = _range(column.dtype, numbers, override)
+    return msgspec.structs.replace(column, vocabulary=held, low=low, high=high)
+
+
+def _range(
+    dtype: Dtype, numbers: NDArray[np.float64], override: ColumnSettings
+) -> tuple[float | None, float | None]:
+    low, high = override.low, override.high
+    finite = numbers[np.isfinite(numbers)]
+    if dtype not in ("category", "text") and finite.size:
+        low = float(finite.min()) if low is None else low
+        high = float(finite.max()) if high is None else high
+    return low, high

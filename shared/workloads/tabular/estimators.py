@@ -26,6 +26,8 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _NO_SEED = {"linear", "knn"}
 _SCALED = {"linear", "ridge", "lasso", "elastic_net", "logistic_regression", "knn", "mlp"}
 _NEEDS_NUMBERS = {"gradient_boosting"}
+_PIECES_OF_SUMS, _PIECES_OF_TREES = 2000, 300
+"""Columns that a text gives."""
 
 
 def make_pipeline(parameters: TabularParameters, columns: Sequence[Column], seed: int) -> Any:
@@ -48,6 +50,10 @@ def make_baseline(task: str, columns: Sequence[Column]) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+    if any(column.dtype == "text" for column in columns):
+        from sklearn.dummy import DummyClassifier, DummyRegressor  # what has texts has no form
+
+        return DummyRegressor() if task == "regression" else DummyClassifier(strategy="prior")
     never = {"min_impurity_decrease": 1e300, "random_state": 0}
     naive = (
         DecisionTreeRegressor(max_features=1, max_depth=1, **never)
@@ -94,7 +100,8 @@ def _make_named(parameters: TabularParameters, columns: Sequence[Column], seed: 
 
 
 def _preprocessing(name: str, columns: Sequence[Column]) -> Any:
-    """Numbers scaled or as they are; categories one by one for what adds up, else numbered.
+    """Numbers scaled or as they are; categories one by one for what adds up, else numbered; of
+    texts how often pieces of words stand in them, which needs to know no language.
 
     Trees split a numbered category in two as often as they like, at the price of one column.
     """
@@ -114,10 +121,22 @@ def _preprocessing(name: str, columns: Sequence[Column]) -> Any:
         categories = OrdinalEncoder(
             handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
         )
-    named = [column.name for column in columns if column.dtype != "category"]
     told_apart = [column.name for column in columns if column.dtype == "category"]
+    written = [column.name for column in columns if column.dtype == "text"]
+    named = [column.name for column in columns if column.name not in {*told_apart, *written}]
     parts = [("numbers", numbers, named), ("categories", categories, told_apart)]
-    return ColumnTransformer([part for part in parts if part[2]], sparse_threshold=0.0)
+    n_pieces = _PIECES_OF_SUMS if name in _SCALED else _PIECES_OF_TREES
+    of_texts = [(f"text {i}", _pieces(n_pieces), text) for i, text in enumerate(written)]
+    found = [part for part in parts if part[2]]
+    return ColumnTransformer([*found, *of_texts], sparse_threshold=0.0)
+
+
+def _pieces(n_most: int) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(1, 4), max_features=n_most, sublinear_tf=True
+    )
 
 
 def _maker(name: str, task: str) -> Maker:

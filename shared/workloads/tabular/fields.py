@@ -5,7 +5,12 @@ from __future__ import annotations
 from shared.documents.field_specs import FieldKind, FieldSpec
 from shared.workloads.tabular.parameters import TabularParameters
 
-_KINDS: dict[str | None, FieldKind] = {None: "value", "category": "value", "bool": "flag"}
+_KINDS: dict[str | None, FieldKind] = {
+    None: "value",
+    "category": "value",
+    "bool": "flag",
+    "text": "text",
+}
 
 
 def row_fields(parameters: TabularParameters) -> tuple[FieldSpec, ...]:

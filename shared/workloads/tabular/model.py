@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.stored_types import reduced
-from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract
+from shared.workloads.rows import UNKNOWN_CATEGORY, RowContract, code_of
+from shared.workloads.text_rows import TextTable, texts_at, texts_in
 
 UNKNOWN_TEXT = "\ufffdunknown"
 """What an estimator meets in place of a category that is not in the vocabulary; no text of a
 record is ever taken for it."""
+
+_TEXTS = ("category", "text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,7 @@ class TabularEstimator:
 
     pipeline : a fitted estimator or pipeline that takes a DataFrame with the contract's columns:
         float64 with NaN for null; a category is a column of texts (dtype object) with NaN for
-        null and UNKNOWN_TEXT for what is not in the vocabulary.
+        null and UNKNOWN_TEXT for what is not in the vocabulary; a text is as it came, "" for null.
     """
 
     pipeline: Any
@@ -40,8 +43,13 @@ class TabularEstimator:
         import pandas as pd
 
         columns = {}
-        for spec, numbers in zip(self.contract.features, matrix.T, strict=True):
+        texts, plain = texts_in(matrix), np.asarray(matrix)
+        for spec, numbers in zip(self.contract.features, plain.T, strict=True):
             known = self.contract.codes.get(spec.name)
+            if spec.dtype == "text":
+                found = [text or "" for text in texts_at(numbers, texts)]
+                columns[spec.name] = pd.Series(np.array([*found, None], dtype=object)[:-1])
+                continue
             # Said, for pandas 3 would make its own type of text of it and pandas 2 would not.
             columns[spec.name] = (
                 pd.Series(numbers)
@@ -85,21 +93,28 @@ def recode(
     """Rows coded by one contract as another codes them; both have the same columns, in any order.
 
     Raises:
-        ValueError: a column is a category in one of them only.
+        ValueError: a column is a number in one of them only.
     """
     place = {spec.name: j for j, spec in enumerate(written.features)}
     found = np.empty((matrix.shape[0], len(wanted.features)))
+    table, plain = TextTable(texts_in(matrix)), np.asarray(matrix)
     for j, spec in enumerate(wanted.features):
-        values = matrix[:, place[spec.name]]
+        old, values = written.features[place[spec.name]], plain[:, place[spec.name]]
         here, there = written.codes.get(spec.name), wanted.codes.get(spec.name)
-        if (here is None) != (there is None):
-            raise ValueError(f"{spec.name} is a category in one version and a number in the other")
+        held_texts, holds_texts = old.dtype in _TEXTS, spec.dtype in _TEXTS
+        if held_texts != holds_texts:
+            raise ValueError(f"{spec.name} holds texts in one version and numbers in the other")
         found[:, j] = values
-        if here is not None and there is not None and list(here) != list(there):
-            table = np.array([there.get(text, UNKNOWN_CATEGORY) for text in here])
+        if old.dtype == "text" and there is not None:
+            texts = texts_at(values, table.texts)
+            found[:, j] = [np.nan if text is None else code_of(there, text) for text in texts]
+        elif here is not None and (there is None or list(here) != list(there)):
+            moved = [table.place(text) if there is None else code_of(there, text) for text in here]
+            other = table.place(UNKNOWN_TEXT) if there is None else UNKNOWN_CATEGORY
             is_known = values >= 0  # neither NaN nor UNKNOWN_CATEGORY
-            found[is_known, j] = table[values[is_known].astype(np.int64)]
-    return found
+            found[is_known, j] = np.array(moved)[values[is_known].astype(np.int64)]
+            found[values < 0, j] = other
+    return table.matrix(found, wanted.text_columns)
 
 
 def _decoded(vocabulary: list[str], codes: NDArray[np.float64]) -> NDArray[np.object_]:

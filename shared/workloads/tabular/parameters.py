@@ -41,7 +41,7 @@ class ColumnSettings(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw
         your own takes it where training rows had it.
     """
 
-    type: Literal["float64", "int64", "bool", "category"] | None = None
+    type: Literal["float64", "int64", "bool", "category", "text"] | None = None
     unit: str = ""
     low: float | None = None
     high: float | None = None
@@ -128,8 +128,10 @@ def _check_column(name: str, column: ColumnSettings) -> None:
             f"{WHERE}: features.{name}: expected low <= high, found {column.low:g} and"
             f" {column.high:g}."
         )
-    if column.type == "category" and (column.low is not None or column.high is not None):
-        raise SettingsInvalid(f"{WHERE}: features.{name}: a category has neither low nor high.")
+    if column.type in ("category", "text") and (column.low is not None or column.high is not None):
+        raise SettingsInvalid(
+            f"{WHERE}: features.{name}: a {column.type} has neither low nor high."
+        )
 
 
 def _check_estimator(parameters: TabularParameters) -> None:

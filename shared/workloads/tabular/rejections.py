@@ -49,7 +49,7 @@ def unusable_cell(name: str, value: object, dtype: Dtype | None) -> str | None:
         return None
     if isinstance(value, (list, dict)) and (dtype == "category" or _is_no_number(value)):
         return no_value(name)
-    if dtype is None or dtype == "category":
+    if dtype in (None, "category", "text"):
         return None
     return no_number(name) if _is_no_number(value) else None
 

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.texts import tidy
 from shared.documents.time_columns import column_times, is_ambiguous
 from shared.documents.times import read_time_us
 from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
+from shared.workloads.holdout import newest_days
 from shared.workloads.rows import RowContract
+from shared.workloads.tabular.cells import Cells
 from shared.workloads.tabular.columns import (
     Column,
     Dtype,
@@ -30,11 +31,14 @@ from shared.workloads.tabular.columns import (
     learn_numbers,
     learn_type,
     learn_vocabulary,
+    narrowed,
     read_column,
 )
+from shared.workloads.tabular.model import recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters
 from shared.workloads.tabular.records import PLAIN, read_number, read_text, time_policy
 from shared.workloads.tabular.rejections import no_number, unusable_cell, unusable_target
+from shared.workloads.text_rows import TextTable
 from shared.workloads.training import TrainingSet
 
 Label = str | int | bool
@@ -47,8 +51,6 @@ DATED_LATER = "dated later than the newest record"
 
 _DAY_US = 86_400_000_000
 _MOST_LABELS = 1000
-_DECODED_AT_ONCE = 10_000
-_TEXTS_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,11 +80,13 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
         SettingsInvalid: a column is in no record, or is no feature or target as it stands.
     """
     names = list(parameters.features)
-    cells = _Cells(table, [*names, parameters.target, *filter(None, [parameters.time])])
+    cells = Cells(table, [*names, parameters.target, *filter(None, [parameters.time])])
     rejected: Counter[str] = Counter()
     newest_us = max(table.updated_at_us, default=0)
     order, day = _order(cells, table, parameters, time_zone, newest_us, rejected)
-    features, is_bad = _features(cells, order, parameters, rejected)
+    n_older = int((~newest_days(day)).sum())
+    texts = TextTable()
+    features, is_bad = _features(cells, order, n_older, parameters, texts, rejected)
     kept = np.flatnonzero(~is_bad)
     wanted = cells.of(parameters.target)
     labels, target, slices = _targets([wanted[order[i]] for i in kept], parameters)
@@ -103,7 +107,27 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
     matrix = np.empty((kept.size, len(names)))
     for j, each in enumerate(features):
         matrix[:, j] = each.numbers[kept]
-    return TrainingSet(matrix, target, day[kept], slices, context, dict(rejected))
+    with_texts = texts.matrix(matrix, context.contract.text_columns)
+    return TrainingSet(with_texts, target, day[kept], slices, context, dict(rejected))
+
+
+def as_learnt_from(
+    rows: TrainingSet, seen: TrainingSet, parameters: TabularParameters
+) -> TrainingSet:
+    """`rows`, coded by what `seen` alone teaches: ranges and vocabularies; other texts of a
+    category are unknown. Both share a context."""
+    context: TrainingContext = seen.context
+    columns = tuple(
+        narrowed(column, np.asarray(seen.features[:, j]), override)
+        for j, (column, override) in enumerate(
+            zip(context.columns, parameters.columns.values(), strict=True)
+        )
+    )
+    contract = contract_of(columns)
+    context = replace(context, columns=columns, contract=contract)
+    return replace(
+        rows, features=recode(rows.features, rows.context.contract, contract), context=context
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,22 +140,32 @@ class _Feature:
 
 
 def _features(
-    cells: _Cells, order: Sequence[int], parameters: TabularParameters, rejected: Counter[str]
+    cells: Cells,
+    order: Sequence[int],
+    n_older: int,
+    parameters: TabularParameters,
+    texts: TextTable,
+    rejected: Counter[str],
 ) -> tuple[list[_Feature], NDArray[np.bool_]]:
     """Every feature in order, and (n_rows,) which rows hold a cell that cannot be read; each such
-    row is counted once, under the first of its columns."""
+    row is counted once, under the first of its columns.
+
+    Types are those of the first `n_older` rows, which a judged model learns from: it meets the
+    others as it will meet those of clients.
+    """
     found = []
     is_bad = np.zeros(len(order), dtype=np.bool_)
     for name, override in parameters.columns.items():
         column = cells.take(name)
         values = [column[i] for i in order]
         del column
-        dtype = learn_type(name, values, override)
+        dtype = learn_type(name, values[:n_older], override)
         vocabulary: list[str] = []
         if dtype == "category":
-            vocabulary = learn_vocabulary(name, values, override, parameters.max_categories)
-        policy = PLAIN if dtype == "category" else learn_numbers(name, values)
-        numbers, is_unreadable = read_column(dtype, vocabulary, values, policy)
+            vocabulary = learn_vocabulary(values, parameters.max_categories)
+        holds_texts = dtype in ("category", "text")
+        policy = PLAIN if holds_texts else learn_numbers(name, values)
+        numbers, is_unreadable = read_column(dtype, vocabulary, values, policy, texts)
         for i in np.flatnonzero(is_unreadable & ~is_bad):
             rejected[unusable_cell(name, values[i], dtype) or no_number(name)] += 1
         is_bad |= is_unreadable
@@ -149,65 +183,13 @@ def _targets(
         return (), target, np.full(len(values), "all", dtype=np.str_)
     labels = _labels(values, parameters)
     places = {str(read_text(label)): i for i, label in enumerate(labels)}
-    texts = [str(read_text(value)) for value in values]
+    texts = [tidy(str(read_text(value))) for value in values]
     target = np.array([places[text] for text in texts], dtype=np.float64)
     return labels, target, np.array(texts, dtype=np.str_)
 
 
-class _Cells:
-    """The columns of a table that matter; None where a record has no value.
-
-    Decoded piece by piece, each text kept once: a large table is nowhere in memory as a whole.
-    """
-
-    def __init__(self, table: Table, names: Sequence[str]) -> None:
-        # Names of columns need not be names in Python.
-        fields = {name: f"c{i}" for i, name in enumerate(names)}
-        struct = msgspec.defstruct(
-            "Row",
-            [(field, Any, msgspec.UNSET) for field in fields.values()],
-            rename={field: name for name, field in fields.items()},
-        )
-        decode = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
-        self._columns: dict[str, list[Any]] = {name: [] for name in names}
-        is_there = dict.fromkeys(names, False)
-        texts: dict[str, str] = {}
-        bodies = iter(table.bodies)
-        while piece := list(islice(bodies, _DECODED_AT_ONCE)):
-            rows = decode(b"[" + b",".join(piece) + b"]")
-            if len(texts) > _TEXTS_KEPT:  # a column of texts that never come again
-                texts.clear()
-            for name, field in fields.items():
-                found = [getattr(row, field) for row in rows]
-                is_there[name] |= any(value is not msgspec.UNSET for value in found)
-                self._columns[name] += [
-                    None
-                    if value is msgspec.UNSET
-                    else texts.setdefault(value, value)
-                    if type(value) is str
-                    else value
-                    for value in found
-                ]
-        for name in names:
-            if len(table) and not is_there[name]:
-                raise SettingsInvalid(_unknown_column(name, table))
-
-    def of(self, name: str) -> list[Any]:
-        """(n_records,) values as JSON has them."""
-        return self._columns[name]
-
-    def take(self, name: str) -> list[Any]:
-        """The same, for the last time."""
-        return self._columns.pop(name)
-
-
-def _unknown_column(name: str, table: Table) -> str:
-    there = sorted({key for body in table.bodies[-100:] for key in msgspec.json.decode(body)})
-    return f"{WHERE}: no record has a column {name!r}; the newest records have {there}."
-
-
 def _order(
-    cells: _Cells,
+    cells: Cells,
     table: Table,
     parameters: TabularParameters,
     time_zone: ZoneInfo,
@@ -261,7 +243,7 @@ def _labels(values: Sequence[Any], parameters: TabularParameters) -> tuple[Label
     Raises:
         SettingsInvalid: so many that it is a number to predict, not a label.
     """
-    texts = {str(read_text(value)) for value in values}
+    texts = {tidy(str(read_text(value))) for value in values}
     n_rows = len(values)
     if len(texts) > _MOST_LABELS or (n_rows >= 50 and len(texts) * 2 > n_rows):
         raise SettingsInvalid(

@@ -141,7 +141,7 @@ class TabularAnswerer(Answerer):
         for column, dtype in self._required:
             is_null = np.isnan(matrix[:, column])
             if is_null.any():
-                expected = "a text" if dtype == "category" else "a finite number"
+                expected = "a text" if dtype in ("category", "text") else "a finite number"
                 raise RowRefused(int(is_null.argmax()), column, expected)
 
     def _chosen(self, matrix: NDArray[np.float64]) -> NDArray[Any]:

@@ -6,10 +6,12 @@ No clock, no disk, no daemon; rows, columns, estimators, scores and answers stan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.documents.field_specs import FieldSpec
 from shared.documents.time_policy import NoTime
@@ -21,25 +23,26 @@ from shared.workloads.holdout import split_by_day
 from shared.workloads.losses import score_regressor
 from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
 from shared.workloads.tabular import evaluation
-from shared.workloads.tabular.columns import Column, contract_of
+from shared.workloads.tabular.columns import contract_of
 from shared.workloads.tabular.estimator_factory import own_version
 from shared.workloads.tabular.estimators import make_baseline, make_pipeline, use_one_thread
 from shared.workloads.tabular.fields import row_fields
-from shared.workloads.tabular.model import UNKNOWN_TEXT, CodedForm, TabularEstimator, recode
+from shared.workloads.tabular.model import CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
 from shared.workloads.tabular.records import read_text, time_policy
 from shared.workloads.tabular.rejections import unusable_cell, unusable_target
-from shared.workloads.tabular.rows import NO_TIME, TrainingContext, read_rows
+from shared.workloads.tabular.rows import NO_TIME, TrainingContext, as_learnt_from, read_rows
+from shared.workloads.tabular.sample_requests import golden_requests, try_out
 from shared.workloads.tabular.serving import (
     ServingState,
     TabularAnswerer,
     read_serving_state,
     write_serving_state,
 )
+from shared.workloads.text_rows import texts_in
 from shared.workloads.training import GoldenRequest, Progress, Score, StreamSpec, TrainingSet
 
-_N_GOLDEN_ROWS = 20
-_MOST_GOLDEN_NULLS = 10
+_SHOWN_LENGTH = 2000
 
 
 class Tabular(Workload):
@@ -98,8 +101,15 @@ class Tabular(Workload):
         return own_version(self._given.estimator) if self._given.is_own_code else {}
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:
-        """The newest of the days are the holdout."""
-        return split_by_day(rows)
+        """The newest of the days are the holdout; what stands in them alone is not learnt."""
+        train, newest = split_by_day(rows)
+        return self.as_learnt_from(train, train), newest
+
+    def origins(self, train: TrainingSet) -> Sequence[tuple[TrainingSet, TrainingSet]]:
+        return [(self.as_learnt_from(past, past), new) for past, new in super().origins(train)]
+
+    def as_learnt_from(self, rows: TrainingSet, seen: TrainingSet) -> TrainingSet:
+        return as_learnt_from(rows, seen, self._given) if seen.n_rows else rows
 
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         progress(0.0, "fit")
@@ -127,7 +137,7 @@ class Tabular(Workload):
                 f" {type(error).__name__}: {error}"
             ) from error
         use_one_thread(pipeline)
-        self._try(estimator, train)
+        try_out(estimator, train, given)
         progress(1.0, "fit")
         return estimator
 
@@ -137,48 +147,18 @@ class Tabular(Workload):
         """A pipeline is fitted as a whole: what scales its columns would not be continued."""
         return None
 
-    def _try(self, estimator: TabularEstimator, train: TrainingSet) -> None:
-        """Ask what a client may ask: a category never seen, and null where it may be.
-
-        Raises:
-            SettingsInvalid: the estimator cannot answer, or answers what is no answer.
-        """
-        context: TrainingContext = train.context
-        name = self._given.estimator
-        usual = train.features[:1]
-        asked = {"a row that it was fitted on": usual}
-        for j, column in enumerate(context.columns):
-            odd = usual.copy()
-            if column.dtype == "category":
-                odd[0, j] = UNKNOWN_CATEGORY
-                what = f"a {column.name} that it has not seen (OneHotEncoder: handle_unknown)"
-                asked[what] = odd.copy()
-            if not column.is_required:
-                odd[0, j] = np.nan
-                asked[f"a row without {column.name} (features: required = true refuses it)"] = odd
-        for what, row in asked.items():
-            try:
-                found = estimator.predict(row)
-            except Exception as error:
-                raise SettingsInvalid(
-                    f"{WHERE}: estimator {name} cannot answer {what}:"
-                    f" {type(error).__name__}: {error}"
-                ) from error
-            if found.shape != (1,):
-                raise SettingsInvalid(
-                    f"{WHERE}: estimator {name}: expected one answer a row, found an answer of"
-                    f" shape {found.shape} to one row."
-                )
-        if (self._given.task == "classification") != hasattr(estimator, "classes_"):
-            found_task = "regressor" if self._given.task == "classification" else "classifier"
-            raise SettingsInvalid(
-                f"{WHERE}: estimator: {name} gives a {found_task}, the task is {self._given.task}."
-            )
-
     def score(self, estimator: Any, holdout: TrainingSet) -> Score:
         """Rows are coded anew by the estimator's own vocabulary: a champion may have another."""
         context: TrainingContext = holdout.context
         matrix = recode(holdout.features, context.contract, estimator.contract)
+        features = estimator.contract.features
+        coded = [j for j, spec in enumerate(features) if spec.dtype == "category"]
+        is_unknown = (np.asarray(matrix)[:, coded] == UNKNOWN_CATEGORY).any(axis=1)
+        score = self._score(estimator, matrix, holdout)
+        return replace(score, is_unknown=is_unknown) if coded else score
+
+    def _score(self, estimator: Any, matrix: NDArray[np.float64], holdout: TrainingSet) -> Score:
+        context: TrainingContext = holdout.context
         if self._given.task == "regression":
             predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
             return score_regressor(predicted, holdout, self._unit)
@@ -230,29 +210,7 @@ class Tabular(Workload):
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Rows from all times, then one with unknown categories, and nulls where they may be."""
-        context: TrainingContext = rows.context
-        columns = context.columns
-        chosen = np.linspace(0, rows.n_rows - 1, min(_N_GOLDEN_ROWS, rows.n_rows)).astype(int)
-        usual = [
-            {
-                column.name: _as_json(column, number)
-                for column, number in zip(columns, row, strict=True)
-            }
-            for row in rows.features[chosen].tolist()
-        ]
-        last = usual[-1]
-        unknown = {
-            **last,
-            **{column.name: UNKNOWN_TEXT for column in columns if column.dtype == "category"},
-        }
-        nullable = [column.name for column in columns if not column.is_required]
-        without = [{**last, name: None} for name in nullable[:_MOST_GOLDEN_NULLS]]
-        nothing = {**last, **dict.fromkeys(nullable)}
-        asked = ([*usual, unknown, *without, nothing], [last])
-        return [
-            GoldenRequest("predict", {"instances": instances}, context.newest)
-            for instances in asked
-        ]
+        return golden_requests(rows)
 
     def vocabulary_of(self, rows: TrainingSet) -> Mapping[int, Sequence[str]]:
         context: TrainingContext = rows.context
@@ -260,6 +218,9 @@ class Tabular(Workload):
             j: column.vocabulary
             for j, column in enumerate(context.columns)
             if column.dtype == "category"
+        } | {
+            j: [text[:_SHOWN_LENGTH] for text in texts_in(rows.features)]
+            for j in context.contract.text_columns
         }
 
     # -- serving half: both daemons ----------------------------------------------------------------
@@ -299,14 +260,3 @@ class Tabular(Workload):
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
         return TabularAnswerer(estimator, read_serving_state(state))
-
-
-def _as_json(column: Column, number: float) -> str | float | int | bool | None:
-    """A coded value as a client writes it."""
-    if number != number:
-        return None
-    if column.dtype == "category":
-        return column.vocabulary[int(number)] if number >= 0 else UNKNOWN_TEXT
-    if column.dtype == "bool":
-        return bool(number)
-    return int(number) if column.dtype == "int64" else number
