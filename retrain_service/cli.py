@@ -12,7 +12,7 @@ from retrain_service.commands.init import init
 from retrain_service.commands.keys import keys
 from retrain_service.commands.maintenance import backup, drop_slot, prune
 from retrain_service.commands.once import once
-from retrain_service.commands.records import confirm_deletions
+from retrain_service.commands.records import confirm_deletions, rejected
 from retrain_service.commands.runs import events, runs, show
 from retrain_service.commands.status import status
 from retrain_service.commands.training import cancel, train
@@ -51,6 +51,7 @@ for command in (
     prune,
     backup,
     drop_slot,
+    rejected,
     confirm_deletions,
     keys,
 ):

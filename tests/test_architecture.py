@@ -111,7 +111,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/buffer": (
         "backoff sources",
-        "database exchange mapping records settings versions workloads",
+        "database documents exchange mapping records settings versions workloads",
     ),
     "retrain_service/cli": (
         "commands",

@@ -14,10 +14,12 @@ from api_service.control.desired_version import signal_of
 from api_service.metrics.traffic_history import TrafficHistory, read_traffic
 from api_service.metrics.worker_file import Sum, read_sum
 from api_service.status.health import HealthInputs, summarize
+from api_service.status.rejected import list_rejected
 from api_service.status.retrain_daemon import RetrainDaemon, look_at_retrain_daemon
 from api_service.status.workers import live_reports
 from api_service.web.yield_lock import yield_lock
 from shared.errors import HotfitError, NotFound
+from shared.exchange.rejected_records import RejectedRecords
 from shared.exchange.reload_signal import ReloadSignal
 from shared.exchange.retrain_report import TrainingReport
 from shared.exchange.training_metrics import metrics_dir
@@ -25,6 +27,7 @@ from shared.exchange.worker_report import WorkerReport
 from shared.run_log.reader import Event, reading
 from shared.run_log.run import Run, RunStatus
 from shared.versions.manifest import Manifest, read_manifest
+from shared.versions.model_names import split_name
 
 if TYPE_CHECKING:
     from api_service.context import Context
@@ -103,6 +106,7 @@ class ModelFacts:
     past: Past
     traffic: Sum
     lately: TrafficHistory
+    rejected: RejectedRecords | None = None
 
 
 def read_reports(context: Context, environ: dict[str, Any]) -> Reports:
@@ -122,7 +126,8 @@ def read_model(context: Context, environ: dict[str, Any], model: str) -> ModelFa
         context.flush_metrics()
         traffic = read_sum(metrics_dir(context.config.reports_dir))
         lately = read_traffic(metrics_dir(context.config.reports_dir))
-    return ModelFacts(reports, signal, versions, past, traffic, lately)
+        rejected = list_rejected(context.config.reports_dir, split_name(model)[0])
+    return ModelFacts(reports, signal, versions, past, traffic, lately, rejected)
 
 
 def read_past(context: Context, model: str | None) -> Past:

@@ -12,7 +12,15 @@ from api_service.context import Context
 from api_service.control.requests import put_request, waiting_run
 from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
 from api_service.control.wait import wait_for_run
-from api_service.schemas.requests import Cancel, EventsQuery, Reason, RunsPage, TrainRequest
+from api_service.schemas.requests import (
+    Cancel,
+    EventsQuery,
+    Reason,
+    RejectedPage,
+    RunsPage,
+    TrainRequest,
+)
+from api_service.status.rejected import list_rejected
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import (
     list_events,
@@ -31,7 +39,7 @@ from shared.errors import NotFound, StateConflict
 from shared.exchange.event_burst import record_event
 from shared.keys.api_keys import Role
 from shared.run_log.run import UNFINISHED
-from shared.versions.model_names import full_name
+from shared.versions.model_names import full_name, split_name
 
 
 def blueprint(context: Context) -> Blueprint:
@@ -94,6 +102,22 @@ def blueprint(context: Context) -> Blueprint:
             "reported_at": daemon.report.updated_at if daemon.report else None,
             **(msgspec.to_builtins(found) if found is not None else {}),
             "totals": totals(config.run_log_path, model),
+        }
+        return json_response(answer, is_for_people=True)
+
+    @model_route(routes, "GET", "/rejected")
+    @needs(Role.ADMIN)
+    def rejected(model: str) -> ResponseReturnValue:
+        must_be_trained_here(context, model, or_its_entities=True)
+        page = query_as(request, RejectedPage)
+        name, entity = split_name(model)
+        listed = list_rejected(config.reports_dir, name)
+        found = listed.matching(entity, page.stream, page.reason) if listed else []
+        answer = {
+            "model": model,
+            "written_at": listed.written_at if listed else None,
+            "counts": msgspec.to_builtins(listed.counts) if listed else [],
+            **page.answer("records", msgspec.to_builtins(page.of_items(found)), len(found)),
         }
         return json_response(answer, is_for_people=True)
 

@@ -143,6 +143,11 @@ class RunsPage(ModelPage):
     status: Annotated[RunStatus, Meta(description="only runs that stand so")] | None = None
 
 
+class RejectedPage(Page):
+    stream: StreamName | None = None
+    reason: Annotated[str, Meta(description="only where the reason has these words")] | None = None
+
+
 class DevicePage(ModelPage):
     device_id: DeviceId | None = None
     skip: Annotated[int, Meta(ge=0, le=2**31, description="as offset")] = 0

@@ -10,7 +10,14 @@ from msgspec import UNSET, Meta, UnsetType
 
 from api_service.schemas.common import REASON, Asked, Fields, Whole
 from api_service.schemas.operation import Answer, Body, Operation, Time
-from api_service.schemas.requests import Cancel, EventsQuery, RunsPage, TrainRequest
+from api_service.schemas.requests import (
+    Cancel,
+    EventsQuery,
+    RejectedPage,
+    RunsPage,
+    TrainRequest,
+)
+from shared.exchange.rejected_records import RejectedCount, RejectedRecord
 from shared.exchange.retrain_report import BufferReport, SourceReport
 from shared.run_log.run import RunStatus
 
@@ -129,6 +136,17 @@ class TrainingState(msgspec.Struct, kw_only=True):
     sources: list[SourceReport] | UnsetType = UNSET
 
 
+class Rejected(msgspec.Struct, kw_only=True):
+    """total : of the records that are listed. counts : of all, listed or not."""
+
+    model: str
+    written_at: Time | None
+    counts: list[RejectedCount]
+    records: list[RejectedRecord]
+    total: Whole
+    next: str | UnsetType = UNSET
+
+
 class Told(msgspec.Struct):
     model: str
     events_waiting: Whole
@@ -183,6 +201,12 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /models/<model>/training": Operation(
         "How training stands.", {200: Answer(TrainingState, "as last reported")}, errors=(503,)
+    ),
+    "GET /models/<model>/rejected": Operation(
+        "Records that cannot be used, newest first, and why.",
+        {200: Answer(Rejected, "a page of records")},
+        query=RejectedPage,
+        errors=(503,),
     ),
     "GET /runs": Operation(
         "Training runs, newest first.",

@@ -49,6 +49,18 @@ class StreamState:
     n_without_cursor_field: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A record that cannot be used; body : its fields as JSON."""
+
+    stream: str
+    id: str
+    updated_at: datetime
+    reason: str
+    entity: str
+    body: bytes
+
+
 class Buffer:
     """One model's buffer. `now` names a file that has to be moved aside, and nothing else."""
 
@@ -446,6 +458,20 @@ class Buffer:
             [stream, most],
         )
         return [body.encode() for (body,) in rows]
+
+    def rejected(self, most_of_a_reason: int, most: int) -> list[RejectedRow]:
+        """Records that cannot be used, newest first, some of each reason of each stream."""
+        found = self._file.all(
+            "SELECT stream, id, updated_us, reject_reason, entity, body FROM rows"
+            " WHERE NOT is_deleted AND reject_reason IS NOT NULL QUALIFY row_number() OVER"
+            " (PARTITION BY stream, reject_reason ORDER BY updated_us DESC, id) <= ?"
+            " ORDER BY updated_us DESC, stream, id LIMIT ?",
+            [most_of_a_reason, most],
+        )
+        return [
+            RejectedRow(stream, id_, from_epoch_us(at_us), reason, entity, body.encode())
+            for stream, id_, at_us, reason, entity, body in found
+        ]
 
     def size_bytes(self) -> int:
         """On disk, write-ahead log included."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -19,11 +19,14 @@ from typing import Any
 import msgspec
 
 from retrain_service.buffer.ingest import StreamIngestor
+from retrain_service.buffer.rejected import list_rejected
 from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
 from retrain_service.sources.mapped import open_mapped_source
 from shared.errors import StorageUnavailable
+from shared.exchange.json_files import write_struct
+from shared.exchange.rejected_records import rejected_path
 from shared.exchange.retrain_report import BufferReport
 from shared.mapping.fields import open_mappings
 from shared.settings.per_model import ModelSettings
@@ -92,6 +95,7 @@ class StreamReader:
         self._read_requested = True
         self._has_more = False
         self._stopping = threading.Event()
+        self._listed: Mapping[str, StreamStatistics] | None = None
         self._judged: tuple[Mapping[str, int], str] | None = None
 
     @property
@@ -131,6 +135,7 @@ class StreamReader:
         results = [ingestor.poll(now) for ingestor in self._ingestors]
         self._has_more = any(result.has_more for result in results)
         statistics = buffer.statistics()
+        self._list_rejected(buffer, statistics, now)
         source = self._model.source
         names = [stream.name for stream in self._workload.streams]
         by_entity = buffer.count_by_entity(watermarks)
@@ -155,6 +160,20 @@ class StreamReader:
             notification=buffer.take_message(),
             shortage="" if is_usable else self._shortage(buffer, statistics),
         )
+
+    def _list_rejected(
+        self, buffer: Buffer, statistics: Mapping[str, StreamStatistics], now: datetime
+    ) -> None:
+        """Write down which records cannot be used, where that has changed and nothing waits."""
+        if statistics is self._listed or self._has_more:
+            return
+        found = list_rejected(buffer, self._model_name, self._workload.read_fields, now)
+        path = rejected_path(self._settings.reports_dir, self._model_name)
+        with suppress(StorageUnavailable, OSError):  # written with the next change
+            if found.counts or path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_struct(path, found)
+            self._listed = statistics
 
     def _shortage(self, buffer: Buffer, statistics: Mapping[str, StreamStatistics]) -> str:
         """By the newest records, judged again; once for each change of their number."""

@@ -31,9 +31,11 @@ from api_service.status.versions import version_lines
 from shared.exchange.retrain_report import SourceReport, TrainingReport
 from shared.run_log.run import RunStatus
 from shared.versions.manifest import Manifest
+from shared.versions.model_names import split_name
 
 VERSIONS_A_PAGE = 20
 RUNS_SHOWN = 10
+REJECTED_SHOWN = 20
 
 ReadManifest = Callable[[str], Manifest | str]
 
@@ -63,6 +65,7 @@ def view(
         "nobody_trains": nobody_trains(health),
         "count_share": _share(training),
         "sources": [_source(one) for one in training.sources] if training else [],
+        **_rejected(name, facts),
         "workers": [(report, report.models[name]) for report in workers],
         "errors": error_history.picture(facts.past.runs),
         "lately": traffic_history.view(facts.lately, name, facts.past.swaps, asked.get("over", "")),
@@ -137,6 +140,27 @@ def _share(training: TrainingReport | None) -> float | None:
     if training is None or not training.new_records_needed:
         return None
     return min(training.new_records / training.new_records_needed, 1.0)
+
+
+def _rejected(name: str, facts: ModelFacts) -> dict[str, Any]:
+    """The newest records that cannot be used, and how many there are of each reason."""
+    listed = facts.rejected
+    if listed is None:
+        return {"rejected": [], "rejected_counts": []}
+    return {
+        "rejected": [
+            (
+                one.id,
+                one.stream,
+                one.reason,
+                one.field or "",
+                one.value or ("is missing" if one.field else ""),
+                f"{one.updated_at:%Y-%m-%d %H:%M}",
+            )
+            for one in listed.matching(split_name(name)[1])[:REJECTED_SHOWN]
+        ],
+        "rejected_counts": listed.counts,
+    }
 
 
 def _source(report: SourceReport) -> dict[str, Any]:

@@ -196,6 +196,7 @@ def test_a_troubled_system_names_each_trouble(served: Desk) -> None:
         ("unavailable", "tried again by itself"),
         ("misconfigured", "Correct the source"),
         ("budget", "raise daily_read_budget"),
+        ("withheld", "if they are gone on purpose, confirm-deletions"),
     ],
 )
 def test_the_top_says_what_to_do_about_a_source(served: Desk, state: str, advice: str) -> None:

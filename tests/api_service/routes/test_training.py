@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from shared.exchange.event_burst import EventBurst
-from shared.exchange.json_files import read_struct
+from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.rejected_records import (
+    RejectedCount,
+    RejectedRecord,
+    RejectedRecords,
+    rejected_path,
+)
 from shared.keys.api_keys import ensure_api_keys
 from shared.run_log.run import RunStatus
 from shared.run_log.writer import RunLog
@@ -214,3 +220,36 @@ def test_a_refusal_of_the_training_daemon_is_the_end_of_the_run(
     assert ended.get_json()["error"] == run["error"] == sentence
     assert (run["status"], run["run_id"], run["promoted"]) == ("failed", path.stem, False)
     assert serving.client().delete(f"/runs/{path.stem}", headers=admin).status_code == 404
+
+
+def test_records_that_cannot_be_used_are_listed_for_the_admin_alone(
+    serving: Serving, admin: dict[str, str]
+) -> None:
+    """They hold what people wrote: the key that predicts does not see them."""
+    serving.tick()
+    client, url = serving.client(), "/models/m/rejected"
+    before = client.get(url, headers=admin).json
+    records = [
+        RejectedRecord(stream="rows", id=f"r{i}", updated_at=NOW, reason=why, field="day")
+        for i, why in enumerate(("no day", "no day", "day is no date"))
+    ]
+    counts = [RejectedCount("rows", "no day", 900), RejectedCount("rows", "day is no date", 1)]
+    listed = RejectedRecords(model="m", written_at=NOW, counts=counts, records=records)
+    path = rejected_path(serving.config.reports_dir, "m")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_struct(path, listed)
+
+    page = client.get(f"{url}?reason=no+DAY&limit=1", headers=admin).json
+    other = client.get(f"{url}?stream=products", headers=admin).json
+    refused = client.get(url, headers={"X-API-Key": "no such key"})
+
+    assert before is not None
+    assert (before["records"], before["total"], before["written_at"]) == ([], 0, None)
+    assert page is not None
+    assert [one["id"] for one in page["records"]] == ["r0"]
+    assert page["total"] == 2
+    assert page["next"].endswith("limit=1&offset=1")
+    assert page["counts"][0] == {"stream": "rows", "reason": "no day", "n_records": 900}
+    assert other is not None
+    assert other["total"] == 0
+    assert refused.status_code == 401
