@@ -10,8 +10,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any
 
-import msgspec
-
+from shared.documents.json_texts import read_json_text
 from shared.documents.times import means_never
 
 _NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
@@ -78,13 +77,9 @@ def to_rfc3339(at: datetime, zone: tzinfo = UTC) -> str:
 
 
 def decode_json_text(value: Any) -> Any:
-    """The object or array that a text holds as JSON; every other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError):
-            return value
-    return value
+    """The object or array that a text holds; every other value as it is."""
+    found = read_json_text(value)
+    return value if found is value else to_json(found)
 
 
 def is_set(value: Any) -> bool:

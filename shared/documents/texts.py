@@ -14,17 +14,6 @@ _UNSEEN = re.compile(
 )
 """Control and format characters: zero width, soft hyphen, byte order mark, direction marks."""
 
-_UNSPACED = (
-    "\u0e00-\u0eff"  # Thai, Lao
-    "\u1000-\u109f\u1780-\u17ff"  # Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"  # Hiragana, Katakana
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
-)
-_UNSPACED_RUN = re.compile(f"[{_UNSPACED}]+")
-_WORD = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
-_SHORTEST_STEM = 4
-_GRAM = 4
-
 
 def tidy(text: str) -> str:
     """A text as people see it: no character that has no shape, one blank between words.
@@ -60,28 +49,3 @@ def word_key(text: str) -> str:
     'addtocart'
     """
     return re.sub(r"[\W_]+", "", comparable(text))
-
-
-def similarity_tokens(text: str) -> list[str]:
-    """What a text is compared by where likeness counts: words, and pieces of words.
-
-    A word of more than `_SHORTEST_STEM` letters also gives its n-grams, so that inflected and
-    compound words share some ("Lampe", "Lampen", "Tischlampe"). Scripts that write no blanks
-    between words give single characters and pairs. Character n-grams for such languages: McNamee
-    and Mayfield, Information Retrieval 7 (2004) 73-97.
-
-    >>> similarity_tokens("Red lamps"), similarity_tokens("緑茶碗")
-    (['red', 'lamps', '#lamp', '#amps'], ['緑', '茶', '碗', '緑茶', '茶碗'])
-    """
-    found: list[str] = []
-    for match in _WORD.finditer(comparable(text)):
-        word = match[0]
-        if _UNSPACED_RUN.match(word):
-            found += word
-            found += (word[at : at + 2] for at in range(len(word) - 1))
-            continue
-        found.append(word)
-        if len(word) > _SHORTEST_STEM and not word.isdecimal():
-            # Marked, so that a piece is never taken for a whole word.
-            found += (f"#{word[at : at + _GRAM]}" for at in range(len(word) - _GRAM + 1))
-    return found

@@ -76,6 +76,27 @@ def factor_to(unit: str, wanted: str) -> float | None:
     return factor / wanted_factor if kind == wanted_kind else None
 
 
+def offset_to(unit: str, wanted: str) -> tuple[float, float] | None:
+    """(factor, offset) from one scale of temperature to another; None where they are none.
+
+    >>> factor, offset = offset_to("°F", "°C") or (1, 0)
+    >>> round(71.6 * factor + offset, 6)
+    22.0
+    """
+    if unit not in _SCALES or wanted not in _SCALES:
+        return None
+    (factor, zero), (wanted_factor, wanted_zero) = _SCALES[unit], _SCALES[wanted]
+    return factor / wanted_factor, (zero - wanted_zero) / wanted_factor
+
+
+_SCALES: Mapping[str, tuple[float, float]] = {
+    "°C": (1.0, 273.15), "℃": (1.0, 273.15), "C": (1.0, 273.15), "K": (1.0, 0.0),
+    "°F": (5 / 9, 273.15 - 32 * 5 / 9), "℉": (5 / 9, 273.15 - 32 * 5 / 9),
+    "F": (5 / 9, 273.15 - 32 * 5 / 9),
+}  # fmt: skip
+"""Scale -> what a degree is in kelvins, and the kelvins of its zero."""
+
+
 def scale_of(unit: str) -> float:
     """How many of the base unit one is; 1 where the unit is not known."""
     return _UNITS[unit][1] if unit in _UNITS else 1.0

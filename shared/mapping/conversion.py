@@ -16,7 +16,7 @@ from shared.documents.field_specs import FieldSpec
 from shared.documents.numbers import Decimal, NumberPolicy, Unread, parse_number
 from shared.documents.time_policy import NoTime, TimePolicy
 from shared.documents.times import parse_time
-from shared.documents.units import factor_to, kind_of
+from shared.documents.units import factor_to, kind_of, offset_to
 from shared.errors import SettingsInvalid
 from shared.records import from_epoch_us
 from shared.settings.streams import FieldSettings
@@ -55,10 +55,11 @@ def conversion_of(
             convert = _Times(ZoneInfo(zone or "UTC"), written, unit)
     elif spec.kind == "number":
         sign = (field.decimal if field else None) or decimal
-        factor = _factor(unit, spec.unit, f"{where}.unit")
+        scale = offset_to(unit, spec.unit)
+        factor, offset = scale or (_factor(unit, spec.unit, f"{where}.unit"), 0.0)
         if sign or unit:
             wanted = "" if unit else spec.unit
-            convert = _Numbers(NumberPolicy(cast(Decimal, sign or ""), wanted), factor)
+            convert = _Numbers(NumberPolicy(cast(Decimal, sign or ""), wanted), factor, offset)
     elif unit:
         raise SettingsInvalid(f"{where}.unit: {spec.name} is a {spec.kind} and has no unit.")
     return _Without(missing, convert) if missing else convert
@@ -114,8 +115,8 @@ class _Without:
 class _Numbers:
     """A number in the workload's unit; a list of numbers item by item."""
 
-    def __init__(self, policy: NumberPolicy, factor: float) -> None:
-        self._policy, self._factor = policy, factor
+    def __init__(self, policy: NumberPolicy, factor: float, offset: float) -> None:
+        self._policy, self._factor, self._offset = policy, factor, offset
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -123,7 +124,8 @@ class _Numbers:
         number = parse_number(value, self._policy)
         if isinstance(number, Unread):
             return value if isinstance(value, Mapping) and self._factor == 1.0 else None
-        return number * self._factor
+        converted = number * self._factor + self._offset
+        return round(converted, 9) if self._offset else converted
 
 
 class _Times:

@@ -29,6 +29,7 @@ from retrain_service.sources.files.listing import FoundFile
 from retrain_service.sources.files.mirror import Mirror, Row
 from retrain_service.sources.files.text_records import UNREADABLE
 from retrain_service.sources.json_values import decode_json_text
+from shared.documents.ids import read_id
 from shared.documents.time_columns import column_times
 from shared.documents.time_policy import TimePolicy
 from shared.documents.times import read_time_us
@@ -260,7 +261,9 @@ class Loader:
                     " the file."
                 )
             value = fields.get(name)
-            if value is None or value == "" or isinstance(value, dict | list):
+            if isinstance(value, dict):  # {"$oid": "…"}, as document databases export one
+                value = read_id(value)
+            if value is None or value == "" or isinstance(value, list):
                 return None
             with suppress(TypeError, ValueError):
                 value = int(value) if isinstance(value, float) and value.is_integer() else value

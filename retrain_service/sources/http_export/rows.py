@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from retrain_service.sources.json_values import to_json
+from shared.documents.ids import read_id
 from shared.documents.time_policy import TimePolicy
 from shared.documents.times import read_time_us
 from shared.records import composite_id
@@ -51,6 +52,7 @@ def rows_of(
 def id_of(item: Any, id_fields: Sequence[str]) -> str | None:
     """The id that the fields make together; None where one of them is missing or no id."""
     parts = [item.get(name) for name in id_fields] if isinstance(item, dict) else [None]
+    parts = [read_id(part) if isinstance(part, dict) else part for part in parts]
     # A program that has nulls in the column writes 7.0 for 7.
     parts = [int(part) if isinstance(part, float) and part.is_integer() else part for part in parts]
     if any(

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents.texts import comparable
+
 _MAX_WORDS = 50_000
 _COMMON = 0.3
 """A word that more than this share of the products has tells nothing apart."""
@@ -88,7 +90,7 @@ def terms(text: str) -> list[str]:
     ['木製', '製の', 'の椅', '椅子']
     """
     found: list[str] = []
-    for word in _WORD.findall(text.casefold()):
+    for word in _WORD.findall(comparable(text)):
         if _UNSPACED.match(word):
             found += [word[at : at + 2] for at in range(max(len(word) - 1, 1))]
             continue

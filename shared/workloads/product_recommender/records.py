@@ -21,6 +21,7 @@ from shared.workloads.product_catalogue.records import words_of
 NO_USER = "event without a user or session"
 NO_PRODUCT = "event without a product"
 UNKNOWN_KIND = "event that says nothing about interest"
+VOID_ORDER = "order that was cancelled, refused or paid back"
 BAD_RATING = "rating that is not from 1 to 5"
 
 VIEW, CART, PURCHASE, RATE = "view", "add_to_cart", "purchase", "rate"
@@ -69,6 +70,17 @@ _ORDERS = words_of("order_id orderId order_number orderNumber transaction_id tra
 PRODUCTS = words_of("product_id productId product item_id itemId item sku")
 LISTS = ("items", "products", "line_items", "lineItems")
 _QUANTITIES = ("quantity", "qty")
+_SIGNS_OF_AN_ORDER = ("order_id", "orderId", "line_items", "lineItems", *_QUANTITIES)
+_ORDER_STATES = words_of(
+    "status state order_status orderStatus financial_status financialStatus payment_status"
+)
+_VOID = frozenset(
+    words_of(
+        "cancelled canceled cancelledorder failed failure void voided declined rejected refused"
+        " expired abandoned trash draft checkoutdraft refunded chargeback storniert annule annulee"
+        " cancelado cancelada annullato annulliert"
+    )
+)
 RATINGS = ("rating", "value", "stars", "score", "rate")
 TIMES = words_of(
     "timestamp created_at createdAt event_time eventTime occurred_at time date at updated_at"
@@ -121,6 +133,9 @@ def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
     if kind is None:
         yield UNKNOWN_KIND
         return
+    if kind == PURCHASE and _is_void(fields):
+        yield VOID_ORDER
+        return
     at = next((found for name in TIMES if (found := read_moment(fields.get(name)))), None)
     product_id = first_id(fields, PRODUCTS)
     parts: Sequence[object] = [fields] if product_id is not None else lines or ()
@@ -172,9 +187,15 @@ def _kind(fields: Mapping[str, Any]) -> str | None:
             return _WORDS.get(word_key(value))
     if any(fields.get(name) is not None for name in ("rating", "stars")):
         return RATE
-    if any(fields.get(name) is not None for name in ("order_id", "orderId", *_QUANTITIES)):
+    if any(fields.get(name) is not None for name in _SIGNS_OF_AN_ORDER):
         return PURCHASE
     return VIEW
+
+
+def _is_void(fields: Mapping[str, Any]) -> bool:
+    """Whether an order came to nothing; one whose state nobody knows did not."""
+    states = (fields.get(name) for name in _ORDER_STATES)
+    return any(isinstance(state, str) and word_key(state) in _VOID for state in states)
 
 
 def _interest(kind: str, fields: Mapping[str, Any]) -> float | None:

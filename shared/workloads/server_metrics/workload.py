@@ -28,7 +28,7 @@ from shared.workloads.server_metrics.model import FleetForecaster, forecast
 from shared.workloads.server_metrics.records import KNOWN_NAMES, SampleReader
 from shared.workloads.server_metrics.rows import RowContext, metric_rows, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
-from shared.workloads.server_metrics.unread import unread_metrics
+from shared.workloads.server_metrics.unread import doubtful_fractions, unread_metrics
 from shared.workloads.training import (
     Admitted,
     GoldenRequest,
@@ -104,7 +104,10 @@ class ServerMetrics(Workload):
 
     def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         sentence = unread_metrics(self.fields_of(stream), records, KNOWN_NAMES)
-        return () if sentence is None else (sentence,)
+        read = (self._reader.read(record) for record in records)
+        samples = (each for each in read if not isinstance(each, str))
+        doubtful = doubtful_fractions(samples, self._reader.percentages)
+        return [*doubtful] if sentence is None else [sentence, *doubtful]
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         found = self._reader.read(fields)

@@ -27,6 +27,7 @@ from shared.documents.times import parse_time
 NO_DEVICE = "no device_id"
 NOT_ONLINE = "status is not online"
 NO_TIME = "no timestamp that can be read"
+_FEWEST_READINGS, _MOST_KW = 20, 30.0
 NO_POWER = "no power that can be read"
 DATED_LATER = "dated later than the newest record"
 CAME_AGAIN = "the device has another reading of that time"
@@ -234,6 +235,18 @@ def _as_measured(number: float | Unread) -> float | Unread:
     if isinstance(number, float) and abs(number) > MAX_MAGNITUDE:
         return Unread.NOT_A_NUMBER
     return number
+
+
+def doubtful_power(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A sentence where no reading is above some W, so that they may be kW."""
+    found = [read_number(record.get("power"), PLAIN[POWER]) for record in records]
+    known = [number for number in found if number > 0]  # NaN fails
+    if len(known) < _FEWEST_READINGS or max(known) > _MOST_KW:
+        return []
+    return [
+        f"power is never above {max(known):.3g} W; where it is in kW, say so in fields:"
+        ' power = { path = "power", unit = "kW" }'
+    ]
 
 
 def read_fan(value: object) -> float:

@@ -124,6 +124,9 @@ class SolarPower(Workload):
     def entity_of(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         return documents.device_of(fields.get("device_id"))
 
+    def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return documents.doubtful_power(records)
+
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         return documents.unusable(documents.raw_reading(fields), self._time_zone)
 

@@ -6,7 +6,6 @@ model and no database; a document is a mapping of JSON values.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from shared.documents.ids import read_id
+from shared.documents.json_texts import is_of_a_program, read_json_text
 from shared.documents.numbers import NumberPolicy, Unread, parse_number
 from shared.documents.texts import comparable, tidy
 from shared.documents.time_policy import NoTime, TimePolicy
@@ -114,15 +114,12 @@ def part_lines(fields: Mapping[str, Any]) -> Iterator[PartLine | str]:
 
 def _lines(value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, str):
-        text = value.strip()
-        if text[:1] in ("[", "{"):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                return
-        elif text:
-            yield text, 1
+        found = read_json_text(value)
+        if found is value:
+            if value.strip() and not is_of_a_program(value):
+                yield value.strip(), 1
             return
+        value = found
     if isinstance(value, (list, tuple)):
         for line in value:
             yield "", line

@@ -206,6 +206,21 @@ def test_rows_of_one_id_are_versions_of_it_or_a_wrong_id(tmp_path: Path, opened:
         read(opened("lines"))
 
 
+def test_an_export_of_a_document_database_is_read_as_it_is(tmp_path: Path, opened: Opener) -> None:
+    """mongoexport writes ids and times as objects; each line was a record without an id."""
+    (tmp_path / "orders.jsonl").write_text(
+        '{"_id": {"$oid": "65F0C0DE0000000000000001"}, "updated_at":'
+        ' {"$date": {"$numberLong": "1764151200000"}}}\n',
+        encoding="utf-8",
+    )
+    os.utime(tmp_path / "orders.jsonl", (0, 0))
+
+    (record,), _ = read(opened(id_field="_id"))
+
+    assert record.id == "65f0c0de0000000000000001"
+    assert record.updated_at == datetime(2025, 11, 26, 10, tzinfo=UTC)
+
+
 def test_a_line_that_cannot_be_read_costs_itself(tmp_path: Path, opened: Opener) -> None:
     """A quote that somebody forgot must not swallow the ten thousand lines behind it."""
     bad = ["2,2025-11-26", '3,2025-11-26,"open', '"4"x,2025-11-26,1', "5,2025-11-26,1,2,3"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.documents.texts import comparable, similarity_tokens, tidy, word_key
+from shared.documents.texts import comparable, tidy, word_key
 
 SAME = [
     "Oil filter", "OIL FILTER", " oil  filter ", "Oil\u00a0filter", "Oil\u200b filter",
@@ -33,18 +33,3 @@ def test_a_word_is_its_letters() -> None:
     ways = ("Add to Cart", "add_to_cart", "addToCart", "ADD-TO-CART")
 
     assert {word_key(text) for text in ways} == {"addtocart"}
-
-
-def test_inflected_words_and_words_without_blanks_share_pieces() -> None:
-    """Words alone find "Lampe" and "Lampen", and all of a Japanese name, entirely different."""
-
-    def shared(one: str, other: str) -> int:
-        return len(set(similarity_tokens(one)) & set(similarity_tokens(other)))
-
-    assert shared("Lampe", "Tischlampen") >= 2
-    assert shared("насос", "насоса") >= 2
-    assert shared("緑茶", "抹茶") == 1
-    assert shared("緑茶碗", "緑茶") >= 3
-    assert shared("ผ้าไหม", "ผ้าฝ้าย") >= 2
-    assert shared("red lamp", "blue pump") == 0
-    assert similarity_tokens("A4 12345678") == ["a4", "12345678"]

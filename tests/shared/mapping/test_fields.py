@@ -198,6 +198,12 @@ LINES = [{"label": "A", "qty": 2}, {"label": "B", "qty": None}]
             {"cpu": 50},
         ),
         (
+            "readings",
+            {"fields": {"temperature": {"path": "t", "unit": "°F"}}},
+            {"t": "212"},
+            {"temperature": 100},
+        ),
+        (
             "products",
             {"fields": {"price": {"path": "p", "unit": "cents"}}},
             {"p": 450},

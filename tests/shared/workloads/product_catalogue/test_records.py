@@ -27,6 +27,7 @@ from shared.workloads.product_recommender.records import (
     NO_PRODUCT,
     NO_USER,
     UNKNOWN_KIND,
+    VOID_ORDER,
     Interaction,
     read_interactions,
 )
@@ -186,6 +187,12 @@ def test_a_document_without_a_name_is_no_product(fields: dict[str, Any]) -> None
          [("a1", "p", "view", 1.0)]),
         ({"user_id": "u", "product_id": "null", "sku": "s1"}, [("u", "s1", "view", 1.0)]),
         ({"user_id": "u", "product_id": "p", "type": "rate", "rating": 11}, [BAD_RATING]),
+        ({"customer_id": 7, "line_items": [{"product_id": "p"}]}, [("7", "p", "purchase", 5.0)]),
+        ({"customer_id": 7, "line_items": [{"product_id": "p"}], "status": "Cancelled"},
+         [VOID_ORDER]),
+        ({"user_id": "u", "product_id": "p", "type": "purchase", "financial_status": "voided"},
+         [VOID_ORDER]),
+        ({"user_id": "u", "product_id": "p", "status": "failed"}, [("u", "p", "view", 1.0)]),
         ({"user_id": "u", "product_id": "p", "type": "rate"}, [BAD_RATING]),
     ],
 )  # fmt: skip

@@ -25,3 +25,19 @@ def test_a_column_that_looks_like_a_metric_is_named(more: dict[str, Any], named:
     (remark,) = ServerMetrics({}).remarks("metrics", [{**ROW, **more}] * 5) or ("",)
 
     assert [name for name in more if f" {name}" in remark] == named
+
+
+@pytest.mark.parametrize(
+    ("values", "is_doubtful"),
+    [((0.31, 0.92), True), ((0.31, 31.0), False), ((0.0, 0.0), False)],
+)
+def test_a_percentage_that_is_never_above_1_is_told(
+    values: tuple[float, float], is_doubtful: bool
+) -> None:
+    """Fractions of 1 would be percentages that are never critical."""
+    rows = [{**ROW, "cpu_pct": value} for value in values] * 20
+    rows += [{**ROW, "host": "other", "cpu_pct": 90}] * 20
+
+    remarks = ServerMetrics({}).remarks("metrics", rows)
+
+    assert ["cpu of w is never above 1" in remark for remark in remarks] == [True] * is_doubtful

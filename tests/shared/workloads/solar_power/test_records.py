@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,3 +196,14 @@ def test_readings_that_cannot_be_used_are_counted_by_reason() -> None:
     }
     assert rows.target.tolist() == [5.0]
     assert rows.features[0, 9] == 2.0, "of two readings of one time the later written one counts"
+
+
+@pytest.mark.parametrize(
+    ("powers", "is_doubtful"),
+    [((0, 1.2, "2.9"), True), ((0, "2.9 kW"), False), ((0, 310), False), ((0, 0), False)],
+)
+def test_power_that_may_be_in_kw_is_told(powers: tuple[object, ...], is_doubtful: bool) -> None:
+    """3 W of a plant of 3 kW are forecast without a word, a thousandth of what comes."""
+    found = documents.doubtful_power([{"power": power} for power in powers] * 30)
+
+    assert ['unit = "kW"' in sentence for sentence in found] == [True] * is_doubtful
