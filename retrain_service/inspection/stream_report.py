@@ -150,7 +150,7 @@ def report_stream(
     unordered = warnings.unordered(sample, stream, column, source_settings.kind)
     if repeated:
         faults.append(repeated)
-    if unordered and not records:
+    if unordered and (not records or sample.found.n_without_cursor_field > len(records)):
         faults.append(unordered)
     elif unordered:
         found.append(unordered)
@@ -295,6 +295,8 @@ def _mend(
     is_unread = not sample.records and sample.found.n_without_cursor_field
     if is_unread and plan.updated_at not in ("", stream.updated_at_field):
         place.append(f"updated_at_field = {toml_value(plan.updated_at)}")
+    if any("is no id" in fault for fault in report.faults):
+        place += list(_id_lines(sample, plan, stream))
     newest = sample.newest
     if newest is not None and any("from UTC" in each for each in report.warnings):
         place.append(warnings.zone_setting(newest - now))

@@ -16,12 +16,15 @@ from retrain_service.inspection.sample import StreamSample
 from retrain_service.sources.base import ids_repeat
 from retrain_service.sources.catalogue import Collection, Column, described
 from retrain_service.sources.shown_values import epoch_units
+from shared.documents.time_columns import column_times
+from shared.documents.times import read_time_us
 from shared.settings.streams import StreamSettings
 
 _CLOCK_SLACK = timedelta(minutes=2)
 _ZONE_STEP = timedelta(minutes=30)
 _FARTHEST_ZONE = timedelta(hours=14)
 _DENSE = timedelta(minutes=10)
+_BY_ANY_TIME = ("files", "http_export")
 
 
 def repeated_ids(sample: StreamSample, settings: StreamSettings) -> str | None:
@@ -119,6 +122,10 @@ def unordered(
     never = f"{n_without:,} of {sample.found.n_records:,} records are never read"
     if column is None or not column.values:
         return f"{never}: they have no {name}."
+    if problem := column_times(column.values).problem:
+        return f"{never}: {name}: {problem} (updated_at_format)."
+    if all(read_time_us(value) is not None for value in column.values) and kind in _BY_ANY_TIME:
+        return f"{never}: {name} is there, but {' or '.join(settings.id_fields)} is no id in them."
     wanted = "a date" if kind in ("mongodb", "firestore") else "a time"
     return f"{never}: {name} is there, but is {described(column)}, not {wanted} by which to order."
 

@@ -113,7 +113,8 @@ class StreamSettings(Section):
     updated_at_format: str = Field(
         "",
         description="http_export, files: how that field is written where it is another text than"
-        ' ISO 8601, as Python\'s strptime has it: "%d.%m.%Y %H:%M"',
+        ' ISO 8601, as Python\'s strptime has it: "%d.%m.%Y %H:%M"; SQLite: whether the day or the'
+        " month comes first, where the dates themselves do not say",
     )
     read_by: Literal["cursor", "log"] = Field(
         "cursor",

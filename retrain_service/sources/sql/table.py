@@ -22,10 +22,12 @@ from retrain_service.sources.sql.times import (
     text_form,
     text_shapes,
 )
+from shared.documents.time_columns import column_times
 from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.settings.per_model import StreamSettings
 
 _LOOKED_AT = 200
+_MOST_DAYS = 20_000
 """Different values of a column that are not as most are; whether one is a time is seen soon."""
 
 
@@ -223,7 +225,7 @@ def _sqlite_form(
         .limit(_LOOKED_AT)
     ).scalars()
     if any(convert(value, "UTC") is not None for value in others):
-        return TimeFormat("converted", is_naive=True)
+        return _converted_form(connection, table, updated_at, stream)
     if are_numbers:
         return _epoch_column_form(connection, table, updated_at, is_number, "real" in n_rows)
     return _text_column_form(connection, table, updated_at, stream, is_text)
@@ -293,7 +295,7 @@ def _text_column_form(
     shapes = [TextFormat(row[1], row[2], row[3], row[4]) for row in rows if row[0]]
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite and any(is_odd_time(value) for row in rows for value in row[5:]):
-        return TimeFormat("converted", is_naive=True)
+        return _converted_form(connection, table, updated_at, stream)
     if shapes:
         form = text_form(shapes, connection.dialect.name)
         return replace(form, seen=tuple(tuple(row[:4]) for row in rows))
@@ -301,3 +303,26 @@ def _text_column_form(
         f"{stream.collection}.{stream.updated_at_field}: expected a time such as"
         f" 2025-11-26T10:00:00Z, found {rows[0][5]!r}."
     )
+
+
+def _converted_form(
+    connection: sa.Connection,
+    table: sa.FromClause,
+    updated_at: sa.ColumnElement[Any],
+    stream: StreamSettings,
+) -> TimeFormat:
+    """In SQLite. Of days and months the setting says which comes first, or else all the dates."""
+    written = stream.updated_at_format
+    if written:
+        day_first: bool | None = written.find("%d") < written.find("%m")
+    else:
+        day = sa.func.substr(updated_at, 1, 10)
+        days = connection.execute(
+            sa.select(day)
+            .distinct()
+            .select_from(table)
+            .where(updated_at.like("%/%/%") | updated_at.like("%-%-____%"))
+            .limit(_MOST_DAYS)
+        ).scalars()
+        day_first = column_times(days).policy.day_first
+    return TimeFormat("converted", is_naive=True, day_first=day_first)

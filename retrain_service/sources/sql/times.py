@@ -39,8 +39,10 @@ Kind = Literal[
     "converted",
 ]
 CONVERT = "hotfit_time_us"
-"""Function of our SQLite connections: (value, zone) -> microseconds since the epoch, or null."""
+"""Function of our SQLite connections: (value, "ZONE" or "ZONE dmy") -> microseconds since the
+epoch, or null."""
 
+_ORDERS = {True: "dmy", False: "mdy"}
 UNIT_BORDERS = ((1e11, SECOND_US), (1e14, 1000), (1e17, 1))
 _NEVER = ((253_370_764_800, 253_402_300_800), (253_370_764_800_000, 253_402_300_800_000))
 
@@ -53,6 +55,7 @@ class TimeFormat:
     unit_us : of "epoch", what one stands for, in microseconds.
     separator : of "text", what stands between date and time.
     zone : of times that are kept without one; `is_naive` says whether these are.
+    day_first : of "converted", how 03/04/2025 is read; None: not at all.
     seen : of "text", the shapes of all texts that were there when the form was learnt.
     """
 
@@ -62,13 +65,15 @@ class TimeFormat:
     separator: str = "T"
     zone: tzinfo = UTC
     is_naive: bool = False
+    day_first: bool | None = None
     seen: tuple[tuple[Any, ...], ...] = ()
 
     @property
     def name(self) -> str:
         """Cursors written under another name do not fit this form."""
         zone = "" if str(self.zone) == "UTC" else f"/{self.zone}"
-        return f"{self.kind}/{self.unit_us}/{self.separator}{zone}"
+        order = "" if self.day_first is None else f"/{_ORDERS[self.day_first]}"
+        return f"{self.kind}/{self.unit_us}/{self.separator}{zone}{order}"
 
     def remark(self, field: str) -> str:
         """What a person should know of a column that is kept in this form; "" for nothing."""
@@ -82,7 +87,9 @@ class TimeFormat:
     def key(self, column: sa.ColumnElement[Any], dialect: str) -> sa.ColumnElement[Any]:
         """What to compare and order by."""
         if self.kind == "converted":
-            converted: sa.ColumnElement[Any] = getattr(sa.func, CONVERT)(column, str(self.zone))
+            order = "" if self.day_first is None else f" {_ORDERS[self.day_first]}"
+            how = f"{self.zone}{order}"
+            converted: sa.ColumnElement[Any] = getattr(sa.func, CONVERT)(column, how)
             return converted
         if self.kind == "epoch_mixed":
             return _in_microseconds(column)
@@ -253,9 +260,9 @@ def _in_microseconds(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     return sa.cast(in_microseconds, sa.BigInteger)
 
 
-def convert(value: object, zone: str) -> int | None:
+def convert(value: object, how: str) -> int | None:
     """CONVERT: any value of an SQLite column as microseconds since the epoch."""
-    return read_time_us(value, _policy(zone))
+    return read_time_us(value, _policy(how))
 
 
 def is_odd_time(text: str) -> bool:
@@ -263,13 +270,17 @@ def is_odd_time(text: str) -> bool:
     try:
         datetime.fromisoformat(text.strip())
     except ValueError:
-        return convert(text, "UTC") is not None
+        return convert(text, "UTC dmy") is not None or convert(text, "UTC mdy") is not None
     return text[4:5] != "-"
 
 
 @lru_cache
-def _policy(zone: str) -> TimePolicy:
-    return TimePolicy(ZoneInfo(zone), first_year=1971, last_year=9999, shifts_skipped=True)
+def _policy(how: str) -> TimePolicy:
+    zone, _, order = how.partition(" ")
+    day_first = None if not order else order == _ORDERS[True]
+    return TimePolicy(
+        ZoneInfo(zone), day_first, first_year=1971, last_year=9999, shifts_skipped=True
+    )
 
 
 def settled(at: datetime, zone: tzinfo) -> datetime:

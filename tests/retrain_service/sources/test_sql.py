@@ -172,6 +172,33 @@ def test_a_new_release_of_the_application_may_write_times_in_another_form(
     assert source.inspect().n_without_cursor_field == 1
 
 
+@pytest.mark.parametrize(
+    ("written", "stream", "n_read"),
+    [
+        ("%m/%d/%Y %I:%M %p", {}, 30),
+        ("%d/%m/%Y %H:%M", {}, 30),
+        ("%d.%m.%Y %H:%M", {}, 30),
+        ("%m/11/%Y %H:%M", {}, 0),
+        ("%m/11/%Y %H:%M", {"updated_at_format": "%m/%d/%Y %H:%M"}, 30),
+    ],
+)
+def test_all_dates_of_a_column_say_whether_the_day_or_the_month_comes_first(
+    database: Path, opened: Opener, written: str, stream: dict[str, Any], n_read: int
+) -> None:
+    """Those of the first twelve days of each month went unread, one by one."""
+    run(
+        database,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, updated_at TEXT)",
+        "INSERT INTO t VALUES (?, ?)",
+        rows=[
+            (i, (BEGAN.replace(month=9) + timedelta(days=i)).strftime(written)) for i in range(30)
+        ],
+    )
+    source = opened(f"sqlite:///{database}", clock=AT, **stream)
+
+    assert len(source.read_after(None, 100).records) == n_read
+
+
 def test_a_second_that_still_runs_is_not_read(database: Path, opened: Opener) -> None:
     """A row with a smaller id may still be written into it, behind the cursor."""
     run(
