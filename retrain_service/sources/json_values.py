@@ -15,16 +15,22 @@ from shared.documents.times import means_never
 
 _NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
 
+DEEPEST = 100
+"""Objects and lists in each other, as MongoDB allows them: what is deeper ends every reader."""
+
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 
 
-def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UTC) -> Any:
-    """Turn one value into JSON values, however deep.
+def to_json(
+    value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UTC, depth: int = 0
+) -> Any:
+    """Turn one value into JSON values, down to `DEEPEST`; what lies deeper is None.
 
     Times become RFC 3339 in UTC, dates "2025-11-26", durations seconds, bytes base64, Decimal a
-    float, NaN and infinities None.
+    float, NaN and infinities None, as is a number that no float can hold.
 
     Args:
+        depth: of this value in its document.
         zone: of times that have none.
         otherwise: turns a type that is not listed here into something that is.
     """
@@ -34,9 +40,9 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UT
         case str():
             return _json_text(value)
         case int():
-            return int(value) if _INT64_MIN <= value <= _UINT64_MAX else float(value)
+            return int(value) if _INT64_MIN <= value <= _UINT64_MAX else _finite(value)
         case float() | Decimal():
-            return float(value) if math.isfinite(value) else None
+            return _finite(value)
         case datetime():
             return to_rfc3339(value, zone)
         case date() | time():
@@ -45,16 +51,27 @@ def to_json(value: Any, otherwise: Callable[[Any], Any] = str, zone: tzinfo = UT
             return value.total_seconds()
         case bytes() | bytearray() | memoryview():
             return base64.b64encode(bytes(value)).decode("ascii")
+        case Mapping() | list() | tuple() | set() | frozenset() if depth >= DEEPEST:
+            return None
         case Mapping():
             return {
-                _json_text(str(key)): to_json(item, otherwise, zone) for key, item in value.items()
+                _json_text(str(key)): to_json(item, otherwise, zone, depth + 1)
+                for key, item in value.items()
             }
         case list() | tuple() | set() | frozenset():
-            return [to_json(item, otherwise, zone) for item in value]
+            return [to_json(item, otherwise, zone, depth + 1) for item in value]
         case Enum():
-            return to_json(value.value, otherwise, zone)
+            return to_json(value.value, otherwise, zone, depth)
     found = otherwise(value)
-    return found if isinstance(found, str) else to_json(found)
+    return found if isinstance(found, str) else to_json(found, depth=depth)
+
+
+def _finite(number: float | Decimal) -> float | None:
+    try:
+        found = float(number)
+    except (OverflowError, ValueError):  # no float is so large; a signalling NaN is none
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _json_text(text: str) -> str:
