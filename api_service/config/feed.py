@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shared.settings.streams import StreamSettings, named_stream
-
 if TYPE_CHECKING:
     from shared.settings.root import Settings
+    from shared.settings.streams import StreamSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +33,8 @@ class FedModel:
 
     def stream(self, name: str) -> StreamSettings:
         """The settings of a stream, its collection filled in."""
+        from shared.settings.streams import named_stream  # pydantic: only who is fed pays for it
+
         return named_stream(self.streams, name)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -26,12 +26,14 @@ from shared.errors import (
     TooManyRecords,
 )
 from shared.feed.writer import FedRecord, Feed, Limit
-from shared.mapping.fields import RecordMapping, open_mappings
 from shared.records import composite_id
-from shared.settings.streams import StreamSettings
 from shared.workloads import open_workload
 from shared.workloads.contract import Workload
 from shared.workloads.training import Admitted
+
+if TYPE_CHECKING:
+    from shared.mapping.fields import RecordMapping
+    from shared.settings.streams import StreamSettings
 
 log = structlog.get_logger()
 
@@ -130,6 +132,8 @@ class RecordIngest:
     def _mapping(
         self, base: str, model: FedModel, workload: Workload
     ) -> Mapping[str, RecordMapping]:
+        from shared.mapping.fields import open_mappings  # pydantic: only who is fed pays for it
+
         if base not in self._mappings:
             self._mappings[base] = open_mappings(
                 base, workload.read_fields, model.streams, model.time_zone
