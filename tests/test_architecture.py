@@ -155,8 +155,8 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
         "exchange keys run_log settings versions",
     ),
     "retrain_service/observers": (
-        "backoff maintenance",
-        "atomic_file daemon exchange run_log settings versions workloads",
+        "backoff home maintenance",
+        "atomic_file daemon exchange plain_file run_log settings versions workloads",
     ),
     "retrain_service/open_problems": (
         "",

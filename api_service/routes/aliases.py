@@ -19,6 +19,7 @@ from api_service.control.desired_version import must_verify, wanted
 from api_service.control.requests import put_request
 from api_service.control.training import who_asks
 from api_service.control.wait import wait_for
+from api_service.routes.legacy.fleet_history import explain_server, export_history
 from api_service.routes.legacy.model_info import (
     device_model,
     path_of,
@@ -184,6 +185,8 @@ ALIASES = (
     Alias("GET", "/api/ml/runs/<run_id>", device_run),
     Alias("DELETE", "/api/ml/runs/<run_id>", forget_run, Role.ADMIN),
     Alias("GET", "/api/ml/model/current", device_model),
+    Alias("GET", "/explain/<path:server>", explain_server),
+    Alias("GET", "/historical/export/<table>", export_history),
     Alias("GET", "/admin/models", server_models),
     Alias("POST", "/admin/reload-model", reload_model, Role.ADMIN),
     Alias("GET", "/admin/model-info", server_model_info),

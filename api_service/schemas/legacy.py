@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from api_service.schemas.common import Fields, Whole
+from api_service.schemas.common import Fields, Identity, Whole
 from api_service.schemas.models import Model
 from api_service.schemas.operation import Answer, Body, Operation, Time
 from api_service.schemas.requests import (
@@ -15,6 +15,7 @@ from api_service.schemas.requests import (
     CancelJob,
     DevicePage,
     DeviceQuery,
+    HistoryQuery,
     JobQuery,
     ModelPage,
     ModelQuery,
@@ -119,6 +120,23 @@ class ServerModelInfo(Model, kw_only=True):
     training_config: Fields
     config: Fields
     servers: Fields
+
+
+class Explanation(Identity, kw_only=True):
+    server_name: str
+    timestamp: str
+    prediction: Fields
+    shap: Fields
+    attention: Fields
+    counterfactuals: list[Fields]
+
+
+class HistoryTable(msgspec.Struct):
+    success: bool
+    table: str
+    time_range: str
+    csv_data: str
+    filename: str
 
 
 class Reloaded(msgspec.Struct):
@@ -227,6 +245,24 @@ OPERATIONS: Mapping[str, Operation] = {
         "GET /models/<model> of a device.",
         {200: Answer(DeviceModel, "the model, or that there is none")},
         query=DeviceQuery,
+        errors=ASKED,
+    ),
+    "GET /explain/<path:server>": Operation(
+        "What drives the risk of one server, and what would lower it.",
+        {200: Answer(Explanation, "of its last hour")},
+        query=ModelQuery,
+        errors=ASKED,
+    ),
+    "GET /historical/export/<table>": Operation(
+        "Alert levels or the state of the fleet in the past (alerts, environment), as CSV.",
+        {
+            200: Answer(
+                HistoryTable,
+                "the table in `csv_data`; bare with format=csv or Accept: text/csv",
+                also={"text/csv": "the table"},
+            )
+        },
+        query=HistoryQuery,
         errors=ASKED,
     ),
     "GET /admin/models": Operation(

@@ -201,6 +201,15 @@ class TrainServersQuery(TrainQuery):
     blocking: Annotated[bool, Meta(description="wait up to a minute for the end")] = False
 
 
+class HistoryQuery(ModelQuery):
+    time_range: Annotated[
+        Literal["30m", "1h", "8h", "1d", "1w", "1M"], Meta(description="how far back")
+    ] = "1d"
+    format: Annotated[Literal["json", "csv"], Meta(description="the table in JSON, or bare")] = (
+        "json"
+    )
+
+
 class ProductsQuery(Request):
     n: Annotated[int, Meta(ge=1, le=50, description="how many products; 5 by default")] = 5
     model: ModelName | None = None

@@ -6,6 +6,7 @@ read by nobody here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import structlog
 
 from retrain_service.observers.run_exporter import RunExporter
 from shared.errors import SettingsInvalid, TryLater
-from shared.run_log.run import Run
+from shared.run_log.run import SUCCESS, Run
 from shared.run_log.view import run_record
 from shared.settings.run_export import MongodbExportSettings
 from shared.versions.model_names import split_name
@@ -75,7 +76,7 @@ class MongodbSink:
         model = split_name(run.model)[0]
         if self._settings.models and model not in self._settings.models:
             return
-        document = as_document(run)
+        document = as_document(run, SUCCESS if self._settings.statuses == "success" else {})
         try:
             collection = self._connected()[self._database][self._settings.collection]
             collection.replace_one({"_id": run.run_id}, document, upsert=True)
@@ -102,8 +103,10 @@ class MongodbSink:
         return self._client
 
 
-def as_document(run: Run) -> dict[str, Any]:
+def as_document(run: Run, words: Mapping[str, str] = {}) -> dict[str, Any]:
     """One ended run; what is not known of it is there and None. Times are BSON dates, UTC.
+
+    words : status -> the word for it, where it is another one.
 
     `mae`, `rmse` and `r2` are the candidate's on the newest rows that it was not trained on.
     """
@@ -126,7 +129,7 @@ def as_document(run: Run) -> dict[str, Any]:
         "test_samples": record["test_rows"],
         "features": _features(record["workload"], record["parameters"]),
         "model_path": record["model_path"],
-        "status": run.status.value,
+        "status": words.get(run.status, run.status.value),
         "verdict": run.verdict,
         "error": run.error,
         "promoted": run.promoted,

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 import structlog
 
 from retrain_service.backoff import Pause
+from retrain_service.home import read_store
 from retrain_service.maintenance import retention
 from retrain_service.observers import mlflow_exporter, mongodb_exporter
 from retrain_service.observers.notifications import Notifier
+from retrain_service.observers.pointer_file import PointerFiles
 from retrain_service.observers.serving_events import ServingEventReader
 from retrain_service.observers.training_metrics import TrainingMetricsExporter
 from shared.errors import HotfitError
@@ -45,6 +47,7 @@ class Observers:
         self._mongodb_exporter = mongodb_exporter.open_sink(
             settings.run_export.mongodb, settings.home, settings.run_log_path
         )
+        self._pointer_files = PointerFiles(read_store(settings), settings.run_export.pointer_file)
         self._serving_events = ServingEventReader(settings.reports_dir, run_log)
         self._seen_seq = run_log.last_event_seq()
         self._pause: Pause | None = None
@@ -53,6 +56,7 @@ class Observers:
     def process_events(self, now: datetime) -> None:
         """Process new events; once an hour, prune. A step that fails stops no other step."""
         self._attempt("workers", lambda: self._serving_events.poll_reports(now))
+        self._attempt("pointer_file", self._pointer_files.update)
         self._attempt("notify", self._notify)
         self._attempt("metrics", self._metrics.update)  # before anything of the log is forgotten
         if self._pause is None or self._pause.is_over(now):

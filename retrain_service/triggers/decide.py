@@ -19,7 +19,7 @@ from retrain_service.triggers.due import (
     pending_events,
     records_needed,
 )
-from retrain_service.triggers.schedule import cron_moment
+from retrain_service.triggers.schedule import cron_moment, next_opening
 from retrain_service.triggers.training_state import RunUnderWay, TrainingState
 from shared.formatting import format_count, format_moment, format_span
 from shared.settings.per_model import TriggerSettings
@@ -125,6 +125,10 @@ def _brake(
     if settings.max_runs_per_day and len(today) >= settings.max_runs_per_day:
         why = f"{format_count(len(today), 'run')} in 24 h, at most {settings.max_runs_per_day}"
         found.append((today[-settings.max_runs_per_day] + DAY, why))
+    if settings.quiet_hours:
+        opening = next_opening(settings.quiet_hours, settings.time_zone, now)
+        if opening is not None:
+            found.append((opening, f"it trains only from {' and '.join(settings.quiet_hours)}"))
     longest = max(found, default=None)
     return longest if longest is not None and now < longest[0] else None
 

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from shared.settings.values import parse_hours
+
 DAY = timedelta(days=1)
 
 
@@ -67,3 +69,23 @@ def interval_moment(every: timedelta, time_zone: str, start: datetime, after: da
 def _by_the_local_clock(local: datetime, zone: ZoneInfo) -> datetime:
     """A time left out becomes the one as long after the gap; of two equal ones it is the first."""
     return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def next_opening(hours: tuple[str, ...], time_zone: str, now: datetime) -> datetime | None:
+    """When the next of these hours of the local day begins; None: `now` is within one of them.
+
+    Hours that the change to summer time leaves out altogether have no part of that day.
+    """
+    zone = ZoneInfo(time_zone)
+    local = now.astimezone(zone).replace(tzinfo=None)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    spans = [parse_hours(text) for text in hours]
+    passed = local - midnight
+    if any(first <= passed < last or first <= passed + DAY < last for first, last in spans):
+        return None
+    begins = [
+        _by_the_local_clock(midnight + n * DAY + first, zone)
+        for n in range(3)
+        for first, _ in spans
+    ]
+    return min((begin for begin in begins if begin > now), default=None)

@@ -28,6 +28,14 @@ UNFINISHED = (RunStatus.QUEUED, RunStatus.RUNNING)
 FINISHED = (RunStatus.SUCCEEDED, RunStatus.SKIPPED)
 """Runs that came to a verdict: what they saw need not be counted again."""
 
+SUCCESS: Mapping[str, str] = {
+    RunStatus.SUCCEEDED: "success",
+    RunStatus.SKIPPED: "success",
+    RunStatus.CANCELLED: "failed",
+    RunStatus.ABANDONED: "failed",
+}
+"""An ended run in two words, for readers that know no others; a failed one is one of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:

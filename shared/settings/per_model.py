@@ -23,6 +23,7 @@ from shared.settings.values import (
     MONTH_S,
     CronExpressions,
     Duration,
+    HoursOfDay,
     TimeZone,
 )
 
@@ -77,6 +78,11 @@ class TriggerSettings(Section):
         le=LONGEST,
         description="brake: at least this long between two runs; empty: nine times as long as the"
         " last run took, from five minutes to a day",
+    )
+    quiet_hours: HoursOfDay = Field(
+        (),
+        description='brake: train only in these hours of the clock of time_zone, "22:00-06:00" or'
+        " a list of such; empty: at any hour",
     )
     max_runs_per_day: int = Field(
         0, ge=0, le=100_000, description="brake: at most so many runs in 24 hours; 0: no limit"

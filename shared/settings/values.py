@@ -83,6 +83,38 @@ def _as_time_zone(value: object) -> object:
     return value
 
 
+_HOURS = re.compile(r"(\d{1,2}):([0-5]\d)-(\d{1,2}):([0-5]\d)")
+
+
+def parse_hours(text: str) -> tuple[timedelta, timedelta]:
+    """When hours of a day begin and end, from midnight; an end on the next day is beyond a day.
+
+    Raises:
+        ValueError: not of the form 22:00-06:00, or nothing or a whole day.
+
+    >>> [str(at) for at in parse_hours("22:00-06:00")]
+    ['22:00:00', '1 day, 6:00:00']
+    """
+    day = timedelta(days=1)
+    match = _HOURS.fullmatch("".join(text.split()))
+    if match is not None:
+        first, last = (timedelta(hours=int(match[i]), minutes=int(match[i + 1])) for i in (1, 3))
+        if first < day and last <= day and first != last and last - first != day:
+            return first, last if last > first else last + day
+    raise ValueError(f'expected hours of a day such as "22:00-06:00", found {text!r}')
+
+
+def _as_hours(value: object) -> object:
+    """Hours of a day or a list of them; an empty text is none."""
+    found = ([value] if value else []) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple):
+        return value
+    for text in found:
+        parse_hours(str(text))
+    return tuple(str(text) for text in found)
+
+
+HoursOfDay = Annotated[tuple[str, ...], BeforeValidator(_as_hours)]
 CronExpressions = Annotated[tuple[str, ...], BeforeValidator(_as_cron_expressions)]
 TimeZone = Annotated[str, BeforeValidator(_as_time_zone)]
 

@@ -10,19 +10,13 @@ import msgspec
 
 from shared.errors import SettingsInvalid
 from shared.exchange.retrain_report import BufferReport, TrainingReport
-from shared.run_log.run import UNFINISHED, RunStatus
+from shared.run_log.run import SUCCESS, UNFINISHED, RunStatus
 
 _BYTES_A_MB = 1_000_000
 
 OF_SERVERS: Mapping[str, str] = {
     RunStatus.SUCCEEDED: "completed",
     RunStatus.SKIPPED: "completed",
-    RunStatus.ABANDONED: "failed",
-}
-OF_DEVICES: Mapping[str, str] = {
-    RunStatus.SUCCEEDED: "success",
-    RunStatus.SKIPPED: "success",
-    RunStatus.CANCELLED: "failed",
     RunStatus.ABANDONED: "failed",
 }
 """How a run stands -> the word that such clients wait for, where it is another one."""
@@ -86,7 +80,7 @@ def device_run(run: Mapping[str, Any]) -> dict[str, Any]:
         "test_samples": run.get("test_rows"),
         "features": _features(run.get("workload"), run.get("parameters")),
         "model_path": run.get("model_path"),
-        "status": OF_DEVICES.get(run["status"], run["status"]),
+        "status": SUCCESS.get(run["status"], run["status"]),
         "verdict": run.get("verdict"),
         "error": run.get("error"),
         "promoted": run.get("promoted"),

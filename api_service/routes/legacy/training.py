@@ -44,6 +44,7 @@ from shared.errors import NotFound
 from shared.exchange.event_burst import record_event
 from shared.exchange.retrain_report import TrainingReport
 from shared.keys.api_keys import Role
+from shared.run_log.run import SUCCESS
 
 # -- training ------------------------------------------------------------------------------------
 
@@ -75,7 +76,7 @@ def retrain_device(context: Context) -> ResponseReturnValue:
     wanted = TrainRequest(
         days=asked.days, reason=asked.reason, force=asked.force, wait=not asked.background
     )
-    return _train(context, model, wanted, answers.OF_DEVICES, background=asked.background)
+    return _train(context, model, wanted, SUCCESS, background=asked.background)
 
 
 def train_servers(context: Context) -> ResponseReturnValue:

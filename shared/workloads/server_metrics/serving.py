@@ -29,6 +29,8 @@ from shared.workloads.server_metrics.model import FleetForecaster, Rows, forecas
 
 _LOW, _EXPECTED, _HIGH = 0, 1, 2
 _DIGITS = 3
+_LESS = (0.1, 0.25)
+"""Shares of its limit by which an explanation lowers a metric."""
 
 
 class FleetAnswerer(Answerer):
@@ -55,12 +57,15 @@ class FleetAnswerer(Answerer):
     def questions(self) -> Mapping[str, str]:
         return {
             "fleet": "forecast, risk score and alert level of each server, from its last hour",
+            "explain": "what drives the risk score of one server, and what would lower it",
             "predict": "low, expected and high value at each horizon for feature rows",
         }
 
     def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         if question == "fleet":
             return self._fleet(_windows(request), now)
+        if question == "explain":
+            return self._explain(_windows(request), now)
         if question == "predict":
             unexpected = sorted(set(request) - {"instances"})
             if unexpected:
@@ -93,6 +98,45 @@ class FleetAnswerer(Answerer):
             "horizons_min": list(self._forecaster.horizons_min),
             "generated_at": now.astimezone(UTC).isoformat(),
         }
+
+    def _explain(
+        self, windows: Mapping[str, Sequence[Mapping[str, float]]], now: datetime
+    ) -> dict[str, Any]:
+        """Of each server: its entry in the fleet, the score of each metric, and what the score
+        would be had a metric been lower by some share of its limit in the last hour."""
+        fleet = self._fleet(windows, now)
+        explained = []
+        for server in fleet["servers"]:
+            rows = windows[server["server"]]
+            scores = self._scores(*(each[server["server"]] for each in self._forecasts(windows)))
+            changes = [
+                {
+                    "metric": metric,
+                    "lower_by": round(share * self._limits[metric], _DIGITS),
+                    "risk_score": self._lowered(server["server"], rows, metric, share, now),
+                }
+                for metric, score in sorted(scores.items(), key=lambda item: -item[1])
+                if risk.alert_level(score) != risk.HEALTHY
+                for share in _LESS
+            ]
+            explained.append({**server, "scores": scores, "changes": changes})
+        return {"servers": explained, "generated_at": fleet["generated_at"]}
+
+    def _lowered(
+        self,
+        name: str,
+        rows: Sequence[Mapping[str, float]],
+        metric: str,
+        share: float,
+        now: datetime,
+    ) -> float:
+        """The risk score had the metric been lower by this share of its limit."""
+        less = share * self._limits[metric]
+        changed = [
+            {**row, metric: max(row[metric] - less, 0.0)} if metric in row else row for row in rows
+        ]
+        score: float = self._fleet({name: changed}, now)["servers"][0]["risk_score"]
+        return score
 
     def _forecasts(
         self, windows: Mapping[str, Sequence[Mapping[str, float]]]
@@ -172,11 +216,7 @@ class FleetAnswerer(Answerer):
         self, metrics: Mapping[str, Floats], trends: Mapping[str, Floats], silent_s: float
     ) -> tuple[float, list[str]]:
         """The score of the metric that is worst off, and a sentence for each that alerts."""
-        scores = {
-            metric: self._score(bands, self._limits[metric], trends.get(metric))
-            for metric, bands in metrics.items()
-            if metric in self._limits
-        }
+        scores = self._scores(metrics, trends)
         reasons = [
             f"{metric} is {metrics[metric][_EXPECTED][0]:.1f} of {self._limits[metric]:g},"
             f" up to {metrics[metric][_HIGH].max():.1f} within the horizon"
@@ -189,6 +229,16 @@ class FleetAnswerer(Answerer):
             worst = max(worst, risk.SILENT_SCORE)
             reasons.append(f"nothing was heard for {silent_s / 60:.0f} min")
         return round(worst, 1), reasons
+
+    def _scores(
+        self, metrics: Mapping[str, Floats], trends: Mapping[str, Floats]
+    ) -> dict[str, float]:
+        """The risk score of each metric that has a limit."""
+        return {
+            metric: self._score(bands, self._limits[metric], trends.get(metric))
+            for metric, bands in metrics.items()
+            if metric in self._limits
+        }
 
     def _score(self, bands: Floats, limit: float, trend: Floats | None) -> float:
         if self._is_old:

@@ -25,7 +25,7 @@ from retrain_service.observers.mongodb_exporter import (
 from retrain_service.observers.run_exporter import RunExporter
 from scripts.daemons.network import free_port
 from shared.errors import SettingsInvalid
-from shared.run_log.run import Run, RunStatus
+from shared.run_log.run import SUCCESS, Run, RunStatus
 from shared.run_log.writer import RunLog
 from shared.settings.run_export import MongodbExportSettings
 from tests.support.daemons import MeanHome, daemon
@@ -261,3 +261,23 @@ def test_the_daemon_mirrors_its_runs_and_does_not_mind_an_absent_server(
         found = list(client["mirror"]["daemon_runs"].find({}))
     assert [each["device_id"] for each in found] == ["Dach Süd"]
     assert found[0]["promoted"]
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (RunStatus.SUCCEEDED, "success"),
+        (RunStatus.SKIPPED, "success"),
+        (RunStatus.FAILED, "failed"),
+        (RunStatus.ABANDONED, "failed"),
+    ],
+)
+def test_readers_that_wait_for_success_get_that_word_when_asked_for(
+    status: RunStatus, word: str
+) -> None:
+    """The dashboard of the system before queries {status: "success"}."""
+    ended = replace(run(1), status=status)
+
+    assert as_document(ended)["status"] == status.value
+    assert as_document(ended, SUCCESS)["status"] == word
+    assert MongodbExportSettings().statuses == "hotfit"

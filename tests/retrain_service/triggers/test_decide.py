@@ -209,6 +209,12 @@ def test_where_it_all_begins(state: TrainingState, expected: str | None) -> None
             "1200 new records since the last run (trains at 10); 1 run in 24 h, at most 1:"
             " waits until 2026-03-02 11:00:00 UTC",
         ),
+        (
+            {"new_records": 12},
+            "at night",
+            "12 new records since the last run (trains at 10); it trains only from 22:00-06:00:"
+            " waits until 2026-03-01 22:00:00 UTC",
+        ),
     ],
 )
 def test_waiting_says_what_will_start_the_next_run_or_what_holds_it_back(
@@ -223,6 +229,7 @@ def test_waiting_says_what_will_start_the_next_run_or_what_holds_it_back(
         "nothing": ONLY_EVENTS,
         "interval": TriggerSettings(min_interval=6 * HOUR),
         "per day": TriggerSettings(max_runs_per_day=1),
+        "at night": TriggerSettings(quiet_hours=("22:00-06:00",)),
     }[asked]
 
     decision = decide(replace(QUIET, **changes), given_settings, NOW)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain_service.triggers.schedule import cron_moment, interval_moment
+from retrain_service.triggers.schedule import cron_moment, interval_moment, next_opening
 from shared.errors import SettingsInvalid
 from shared.settings.root import load_settings
 
@@ -265,3 +265,48 @@ def test_one_cron_expression_or_a_list_of_them(tmp_path: Path) -> None:
     ]:
         config.write_text(f"{text}[models.m.triggers]\n{line}\n")
         assert load_settings(config).models["m"].triggers.cron == expected
+
+
+@pytest.mark.parametrize(
+    ("hours", "zone", "now", "expected"),
+    [
+        (("22:00-06:00",), "UTC", "2026-11-21T23:00", None),
+        (("22:00-06:00",), "UTC", "2026-11-21T05:59", None),
+        (("22:00-06:00",), "UTC", "2026-11-21T06:00", "2026-11-21T22:00"),
+        (("22:00-24:00",), "UTC", "2026-11-21T00:00", "2026-11-21T22:00"),
+        (("02:00-03:00", "12:30-13:00"), "UTC", "2026-11-21T03:00", "2026-11-21T12:30"),
+        (("02:00-03:00", "12:30-13:00"), "UTC", "2026-11-21T13:00", "2026-11-22T02:00"),
+        # By the local clock: 22:00 in Berlin is 21:00 UTC in winter and 20:00 in summer.
+        (("22:00-06:00",), "Europe/Berlin", "2026-11-21T20:59", "2026-11-21T21:00"),
+        (("22:00-06:00",), "Europe/Berlin", "2026-07-21T19:59", "2026-07-21T20:00"),
+        # 02:00 to 03:00 does not exist on the day of the change to summer time.
+        (("02:00-03:00",), "Europe/Berlin", "2026-03-29T00:30", "2026-03-29T01:00"),
+        (("02:00-03:00",), "Europe/Berlin", "2026-03-29T01:00", "2026-03-30T00:00"),
+        # It comes twice in autumn, and both are within it.
+        (("02:00-03:00",), "Europe/Berlin", "2026-10-25T00:30", None),
+        (("02:00-03:00",), "Europe/Berlin", "2026-10-25T01:30", None),
+    ],
+)
+def test_quiet_hours_begin_by_the_local_clock(
+    hours: tuple[str, ...], zone: str, now: str, expected: str | None
+) -> None:
+    """Trainings are for the night of the people who work there."""
+    opening = next_opening(hours, zone, utc(now))
+
+    assert opening == (None if expected is None else utc(expected))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["22-6", "22:00", "25:00-26:00", "06:00-06:00", "00:00-24:00", "22:00-06:60", "24:00-01:00"],
+)
+def test_hours_that_are_none_are_refused(tmp_path: Path, text: str) -> None:
+    """At the start, and not in the night in which nothing is trained."""
+    path = tmp_path / "hotfit.toml"
+    path.write_text(
+        f'[sources.s]\nkind = "feed"\n[models.m]\nsource = "s"\nworkload = "tabular"\n'
+        f'[models.m.triggers]\nquiet_hours = "{text}"\n'
+    )
+
+    with pytest.raises(SettingsInvalid, match=r'hours of a day such as "22:00-06:00"'):
+        load_settings(path)
