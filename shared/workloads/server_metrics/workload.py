@@ -247,6 +247,7 @@ class ServerMetrics(Workload):
             GoldenRequest("fleet", {"windows": windows}, now),
             GoldenRequest("fleet", {"windows": young}, now + timedelta(hours=1)),
             GoldenRequest("fleet", {"windows": {}}, now),
+            GoldenRequest("explain", {"windows": windows}, now),
             GoldenRequest("predict", {"instances": instances}, now),
         )
 
