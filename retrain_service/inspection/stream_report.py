@@ -25,6 +25,7 @@ from retrain_service.sources.look import LOOKERS, look_at
 from shared.errors import CollectionMissing, HotfitError
 from shared.mapping.fields import RecordMapping
 from shared.mapping.shapes import recognised, suggestion
+from shared.mapping.words import are_flags
 from shared.records import Record
 from shared.settings.root import Settings
 from shared.settings.sections import SourceSettings
@@ -135,6 +136,7 @@ def report_stream(
     found = warnings.listed(
         [
             warnings.future_records(sample, now, column),
+            warnings.before_our_time(sample, stream.updated_at_field),
             warnings.late_clock(sample, now, column),
             warnings.mixed_units(_extremes(sample, stream, column)) or sample.found.remark,
             warnings.unread(sample, n_read),
@@ -325,6 +327,11 @@ def _mend(
         for meaning, words in plan.words.items()
         if meaning in each.meanings and meaning not in stream.words
     }
+    for each in workload.fields_of(spec.name):
+        if each.name in troubled and len(each.meanings) == 1:
+            values = [record.fields.get(each.name) for record in report.records]
+            if are_flags(value for value in values if value is not None):
+                meanings[next(iter(each.meanings))] = (True,)
     if meanings:
         yield f"[{where}.words]"
         for meaning, words in meanings.items():

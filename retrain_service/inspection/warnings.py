@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
@@ -24,6 +24,7 @@ _CLOCK_SLACK = timedelta(minutes=2)
 _ZONE_STEP = timedelta(minutes=30)
 _FARTHEST_ZONE = timedelta(hours=14)
 _DENSE = timedelta(minutes=10)
+_EPOCH, _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=3650)
 _BY_ANY_TIME = ("files", "http_export")
 
 
@@ -61,6 +62,17 @@ def future_records(sample: StreamSample, now: datetime, column: Column | None) -
     return (
         f"{sentence}: its times are probably the clock of a place"
         f" {_signed(zone)} from UTC, kept without a zone."
+    )
+
+
+def before_our_time(sample: StreamSample, name: str) -> str | None:
+    """A newest record of the first months of 1970: numbers that count something else."""
+    newest = sample.newest
+    if newest is None or not _EPOCH <= newest < _EPOCH + _LONG_AGO:
+        return None
+    return (
+        f"the newest record is of {newest.date()}: the numbers in {name} are no seconds or"
+        " milliseconds since 1970 (days, or hours of a machine?); name another field that orders."
     )
 
 

@@ -36,6 +36,16 @@ def plain_word(value: object) -> str:
     return re.sub(r"[\W_]+", "", text) or text
 
 
+def are_flags(values: Iterable[object]) -> bool:
+    """Whether words are true and false in some program's spelling, and not all of them false.
+
+    >>> are_flags(["t", "f"]), are_flags([1, 0]), are_flags(["t", "new"]), are_flags([0])
+    (True, True, False, False)
+    """
+    words = {plain_word(value) for value in values}
+    return words <= _BOOLS[True] | _BOOLS[False] and not words <= _BOOLS[False]
+
+
 class Vocabulary:
     """The words of one field: which meaning each has.
 

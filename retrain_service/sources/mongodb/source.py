@@ -2,9 +2,10 @@
 
 Documents are paged by (updated_at, _id) in MongoDB's own order, over `_id`s of any type and any
 mixture of types: a comparison there stays within one type, so the types that come later are asked
-for as well. Only dates count; a document that holds a text, a list or nothing in `updated_at` is
-never met, and inspect() counts it. Dates are kept to the millisecond, and only milliseconds that
-are over by the lag are read. An index on (updated_at, _id) serves everything.
+for as well. Only dates count, or where no document has one, numbers since 1970 in the unit of the
+greatest; a document that holds a text, a list or nothing in `updated_at` is never met, and
+inspect() counts it. Dates are kept to the millisecond, and only milliseconds that are over by the
+lag are read. An index on (updated_at, _id) serves everything.
 
 **Time.** The server's, asked for before each read; a server that does not tell its time (none of
 MongoDB's own) is taken to have this machine's clock.
@@ -39,12 +40,15 @@ from retrain_service.sources.mongodb.bson_values import (
 )
 from retrain_service.sources.mongodb.errors import translate_errors
 from retrain_service.sources.mongodb.part import CollectionPart
+from shared.documents.time_policy import TimePolicy
+from shared.documents.times import read_moment, unit_of_epoch_us
 from shared.errors import CollectionMissing, SourceMisconfigured
 from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 from shared.settings.per_model import StreamSettings
 from shared.settings.sections import SourceSettings
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_ANY_YEAR = TimePolicy(first_year=1970, last_year=9999)
 _IDS_A_QUERY = 500
 _CONNECT_WITHIN_S = 10.0
 """Longer is not worth it: the loop tries again by itself."""
@@ -56,6 +60,7 @@ class MongodbSource(Source):
     """One collection or view.
 
     Cursor: {"at_us", "id"}, the id in canonical extended JSON; {"at_us"} alone: from that time on.
+    Where times are numbers, "value" and "unit_us" are what is stored and its unit.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class MongodbSource(Source):
         self._part = CollectionPart(stream.filter, stream.pipeline, self._where)
         self._client: pymongo.MongoClient[dict[str, Any]] | None = None
         self._has_been_there = False
+        self._unit_us = 0.0  # of times that are numbers; 0: they are dates
 
     @property
     def origin(self) -> str:
@@ -89,11 +95,18 @@ class MongodbSource(Source):
     # -- reading ---------------------------------------------------------------------------------
 
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
+        if cursor is not None and "unit_us" in cursor:
+            self._unit_us = cursor["unit_us"]
         with self._connected() as collection:
             newest = self._server_time(collection) - self._lag
-            documents = self._part.find(
-                collection, self._after(cursor, newest), sort=self._by_time(), limit=limit
-            )
+
+            def find() -> list[Filter]:
+                wanted = self._after(cursor, newest)
+                return self._part.find(collection, wanted, sort=self._by_time(), limit=limit)
+
+            documents = find()
+            if not documents and cursor is None and self._learn_unit(collection):
+                documents = find()
             if not documents and (cursor is not None or self._has_been_there):
                 self._insist_on(collection)
         if not documents:
@@ -105,9 +118,12 @@ class MongodbSource(Source):
                 f"{self._where}: updated_at_field {self._field!r} leads through a list."
             )
         at, last = timed[-1]
+        place = {"at_us": to_epoch_us(at), "id": pack_id(last["_id"])}
+        if self._unit_us:
+            place |= {"value": self._stored(last), "unit_us": self._unit_us}
         return Batch(
             tuple(self._record(at, document) for at, document in timed),
-            {"at_us": to_epoch_us(at), "id": pack_id(last["_id"])},
+            place,
             is_last=len(documents) < limit,
         )
 
@@ -145,11 +161,12 @@ class MongodbSource(Source):
                 if is_exact
                 else collection.estimated_document_count()
             )
-            is_readable = self._timed({"$gte": _EARLIEST})
-            n_readable = self._part.count(collection, is_readable)
+            n_readable = self._part.count(collection, self._readable())
+            if n_records and not n_readable and self._learn_unit(collection):
+                n_readable = self._part.count(collection, self._readable())
             newest_first = [(self._field, -1), ("_id", -1)]
             documents = (
-                self._part.find(collection, is_readable, sort=newest_first, limit=n_sample)
+                self._part.find(collection, self._readable(), sort=newest_first, limit=n_sample)
                 if n_sample
                 else []
             )
@@ -172,11 +189,30 @@ class MongodbSource(Source):
         # A list matches when any of its elements does, and is sorted by its least.
         return {self._field: {**bounds, "$not": {"$type": "array"}}}
 
-    def _after(self, cursor: Cursor, newest: datetime) -> Filter:
-        at = _EARLIEST if cursor is None else from_epoch_us(cursor["at_us"])
+    def _readable(self) -> Filter:
+        return self._timed({"$gte": self._bound(_EARLIEST)})
+
+    def _bound(self, at: datetime) -> Any:
+        """What is stored at a time, to compare with."""
+        if not self._unit_us:
+            return at
+        return 0 if at == _EARLIEST else to_epoch_us(at) / self._unit_us
+
+    def _learn_unit(self, collection: MongoCollection[dict[str, Any]]) -> bool:
+        """Whether times are numbers, whose unit is then known."""
+        numbers = {self._field: {"$gt": 0, "$not": {"$type": "array"}}}
+        newest = [(self._field, -1)]
+        for document in self._part.find(collection, numbers, sort=newest, limit=1):
+            self._unit_us = unit_of_epoch_us(float(self._stored(document)))
+        return self._unit_us > 0
+
+    def _after(self, cursor: Cursor, newest_at: datetime) -> Filter:
+        at = self._bound(_EARLIEST if cursor is None else from_epoch_us(cursor["at_us"]))
+        newest = self._bound(newest_at)
         if cursor is None or "id" not in cursor:
             # Rounded down to what is stored, so that nothing at that time is left out.
             return self._timed({"$gte": at, "$lt": newest})
+        at = cursor.get("value", at)
         # Each branch with its own bounds on both fields, so that an index serves every one.
         same_time = self._timed({"$eq": at, "$lt": newest})
         return {
@@ -188,7 +224,8 @@ class MongodbSource(Source):
 
     def _on(self, day: date) -> Filter:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return self._timed({"$gte": begin, "$lt": begin + timedelta(days=1)})
+        end = begin + timedelta(days=1)
+        return self._timed({"$gte": self._bound(begin), "$lt": self._bound(end)})
 
     def _server_time(self, collection: MongoCollection[dict[str, Any]]) -> datetime:
         # Nothing for the server to limit, and not every one takes a limit here; the socket has one.
@@ -209,10 +246,16 @@ class MongodbSource(Source):
 
     # -- documents -------------------------------------------------------------------------------
 
-    def _time(self, document: Filter) -> datetime | None:
+    def _stored(self, document: Filter) -> Any:
         value: Any = document
         for name in self._field.split("."):
             value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    def _time(self, document: Filter) -> datetime | None:
+        value = self._stored(document)
+        if self._unit_us and isinstance(value, int | float):
+            return read_moment(value, _ANY_YEAR)
         return value.astimezone(UTC) if isinstance(value, datetime) else None
 
     def _record(self, at: datetime, document: Filter) -> Record:

@@ -170,6 +170,24 @@ def test_one_column_in_two_units_is_told(tmp_path: Path) -> None:
     assert any("seconds" in each and "milliseconds" in each for each in stream["warnings"])
 
 
+def test_a_flag_that_is_mapped_to_a_word_is_explained(tmp_path: Path) -> None:
+    """t, Y and 1 are true in many databases; 1 is also the number of a state."""
+    place = CaseHome(
+        tmp_path, f"{SOURCE}{PARTS}[models.parts.streams.appointments.fields]\nstatus = 'done'\n"
+    )
+    rows = [(*row, ("t", "f", "t", "1")[n % 4]) for n, row in enumerate(appointments(80))]
+    place.table("appointments", f"{COLUMNS}, done", rows)
+
+    asked = place.check().text
+    place.configure(
+        f"{SOURCE}{PARTS}[models.parts.streams.appointments.fields]\nstatus = 'done'\n"
+        "[models.parts.streams.appointments.words]\ncomplete = [true]\n"
+    )
+
+    assert "complete = [true]" in asked
+    assert place.read("parts").n_usable == 60
+
+
 def test_tombstones_are_not_judged(tmp_path: Path) -> None:
     """A deleted record has no fields, and lacks nothing."""
     settings = "[models.parts.streams.appointments]\ndeleted_field = 'deleted_at'\n"

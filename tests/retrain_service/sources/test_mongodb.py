@@ -163,6 +163,29 @@ def test_texts_lists_and_numbers_are_no_times(place: MongodbPlace) -> None:
     assert source.count_by_day([AT.date()]).by_day == {AT.date(): 1}
 
 
+@pytest.mark.parametrize("unit_s", [1, 1e-3, 1e-6])
+def test_times_may_be_numbers_where_no_document_has_a_date(
+    place: MongodbPlace, unit_s: float
+) -> None:
+    """Date.now() is what a program in JavaScript keeps; the stream was empty for ever."""
+    times = [AT + timedelta(minutes=n // 2) for n in range(20)]
+    insert(place, *({"_id": n, "updated_at": round(at.timestamp() / unit_s)}
+                    for n, at in enumerate(times)), {"_id": 99, "updated_at": "soon"})  # fmt: skip
+    cursor, found = None, []
+    for _ in range(9):
+        source = place.source()  # as after a restart
+        batch = source.read_after(cursor, 3)
+        found += [(record.id, record.updated_at) for record in batch.records]
+        cursor = json.loads(json.dumps(batch.cursor))
+        source.close()
+
+    source = place.source()
+    inspected = source.inspect(5)
+    assert found == [(str(n), at) for n, at in enumerate(times)]
+    assert (inspected.n_without_cursor_field, len(inspected.sample)) == (1, 5)
+    assert source.count_by_day([AT.date()]).by_day == {AT.date(): 20}
+
+
 def test_the_time_may_lie_deeper(place: MongodbPlace) -> None:
     """Frameworks keep their bookkeeping in a sub-document."""
     insert(place, {"_id": 1, "meta": {"changed": AT}}, {"_id": 2, "meta": {"changed": AT}})
