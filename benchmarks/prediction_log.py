@@ -1,7 +1,8 @@
 """What the prediction log costs: the same model with and without it, in turn, in one run.
 
 `python -m benchmarks.prediction_log` trains a small model, starts two daemons that differ in
-[prediction_log] max_per_second alone, drives them in turn and prints medians of the pairs.
+[prediction_log] max_per_second alone, drives them in turn and prints medians of the pairs. On a
+machine that does other things as well, the processor's time for a request is the number to trust.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+
+import psutil
 
 from benchmarks.serving.hotfit import hotfit_environment, start_command, train
 from benchmarks.serving.measure import running, wait_until_right
@@ -31,7 +34,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="hotfit-log-") as folder, ExitStack() as daemons:
         home = train("bare", Path(folder) / "bare", n_rows=1_000)
         body = json.dumps({"instances": home.rows[:1]}).encode()
-        urls = {}
+        urls: dict[int, str] = {}
+        processes: dict[int, psutil.Process] = {}
         for rate in (0, 50):
             port = free_port()
             # One daemon a home: each gets a copy of it.
@@ -45,13 +49,19 @@ def main() -> None:
             }
             log = Path(folder) / f"log-{rate}"
             process = daemons.enter_context(running(start_command(), variables, log, log.parent))
+            processes[rate] = process
             urls[rate] = f"http://127.0.0.1:{port}/predict"
             wait_until_right(process, urls[rate], body, lambda answer: "predictions" in answer)
             run(urls[rate], body, options.connections, 1)
         found: dict[int, list[Measured]] = {0: [], 50: []}
+        costs_us: dict[int, list[float]] = {0: [], 50: []}
         for round_ in range(options.rounds):
             for rate in (0, 50) if round_ % 2 else (50, 0):
-                found[rate].append(run(urls[rate], body, options.connections, options.seconds))
+                before_s = _processor_s(processes[rate])
+                turn = run(urls[rate], body, options.connections, options.seconds)
+                used_s = _processor_s(processes[rate]) - before_s
+                found[rate].append(turn)
+                costs_us[rate].append(used_s / turn.n_requests * 1e6)
     pairs = list(zip(found[0], found[50], strict=True))
     speed = median(on.requests_per_s / off.requests_per_s for off, on in pairs) - 1
     p99 = median(on.p99_ms / off.p99_ms for off, on in pairs) - 1
@@ -59,10 +69,21 @@ def main() -> None:
         turns = found[rate]
         print(
             f"log {name}: {median(one.requests_per_s for one in turns):,.0f} requests/s,"
+            f" {median(costs_us[rate]):.1f} us of the processor each,"
             f" p99 {median(one.p99_ms for one in turns):.2f} ms,"
             f" {sum(one.n_errors for one in turns)} errors"
         )
-    print(f"median of {len(pairs)} pairs: throughput {speed:+.1%}, p99 {p99:+.1%}")
+    cost = median(on / off for off, on in zip(costs_us[0], costs_us[50], strict=True)) - 1
+    print(
+        f"median of {len(pairs)} pairs: processor time {cost:+.1%}, throughput {speed:+.1%},"
+        f" p99 {p99:+.1%}"
+    )
+
+
+def _processor_s(process: psutil.Process) -> float:
+    """Of a daemon with its workers, since they started."""
+    found = [process, *process.children(recursive=True)]
+    return sum(sum(one.cpu_times()[:2]) for one in found)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,19 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_reader import ReadResult, StreamReader
+from retrain_service.live_evaluation.monitor import LiveMonitor
 from retrain_service.open_problems import OpenProblems
 from retrain_service.training_controller import Decide, TrainingController
 from retrain_service.training_job.job_limit import JobLimit
 from retrain_service.triggers import decide as triggers
 from shared.errors import HotfitError
 from shared.exchange.control_request import Request
-from shared.exchange.retrain_report import SourceReport, TrainingReport
+from shared.exchange.retrain_report import LiveVersion, SourceReport, TrainingReport
 from shared.keys.signing import SigningKey
 from shared.run_log.writer import RunLog
 from shared.settings.root import Settings
@@ -72,6 +74,9 @@ class ModelController:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"reader-{name}")
         self._reading: Future[ReadResult] | None = None
         self._round: ReadResult | None = None
+        self._live = LiveMonitor(name, settings, reader)
+        self._judging: Future[Mapping[str, list[LiveVersion]]] | None = None
+        self._judged: Mapping[str, list[LiveVersion]] = {}
         self._confirming: tuple[str, Future[int]] | None = None
         self.error: str | None = None
         self._retry_at_s = 0.0
@@ -87,6 +92,7 @@ class ModelController:
                 training.runs.close(now)
             except Exception as error:  # noqa: BLE001 - the others have runs to stop, too
                 self._problems.set(training.name, error)
+        self._thread.submit(self._live.close)
         self._thread.submit(self._reader.close)
         self._thread.shutdown(wait=True)
 
@@ -99,6 +105,7 @@ class ModelController:
         ended = [training.tick(now, self._round) for training in self.trainings.values()]
         if any(ended):
             self._reader.request_read()
+        self._judge_answers(now)
         is_retry_time = time.monotonic() >= self._retry_at_s
         if self._reading is None and is_retry_time and self._reader.is_due(now):
             watermarks = {entity: t.watermark_seq for entity, t in self.trainings.items()}
@@ -138,7 +145,12 @@ class ModelController:
         """What the API shows of each training, by full name."""
         sources = self.sources
         error = "; ".join(filter(None, (self.error, self._problems.sentence()))) or None
-        return {t.name: t.report(sources, error, self._round) for t in self.trainings.values()}
+        return {
+            t.name: msgspec.structs.replace(
+                t.report(sources, error, self._round), live=list(self._judged.get(t.name, ()))
+            )
+            for t in self.trainings.values()
+        }
 
     @property
     def sources(self) -> list[SourceReport]:
@@ -194,6 +206,19 @@ class ModelController:
                     self._say(now, "entity", f"{name} is new in the data.")
         if any(found.watermarks.get(e, 0) != t.watermark_seq for e, t in self.trainings.items()):
             self._reader.request_read()
+
+    def _judge_answers(self, now: datetime) -> None:
+        """Collect how versions do on what came true; look again when it is time."""
+        if self._judging is not None and self._judging.done():
+            judging, self._judging = self._judging, None
+            try:
+                self._judged = judging.result()
+            except Exception as error:  # noqa: BLE001 - reading and training go on without
+                self._problems.set("live errors", error)
+            else:
+                self._problems.clear("live errors")
+        if self._judging is None and self._round is not None and self._live.is_due():
+            self._judging = self._on_reader(partial(self._live.step, now))
 
     def add_stored_entities(self) -> bool:
         """Add the trainings that have versions, or runs that a daemon which died left open.

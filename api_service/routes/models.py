@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,9 @@ from api_service.control.desired_version import (
 from api_service.control.requests import Kind, put_request
 from api_service.schemas.requests import Reason, VersionRequest
 from api_service.serving_slot import ServingSlot
+from api_service.status.live import live_line, live_sentence
 from api_service.status.models import model_entry
+from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import rejected_versions
 from api_service.status.versions import version_lines
 from api_service.status.workers import live_reports
@@ -81,6 +84,17 @@ def blueprint(context: Context) -> Blueprint:
             for line in page.of_items(lines)
         ]
         return json_response(page.answer("versions", entries, len(lines)), is_for_people=True)
+
+    @model_route(routes, "GET", "/live")
+    def show_live(model: str) -> ResponseReturnValue:
+        slot = table.slot(model)
+        report = look_at_retrain_daemon(config.reports_dir, context.clock()).report
+        training = report.models.get(model) if report is not None else None
+        found = training.live if training is not None else []
+        lines = [live_line(one, _metrics(context, model, one.version)) for one in found]
+        served = slot.live.version if slot.live is not None else None
+        body = {"model": model, "sentence": live_sentence(lines, served), "versions": lines}
+        return json_response(body, is_for_people=True)
 
     def ask_for(
         kind: Kind, model: str, will: str, reason: str, version: str | None = None
@@ -184,6 +198,13 @@ def _version_and_reason(context: Context, model: str) -> tuple[str | None, str]:
             shown = ", ".join(reversed(stored[-_NAMED_IN_ERRORS:])) or "none"
             raise RequestInvalid(f"one of the stored versions ({shown})", asked.version, "version")
     return asked.version, asked.reason or ""
+
+
+def _metrics(context: Context, model: str, version: str) -> Mapping[str, Any]:
+    try:
+        return context.store.manifest(model, version).metrics
+    except HotfitError:  # a version that retention took has answers yet
+        return {}
 
 
 def _manifest_part(context: Context, model: str, version: str) -> dict[str, Any]:

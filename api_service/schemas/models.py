@@ -11,6 +11,7 @@ from api_service.schemas.common import REASON, Asked, Whole
 from api_service.schemas.operation import Answer, Body, Operation, Time
 from api_service.schemas.requests import VersionRequest
 from api_service.web.query import Page
+from shared.exchange.retrain_report import LiveVersion
 from shared.exchange.worker_report import Receipt
 from shared.versions.manifest import Manifest
 
@@ -105,6 +106,20 @@ class AskedVersion(Asked, kw_only=True):
     version: str
 
 
+class LiveLine(LiveVersion, frozen=True, kw_only=True):
+    """expected : the mean absolute error on held-out rows, where it is of the same kind."""
+
+    expected: float | None
+
+
+class Live(msgspec.Struct, kw_only=True):
+    """Newest version first; `sentence` is of the one that serves."""
+
+    model: str
+    sentence: str
+    versions: list[LiveLine]
+
+
 ONE_MODEL = {200: Answer(Model, "the model")}
 POINTING = {202: Answer(AskedVersion, "the retrain daemon was asked")}
 ASKED = {202: Answer(Asked, "the retrain daemon was asked")}
@@ -120,6 +135,10 @@ OPERATIONS: Mapping[str, Operation] = {
         {200: Answer(Versions, "a page of versions, newest first")},
         query=Page,
         errors=(503,),
+    ),
+    "GET /models/<model>/live": Operation(
+        "How far answers were from what came, by version.",
+        {200: Answer(Live, "live errors; no version until a truth is known")},
     ),
     "POST /models/<model>/reload": Operation(
         "Open a version again under a new generation, on every worker.",

@@ -39,6 +39,7 @@ class Training(msgspec.Struct):
 
 class ModelHealth(ModelEntry, kw_only=True):
     training: Training | None
+    live: str | None
 
 
 class Workers(msgspec.Struct):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from api_service.serving_slot import ServingSlot
+from api_service.status.live import live_line, live_sentence
 from api_service.status.models import in_words, model_entry, seconds_since
 from api_service.status.problem_codes import Problem, ProblemCode
 from api_service.status.retrain_daemon import RetrainDaemon
@@ -42,8 +43,10 @@ def summarize(inputs: HealthInputs) -> dict[str, Any]:
     shown = _shown(inputs)
     entries = [model_entry(slot, inputs.workers, inputs.now) for slot in shown]
     trainings = inputs.retrain.report.models if inputs.retrain.report else {}
-    for entry in entries:
-        entry["training"] = _training_line(trainings.get(entry["name"]))
+    for slot, entry in zip(shown, entries, strict=True):
+        training = trainings.get(entry["name"])
+        entry["training"] = _training_line(training)
+        entry["live"] = _live(training, entry["version"], slot)
     problems = list(_problems(inputs, shown, entries, trainings))
     is_ready = not_ready_reason(inputs.slots) is None
     status = ("degraded" if problems else "ok") if is_ready else "not_ready"
@@ -161,6 +164,13 @@ def _what_comes(training: TrainingReport | None) -> str:
         stage = f", {training.stage}" if training.stage else ""
         return f" Training runs now ({training.running_run_id}{stage})."
     return f" Next training: {training.next_due}." if training.next_due else ""
+
+
+def _live(training: TrainingReport | None, served: str | None, slot: ServingSlot) -> str | None:
+    """A sentence on live errors; None while nothing is known of what the version answered."""
+    metrics = slot.live.manifest.metrics if slot.live is not None else {}
+    found = [one for one in training.live if one.version == served] if training else []
+    return live_sentence([live_line(one, metrics) for one in found], served) if found else None
 
 
 def _training_line(training: TrainingReport | None) -> dict[str, Any] | None:

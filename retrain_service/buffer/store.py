@@ -26,6 +26,7 @@ from shared.records import Batch, Cursor, Record, from_epoch_us, to_epoch_us
 
 __all__ = [
     "Buffer",
+    "Change",
     "EntityCount",
     "RejectReason",
     "SnapshotInfo",
@@ -59,6 +60,18 @@ class RejectedRow:
     reason: str
     entity: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row as it stands now; `body` is JSON, empty of a tombstone."""
+
+    seq: int
+    stream: str
+    id: str
+    updated_us: int
+    body: bytes
+    is_deleted: bool
 
 
 class Buffer:
@@ -472,6 +485,27 @@ class Buffer:
             RejectedRow(stream, id_, from_epoch_us(at_us), reason, entity, body.encode())
             for stream, id_, at_us, reason, entity, body in found
         ]
+
+    def changes(self, after_seq: int, most: int) -> list[Change]:
+        """Rows that came, changed or got a tombstone after a sequence number, in that order."""
+        rows = self._file.all(
+            "SELECT seq, stream, id, updated_us, body, is_deleted FROM rows WHERE seq > ?"
+            " ORDER BY seq LIMIT ?",
+            [after_seq, most],
+        )
+        return [
+            Change(seq, stream, id_, updated_us, body.encode(), is_deleted)
+            for seq, stream, id_, updated_us, body, is_deleted in rows
+        ]
+
+    def missing(self, stream: str, ids: Sequence[str]) -> list[str]:
+        """Those of `ids` that are in no row of the stream."""
+        found = self._file.all(
+            "SELECT given FROM (SELECT unnest(?::VARCHAR[]) AS given)"
+            " WHERE given NOT IN (SELECT id FROM rows WHERE stream = ?)",
+            [list(ids), stream],
+        )
+        return [id_ for (id_,) in found]
 
     def size_bytes(self) -> int:
         """On disk, write-ahead log included."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +20,7 @@ import msgspec
 
 from retrain_service.buffer.ingest import StreamIngestor
 from retrain_service.buffer.rejected import list_rejected
-from retrain_service.buffer.store import Buffer, SnapshotInfo, buffer_path
+from retrain_service.buffer.store import Buffer, Change, SnapshotInfo, buffer_path
 from retrain_service.buffer.stream_health import StreamHealth
 from retrain_service.buffer.stream_statistics import EntityCount, StreamStatistics
 from retrain_service.sources.mapped import open_mapped_source
@@ -192,6 +192,26 @@ class StreamReader:
         names = [stream.name for stream in self._workload.streams]
         with self._reopen_after_trouble():
             return self._open(now).snapshot(path, names, now, entity)
+
+    @property
+    def workload(self) -> Workload:
+        """The model's own."""
+        return self._workload
+
+    def changes(self, now: datetime, after_seq: int, most: int) -> list[Change]:
+        """See `Buffer`."""
+        with self._reopen_after_trouble():
+            return self._open(now).changes(after_seq, most)
+
+    def n_records(self, now: datetime, stream: str) -> int:
+        """Records and tombstones."""
+        with self._reopen_after_trouble():
+            return self._open(now).count(stream)
+
+    def missing(self, now: datetime, stream: str, ids: Sequence[str]) -> list[str]:
+        """See `Buffer`."""
+        with self._reopen_after_trouble():
+            return self._open(now).missing(stream, ids)
 
     def confirm_deletions(self, now: datetime) -> int:
         """Delete what is withheld; how many records there were.

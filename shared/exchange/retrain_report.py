@@ -39,6 +39,34 @@ class BufferReport(msgspec.Struct, frozen=True, kw_only=True):
     rejected: dict[str, int] = {}
 
 
+class LiveSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """Live errors of one part of the answers: a device, a metric at a horizon."""
+
+    slice: str
+    n: int
+    error: float
+    coverage: float | None
+
+
+class LiveVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a version's answers were from what came.
+
+    n : answers whose truth is known. error : their mean absolute error; None where slices have
+    different units. low, high : between these it lies, whenever one looks; None in the first days.
+    coverage : share of the answered intervals that hold the truth. since : the first answer.
+    """
+
+    version: str
+    n: int
+    error: float | None
+    low: float | None
+    high: float | None
+    coverage: float | None
+    n_days: int
+    since: datetime
+    slices: list[LiveSlice]
+
+
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     """Where the training of one model stands.
 
@@ -60,6 +88,7 @@ class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     ready_reason: str = ""
     buffer: BufferReport | None = None
     sources: list[SourceReport]
+    live: list[LiveVersion] = []
 
 
 class RetrainReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from shared.documents.field_specs import FieldSpec
 from shared.errors import RequestInvalid, SettingsInvalid
 from shared.feed.window import WindowSpec
 from shared.records import Table
+from shared.workloads.live import Expectation, Outcome
 from shared.workloads.rows import (
     FeatureSpec,
     RowContract,
@@ -213,6 +214,20 @@ class Workload(ABC):
         it does not."""
         del now
         return Admitted(fields, entity=self.entity_of(stream, fields) or "")
+
+    # -- what came true: retrain_service only ------------------------------------------------------
+
+    def expectations(
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> Sequence[Expectation]:
+        """What an answer said about what the records will say; pure, of this answer alone."""
+        del question, request, answer
+        return ()
+
+    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
+        """What a record says came of it; pure, of this record alone."""
+        del stream, fields
+        return ()
 
     # -- training half: retrain_service only -----------------------------------------------------
 

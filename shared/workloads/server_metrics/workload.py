@@ -19,7 +19,9 @@ from shared.feed.window import WindowSpec
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.holdout import split_by_day
+from shared.workloads.live import Expectation, Outcome
 from shared.workloads.rows import FeatureSpec
+from shared.workloads.server_metrics import live
 from shared.workloads.server_metrics.columns import CLOCK_SLACK, IN_THE_FUTURE
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
 from shared.workloads.server_metrics.fields import sample_fields
@@ -138,6 +140,17 @@ class ServerMetrics(Workload):
             at=at,
             sample={"at": at.timestamp(), **found.values},
         )
+
+    # -- what came true: retrain_service only ------------------------------------------------------
+
+    def expectations(
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> Sequence[Expectation]:
+        return live.expectations(answer, self.parameters.metrics)
+
+    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
+        found = self._reader.read(fields)
+        return () if isinstance(found, str) else live.outcomes(found)
 
     # -- training half: retrain_service only -----------------------------------------------------
 

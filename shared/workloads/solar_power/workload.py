@@ -20,7 +20,9 @@ from shared.errors import SettingsInvalid
 from shared.records import Table, from_epoch_us
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.holdout import split_by_day
+from shared.workloads.live import Expectation, Outcome
 from shared.workloads.rows import FeatureSpec
+from shared.workloads.solar_power import live
 from shared.workloads.solar_power import records as documents
 from shared.workloads.solar_power.evaluation import score_by_day
 from shared.workloads.solar_power.fields import READING
@@ -129,6 +131,16 @@ class SolarPower(Workload):
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         return documents.unusable(documents.raw_reading(fields), self._time_zone)
+
+    # -- what came true: retrain_service only ------------------------------------------------------
+
+    def expectations(
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> Sequence[Expectation]:
+        return live.expectations(answer, self._span.tolerance_us)
+
+    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
+        return live.outcomes(fields, self._time_zone)
 
     # -- training half: retrain_service only -----------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""How versions do on what came true after they answered."""
