@@ -481,7 +481,10 @@ def test_what_the_api_imports_at_start_is_light(path: Path) -> None:
 def test_plug_ins_never_import_their_siblings() -> None:
     """A source or workload can be removed without looking at the others."""
     for folder, shared_names in (
-        ("shared/workloads", {"contract", "holdout", "live", "losses", "rows", "text_rows", "training"}),
+        (
+            "shared/workloads",
+            {"contract", "holdout", "live", "losses", "rows", "text_rows", "training"},
+        ),
         ("retrain_service/sources", {"base", "catalogue", "json_values", "shown_values"}),
     ):
         package = folder.replace("/", ".")
