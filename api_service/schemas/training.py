@@ -18,7 +18,7 @@ from api_service.schemas.requests import (
     TrainRequest,
 )
 from shared.exchange.rejected_records import RejectedCount, RejectedRecord
-from shared.exchange.retrain_report import BufferReport, SourceReport
+from shared.exchange.retrain_report import BufferReport, LiveVersion, SourceReport
 from shared.run_log.run import RunStatus
 
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -134,6 +134,7 @@ class TrainingState(msgspec.Struct, kw_only=True):
     ready_reason: str | UnsetType = UNSET
     buffer: BufferReport | UnsetType | None = UNSET
     sources: list[SourceReport] | UnsetType = UNSET
+    live: list[LiveVersion] | UnsetType = UNSET
 
 
 class Rejected(msgspec.Struct, kw_only=True):
