@@ -346,7 +346,8 @@ def test_the_fleet_is_forecast_with_risk_and_alerts(
         }
     }
     post(client, "/feed/data", body)
-    post(client, "/feed/data", {"server": "warm", "rows": last_hour("warm", 89)[:60]})
+    post(client, "/feed/data", {"server": "busy", "rows": last_hour("busy", 89)[:60]})
+    post(client, "/feed/data", last_hour("gone", 20, until=NOW - timedelta(minutes=30)))
 
     answer = get(client, "/predictions/current")
     alerts = get(client, "/alerts/active")
@@ -355,7 +356,8 @@ def test_the_fleet_is_forecast_with_risk_and_alerts(
     assert {name: one["alert_level"] for name, one in found.items()} == {
         "calm": HEALTHY,
         "eu/hot": CRITICAL,
-        "warm": WARNING,
+        "busy": HEALTHY,  # steadily far from its limit
+        "gone": WARNING,  # nothing was heard of it for half an hour
     }
     assert all(0 <= one["risk_score"] <= 100 for one in found.values())
     steps = found["calm"]["forecast"]
@@ -364,7 +366,7 @@ def test_the_fleet_is_forecast_with_risk_and_alerts(
     assert steps[0]["cpu"]["low"] <= steps[0]["cpu"]["expected"] <= steps[0]["cpu"]["high"]
     assert answer["fleet"]["critical"] == answer["fleet"]["warning"] == 1
     assert answer["version"] == version_name(1)
-    assert [one["server"] for one in alerts["alerts"]] == ["eu/hot", "warm"]
+    assert [one["server"] for one in alerts["alerts"]] == ["eu/hot", "gone"]
     assert "cpu is 99.5 of 100" in alerts["alerts"][0]["reasons"][0]
     assert get(client, "/alerts/active?level=warning")["total"] == 1
     assert get(client, "/predictions/current?server=eu/hot")["total"] == 1

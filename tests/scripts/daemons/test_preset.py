@@ -21,6 +21,7 @@ from scripts.daemons.start import questions, what_to_try
 from shared.errors import SettingsInvalid
 from shared.settings.root import load_settings
 from shared.workloads import REGISTRY, open_workload
+from shared.workloads.defaults import gate_of
 from tests.scripts.site import Site
 
 NOW = datetime(2026, 11, 21, 10, 30, tzinfo=UTC)
@@ -79,10 +80,12 @@ def test_the_gate_of_solar_power_fits_its_week(elsewhere: Path) -> None:
     """Seven days with a gate that asks for fourteen would never train."""
     model = load_settings(Preset("solar_power").config).models["solar_power"]
 
-    assert model.gate.min_rows == 100
-    assert model.gate.min_days <= model.parameters["history_days"] == 7
-    assert model.gate.min_holdout_days <= 2
-    assert model.gate.max_regression == 0.10
+    gate = gate_of(model)
+
+    assert gate.min_rows == 100
+    assert gate.min_days <= model.parameters["history_days"] == 7
+    assert gate.min_holdout_days <= 2
+    assert gate.max_regression == 0.10
     assert model.triggers.cron == ("30 18 * * *",)
     assert model.triggers.time_zone == "Asia/Colombo"
 
