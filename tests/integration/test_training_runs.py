@@ -93,7 +93,7 @@ def test_a_cancelled_run_stops_within_two_seconds_and_leaves_nothing(tmp_path: P
 
         def fitting() -> bool:
             report = place.report()
-            return report is not None and report.models["m"].stage == "fitting"
+            return report is not None and report.models["m"].stage in ("comparing", "fitting")
 
         wait_until(fitting, 40, "the fit")
         family = psutil.Process(started.process.pid).children(recursive=True)
