@@ -89,11 +89,10 @@ def _columns(rows: TrainingSet, workload: Workload) -> Iterator[Column]:
                 continue
             yield Column(spec.name + where, _unit(spec), values, part.day, _is_level(spec))
         if np.issubdtype(part.target.dtype, np.floating):
+            is_number = workload.has_number_target(part)
             targets = part.target.reshape(part.n_rows, -1).T
             for values in targets:
-                yield Column(
-                    "target" + where, "", values, part.day, workload.target_is_number, True
-                )
+                yield Column("target" + where, "", values, part.day, is_number, True)
 
 
 def _units(rows: TrainingSet, workload: Workload) -> Iterator[tuple[str, NDArray[np.bool_] | None]]:

@@ -60,6 +60,9 @@ def conversion_of(
         if sign or unit:
             wanted = "" if unit else spec.unit
             convert = _Numbers(NumberPolicy(cast(Decimal, sign or ""), wanted), factor, offset)
+    elif spec.kind == "value" and field and field.decimal and not unit:
+        policy = NumberPolicy(cast(Decimal, field.decimal))
+        convert = _Numbers(policy, 1.0, 0.0, keeps_texts=True)
     elif unit:
         raise SettingsInvalid(f"{where}.unit: {spec.name} is a {spec.kind} and has no unit.")
     return _Without(missing, convert) if missing else convert
@@ -113,17 +116,24 @@ class _Without:
 
 
 class _Numbers:
-    """A number in the workload's unit; a list of numbers item by item."""
+    """A number in the workload's unit; a list of numbers item by item.
 
-    def __init__(self, policy: NumberPolicy, factor: float, offset: float) -> None:
+    keeps_texts : what is no number stays as it is, else it is none.
+    """
+
+    def __init__(
+        self, policy: NumberPolicy, factor: float, offset: float, *, keeps_texts: bool = False
+    ) -> None:
         self._policy, self._factor, self._offset = policy, factor, offset
+        self._keeps_texts = keeps_texts
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, list):
             return [found for item in value if (found := self(item)) is not None]
         number = parse_number(value, self._policy)
         if isinstance(number, Unread):
-            return value if isinstance(value, Mapping) and self._factor == 1.0 else None
+            is_kept = self._keeps_texts or (isinstance(value, Mapping) and self._factor == 1.0)
+            return value if is_kept else None
         converted = number * self._factor + self._offset
         return round(converted, 9) if self._offset else converted
 

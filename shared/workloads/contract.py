@@ -176,6 +176,11 @@ class Workload(ABC):
         """Whether greater and smaller mean something in the target: not for labels and ids."""
         return True
 
+    def has_number_target(self, rows: TrainingSet) -> bool:
+        """The same of these rows, where their values decide it."""
+        del rows
+        return self.target_is_number
+
     per_entity: ClassVar[bool] = False
     """One model per entity (device, shop) that the records name, discovered from the data."""
 

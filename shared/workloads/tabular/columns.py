@@ -19,7 +19,7 @@ from shared.documents.texts import tidy
 from shared.errors import SettingsInvalid
 from shared.workloads.rows import FeatureSpec, RowContract, code_of
 from shared.workloads.tabular.model import UNKNOWN_TEXT
-from shared.workloads.tabular.parameters import WHERE, ColumnSettings
+from shared.workloads.tabular.parameters import WHERE, ColumnSettings, Task
 from shared.workloads.tabular.records import (
     PLAIN,
     are_numbers,
@@ -117,6 +117,16 @@ def _are_free(texts: Counter[str]) -> bool:
         return True
     n_words = sum(len(text.split()) * count for text, count in texts.items())
     return n_words >= _WORDS_OF_A_TEXT * n and len(texts) * 5 > n
+
+
+def learn_task(values: Sequence[Any]) -> Task:
+    """What a target's values mean where nobody said it: texts that are no numbers are labels."""
+    texts = Counter(value for value in values if isinstance(value, str) and value.strip())
+    is_number = are_numbers(texts)
+    n_labels = sum(n for text, n in texts.items() if not (is_missing(text) or is_number(text)))
+    n_values = sum(value is not None and not isinstance(value, str) for value in values)
+    n_values += sum(n for text, n in texts.items() if not is_missing(text))
+    return "classification" if n_labels * 2 > n_values else "regression"
 
 
 def learn_vocabulary(values: Sequence[Any], max_categories: int) -> list[str]:

@@ -93,7 +93,7 @@ def _make_named(parameters: TabularParameters, columns: Sequence[Column], seed: 
     if name not in _NO_SEED:
         options = {"random_state": seed, **options}
     try:
-        estimator = _maker(name, parameters.task)(**options)
+        estimator = _maker(name, str(parameters.task))(**options)
     except TypeError as error:
         raise SettingsInvalid(f"{WHERE}: estimator_options of {name}: {error}.") from None
     return Pipeline([("columns", _preprocessing(name, columns)), ("estimator", estimator)])

@@ -15,11 +15,13 @@ _KINDS: dict[str | None, FieldKind] = {
 
 def row_fields(parameters: TabularParameters) -> tuple[FieldSpec, ...]:
     """The target, the row's own time if it has one, and every feature in order."""
+    task = parameters.known_task
+    is_number = task == "regression" or (task is None and bool(parameters.target_unit))
     time = [FieldSpec(parameters.time, "time", "the row's own time", is_needed=True)]
     return (
         FieldSpec(
             parameters.target,
-            "number" if parameters.task == "regression" else "value",
+            "number" if is_number else "value",
             "the target",
             parameters.target_unit,
             is_needed=True,

@@ -17,7 +17,9 @@ from shared.errors import SettingsInvalid
 WHERE = "parameters of workload tabular"
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
-ESTIMATORS: Mapping[str, tuple[str, ...]] = {
+Task = Literal["regression", "classification"]
+
+ESTIMATORS: Mapping[str, tuple[Task, ...]] = {
     "linear": ("regression",),
     "ridge": ("regression",),
     "lasso": ("regression",),
@@ -53,7 +55,7 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
 
     target : column to predict
     features : columns to predict from: names, or name = {type, unit, low, high, required}
-    task : "regression" (a number) or "classification" (one of several labels)
+    task : "regression" (a number) or "classification" (of labels); not said: by its values
     time : column of the row's own time; empty: rows have none, their order of change counts
     time_zone : IANA name; decides which day a time belongs to, and reads times without a zone
     estimator : a name from bring-your-own-model.md, or package.module:factory of your own
@@ -64,7 +66,7 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
 
     target: str
     features: list[str] | dict[str, ColumnSettings]
-    task: Literal["regression", "classification"] = "regression"
+    task: Task | None = None
     time: str = ""
     time_zone: str = "UTC"
     estimator: str = "hist_gradient_boosting"
@@ -78,6 +80,13 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
         if isinstance(self.features, dict):
             return self.features
         return dict.fromkeys(self.features, ColumnSettings())
+
+    @property
+    def known_task(self) -> Task | None:
+        """The task that is said, or the only one that the estimator can do; None: the target's
+        values say it."""
+        able = ESTIMATORS.get(self.estimator, ())
+        return self.task or (able[0] if len(able) == 1 else None)
 
     @property
     def is_own_code(self) -> bool:
@@ -142,7 +151,7 @@ def _check_estimator(parameters: TabularParameters) -> None:
                 f"{WHERE}: estimator: expected package.module:factory, found {name!r}."
             )
         return
-    able = sorted(each for each, tasks in ESTIMATORS.items() if parameters.task in tasks)
+    able = sorted(each for each, can in ESTIMATORS.items() if parameters.task in (None, *can))
     if name not in able:
         known = f", which cannot do {parameters.task}" if name in ESTIMATORS else ""
         raise SettingsInvalid(

@@ -30,13 +30,15 @@ def no_label(name: str) -> str:
 
 def unusable_target(value: object, parameters: TabularParameters) -> str | None:
     """Why nothing can be learnt from a record with this target; None when something can."""
-    is_regression = parameters.task == "regression"
+    task = parameters.known_task
     is_empty = isinstance(value, str) and (
-        is_missing(value) if is_regression else not value.strip()
+        is_missing(value) if task == "regression" else not value.strip()
     )
     if value is None or value is msgspec.UNSET or is_empty:
         return no_target(parameters.target)
-    if parameters.task == "classification":
+    if task is None:  # a text may be a label yet
+        return no_value(parameters.target) if isinstance(value, (list, dict)) else None
+    if task == "classification":
         is_label = read_text(value) is not None
         is_fraction = isinstance(value, float) and not value.is_integer()
         return None if is_label and not is_fraction else no_label(parameters.target)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,13 +30,14 @@ from shared.workloads.tabular.columns import (
     contract_of,
     finish_column,
     learn_numbers,
+    learn_task,
     learn_type,
     learn_vocabulary,
     narrowed,
     read_column,
 )
 from shared.workloads.tabular.model import recode
-from shared.workloads.tabular.parameters import WHERE, TabularParameters
+from shared.workloads.tabular.parameters import WHERE, TabularParameters, Task
 from shared.workloads.tabular.records import PLAIN, read_number, read_text, time_policy
 from shared.workloads.tabular.rejections import no_number, unusable_cell, unusable_target
 from shared.workloads.text_rows import TextTable
@@ -57,6 +59,7 @@ _MOST_LABELS = 1000
 class TrainingContext:
     """What travels beside the rows.
 
+    task : as it is said, or as the target's values mean it.
     labels : of a classification, sorted; a target is an index into them.
     target, day : of all rows, oldest first: what the naive baseline knows.
     newest : when the newest record was written.
@@ -68,6 +71,7 @@ class TrainingContext:
     target: NDArray[np.float64]
     day: NDArray[np.datetime64]
     newest: datetime
+    task: Task
 
 
 def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) -> TrainingSet:
@@ -81,6 +85,8 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
     """
     names = list(parameters.features)
     cells = Cells(table, [*names, parameters.target, *filter(None, [parameters.time])])
+    task = parameters.known_task or learn_task(cells.of(parameters.target))
+    parameters = msgspec.structs.replace(parameters, task=task)
     rejected: Counter[str] = Counter()
     newest_us = max(table.updated_at_us, default=0)
     order, day = _order(cells, table, parameters, time_zone, newest_us, rejected)
@@ -102,7 +108,7 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
         for (name, override), each in zip(parameters.columns.items(), features, strict=True)
     )
     context = TrainingContext(
-        columns, contract_of(columns), labels, target, day[kept], from_epoch_us(newest_us)
+        columns, contract_of(columns), labels, target, day[kept], from_epoch_us(newest_us), task
     )
     matrix = np.empty((kept.size, len(names)))
     for j, each in enumerate(features):

@@ -60,7 +60,11 @@ class Tabular(Workload):
 
     @property
     def target_is_number(self) -> bool:
-        return self._given.task == "regression"
+        return self._given.known_task != "classification"
+
+    def has_number_target(self, rows: TrainingSet) -> bool:
+        context: TrainingContext = rows.context
+        return context.task == "regression"
 
     # -- what the records are ------------------------------------------------------------------
 
@@ -114,7 +118,7 @@ class Tabular(Workload):
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
         progress(0.0, "fit")
         context: TrainingContext = train.context
-        given = self._given
+        given = msgspec.structs.replace(self._given, task=context.task)
         target: Any = train.target
         if given.task == "classification":
             codes = train.target.astype(np.int64)
@@ -159,7 +163,7 @@ class Tabular(Workload):
 
     def _score(self, estimator: Any, matrix: NDArray[np.float64], holdout: TrainingSet) -> Score:
         context: TrainingContext = holdout.context
-        if self._given.task == "regression":
+        if context.task == "regression":
             predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
             return score_regressor(predicted, holdout, self._unit)
         probabilities = evaluation.probabilities_of(estimator, matrix, context.labels)
@@ -174,7 +178,8 @@ class Tabular(Workload):
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: the median of all older rows, or how often each label was right."""
-        if self._given.task == "regression":
+        context: TrainingContext = holdout.context
+        if context.task == "regression":
             usual = np.full(holdout.n_rows, evaluation.median_before(holdout))
             return score_regressor(usual, holdout, self._unit)
         shares = evaluation.frequencies_before(holdout)
@@ -186,11 +191,11 @@ class Tabular(Workload):
     def fit_baseline(self, train: TrainingSet) -> Any:
         """A tree of one leaf: the median of all rows, or how often each label was right."""
         context: TrainingContext = train.context
-        if self._given.task == "classification":
+        if context.task == "classification":
             target: Any = np.array(context.labels)[train.target.astype(np.int64)]
         else:
             target = np.full(train.n_rows, np.median(train.target))
-        pipeline = make_baseline(self._given.task, context.columns)
+        pipeline = make_baseline(context.task, context.columns)
         naive = TabularEstimator(pipeline, context.contract)
         pipeline.fit(naive.frame(train.features), target)
         return naive
@@ -204,7 +209,7 @@ class Tabular(Workload):
         given = self._given
         return write_serving_state(
             ServingState(
-                given.target, given.task, given.target_unit, given.is_own_code, context.columns
+                given.target, context.task, given.target_unit, given.is_own_code, context.columns
             )
         )
 
@@ -239,7 +244,8 @@ class Tabular(Workload):
     def predicts(self) -> str:
         given = self._given
         unit = f" in {given.target_unit}" if given.target_unit else ""
-        return f"{given.target}{unit} ({given.task})"
+        task = f" ({given.known_task})" if given.known_task else ""
+        return f"{given.target}{unit}{task}"
 
     def check_contract(self, found: Sequence[FeatureSpec]) -> None:
         """Types that nobody said may be any, and a table of features has no order of its own."""

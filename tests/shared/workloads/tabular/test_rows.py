@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.documents.field_specs import FieldSpec
 from shared.errors import SettingsInvalid
+from shared.mapping.conversion import conversion_of
+from shared.settings.streams import FieldSettings
 from shared.workloads.rows import UNKNOWN_CATEGORY
 from shared.workloads.tabular.columns import Column
 from shared.workloads.tabular.rows import N_BLOCKS, TrainingContext
@@ -241,6 +244,37 @@ def test_labels_keep_the_type_that_the_records_have(
     assert set(rows.slices.tolist()) <= {"yes", "no", "0", "1", "2", "true", "false", "a"}
 
 
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["stays", "leaves", "n/a"], "classification"),
+        (["12A", "12B"], "classification"),
+        (["62,5 €", "70,25 €", "-"], "regression"),
+        ([1, 0], "regression"),
+        ([True, False], "regression"),
+        (["007", "008"], "classification"),
+    ],
+)
+def test_a_target_of_texts_means_classification_without_being_told(
+    values: list[Any], task: str
+) -> None:
+    """A first try with labels ended with "is no number" for each record."""
+    rows = read(with_column(values), target="x", estimator="knn", target_unit="")
+
+    assert rows.context.task == task
+    assert Tabular({**PARAMETERS, "target": "x"}).reject_reason(
+        "records", {**flats(1)[0], "x": values[0]}
+    ) in (None, "x is no number"), "ridge can do regression only"
+
+
+def test_the_decimal_sign_of_a_mapped_feature_counts() -> None:
+    """It was read and did nothing for columns whose type is learnt; other texts stay."""
+    field = FieldSettings(path="x", decimal=",")
+    convert = conversion_of(FieldSpec("x", "value", "a feature"), field, None, None, "x")
+
+    assert [convert(each) for each in ("1,250", "red", None)] == [1.25, "red", None]
+
+
 def test_a_number_to_predict_is_not_taken_for_labels() -> None:
     """A class for each price trains for an hour and answers nonsense."""
     documents = [{**flat, "price": i} for i, flat in enumerate(flats(100))]
@@ -258,7 +292,7 @@ BAD: Mapping[str, tuple[dict[str, Any], str]] = {
     "zone": ({"time_zone": "Mars/Base"}, "IANA name"),
     "unknown name": ({"estimator": "forest"}, "expected one of .*random_forest.* found 'forest'"),
     "wrong task": (
-        {"estimator": "logistic_regression"},
+        {"estimator": "logistic_regression", "task": "regression"},
         "found 'logistic_regression', which cannot do regression",
     ),
     "no import path": ({"estimator": "a b:c"}, "expected package.module:factory"),
