@@ -30,7 +30,6 @@ collection = "tickets"
 id_field = "id"
 updated_at_field = "changed"
 [models.tickets.parameters]
-task = "classification"
 target = "queue"
 time = "changed"
 features = ["subject", "channel"]
