@@ -293,5 +293,7 @@ class ReloadManager:
 
 def _size_of(loaded: LoadedModel) -> int:
     """Reckoned once a version: all open ones are added up at every opening."""
-    size: int = loaded.kept.get(_SIZE) or loaded.kept.setdefault(_SIZE, size_bytes(loaded.manifest))
+    size: int = loaded.cache.get(_SIZE) or loaded.cache.setdefault(
+        _SIZE, size_bytes(loaded.manifest)
+    )
     return size

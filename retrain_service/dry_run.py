@@ -155,7 +155,7 @@ class _Stage:
         settings = self._settings
 
         def never(_entity: str, _path: Path, _now: datetime) -> Future[SnapshotInfo]:
-            raise AssertionError("a rehearsal starts no run")
+            raise AssertionError("a dry run starts no run")
 
         return TrainingController(
             name,
@@ -174,7 +174,7 @@ class _Stage:
         model = settings.models[split_name(base.name)[0]]
         parameters = parameters_of_run(model, self._options)
         workload = open_workload(model.workload, parameters)
-        work_dir = settings.work_dir / "rehearsal"
+        work_dir = settings.work_dir / "dry_run"
         shutil.rmtree(work_dir, ignore_errors=True)
         work_dir.mkdir(parents=True)
         try:
@@ -235,7 +235,7 @@ class _Stage:
 
 def _hypothetical_run(name: str, now: datetime) -> Run:
     return Run(
-        run_id="rehearsal",
+        run_id="dry_run",
         model=name,
         trigger="manual",
         trigger_reason="",

@@ -1,7 +1,7 @@
 """Control one configured model: read its streams on a thread and hand the rows to its trainings.
 
 The loop's thread calls everything here. Reading sources and the buffer happens on one thread
-of the keeper's own, one task at a time, so that a database that hangs holds up nobody else.
+of the controller's own, one task at a time, so that a database that hangs holds up nobody else.
 Entities (devices, shops) are discovered from the data; each has a training of its own.
 """
 

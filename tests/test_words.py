@@ -11,30 +11,42 @@ from tests.support.pages import ROOT
 
 # Retired word -> what it is called now. An underscore stands for any way to join two words.
 RETIRED: Mapping[str, str] = {
+    "bell": "wake file",
     "deadly": "crashing",
     "farewell": "connection drain",
-    "feed_desk": "record ingest",
+    "desk": "record ingest",
+    "door": "session",
     "followed_model": "model state",
     "hostile_rows": "probe rows",
+    "intake": "stream ingestor",
     "job_slots": "job limit",
+    "keeper": "model controller, or writer",
     "lane": "request lock",
+    "lifeline": "parent pipe",
     "metrics_book": "training metrics exporter",
-    "model_keeper": "model controller",
     "onlookers": "observers",
     "patient_server": "supervisor",
     "pinned_snapshot": "retry snapshot",
+    "put_request": "submit",
+    "rehearsal": "dry run",
     "run_mirror": "run exporter",
     "signal_sweep": "signal scan",
     "switch_line": "switch channel",
+    "turnstile": "request lock",
+    "upkeep": "reconciliation",
+    "via_daemon": "daemon client",
     "wellbeing": "worker health",
+    "who_asks": "client label",
     "worker_watch": "serving events",
 }
 PLACES = (
     *("shared/**/*.py", "retrain_service/**/*.py", "api_service/**/*.py", "scripts/**/*.py"),
     *("docs/*.md", "README.md"),
 )
-# It tells what was before, in the words of before.
-ALLOWED = {"docs/changelog.md"}
+ALLOWED = {
+    "docs/changelog.md",  # it tells what was before, in the words of before
+    "scripts/demo/shop_goods.py",  # goods are called what shops call them
+}
 
 
 @pytest.mark.parametrize("word", sorted(RETIRED))

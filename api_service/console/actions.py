@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from api_service.control.desired_version import must_not_be_quarantined, must_verify, wanted
-from api_service.control.requests import Kind, put_request
-from api_service.control.training import must_be_trained_here
+from api_service.control.desired_version import require_not_quarantined, require_verified, wanted
+from api_service.control.requests import Kind, submit
+from api_service.control.training import require_trained_here
 from shared.errors import RequestInvalid, StateConflict
 from shared.exchange.reload_signal import ReloadSignal
 
@@ -38,22 +38,22 @@ def ask_for(
         raise RequestInvalid(f"one of {', '.join(ACTIONS)}", form.get("action"), "action")
     version: str | None = None
     if kind in ("train", "cancel"):
-        must_be_trained_here(context, model)
-        will = _of_training(kind, model)
+        require_trained_here(context, model)
+        effect = _of_training(kind, model)
     else:
         signal = wanted(context, model)
         if kind == "rollback":
             version = _target(context, form, model, signal)
-            must_verify(context, model, version)
-        will = _of_versions(kind, signal.version, version)
-    answer = put_request(
+            require_verified(context, model, version)
+        effect = _of_versions(kind, signal.version, version)
+    answer = submit(
         context.config.requests_dir,
         context.config.reports_dir,
         context.clock(),
         kind=kind,
         model=model,
         requested_by=who,
-        will=will,
+        effect=effect,
         version=version,
         reason=form.get("reason", "").strip()[:_LONGEST_REASON],
         options={"force": True} if kind == "train" and form.get("force") == "yes" else {},
@@ -86,5 +86,5 @@ def _target(context: Context, form: Mapping[str, str], model: str, signal: Reloa
         raise StateConflict(f"{version} is already the desired version of {model}.")
     if version not in context.store.versions(model):
         raise RequestInvalid("one of the stored versions", version, "version")
-    must_not_be_quarantined(context, model, version)
+    require_not_quarantined(context, model, version)
     return version

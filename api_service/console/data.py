@@ -97,7 +97,7 @@ class Past:
 class ModelFacts:
     """Everything about one model.
 
-    versions : stored, oldest first. traffic, lately : of all models.
+    versions : stored, oldest first. traffic, traffic_history : of all models.
     """
 
     reports: Reports
@@ -105,7 +105,7 @@ class ModelFacts:
     versions: Sequence[str]
     past: Past
     traffic: Sum
-    lately: TrafficHistory
+    traffic_history: TrafficHistory
     rejected: RejectedRecords | None = None
 
 
@@ -125,9 +125,9 @@ def read_model(context: Context, environ: dict[str, Any], model: str) -> ModelFa
         past = read_past(context, model)
         context.flush_metrics()
         traffic = read_sum(metrics_dir(context.config.reports_dir))
-        lately = read_traffic(metrics_dir(context.config.reports_dir))
+        traffic_history = read_traffic(metrics_dir(context.config.reports_dir))
         rejected = list_rejected(context.config.reports_dir, split_name(model)[0])
-    return ModelFacts(reports, signal, versions, past, traffic, lately, rejected)
+    return ModelFacts(reports, signal, versions, past, traffic, traffic_history, rejected)
 
 
 def read_past(context: Context, model: str | None) -> Past:

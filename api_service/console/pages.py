@@ -49,18 +49,18 @@ class Pages:
         self._auth = SessionAuth(context.config.keys_dir, address.port)
         self._attempts = LoginLimit(context.config.reports_dir / "console" / "sign-in.json")
 
-    # -- the door ----------------------------------------------------------------------------------
+    # -- sign-in -----------------------------------------------------------------------------------
 
     def check_may_read(self) -> None:
         """Raises KeyRequired or KeyForbidden."""
-        self._auth.check_may_read(self._visitor(), is_local=is_local())
+        self._auth.check_may_read(self._principal(), is_local=is_local())
 
-    def _visitor(self) -> Principal:
-        if "visitor" not in g:
+    def _principal(self) -> Principal:
+        if "principal" not in g:
             keys = self._context.ring.keys
-            g.visitor = self._auth.visitor(request, keys, self._context.clock())
-        visitor: Principal = g.visitor
-        return visitor
+            g.principal = self._auth.principal(request, keys, self._context.clock())
+        principal: Principal = g.principal
+        return principal
 
     def sign_in_form(self, problem: str = "", status: int = 200) -> Response:
         return self._page(
@@ -102,12 +102,12 @@ class Pages:
                 return self._finished(redirect(public_path(f"/console/sign-in?{query}"), 303))
         status = error.status if isinstance(error, AnswerClient) else 503
         title = error.title if isinstance(error, AnswerClient) else "try again later"
-        visitor = Principal(None)
+        principal = Principal(None)
         response = page(
             request,
             "problem.html",
             status,
-            visitor=visitor,
+            principal=principal,
             note=None,
             title=title,
             detail=str(error),
@@ -185,11 +185,11 @@ class Pages:
 
     def act(self) -> Response:
         """What a button does, and the sentence about it on the model's page."""
-        visitor = self._visitor()
-        self._auth.check_may_act(request, visitor)
+        principal = self._principal()
+        self._auth.check_may_act(request, principal)
         model = request.form.get("model", "")
         self._context.table.slot(model)
-        who = f"console, key {visitor.key_id}, from {request.remote_addr}"
+        who = f"console, key {principal.key_id}, from {request.remote_addr}"
         said = ask_for(self._context, request.form, model, who)
         response = redirect(home_page.model_url(model), 303)
         self._auth.set_flash(response, request, said, self._context.clock())
@@ -211,15 +211,15 @@ class Pages:
     def _page(self, template: str, code: int = 200, **view: Any) -> Response:
         note = self._auth.take_flash(request, self._context.clock())
         response = page(
-            request, template, code, visitor=self._visitor_or_nobody(), note=note, **view
+            request, template, code, principal=self._principal_or_nobody(), note=note, **view
         )
         if note is not None:
             self._auth.clear_flash(response, request)
         return response
 
-    def _visitor_or_nobody(self) -> Principal:
+    def _principal_or_nobody(self) -> Principal:
         try:
-            return self._visitor()
+            return self._principal()
         except KeyRequired:
             return Principal(None)
 

@@ -1,4 +1,4 @@
-"""Authenticate visitors of the console: signed session cookies, and tokens against forged forms.
+"""Authenticate users of the console: signed session cookies, and tokens against forged forms.
 
 A session proves that its browser once sent a valid key. It names the key by its id, never the key
 itself, and ends with the key. Only console pages accept it; no route of the JSON API does.
@@ -49,7 +49,7 @@ S = TypeVar("S", Session, _FlashMessage)
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks for a page. role : None when nobody signed in and no key was sent."""
+    """The user of a page. role : None when nobody signed in and no key was sent."""
 
     role: Role | None
     key_id: str | None = None
@@ -76,7 +76,7 @@ class SessionAuth:
 
     # -- who is there ------------------------------------------------------------------------------
 
-    def visitor(self, request: Request, keys: ApiKeys, now: datetime) -> Principal:
+    def principal(self, request: Request, keys: ApiKeys, now: datetime) -> Principal:
         """By the key in a header, else by the session."""
         sent = presented_key()
         if sent is not None:
@@ -89,31 +89,31 @@ class SessionAuth:
             return NOBODY
         return Principal(session.role, session.key_id, self._token(session))
 
-    def check_may_read(self, visitor: Principal, *, is_local: bool) -> None:
+    def check_may_read(self, principal: Principal, *, is_local: bool) -> None:
         """As for GET /models: everybody on this machine, else who may ask for predictions.
 
         Raises:
-            KeyRequired, KeyForbidden: not this visitor.
+            KeyRequired, KeyForbidden: this principal may not.
         """
-        if visitor.role in _READERS or (is_local and visitor.role is None):
+        if principal.role in _READERS or (is_local and principal.role is None):
             return
-        if visitor.role is None:
+        if principal.role is None:
             raise KeyRequired("sign in with a key whose role is predict or admin.")
-        raise KeyForbidden(f"the console needs the role predict; this key's is {visitor.role}.")
+        raise KeyForbidden(f"the console needs the role predict; this key's is {principal.role}.")
 
-    def check_may_act(self, request: Request, visitor: Principal) -> None:
+    def check_may_act(self, request: Request, principal: Principal) -> None:
         """A form counts only from a page of ours, in the session that the page was made for.
 
         Raises:
             KeyRequired, KeyForbidden: nothing may be done.
         """
         check_same_site(request)
-        if visitor.role is None:
+        if principal.role is None:
             raise KeyRequired("sign in with the admin key to do that.")
-        if visitor.role is not Role.ADMIN:
-            raise KeyForbidden(f"this needs the role admin; you signed in with {visitor.role}.")
+        if principal.role is not Role.ADMIN:
+            raise KeyForbidden(f"this needs the role admin; you signed in with {principal.role}.")
         sent = request.form.get("token", "")
-        if not visitor.token or not hmac.compare_digest(sent.encode(), visitor.token.encode()):
+        if not principal.token or not hmac.compare_digest(sent.encode(), principal.token.encode()):
             raise KeyForbidden(
                 "the form was not made for this session: load the page again and repeat it."
             )

@@ -37,7 +37,7 @@ def wanted(context: Context, model: str) -> ReloadSignal:
     return signal
 
 
-def must_verify(context: Context, model: str, version: str) -> None:
+def require_verified(context: Context, model: str, version: str) -> None:
     """Refuse a version whose files are not what was signed; the retrain daemon would, too.
 
     Raises:
@@ -54,7 +54,7 @@ def must_verify(context: Context, model: str, version: str) -> None:
         ) from None
 
 
-def must_not_be_quarantined(context: Context, model: str, version: str) -> None:
+def require_not_quarantined(context: Context, model: str, version: str) -> None:
     """Refuse to go back to a version that a worker has found to be broken.
 
     Raises:

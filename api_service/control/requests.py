@@ -23,7 +23,7 @@ def new_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}"
 
 
-def put_request(
+def submit(
     requests_dir: Path,
     reports_dir: Path,
     now: datetime,
@@ -31,7 +31,7 @@ def put_request(
     kind: Kind,
     model: str,
     requested_by: str,
-    will: str,
+    effect: str,
     version: str | None = None,
     run_id: str | None = None,
     reason: str = "",
@@ -59,7 +59,7 @@ def put_request(
     return {
         "request_id": request.id,
         "model": model,
-        "sentence": will + when,
+        "sentence": effect + when,
         "retrain_daemon": daemon.state,
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from flask import request
 
 from api_service.context import Context
-from api_service.control.requests import put_request
+from api_service.control.requests import submit
 from api_service.status.retrain_daemon import look_at_retrain_daemon
 from shared.errors import NotFound, StateConflict
 from shared.versions.model_names import split_name
@@ -25,26 +25,26 @@ def ask_for_training(
     Raises:
         NotFound, StateConflict: there is nothing to train it from.
     """
-    must_be_trained_here(context, model)
-    return put_request(
+    require_trained_here(context, model)
+    return submit(
         context.config.requests_dir,
         context.config.reports_dir,
         context.clock(),
         kind="train",
         model=model,
-        requested_by=who_asks(),
-        will=f"{model} is trained with everything known, and promoted if it is good enough.",
+        requested_by=client_label(),
+        effect=f"{model} is trained with everything known, and promoted if it is good enough.",
         reason=reason,
         options=options,
     )
 
 
-def who_asks() -> str:
+def client_label() -> str:
     """As it is written into the log."""
     return f"API, from {request.remote_addr}"
 
 
-def must_be_trained_here(context: Context, model: str, *, or_its_entities: bool = False) -> None:
+def require_trained_here(context: Context, model: str, *, or_its_entities: bool = False) -> None:
     """Refuse a model that nobody trains, as the training daemon would.
 
     Args:

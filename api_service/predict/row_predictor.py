@@ -61,9 +61,9 @@ class RowPredictor:
         Making it takes a millisecond: whoever warms a version calls this first.
         """
         try:
-            predictor: RowPredictor | None = live.kept[_CACHE_KEY]
+            predictor: RowPredictor | None = live.cache[_CACHE_KEY]
         except KeyError:
-            predictor = live.kept[_CACHE_KEY] = cls._make(live)
+            predictor = live.cache[_CACHE_KEY] = cls._make(live)
         return predictor
 
     @classmethod

@@ -15,9 +15,9 @@ from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.control.desired_version import must_verify, wanted
-from api_service.control.requests import put_request
-from api_service.control.training import who_asks
+from api_service.control.desired_version import require_verified, wanted
+from api_service.control.requests import submit
+from api_service.control.training import client_label
 from api_service.control.wait import wait_for
 from api_service.routes.legacy.fleet_history import explain_server, export_history
 from api_service.routes.legacy.model_info import (
@@ -107,17 +107,17 @@ def reload_model(context: Context) -> ResponseReturnValue:
     version = named.replace("\\", "/").rstrip("/").rpartition("/")[2] or signal.version
     if version not in stored:
         raise RequestInvalid(f"one of the stored versions ({', '.join(stored)})", named, "version")
-    must_verify(context, model, version)
+    require_verified(context, model, version)
     before = slot.get_or_load()
     began = context.clock()
-    asked = put_request(
+    asked = submit(
         context.config.requests_dir,
         context.config.reports_dir,
         began,
         kind="reload",
         model=model,
-        requested_by=who_asks(),
-        will=f"every worker opens {version} again under a new generation and swaps to it.",
+        requested_by=client_label(),
+        effect=f"every worker opens {version} again under a new generation and swaps to it.",
         version=version,
     )
 

@@ -33,11 +33,11 @@ _ROW_FIELDS = ("rows", "data", "records", "samples", "metrics")
 def blueprint(context: Context) -> Blueprint:
     routes = Blueprint("feed", __name__)
     config = context.config.feed
-    desk = RecordIngest(config, context.clock)
-    desk.prepare()
+    ingest = RecordIngest(config, context.clock)
+    ingest.prepare()
 
     def take(to: Destination, rows: list[object], deleted: list[object]) -> ResponseReturnValue:
-        answer = desk.take(to, rows, deleted, _sender(), yield_lock(request.environ))
+        answer = ingest.take(to, rows, deleted, _sender(), yield_lock(request.environ))
         n_rejected = answer["rejected"]
         if n_rejected and n_rejected == len(rows) + len(deleted):
             detail = f"none of the {n_rejected} records can be used: {answer['reasons'][0]}."
@@ -49,18 +49,18 @@ def blueprint(context: Context) -> Blueprint:
     def add_records(model: str) -> ResponseReturnValue:
         body = read_value(request)
         rows, deleted, stream = _records_of(body)
-        return take(desk.destination(model, request.args.get("stream", stream)), rows, deleted)
+        return take(ingest.destination(model, request.args.get("stream", stream)), rows, deleted)
 
     @routes.post("/feed/data")
     @needs(Role.FEED)
     def add_server_rows() -> ResponseReturnValue:
-        to = desk.windowed(request.args.get("model"))
+        to = ingest.windowed(request.args.get("model"))
         return take(to, list(_server_rows(read_value(request))), [])
 
     @model_route(routes, "GET", "/records")
     @needs(Role.FEED, on_loopback=False)
     def export_records(model: str) -> ResponseReturnValue:
-        to = desk.destination(model, request.args.get("stream"))
+        to = ingest.destination(model, request.args.get("stream"))
         return json_response(_export(context, to))
 
     @routes.get("/feed/stats")

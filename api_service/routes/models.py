@@ -12,12 +12,12 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.control.desired_version import (
-    must_not_be_quarantined,
-    must_verify,
+    require_not_quarantined,
+    require_verified,
     signal_of,
     wanted,
 )
-from api_service.control.requests import Kind, put_request
+from api_service.control.requests import Kind, submit
 from api_service.schemas.requests import Reason, VersionRequest
 from api_service.serving_slot import ServingSlot
 from api_service.status.live import live_line, live_sentence
@@ -97,16 +97,16 @@ def blueprint(context: Context) -> Blueprint:
         return json_response(body, is_for_people=True)
 
     def ask_for(
-        kind: Kind, model: str, will: str, reason: str, version: str | None = None
+        kind: Kind, model: str, effect: str, reason: str, version: str | None = None
     ) -> ResponseReturnValue:
-        answer = put_request(
+        answer = submit(
             config.requests_dir,
             config.reports_dir,
             context.clock(),
             kind=kind,
             model=model,
             requested_by=f"API, from {request.remote_addr}",
-            will=will,
+            effect=effect,
             version=version,
             reason=reason,
         )
@@ -117,9 +117,9 @@ def blueprint(context: Context) -> Blueprint:
     def reload(model: str) -> ResponseReturnValue:
         named, reason = _version_and_reason(context, model)
         version = named or wanted(context, model).version
-        must_verify(context, model, version)
-        will = f"every worker opens {version} again under a new generation and swaps to it."
-        return ask_for("reload", model, will, reason, version)
+        require_verified(context, model, version)
+        effect = f"every worker opens {version} again under a new generation and swaps to it."
+        return ask_for("reload", model, effect, reason, version)
 
     @model_route(routes, "POST", "/rollback")
     @needs(Role.ADMIN)
@@ -135,21 +135,21 @@ def blueprint(context: Context) -> Blueprint:
             raise StateConflict(f"{version} is already the desired version of {model}.")
         if version not in context.store.versions(model):
             raise NotFound(f"the previous version {version} of {model} is not stored any more.")
-        must_not_be_quarantined(context, model, version)
-        must_verify(context, model, version)
-        will = (
+        require_not_quarantined(context, model, version)
+        require_verified(context, model, version)
+        effect = (
             f"every worker goes from {signal.version} to {version}, which is held there:"
             f" nothing is promoted until POST /models/{model}/release."
         )
-        return ask_for("rollback", model, will, reason, version)
+        return ask_for("rollback", model, effect, reason, version)
 
     @model_route(routes, "POST", "/hold")
     @needs(Role.ADMIN)
     def hold(model: str) -> ResponseReturnValue:
         reason = _only_reason(context, model)
         signal = wanted(context, model)
-        will = f"{signal.version} stays; nothing is promoted until POST /models/{model}/release."
-        return ask_for("hold", model, will, reason)
+        effect = f"{signal.version} stays; nothing is promoted until POST /models/{model}/release."
+        return ask_for("hold", model, effect, reason)
 
     @model_route(routes, "POST", "/release")
     @needs(Role.ADMIN)

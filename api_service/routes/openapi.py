@@ -16,7 +16,9 @@ def blueprint(context: Context) -> Blueprint:
 
     @routes.get("/openapi.json")
     def openapi() -> ResponseReturnValue:
-        from api_service.schemas.openapi_document import openapi_document  # only who asks pays
+        from api_service.schemas.openapi_document import (
+            openapi_document,
+        )  # costs memory, so only when asked for
 
         whose, prefix = is_local(), request.script_root
         document = None if prefix else made.get(whose)

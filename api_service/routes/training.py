@@ -9,8 +9,8 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.control.requests import put_request, waiting_run
-from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
+from api_service.control.requests import submit, waiting_run
+from api_service.control.training import ask_for_training, client_label, require_trained_here
 from api_service.control.wait import wait_for_run
 from api_service.schemas.requests import (
     Cancel,
@@ -25,7 +25,7 @@ from api_service.status.retrain_daemon import look_at_retrain_daemon
 from api_service.status.runs import (
     list_events,
     list_runs,
-    must_not_be_needed,
+    require_not_needed,
     show_run,
     show_run_or_refusal,
     totals,
@@ -65,7 +65,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/events")
     @needs(Role.FEED)
     def events(model: str) -> ResponseReturnValue:
-        must_be_trained_here(context, model, or_its_entities=True)
+        require_trained_here(context, model, or_its_entities=True)
         body_as(request, Reason)
         burst = record_event(config.requests_dir, model, context.clock())
         sentence = f"{model} is trained when the event trigger says so."
@@ -75,16 +75,16 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "POST", "/training/cancel")
     @needs(Role.ADMIN)
     def cancel(model: str) -> ResponseReturnValue:
-        must_be_trained_here(context, model)
+        require_trained_here(context, model)
         asked = body_as(request, Cancel)
-        answer = put_request(
+        answer = submit(
             config.requests_dir,
             config.reports_dir,
             context.clock(),
             kind="cancel",
             model=model,
-            requested_by=who_asks(),
-            will=f"the training of {model} is stopped if it still runs; what serves stays.",
+            requested_by=client_label(),
+            effect=f"the training of {model} is stopped if it still runs; what serves stays.",
             run_id=asked.run_id,
             reason=asked.reason or "",
         )
@@ -150,15 +150,15 @@ def blueprint(context: Context) -> Blueprint:
         if found["status"] in UNFINISHED:
             raise StateConflict(f"run {run_id} is {found['status']}; cancel it first.")
         model = full_name(found["model"], found["entity"] or "")
-        must_not_be_needed(config.run_log_path, model, run_id)
-        answer = put_request(
+        require_not_needed(config.run_log_path, model, run_id)
+        answer = submit(
             config.requests_dir,
             config.reports_dir,
             context.clock(),
             kind="forget",
             model=model,
-            requested_by=who_asks(),
-            will=f"run {run_id} is taken out of the log; its version, if it has one, stays.",
+            requested_by=client_label(),
+            effect=f"run {run_id} is taken out of the log; its version, if it has one, stays.",
             run_id=run_id,
         )
         return json_response(answer, 202)

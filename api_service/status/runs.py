@@ -96,7 +96,7 @@ def _is_of_run(refusal: Event, run_id: str) -> bool:
     return details.get("kind") == "train" and details.get("request_id") == run_id
 
 
-def must_not_be_needed(path: Path, model: str, run_id: str) -> None:
+def require_not_needed(path: Path, model: str, run_id: str) -> None:
     """Refuse to take away the run on which the next decision rests.
 
     Raises:

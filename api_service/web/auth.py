@@ -42,7 +42,7 @@ def open_to_all(view: View) -> View:
 
 
 def signed_in_or_key(view: View) -> View:
-    """Mark a page of the console: its own door looks for a session or a key, see console/door.py.
+    """Mark a page of the console, which checks the session or key itself (console/session.py).
 
     No other view ever looks at a session, so what a browser sends by itself opens no JSON route.
     """

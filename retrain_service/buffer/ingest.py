@@ -122,7 +122,7 @@ class StreamIngestor:
 
     @property
     def is_caught_up(self) -> bool:
-        """The source has had nothing more at least once since this intake started."""
+        """The source has had nothing more at least once since this ingestor started."""
         return self._is_caught_up
 
     def poll_now(self) -> None:
@@ -136,7 +136,7 @@ class StreamIngestor:
             self._source = None
 
     def poll(self, now: datetime) -> PollResult:
-        """Do what is due: read new records, or one step of the daily upkeep.
+        """Do what is due: read new records, or one step of the daily reconciliation.
 
         Failures of the source or the disk are not raised: they are a state, with a back-off.
         """

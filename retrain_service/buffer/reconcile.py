@@ -45,7 +45,7 @@ class _Chore:
 
 
 class Reconciler:
-    """The upkeep of one stream; when it was last done is in the buffer, not here."""
+    """The reconciliation of one stream; when it was last done is in the buffer, not here."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ _DAY_US = 86_400_000_000
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """How far the upkeep of a stream is; survives restarts. Times are UTC, None: never yet."""
+    """How far a stream is reconciled; survives restarts. Times are UTC, None: never yet."""
 
     caught_up_at: datetime | None = None
     chores_at: datetime | None = None

@@ -1,7 +1,7 @@
 """All streams of one model on one thread: poll due streams, count new records, write snapshots.
 
-Everything but `is_due`, `request_read` and `stop` runs on the keeper's reader thread, one call at a
-time. Decides nothing about training.
+Everything but `is_due`, `request_read` and `stop` runs on the model controller's reader thread,
+one call at a time. Decides nothing about training.
 """
 
 from __future__ import annotations

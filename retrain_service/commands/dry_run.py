@@ -6,10 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from retrain_service.commands.daemon_client import exclusive_lock, read_daemon_state
+from retrain_service.commands.daemon_client import exclusive_lock, names_of, read_daemon_state
 from retrain_service.commands.options import EXIT_NOT_PROMOTED
 from retrain_service.commands.output import Output
-from retrain_service.commands.via_daemon import names_of
 from retrain_service.dry_run import DryRun, make_dry_run
 from shared.daemon.loop import utc_now
 from shared.errors import AlreadyRunning

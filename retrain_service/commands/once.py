@@ -9,7 +9,12 @@ from typing import Any, Protocol
 
 import click
 
-from retrain_service.commands.daemon_client import new_request, read_daemon_state
+from retrain_service.commands.daemon_client import (
+    names_of,
+    new_request,
+    read_daemon_state,
+    train_and_wait,
+)
 from retrain_service.commands.dry_run import print_dry_run
 from retrain_service.commands.options import (
     EXIT_FAILED,
@@ -23,7 +28,6 @@ from retrain_service.commands.options import (
     with_options,
 )
 from retrain_service.commands.output import Output
-from retrain_service.commands.via_daemon import names_of, train_via_daemon
 from retrain_service.run_once import RunOutcome, outcome_sentence, train_once
 from shared.daemon.loop import utc_now
 from shared.daemon.one_instance import only_instance
@@ -121,7 +125,7 @@ def _train(
                 raise
             return [
                 RunOutcome(each, run, outcome_sentence(run))
-                for each, run in train_via_daemon(
+                for each, run in train_and_wait(
                     settings, names_of(report, name), options, stop, meter.show
                 )
             ]

@@ -9,7 +9,14 @@ from collections.abc import Sequence
 
 import click
 
-from retrain_service.commands.daemon_client import ask, new_request, read_daemon_state
+from retrain_service.commands.daemon_client import (
+    ask,
+    ask_to_train,
+    follow,
+    new_request,
+    read_daemon_state,
+    run_or_none,
+)
 from retrain_service.commands.options import (
     EXIT_FAILED,
     EXIT_NOT_PROMOTED,
@@ -20,7 +27,6 @@ from retrain_service.commands.options import (
     with_options,
 )
 from retrain_service.commands.output import Output
-from retrain_service.commands.via_daemon import ask_to_train, follow, run_or_none
 from retrain_service.run_once import outcome_sentence
 from shared.daemon.loop import utc_now
 from shared.daemon.stop import stop_on_signals

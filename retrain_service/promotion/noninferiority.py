@@ -138,7 +138,7 @@ def _refusal(allowed: Margin) -> str:
 def _missing(found: Comparison, allowed: Margin, policy: GateSettings) -> str | None:
     """How many rows or days there are too few, in words; None when there are enough.
 
-    Fewer days than a bound needs are enough only for who asks for fewer.
+    Fewer days than a bound needs are enough only where the settings ask for fewer.
     """
     needed_days = policy.min_holdout_days
     missing = needed_days - found.n_days

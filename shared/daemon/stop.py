@@ -55,7 +55,7 @@ def watch_parent(
     """Start a thread that calls `on_gone` once when the process that started this one is dead.
 
     Args:
-        lifeline: the end of a pipe of which that process alone has the other end.
+        parent_pipe: the end of a pipe of which that process alone has the other end.
     """
     started_by = multiprocessing.parent_process()
     if parent_pipe is not None:

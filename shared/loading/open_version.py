@@ -46,14 +46,14 @@ class Timings:
 class LoadedModel:
     """A version that may serve. Immutable; any thread may use it.
 
-    kept : what others make once of this version and need at each request, by their own names.
+    cache : what others make once of this version and need at each request, by their own names.
     """
 
     manifest: Manifest
     answerer: Answerer
     timings: Timings
     generation: int = 0
-    kept: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+    cache: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def version(self) -> str:

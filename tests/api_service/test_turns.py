@@ -23,7 +23,7 @@ from shared.run_log.writer import RunLog
 from tests.api_service.conftest import NOW, Serving
 from tests.api_service.routes.test_aliases import key, log, serving_of
 from tests.api_service.routes.test_models import run
-from tests.support.turnstile import TurnLock, Turnstile
+from tests.support.counted_lock import CountedLock, LockedApplication
 from tests.support.versions import ServingHome
 
 _watches: list[DiskWatch] = []
@@ -32,7 +32,7 @@ _watches: list[DiskWatch] = []
 class DiskWatch:
     """What is opened below a directory while a lock is taken. Python tells it of every open."""
 
-    def __init__(self, directory: str, lock: TurnLock) -> None:
+    def __init__(self, directory: str, lock: CountedLock) -> None:
         self._directory, self._lock = directory, lock
         self.seen: list[str] = []
 
@@ -52,7 +52,7 @@ sys.addaudithook(_hook)
 
 
 @contextmanager
-def watching(directory: str, lock: TurnLock) -> Iterator[DiskWatch]:
+def watching(directory: str, lock: CountedLock) -> Iterator[DiskWatch]:
     watch = DiskWatch(directory, lock)
     _watches.append(watch)
     try:
@@ -78,8 +78,8 @@ def app_of(serving: Serving) -> Flask:
 def test_no_route_opens_a_file_while_it_holds_the_turn(five: Serving) -> None:
     """Else a long export, or a slow disk, keeps every prediction of the worker waiting."""
     app = app_of(five)
-    turnstile = Turnstile(app.wsgi_app)
-    client = Client(turnstile)
+    locked = LockedApplication(app.wsgi_app)
+    client = Client(locked)
     headers = {**key(five, Role.ADMIN), "Accept": "text/html"}
     models = five.table.names()
     found: dict[str, list[str]] = {}
@@ -93,7 +93,7 @@ def test_no_route_opens_a_file_while_it_holds_the_turn(five: Serving) -> None:
                 path = re.sub(r"<(?:\w+:)?model>", model, rule.rule)
                 path = re.sub(r"<(?:\w+:)?run_id>", "r1", path)
                 path = re.sub(r"<[^>]+>", "x", path)
-                with watching(str(five.home.path), turnstile.lock) as watch:
+                with watching(str(five.home.path), locked.lock) as watch:
                     client.open(path, method=method, headers=headers, data=b"{}")
                 n_asked += 1
                 if watch.seen:
@@ -106,10 +106,10 @@ def test_no_route_opens_a_file_while_it_holds_the_turn(five: Serving) -> None:
 def test_a_model_is_asked_in_turn_and_a_body_is_read_without_it() -> None:
     """Nested as the routes do it: outside, computing inside, waiting inside of that."""
     states: list[bool] = []
-    turnstile: Turnstile
+    locked: LockedApplication
 
     def application(environ: Any, _start: Any) -> list[bytes]:
-        lock = turnstile.lock
+        lock = locked.lock
         states.append(lock.is_taken())
         with yield_lock(environ):
             states.append(lock.is_taken())
@@ -124,11 +124,11 @@ def test_a_model_is_asked_in_turn_and_a_body_is_read_without_it() -> None:
         states.append(lock.is_taken())
         return [b""]
 
-    turnstile = Turnstile(application)
-    turnstile({"wsgi.input": BytesIO(b"body"), "CONTENT_LENGTH": "4"}, lambda *_: lambda _: None)
+    locked = LockedApplication(application)
+    locked({"wsgi.input": BytesIO(b"body"), "CONTENT_LENGTH": "4"}, lambda *_: lambda _: None)
 
     assert states == [True, False, False, True, False, True, False, True]
-    assert not turnstile.lock.is_taken()
+    assert not locked.lock.is_taken()
 
 
 def test_every_view_that_keeps_the_turn_exists(five: Serving) -> None:

@@ -35,14 +35,14 @@ class ChampionComparison:
 def contests(runs: Sequence[Run]) -> list[ChampionComparison]:
     """Of runs that were judged, oldest first."""
     judged = [run for run in runs if _gates(run).get("baseline", _NOT_JUDGED)["value"] is not None]
-    return [_contest(run, place) for place, run in enumerate(judged[:_MOST][::-1])]
+    return [_comparison(run, place) for place, run in enumerate(judged[:_MOST][::-1])]
 
 
 def _gates(run: Run) -> dict[str, Mapping[str, Any]]:
     return {gate["gate"]: gate for gate in run.details.get("gates") or ()}
 
 
-def _contest(run: Run, place: int) -> ChampionComparison:
+def _comparison(run: Run, place: int) -> ChampionComparison:
     gates = _gates(run)
     judged = gates["baseline"]
     metrics = run.details.get("metrics") or {}

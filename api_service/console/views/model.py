@@ -68,7 +68,9 @@ def view(
         **_rejected(name, facts),
         "workers": [(report, report.models[name]) for report in workers],
         "errors": error_history.picture(facts.past.runs),
-        "lately": traffic_history.view(facts.lately, name, facts.past.swaps, asked.get("over", "")),
+        "traffic_history": traffic_history.view(
+            facts.traffic_history, name, facts.past.swaps, asked.get("over", "")
+        ),
         "periods": traffic_history.PERIODS,
         "traffic": traffic_by_version.picture(facts.traffic, name),
         "swaps": swap_history.picture(facts.past.swaps),

@@ -23,7 +23,7 @@ Swap = tuple[float, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
+class TrafficCharts:
     """What is shown. period : of PERIODS; text : a sentence, also where there is no picture."""
 
     period: str
@@ -31,15 +31,15 @@ class Lately:
     pictures: Sequence[Picture] = ()
 
 
-def view(past: TrafficHistory, model: str, swaps: Sequence[Event], asked: str) -> Lately:
+def view(past: TrafficHistory, model: str, swaps: Sequence[Event], asked: str) -> TrafficCharts:
     """swaps : swap events, oldest first. asked : the period that was chosen, or anything else."""
     period = asked if asked in PERIODS else _usual(past, model)
     spans = past.spans(model, is_fine=period != "day")
     n_requests = sum(one.n_requests for one in spans)
     if not spans:
-        return Lately(period, "Nothing has been measured yet; it is drawn in half a minute.")
+        return TrafficCharts(period, "Nothing has been measured yet; it is drawn in half a minute.")
     if not n_requests:
-        return Lately(period, _nothing(past, PERIODS[period]))
+        return TrafficCharts(period, _nothing(past, PERIODS[period]))
     first_s, last_s = _range(spans)
     moments = [one for one in _first_of_each(swaps) if first_s <= one[0] <= last_s]
     busiest = max(one.n_requests / one.lasts_s for one in spans)
@@ -47,7 +47,7 @@ def view(past: TrafficHistory, model: str, swaps: Sequence[Event], asked: str) -
         f"In the last {PERIODS[period]} {several(n_requests, 'request')},"
         f" {figure(sum(one.n_failed for one in spans))} of them failed; {_swapped(moments)}."
     )
-    return Lately(
+    return TrafficCharts(
         period,
         text,
         [

@@ -23,8 +23,8 @@ def view(asked: Asked) -> WorkView:
     path = context.config.feed.path
     if path is None or not path.exists():
         raise NotReady("no server has sent rows yet: POST /feed/data takes them.")
-    desk = RecordIngest(context.config.feed, context.clock)
-    to = desk.windowed(asked.live.manifest.model)
+    ingest = RecordIngest(context.config.feed, context.clock)
+    to = ingest.windowed(asked.live.manifest.model)
     windows = reader.windows(path, to.kept_in.collection)
     answer = asked.answer("fleet", {"windows": windows})
     servers = answer["servers"]

@@ -20,7 +20,7 @@ def view(asked: Asked) -> WorkView:
     product = asked.query.get("product", "").strip()
     if "popular" in questions:
         popular = asked.answer("popular", {"n": _MOST})["recommendations"]
-        tables.append(_table("What most customers met lately", popular))
+        tables.append(_table("What most customers met recently", popular))
         product = product or (popular[0]["product_id"] if popular else "")
     if "for_user" in questions:
         user = asked.query.get("user", "").strip()

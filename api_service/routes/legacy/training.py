@@ -13,8 +13,8 @@ from flask import request
 from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
-from api_service.control.requests import put_request, waiting_run
-from api_service.control.training import ask_for_training, must_be_trained_here, who_asks
+from api_service.control.requests import submit, waiting_run
+from api_service.control.training import ask_for_training, client_label, require_trained_here
 from api_service.control.wait import wait_for_run
 from api_service.routes.legacy import answers
 from api_service.routes.legacy.models import (
@@ -57,7 +57,7 @@ def train_products(context: Context) -> ResponseReturnValue:
     if asked.wait_s:
         check_key(context.ring.keys, Role.ADMIN)  # it passes every brake
         return _train(context, model, asked)
-    must_be_trained_here(context, model, or_its_entities=True)
+    require_trained_here(context, model, or_its_entities=True)
     record_event(context.config.requests_dir, model, context.clock())
     message = f"{model} is trained when the event trigger says so; with wait, at once."
     n_products = _products_known(context, model)
@@ -132,17 +132,17 @@ def _products_known(context: Context, model: str) -> int:
 
 def cancel_training(context: Context) -> ResponseReturnValue:
     model = resolve_model(context, SERVERS)
-    must_be_trained_here(context, model)
+    require_trained_here(context, model)
     asked = with_query(request, body_as(request, CancelJob), CancelJob)
     report = _report(context, model)[0]
-    answer = put_request(
+    answer = submit(
         context.config.requests_dir,
         context.config.reports_dir,
         context.clock(),
         kind="cancel",
         model=model,
-        requested_by=who_asks(),
-        will=f"the training of {model} is stopped if it still runs; what serves stays.",
+        requested_by=client_label(),
+        effect=f"the training of {model} is stopped if it still runs; what serves stays.",
         run_id=asked.job_id,
         reason=asked.reason or "",
     )

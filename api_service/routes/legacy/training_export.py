@@ -45,14 +45,14 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
     names = [stream.name for stream in open_workload(fed.workload, fed.parameters).streams]
     query = query_as(request, AllStreamsQuery, *(f"after_{name}" for name in names))
     limit, since = query.limit, begin_of(query, context.clock())
-    desk = RecordIngest(context.config.feed, context.clock)
+    ingest = RecordIngest(context.config.feed, context.clock)
     answer: dict[str, Any] = {}
     counts: dict[str, int] = {}
     # `since` and not `days`: the pages of one export have one beginning.
     following: dict[str, Any] = {"model": model, "since": since.isoformat(), "limit": limit}
     has_more = False
     for name in names:
-        place, kept_in = place_argument(f"after_{name}"), desk.destination(model, name).kept_in
+        place, kept_in = place_argument(f"after_{name}"), ingest.destination(model, name).kept_in
         found, counts[name] = reader.records_since(
             path, kept_in.collection, since, after=place, limit=limit
         )

@@ -14,8 +14,8 @@ from flask.typing import ResponseReturnValue
 
 from api_service.context import Context
 from api_service.control.desired_version import signal_of, wanted
-from api_service.control.requests import put_request
-from api_service.control.training import who_asks
+from api_service.control.requests import submit
+from api_service.control.training import client_label
 from api_service.control.wait import wait_for
 from api_service.schemas.requests import IndexRequest, RepositoryRequest
 from api_service.serving_slot import ServingSlot
@@ -107,14 +107,14 @@ def _load(context: Context, slot: ServingSlot) -> None:
     before = slot.get_or_load()
     if before is not None and before.version == signal.version:
         return
-    asked = put_request(
+    asked = submit(
         context.config.requests_dir,
         context.config.reports_dir,
         context.clock(),
         kind="reload",
         model=slot.name,
-        requested_by=who_asks(),
-        will=f"every worker opens {signal.version} again under a new generation.",
+        requested_by=client_label(),
+        effect=f"every worker opens {signal.version} again under a new generation.",
         version=signal.version,
     )
 

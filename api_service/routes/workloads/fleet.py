@@ -18,11 +18,11 @@ from shared.feed import reader
 
 def blueprint(context: Context) -> Blueprint:
     routes = Blueprint("fleet", __name__)
-    desk = RecordIngest(context.config.feed, context.clock)
+    ingest = RecordIngest(context.config.feed, context.clock)
 
     def fleet() -> dict[str, Any]:
         """One answer for all servers, by one version, from the windows as they are now."""
-        to = desk.windowed(request.args.get("model"))
+        to = ingest.windowed(request.args.get("model"))
         path = context.config.feed.path
         windows: dict[str, Any] = {}
         if path is not None and path.exists():

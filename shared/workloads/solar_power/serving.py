@@ -213,7 +213,7 @@ class PowerAnswerer(Answerer):
         if raw.device_id is not None and device != self._serving_state.device:
             expected = f"a reading of {self._serving_state.device}, whose model this is"
             raise RequestInvalid(expected, raw.device_id, f"{where}.device_id")
-        if "status" not in one:  # who asks now is online
+        if "status" not in one:  # a device that sends readings now is online
             raw.status = "online"
         return raw
 

@@ -82,11 +82,11 @@ class Counting(Serving):
     def __init__(self, home: ServingHome) -> None:
         super().__init__(home, serving_config(home.path))
         self.directory = metrics_dir(self.config.reports_dir)
-        self.keeper = MetricsWriter(self.directory, self.table, well, configured=["m"])
+        self.writer = MetricsWriter(self.directory, self.table, well, configured=["m"])
 
     def tick(self) -> None:
         super().tick()
-        self.keeper.look_at(self.manager.reports)
+        self.writer.look_at(self.manager.reports)
 
     def scrape(self) -> Samples:
         context = Context(
@@ -95,8 +95,8 @@ class Counting(Serving):
             self.home.store,
             self.ring,
             lambda: NOW,
-            self.keeper.recorder,
-            self.keeper.flush,
+            self.writer.recorder,
+            self.writer.flush,
         )
         answer = create_app(context).test_client().get("/metrics")
         assert answer.status_code == 200
@@ -317,11 +317,11 @@ def test_only_the_served_and_the_previous_version_have_series(counting: Counting
     for number in range(1, 8):
         version = counting.home.publish("m", number)
         counting.tick()
-        counting.keeper.recorder.count("m", version, "/predict", 200, 0.001, 1)
+        counting.writer.recorder.count("m", version, "/predict", 200, 0.001, 1)
         samples = counting.scrape()
 
     shown = {dict(labels)["version"] for name, labels in samples if "predictions" in name}
-    kept = {version for _, version, _, _ in counting.keeper.recorder.cells()}
+    kept = {version for _, version, _, _ in counting.writer.recorder.cells()}
     assert {each[:7] for each in shown} == {"v000006", "v000007"}
     assert len(kept - {""}) == 5
 
@@ -369,21 +369,21 @@ def test_latency_before_and_after_a_swap_is_told_apart(
     """Only the ten seconds around it: an hour of calm would hide the tremor."""
     clock = [1000.0]
     monkeypatch.setattr("api_service.metrics.swaps.time.monotonic", lambda: clock[0])
-    count = counting.keeper.recorder.count
+    count = counting.writer.recorder.count
     old = counting.home.publish("m", 1)
     counting.tick()
     for second in range(30):
         clock[0] += 1
         # Slow long ago, quick in the last ten seconds.
         count("m", old, "/predict", 200, 2.0 if second < 15 else 0.001, 1)
-        counting.keeper.flush()
+        counting.writer.flush()
 
     new = counting.home.publish("m", 2)
     counting.tick()
     for second in range(30):
         clock[0] += 1
         count("m", new, "/predict", 200, 0.05 if second < WINDOW_S else 2.0, 1)
-        counting.keeper.flush()
+        counting.writer.flush()
 
     samples = counting.scrape()
     p99_s = {
@@ -448,7 +448,7 @@ def test_promtool_finds_nothing_to_complain_of(counting: Counting, tmp_path: Pat
     for number in (1, 2):
         version = counting.home.publish("m", number)
         counting.tick()
-        counting.keeper.recorder.count("m", version, "/predict", 200, 0.001, 1)
+        counting.writer.recorder.count("m", version, "/predict", 200, 0.001, 1)
     text = counting.client().get("/metrics").text
 
     checked = subprocess.run(
@@ -463,14 +463,14 @@ def test_the_page_of_many_models_is_quick_and_small(counting: Counting) -> None:
     for i in range(5000):
         for number in (1, 2):
             version = f"v00000{number}-20261101T090000Z"
-            counting.keeper.recorder.count(f"s/{i}", version, "/predict", 200, 0.001, 1)
+            counting.writer.recorder.count(f"s/{i}", version, "/predict", 200, 0.001, 1)
 
     def page() -> bytes:
         families = Families()
         add_serving(families, Scrape(NOW, read_sum(counting.directory), 1))
         return exposed(families, "")[0]
 
-    counting.keeper.flush()
+    counting.writer.flush()
     best_s = min(timeit.repeat(page, number=1, repeat=3))
 
     assert len(page()) < 1_500_000

@@ -70,18 +70,18 @@ def fine(directory: Path) -> list[tuple[int, int]]:
 
 def test_a_span_holds_what_all_workers_answered_in_it(directory: Path) -> None:
     """Whichever worker shows the page, it shows the traffic of all."""
-    one, other, keeper = Worker(directory, 1), Worker(directory, 2), TrafficWriter(directory)
+    one, other, writer = Worker(directory, 1), Worker(directory, 2), TrafficWriter(directory)
     one.answer(5)
     one.write()
-    keeper.look(START_S)  # what was counted before anybody looked has no moment
+    writer.look(START_S)  # what was counted before anybody looked has no moment
     one.answer(30, took_s=0.001)
     other.answer(10, took_s=0.1)
     other.answer(1, status=500, version="")
     other.answer(9, version="")  # somebody looked how the model is
     one.write()
     other.write()
-    keeper.look(START_S + FINE_S)
-    keeper.look(START_S + 2 * FINE_S)
+    writer.look(START_S + FINE_S)
+    writer.look(START_S + 2 * FINE_S)
 
     assert fine(directory) == [(41, 1), (0, 0)]
     busy, quiet = read_traffic(directory).spans("m", is_fine=True)
@@ -93,26 +93,26 @@ def test_a_span_holds_what_all_workers_answered_in_it(directory: Path) -> None:
 
 def test_a_look_too_early_adds_nothing_and_loses_nothing(directory: Path) -> None:
     """The thread looks every few seconds for other reasons."""
-    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
-    keeper.look(START_S)
+    worker, writer = Worker(directory, 1), TrafficWriter(directory)
+    writer.look(START_S)
     worker.answer(3)
     worker.write()
-    keeper.look(START_S + FINE_S / 2)
+    writer.look(START_S + FINE_S / 2)
     assert fine(directory) == []
-    keeper.look(START_S + FINE_S)
+    writer.look(START_S + FINE_S)
 
     assert fine(directory) == [(3, 0)]
 
 
 def test_a_worker_that_dies_is_not_counted_again_when_it_is_absorbed(directory: Path) -> None:
     """Its file goes, its counts stay in the sum."""
-    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
-    keeper.look(START_S)
+    worker, writer = Worker(directory, 1), TrafficWriter(directory)
+    writer.look(START_S)
     worker.answer(7)
     worker.write()
-    keeper.look(START_S + FINE_S)
+    writer.look(START_S + FINE_S)
     assert merge_exited_workers(directory) == 1
-    keeper.look(START_S + 2 * FINE_S)
+    writer.look(START_S + 2 * FINE_S)
 
     assert fine(directory) == [(7, 0), (0, 0)]
 
@@ -135,12 +135,12 @@ def test_two_main_processes_in_turn_count_each_request_once(directory: Path) -> 
 
 def test_the_past_is_bounded_however_long_it_runs(directory: Path) -> None:
     """Half an hour in short spans, a day in long ones, and a few kilobytes for a busy model."""
-    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
+    worker, writer = Worker(directory, 1), TrafficWriter(directory)
     n_looks = FINE_KEPT + 40
     for i in range(n_looks):
         worker.answer(1, took_s=1e-4 * (1 + i % 50))
         worker.write()
-        keeper.look(START_S + i * FINE_S)
+        writer.look(START_S + i * FINE_S)
     past = read_traffic(directory)
 
     assert len(past.spans("m", is_fine=True)) == FINE_KEPT
@@ -150,19 +150,19 @@ def test_the_past_is_bounded_however_long_it_runs(directory: Path) -> None:
     assert all(one.lasts_s == COARSE_S for one in coarse[:-1])
     assert file_of_host(directory, SUFFIX).stat().st_size < 8_000
     later_s = START_S + 3 * COARSE_S * COARSE_KEPT
-    keeper.look(later_s)
-    keeper.look(later_s + FINE_S)
+    writer.look(later_s)
+    writer.look(later_s + FINE_S)
     assert read_traffic(directory).models_of_a_day() == []
 
 
 def test_a_clock_that_is_set_back_draws_no_line_backwards(directory: Path) -> None:
     """Nor does it stop the keeping for as long as it was set back."""
-    worker, keeper = Worker(directory, 1), TrafficWriter(directory)
-    keeper.look(START_S)
-    keeper.look(START_S - 3600)
+    worker, writer = Worker(directory, 1), TrafficWriter(directory)
+    writer.look(START_S)
+    writer.look(START_S - 3600)
     worker.answer(3)
     worker.write()
-    keeper.look(START_S - 3600 + FINE_S)
+    writer.look(START_S - 3600 + FINE_S)
 
     assert fine(directory) == [(3, 0)]
 

@@ -27,7 +27,7 @@ from shared.settings.streams import StreamSettings
 from shared.versions.manifest import Holdout, Manifest, Promotion, ServingForm, Watermark
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from tests.api_service.conftest import NOW, Serving, serving_config
-from tests.support.turnstile import Turnstile
+from tests.support.counted_lock import LockedApplication
 from tests.support.versions import ServingHome, version_name, write_signal
 
 CRITICAL, WARNING, HEALTHY = "critical", "warning", "healthy"
@@ -211,7 +211,7 @@ def test_other_requests_are_answered_while_one_waits_for_the_disk(serving: Servi
     app = create_app(
         Context(serving.config, serving.table, serving.home.store, serving.ring, lambda: NOW)
     )
-    app.wsgi_app = Turnstile(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = LockedApplication(app.wsgi_app)  # type: ignore[method-assign]
     app.test_client().post("/models/m/records", json={"id": "first"}, headers=key(serving))
     path = serving.config.feed.path
     assert path is not None

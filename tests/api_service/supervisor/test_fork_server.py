@@ -73,11 +73,11 @@ def test_a_worker_is_forked_with_its_connections_and_its_end_is_seen(template: F
     assert not second.is_alive()
 
 
-def test_a_worker_ends_by_itself_when_its_lifeline_is_cut(template: ForkServer) -> None:
+def test_a_worker_ends_by_itself_when_its_parent_pipe_is_closed(template: ForkServer) -> None:
     """It hangs on the main process, whoever forked it, and on no other worker."""
     worker, line = worker_of(template)
     assert line.poll(60)
-    other, _ = worker_of(template)  # forked later: it must not hold the first one's lifeline
+    other, _ = worker_of(template)  # forked later: it must not hold the first one's parent pipe
 
     worker._ours.close()
 

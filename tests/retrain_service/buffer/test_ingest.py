@@ -88,7 +88,7 @@ class ScriptedSource(Source):
 
 
 class Reading:
-    """An intake with its buffer and source, polled like the loop does it."""
+    """An ingestor with its buffer and source, polled like the loop does it."""
 
     def __init__(self, folder: Path, source: ScriptedSource, **state_changes: Any) -> None:
         self.source, self._folder = source, folder
@@ -124,7 +124,7 @@ class Reading:
                 self.state_changes.append(result.state_change)
             if not result.has_more:
                 return self.ingestor.health
-        raise AssertionError("the intake always has more to do")
+        raise AssertionError("the ingestor always has more to do")
 
     @property
     def states(self) -> list[str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-class TurnLock:
+class CountedLock:
     """What a request holds while it computes."""
 
     def __init__(self) -> None:
@@ -39,12 +39,12 @@ class TurnLock:
             self.acquire()
 
 
-class Turnstile:
+class LockedApplication:
     """Outermost, so that everything inside may count on running alone."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
-        self.lock = TurnLock()
+        self.lock = CountedLock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ.update(lock_environ(self.lock))
