@@ -65,7 +65,7 @@ def export_all_streams(context: Context, model: str) -> ResponseReturnValue:
     if has_more:
         answer["next"] = public_path(f"{request.path}?{urlencode(following)}")
     if "products" in answer and "interactions" in answer:
-        kept_in = desk.destination(model, "interactions").kept_in
+        kept_in = ingest.destination(model, "interactions").kept_in
         totals = reader.totals_by(path, kept_in.collection, since, _ID_NAMES)
         answer["products"] = _with_aggregates(answer["products"], totals)
     etag = hashlib.sha256(msgspec.json.encode({n: answer[n] for n in names})).hexdigest()[:32]
