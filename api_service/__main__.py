@@ -18,8 +18,9 @@ from api_service.config.serving import ServingConfig
 from api_service.supervisor import import_environment  # noqa: F401 - before all others
 from api_service.supervisor.fork_server import ForkServer, is_supported
 from api_service.supervisor.socket_activation import inherited_socket_of_systemd
+from api_service.supervisor.start_checks import prepare, wait_for_port
 from api_service.supervisor.subprocess_call import SubprocessCall
-from api_service.supervisor.supervisor import prepare, serve, wait_for_port
+from api_service.supervisor.supervisor import serve
 from shared.daemon.logs import start_logging
 from shared.daemon.loop import close_new_files
 from shared.daemon.one_instance import only_instance

@@ -109,7 +109,8 @@ def serve(kind: str, port: int) -> None:
     from granian.constants import Interfaces
     from granian.server.mp import MPServer
 
-    from api_service.supervisor.supervisor import READING_THREADS, prepare
+    from api_service.supervisor.start_checks import prepare
+    from api_service.supervisor.supervisor import READING_THREADS
     from shared.settings.root import load_settings
 
     multiprocessing.set_start_method("spawn", force=True)

@@ -307,6 +307,35 @@ MOST_FILES: Mapping[str, int] = {
     "api_service/web": 14,  # a request passes all of them
 }
 
+MOST_LINES = 300
+
+# Files of more lines, which are to be split by idea; nothing is added here.
+TOO_LONG = frozenset(
+    {
+        "api_service/metrics/worker_file.py",
+        "api_service/reload/switch/coordinator.py",
+        "api_service/web/request_lock.py",
+        "benchmarks/refit.py",
+        "retrain_service/buffer/ingest.py",
+        "retrain_service/buffer/store.py",
+        "retrain_service/inspection/stream_report.py",
+        "retrain_service/retrain_loop.py",
+        "retrain_service/sources/firestore/source.py",
+        "retrain_service/sources/http_export/client.py",
+        "retrain_service/sources/sql/source.py",
+        "retrain_service/sources/sql/table.py",
+        "retrain_service/sources/sql/times.py",
+        "retrain_service/training_controller.py",
+        "retrain_service/training_job/run_supervisor.py",
+        "shared/mapping/fields.py",
+        "shared/run_log/writer.py",
+        "shared/settings/sections.py",
+        "shared/workloads/contract.py",
+        "shared/workloads/product_recommender/evaluation.py",
+        "shared/workloads/solar_power/power_model.py",
+    }
+)
+
 # Third-party package -> the only places that may touch it.
 ONLY_IN: Mapping[str, tuple[str, ...]] = {
     "flask": ("api_service",),
@@ -616,3 +645,14 @@ def test_a_level_can_be_seen_at_a_glance() -> None:
     for folder in {path.parent for path in _files(*PACKAGES)}:
         n_files = sum(path.name != "__init__.py" for path in folder.glob("*.py"))
         assert n_files <= MOST_FILES.get(_name(folder), 12), f"{_name(folder)} has {n_files} files"
+
+
+def test_a_file_holds_one_idea() -> None:
+    """A file of many ideas grows because nobody sees where one of them ends."""
+    lines = {
+        _name(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in _files(*PACKAGES, "benchmarks", "scripts")
+    }
+
+    long = {name: number for name, number in lines.items() if number > MOST_LINES}
+    assert not long.keys() - TOO_LONG, f"split by idea: {long}"

@@ -19,7 +19,7 @@ LINGER_S = 1.0
 """How long a client that was answered 408 may still finish."""
 
 SHORT_TIMEOUT_S = 1.0
-"""The time that a body has while many others come slowly as well."""
+"""The time that a body has while many others come slowly as well, or while this process ends."""
 
 
 class Body:
@@ -45,6 +45,7 @@ class BodyDeadline:
         timeout_s: the time that a whole body has.
         limit: so many at once; what comes beyond that must be refused unread.
         on_overdue: called when one is answered 408.
+        is_ending: whether this process ends, so that no body may keep it for long.
 
     Any thread may call `stop`; `start` and `answer_overdue` are called by one thread only.
     """
@@ -54,8 +55,10 @@ class BodyDeadline:
         timeout_s: float = 10.0,
         limit: int = 128,
         on_overdue: Callable[[], None] = lambda: None,
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self.timeout_s = timeout_s
+        self._is_ending = is_ending
         self._on_overdue = on_overdue
         self.limit = limit
         self._slow: set[Body] = set()
@@ -81,9 +84,9 @@ class BodyDeadline:
             body.has_ended.set()
 
     def answer_overdue(self, now_s: float) -> None:
-        """Answer what is overdue; with less patience while threads run low."""
+        """Answer what is overdue; with less patience while threads run low, or at the end."""
         timeout_s = self.timeout_s
-        if 2 * len(self._slow) > self.limit:
+        if 2 * len(self._slow) > self.limit or self._is_ending():
             timeout_s = min(timeout_s, SHORT_TIMEOUT_S)
         for body in list(self._slow):
             if not body.is_overdue and now_s - body.began_s > timeout_s:

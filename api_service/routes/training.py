@@ -108,7 +108,7 @@ def blueprint(context: Context) -> Blueprint:
     @model_route(routes, "GET", "/rejected")
     @needs(Role.ADMIN)
     def rejected(model: str) -> ResponseReturnValue:
-        must_be_trained_here(context, model, or_its_entities=True)
+        require_trained_here(context, model, or_its_entities=True)
         page = query_as(request, RejectedPage)
         name, entity = split_name(model)
         listed = list_rejected(config.reports_dir, name)

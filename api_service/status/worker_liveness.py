@@ -1,7 +1,7 @@
-"""Share between workers and the main process when each worker last answered a request.
+"""Share between workers and the main process when each worker last answered, and that it ends.
 
-A worker writes three numbers, the main process reads and judges them: no disk and no socket is
-involved. Knows no request, no model and no report.
+A worker writes three numbers, the main process reads and judges them and writes a fourth: no disk
+and no socket is involved. Knows no request, no model and no report.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ STOPPED_S = 3.0
 LOOP_LIMIT_S = 30.0
 """The main process looks after its workers each second; beyond this it is stuck itself."""
 
-_PROGRESS, _ANSWERED, _IS_UNHEALTHY = range(3)
-_N_NUMBERS = 3
+_PROGRESS, _ANSWERED, _IS_UNHEALTHY, _IS_ENDING = range(4)
+_N_NUMBERS = 4
 
 
 class WorkerLiveness:
-    """The three numbers of one worker; times on the monotonic clock, which all processes share.
+    """The numbers of one worker; times on the monotonic clock, which all processes share.
 
     Made by the main process, handed to the worker. Each number is an aligned 8-byte word, which
     is written and read whole.
@@ -74,12 +74,21 @@ class WorkerLiveness:
     def is_unhealthy(self) -> bool:
         return bool(self._numbers[_IS_UNHEALTHY])
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether the main process asks this worker to end, or is about to."""
+        return bool(self._numbers[_IS_ENDING])
+
     # -- the main process ------------------------------------------------------------------------
 
     def begin(self) -> None:
         """A new worker gets these numbers."""
-        self._numbers[_ANSWERED] = self._numbers[_IS_UNHEALTHY] = 0.0
+        self._numbers[_ANSWERED] = self._numbers[_IS_UNHEALTHY] = self._numbers[_IS_ENDING] = 0.0
         self.note_progress()
+
+    def note_ending(self) -> None:
+        """From now on the worker waits for no slow body; to be called before it is asked to end."""
+        self._numbers[_IS_ENDING] = 1.0
 
 
 class WorkersLiveness:
@@ -101,6 +110,11 @@ class WorkersLiveness:
         """The numbers for a worker that is about to be started."""
         self._workers[idx].begin()
         return self._workers[idx]
+
+    def note_ending(self) -> None:
+        """All workers are about to be asked to end."""
+        for worker in self._workers:
+            worker.note_ending()
 
     def note_check(self) -> None:
         """The main process has looked after its workers."""

@@ -16,7 +16,7 @@ _IN_SERVER = (
 )
 
 
-def must_have_hooks(module: Any) -> None:
+def require_hooks(module: Any) -> None:
     """Refuse to start with a Granian that has changed inside.
 
     Args:

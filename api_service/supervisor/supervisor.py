@@ -11,7 +11,6 @@ import threading
 import time
 from functools import partial
 from multiprocessing import Pipe
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,7 +20,6 @@ from granian.log import LogLevels
 from granian.server import mp
 from granian.server.mp import MPServer, WorkerProcess
 
-from api_service.config.listen_address import Address
 from api_service.config.serving import ServingConfig
 from api_service.connections import draining
 from api_service.connections.limits import most_connections
@@ -29,21 +27,19 @@ from api_service.metrics.exited_workers import aggregate_exited_workers
 from api_service.reload.switch.coordinator import SwitchCoordinator
 from api_service.reload.switch.shared_generations import SharedGenerations
 from api_service.status.worker_liveness import WorkersLiveness
-from api_service.status.workers import live_reports
 from api_service.supervisor.fork_server import ForkedWorker, ForkServer, reap
-from api_service.supervisor.granian_hooks import must_have_hooks
+from api_service.supervisor.granian_hooks import require_hooks
 from api_service.supervisor.socket_activation import InheritedSocket
 from api_service.supervisor.systemd_notify import run_systemd_notifier
 from api_service.worker.entry import build_application
 from api_service.worker.shutdown import EndRequest, end_worker, wait_for_end
 from shared.daemon.stop import hear_ctrl_c
 from shared.daemon.systemd import notify
-from shared.errors import FixConfiguration, PortTaken, WorkersCannotStart
+from shared.errors import WorkersCannotStart
 from shared.exchange.training_metrics import metrics_dir
-from shared.keys.api_keys import KEY_VARIABLE, ApiKeys
 
 if TYPE_CHECKING:
-    from shared.settings.root import Settings
+    pass
 
 log = structlog.get_logger()
 
@@ -59,7 +55,6 @@ _CHECK_INTERVAL_S = 1.0
 _QUICK_DEATH_S = 10.0
 _LONGEST_PAUSE_S = 30.0
 _START_ATTEMPTS_PER_WORKER = 3
-_ORPHANS_END_WITHIN_S = 15.0
 
 GRANIAN_LOGGING = {
     "version": 1,
@@ -139,6 +134,8 @@ class Supervisor(MPServer):
         return worker  # type: ignore[no-any-return]
 
     def _stop_workers(self) -> None:
+        if self.liveness is not None:
+            self.liveness.note_ending()
         if self.inherited_socket is not None:
             draining.drain_connections(self.worker_ages())
         if self._end_request is not None:
@@ -218,57 +215,6 @@ class Supervisor(MPServer):
         return now >= self._not_before[idx]
 
 
-def prepare(settings: Settings) -> ServingConfig:
-    """Everything that can be wrong is found here, before anything starts.
-
-    Raises:
-        FixConfiguration: the address, or a host that needs keys and has none.
-    """
-    address = Address.resolve(settings.api.host, settings.api.port)
-    are_keys_needed = settings.api.require_keys == "always" or not address.is_loopback
-    if are_keys_needed and not len(ApiKeys.read(settings.keys_dir)):
-        remedy = (
-            f"Start the retrain daemon once, which writes {settings.keys_dir}, or set"
-            f" {KEY_VARIABLE}"
-        )
-        if address.is_loopback:
-            raise FixConfiguration(
-                f"api.require_keys: every request needs a key and no API key exists. {remedy}."
-            )
-        raise FixConfiguration(
-            f"api.host: {settings.api.host} is reachable from other machines and no API key"
-            f" exists. {remedy}; or use 127.0.0.1."
-        )
-    workers = settings.api.workers
-    if sys.platform == "win32" and workers > 1:
-        log.warning(
-            "one_worker_on_windows",
-            sentence="The server cannot share a port on Windows: one worker is started.",
-            configured=workers,
-        )
-        workers = 1
-    return ServingConfig.of(settings, address, workers)
-
-
-def wait_for_port(address: Address, reports_dir: Path) -> None:
-    """Find a taken port; workers of a main process that was killed are given time to end.
-
-    Raises:
-        PortTaken, FixConfiguration: as `Address.check_free` says.
-    """
-    deadline = time.monotonic() + _ORPHANS_END_WITHIN_S
-    while True:
-        try:
-            address.check_free()
-        except PortTaken:
-            # We hold the only-instance lock: live workers of this home have lost their main.
-            if not live_reports(reports_dir) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-        else:
-            return
-
-
 def serve(
     config: ServingConfig,
     inherited_socket: InheritedSocket | None = None,
@@ -288,7 +234,7 @@ def serve(
         FixConfiguration: the server library is another one.
         WorkersCannotStart: it was on trial and ended so.
     """
-    must_have_hooks(mp)
+    require_hooks(mp)
     hear_ctrl_c()
     # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)

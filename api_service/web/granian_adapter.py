@@ -55,11 +55,13 @@ class Limits:
     max_wait_s: while a request has waited longer than this for its turn, others get 503.
     most_slow_bodies: threads that may wait for bodies; the server's others are for health and
         short requests.
+    is_ending: whether this process ends: then a body has a second, and no more.
     """
 
     body_timeout_s: float = 10.0
     max_wait_s: float = 2.0
     most_slow_bodies: int = 128
+    is_ending: Callable[[], bool] = lambda: False
 
 
 _DEFAULT_LIMITS = Limits()
@@ -106,7 +108,10 @@ def make_callback(
         on_refusal(status)
 
     deadline = BodyDeadline(
-        limits.body_timeout_s, limits.most_slow_bodies, partial(count_refusal, 408, _BODY_LATE)
+        limits.body_timeout_s,
+        limits.most_slow_bodies,
+        partial(count_refusal, 408, _BODY_LATE),
+        limits.is_ending,
     )
     prefix = scope_options.get("url_path_prefix") or ""
     adapter = GranianAdapter(application, prefix, on_answer, deadline, count_refusal)

@@ -39,7 +39,7 @@ def build_application(
     from api_service.metrics.request_counter import count_refused
     from api_service.web.granian_adapter import Limits, install_adapter
     from api_service.worker.batch_scheduling import use_batch_scheduling
-    from api_service.worker.worker import start_worker
+    from api_service.worker.start import start_worker
 
     if config.batch_scheduling:
         use_batch_scheduling()  # before any thread is started, which inherits it
@@ -48,7 +48,7 @@ def build_application(
         granian.server.mp,
         worker.show_liveness,
         worker.note_answer,
-        Limits(config.body_timeout_s, config.max_wait_s),
+        Limits(config.body_timeout_s, config.max_wait_s, is_ending=worker.is_ending),
         partial(count_refused, worker.metrics.recorder),
     )
     return application

@@ -10,22 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from functools import partial
-from multiprocessing.connection import Connection
-from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 import structlog
 
 from api_service.app import create_app
 from api_service.config.serving import ServingConfig
-from api_service.connections.draining import ConnectionDrain
-from api_service.connections.idle import keep_places_free
-from api_service.connections.listening_sockets import enable_tcp_keepalive
 from api_service.context import Context
 from api_service.metrics.flush import MetricsWriter
 from api_service.predict.lazy_loading import LazyLoader
@@ -43,16 +37,13 @@ from api_service.web.granian_adapter import ServerCallback
 from api_service.web.self_probe import start_self_probe
 from api_service.worker.crash_detection import crash_reports, crashing_versions
 from api_service.worker.report import HEARTBEAT_S, OwnReport
-from api_service.worker.shutdown import EndRequest
 from shared.daemon.background import (
     BackgroundThread,
     background_problems,
     is_background_thread_gone,
     run_in_background,
 )
-from shared.daemon.logs import start_logging
 from shared.daemon.loop import utc_now
-from shared.daemon.stop import watch_parent
 from shared.exchange.training_metrics import metrics_dir
 from shared.exchange.worker_report import ServingReport, WatcherReport
 from shared.keys.console_secret import console_secret
@@ -68,7 +59,6 @@ log = structlog.get_logger()
 
 _DRAIN_CHECK_S = 0.02
 _STUCK_AFTER_CHECKS = 20
-_LAST_MOMENT_S = 10.0
 _FEW_MODELS = 50
 _REPORT_PAUSE_S = 0.25
 
@@ -170,6 +160,10 @@ class Worker:
         """
         if self._liveness is not None:
             start_self_probe(call, self._liveness, self._config.address, self._is_unhealthy)
+
+    def is_ending(self) -> bool:
+        """Whether the main process has said that this worker is to end; any thread may ask."""
+        return self._liveness is not None and self._liveness.is_ending
 
     def stop(self) -> None:
         """End the threads and take our report away."""
@@ -294,39 +288,6 @@ class Worker:
         return self.watcher.report
 
 
-def start_worker(
-    config: ServingConfig,
-    channel: SwitchChannel | None = None,
-    end_request: EndRequest | None = None,
-    parent_pipe: Connection | None = None,
-    liveness: WorkerLiveness | None = None,
-) -> tuple[WSGIApplication, Worker]:
-    """Make this process a worker; its application, and what keeps it up.
-
-    Args:
-        channel: to the main process, when there are other workers.
-        end_request: how the main process asks this worker to end, where no signal does.
-        parent_pipe: its other end closes with the main process, where that did not start this one.
-        liveness: where the main process sees that this worker answers.
-    """
-    start_logging(config.log_format, "api_service")
-    watch_parent(_end_this_process, parent_pipe)
-    if end_request is not None:
-        end_request.listen()
-    worker = Worker(config, channel, liveness)
-    worker.end_early_when_asked()
-    # Before it starts: what it reports then is answered by it a moment later.
-    application = ConnectionDrain(worker.application(), config.address.port)
-    worker.start()
-    # Not atexit, which waits for all threads first: on Windows one of watchdog's, a part of the
-    # watcher, ends only when it is told to.
-    Finalize(None, worker.stop, exitpriority=0)
-    enable_tcp_keepalive(config.address.port)
-    keep_places_free(config.address.port)
-    application.listen()
-    return application, worker
-
-
 def _note_nothing() -> None:
     """There is no main process that wants to see answers."""
 
@@ -334,13 +295,3 @@ def _note_nothing() -> None:
 def _loading(reports: Mapping[str, ServingReport]) -> frozenset[str]:
     loading = VersionState.LOADING.value
     return frozenset(name for name, report in reports.items() if report.state == loading)
-
-
-def _end_this_process() -> None:
-    """The main process is gone: nobody would replace or stop this worker any more."""
-    if sys.platform == "win32":
-        os._exit(1)
-    os.kill(os.getpid(), signal.SIGTERM)  # drains, as a stop does
-    log.warning("main_process_gone", sentence="The main process has ended: this worker ends.")
-    time.sleep(_LAST_MOMENT_S)
-    os._exit(1)

@@ -175,3 +175,18 @@ def test_what_cannot_be_answered_in_time_is_refused_and_health_is_answered(tmp_p
 
     assert set(answers) == {(200, None), (503, "1")}
     assert "requests_refused" in home.log.read_text(encoding="utf-8")
+
+
+def test_a_stop_answers_those_who_have_sent_half_a_body(tmp_path: Path) -> None:
+    """Before, the workers waited for the bodies until they were killed, and no client was told."""
+    home = ApiHome(tmp_path, workers=2, api="body_timeout_s = 60")
+    version = home.publish("m", 1)
+    half = b"POST /models/m/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nx"
+    with home.running() as process:
+        home.wait_until_served(version, workers=2)
+        with sockets(home.port, 60, half) as bodies:
+            assert others_are_served(home)  # so that each worker has begun to read
+
+            assert process.stop(60) == 0
+
+            assert statuses(bodies) == {b"408": 60}

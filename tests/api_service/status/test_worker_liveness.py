@@ -96,3 +96,16 @@ def test_a_main_process_that_does_not_look_or_whose_workers_all_stay_silent_is_r
     clock.now_s += TIMEOUT_S
     liveness.note_check()
     assert liveness.health_problem() == "no worker has answered for 91 s."
+
+
+def test_a_worker_sees_that_it_ends_and_its_successor_does_not(clock: Clock) -> None:
+    """A worker that is started anew must not hurry the bodies of its clients."""
+    liveness = WorkersLiveness(2, TIMEOUT_S)
+    workers = [liveness.of(0), liveness.of(1)]
+    assert not any(worker.is_ending for worker in workers)
+
+    liveness.note_ending()
+
+    assert all(worker.is_ending for worker in workers)
+    assert not any(worker.is_unhealthy or worker.answered_s for worker in workers)
+    assert not liveness.of(1).is_ending

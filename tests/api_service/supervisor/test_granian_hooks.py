@@ -15,7 +15,7 @@ from shared.errors import FixConfiguration
 
 def test_the_installed_granian_has_all_that_we_build_on() -> None:
     """Its public interface has no such places."""
-    granian_hooks.must_have_hooks(granian.server.mp)
+    granian_hooks.require_hooks(granian.server.mp)
 
     assert "_wsgi_call_wrap(callback, scope_opts, log_access_fmt)" in inspect.getsource(
         granian.server.mp
@@ -32,4 +32,4 @@ def test_a_granian_that_has_changed_inside_is_refused_with_a_sentence(gone: str)
         module._wsgi_call_wrap = real._wsgi_call_wrap
 
     with pytest.raises(FixConfiguration, match=f"without {gone}: nothing is served"):
-        granian_hooks.must_have_hooks(module)
+        granian_hooks.require_hooks(module)

@@ -14,8 +14,9 @@ from granian.server.common import AbstractServer, AbstractWorker
 from granian.server.mp import MPServer
 
 from api_service.config.listen_address import Address
-from api_service.supervisor import supervisor
-from api_service.supervisor.supervisor import Supervisor, wait_for_port
+from api_service.supervisor import start_checks
+from api_service.supervisor.start_checks import wait_for_port
+from api_service.supervisor.supervisor import Supervisor
 from api_service.worker.report import OwnReport
 from shared.daemon.loop import utc_now
 from shared.errors import PortTaken
@@ -112,7 +113,7 @@ def test_a_port_held_by_workers_that_lost_their_main_process_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After kill -9 the next start must not fail because the old workers end a moment later."""
-    monkeypatch.setattr(supervisor, "_ORPHANS_END_WITHIN_S", 0.3)
+    monkeypatch.setattr(start_checks, "_ORPHANS_END_WITHIN_S", 0.3)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()

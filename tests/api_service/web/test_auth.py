@@ -125,7 +125,7 @@ def test_loopback_answers_only_to_its_own_names(serving: Serving, host: str, sta
 
 def test_a_reachable_host_without_any_key_does_not_start(tmp_path: Path) -> None:
     """An open door is a decision that nobody should make by forgetting."""
-    from api_service.supervisor.supervisor import prepare
+    from api_service.supervisor.start_checks import prepare
 
     settings = Settings(home=tmp_path, api=ApiSettings(host=ANYWHERE))
     with pytest.raises(FixConfiguration, match="no API key exists"):

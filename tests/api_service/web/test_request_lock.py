@@ -419,7 +419,14 @@ def test_whoever_cannot_be_answered_in_time_is_refused_and_health_goes_first() -
     assert refused[-1].headers["Retry-After"] == "1"
 
 
-def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one() -> None:
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(body_timeout_s=0.05), Limits(body_timeout_s=600, is_ending=lambda: True)],
+    ids=["overdue", "at the end of the process"],
+)
+def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one(
+    limits: Limits,
+) -> None:
     """What was half sent must not be acted on, as an empty body of a training's request would."""
     seen: list[bytes] = []
 
@@ -428,7 +435,7 @@ def test_a_body_that_is_overdue_is_answered_408_and_never_taken_for_a_whole_one(
         start_response("200 OK", [])
         return [b""]
 
-    callback = make_callback(application, {}, limits=Limits(body_timeout_s=0.05))
+    callback = make_callback(application, {}, limits=limits)
     slow = Client(is_slow=True)
     thread = send(callback, slow)
     assert slow.is_answered.wait(30)

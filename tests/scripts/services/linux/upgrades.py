@@ -12,7 +12,7 @@ from tests.scripts.services.linux.site import API, RETRAIN, Site
 # when a worker starts, one that shows when the retrain daemon does.
 _SYNTAX, _WORKER, _LOOP = (
     "api_service/app.py",
-    "api_service/worker/worker.py",
+    "api_service/worker/start.py",
     "retrain_service/retrain_loop.py",
 )
 _FAULTS = {
