@@ -299,7 +299,7 @@ FOR_ALL = frozenset({"shared/errors", "shared/formatting"})
 
 # More than a dozen files at a level need a reason.
 MOST_FILES: Mapping[str, int] = {
-    "retrain_service/commands": 16,  # one file for each group of commands
+    "retrain_service/commands": 15,  # one file for each group of commands
     "shared/workloads/server_metrics": 14,  # columns as well as rows, and habits beside the trees
     "shared/workloads/tabular": 15,  # cells, columns and rows; one's own and named estimators
     "retrain_service/training_job": 14,  # both sides of a run, in the order of their steps
@@ -314,14 +314,18 @@ TOO_LONG = frozenset(
     {
         "api_service/metrics/worker_file.py",
         "api_service/reload/switch/coordinator.py",
+        "api_service/schemas/legacy.py",
         "api_service/web/request_lock.py",
         "benchmarks/refit.py",
         "retrain_service/buffer/ingest.py",
         "retrain_service/buffer/store.py",
+        "retrain_service/buffer/stream_reader.py",
         "retrain_service/inspection/stream_report.py",
+        "retrain_service/model_controller.py",
         "retrain_service/retrain_loop.py",
         "retrain_service/sources/firestore/source.py",
         "retrain_service/sources/http_export/client.py",
+        "retrain_service/sources/mongodb/source.py",
         "retrain_service/sources/sql/source.py",
         "retrain_service/sources/sql/table.py",
         "retrain_service/sources/sql/times.py",
@@ -332,7 +336,9 @@ TOO_LONG = frozenset(
         "shared/settings/sections.py",
         "shared/workloads/contract.py",
         "shared/workloads/product_recommender/evaluation.py",
+        "shared/workloads/server_metrics/workload.py",
         "shared/workloads/solar_power/power_model.py",
+        "shared/workloads/solar_power/workload.py",
     }
 )
 
