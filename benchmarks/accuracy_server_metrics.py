@@ -46,21 +46,23 @@ _MOVED = timedelta(weeks=2_340)
 class Accuracy:
     """Horizon in minutes -> mean absolute error on the newest fifth of the days.
 
-    fleet_s : one answer for N_SERVERS servers of four metrics. in_band : share of the truth
-        between the low and the high forecast, meant to be 0.8.
+    fleet_s : of the processor, for one answer for N_SERVERS servers of four metrics. in_band,
+        in_wide_band : share of the truth between the low and the high forecast, meant to be 0.8
+        and 0.9.
     """
 
     hotfit: Mapping[int, float]
     library: Mapping[int, float]
     persistence: Mapping[int, float]
     in_band: float
+    in_wide_band: float
     n_rows: int
     fleet_s: float
 
     @property
     def is_within_bars(self) -> bool:
         is_accurate = all(mae <= GOAL * self.persistence[h] for h, mae in self.hotfit.items())
-        is_honest = 0.77 <= self.in_band <= 0.83
+        is_honest = 0.77 <= self.in_band <= 0.83 and 0.87 <= self.in_wide_band <= 0.93
         return is_accurate and is_honest and self.fleet_s < FLEET_BAR_S
 
 
@@ -99,9 +101,16 @@ def as_records(series: list[tuple[datetime, float]], seed: int = 0) -> Table:
     return Table(STREAM, [str(n) for n in range(len(bodies))], times_us, bodies)
 
 
-def measure(series: list[tuple[datetime, float]]) -> Accuracy:
+HORIZONS_MIN, LONG_HORIZONS_MIN = (1, 5, 15, 30, 60), (60, 120, 240, 480)
+
+
+def measure(
+    series: list[tuple[datetime, float]], horizons_min: Sequence[int] = HORIZONS_MIN
+) -> Accuracy:
     """Fit on the older four fifths of the days, measure on the newest fifth."""
-    workload = ServerMetrics({"metrics": [METRIC], "limits": {}})
+    workload = ServerMetrics(
+        {"metrics": [METRIC], "limits": {}, "horizons_min": list(horizons_min)}
+    )
     rows = workload.training_set({STREAM: as_records(series)})
     train, holdout = split_off_newest_fifth(rows)
     estimator = workload.fit(train, seed=0, progress=lambda _fraction, _stage: None)
@@ -112,6 +121,7 @@ def measure(series: list[tuple[datetime, float]]) -> Accuracy:
         library=library_errors(train, holdout, horizons),
         persistence={h: baseline.metrics[f"mae_{METRIC}_{h}_min"] for h in horizons},
         in_band=score.metrics["in_80_percent_band"],
+        in_wide_band=score.metrics["in_90_percent_band"],
         n_rows=holdout.n_rows,
         fleet_s=_time_fleet(series),
     )
@@ -132,7 +142,8 @@ def library_errors(
 
 
 def _time_fleet(series: list[tuple[datetime, float]]) -> float:
-    """The best of three answers for 500 servers whose windows are pieces of the series."""
+    """Processor time of the best of three answers for 500 servers whose windows are pieces of the
+    series: what else the machine does does not count."""
     workload = ServerMetrics({})
     names = workload.parameters.metrics
     newest = series[-1][0].timestamp()
@@ -159,9 +170,9 @@ def _time_fleet(series: list[tuple[datetime, float]]) -> float:
     }
     took_s = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         answer = answerer.answer("fleet", {"windows": windows}, series[-1][0])
-        took_s.append(time.perf_counter() - started)
+        took_s.append(time.process_time() - started)
         assert answer["fleet"]["total_servers"] == N_SERVERS
     return min(took_s)
 
@@ -172,17 +183,22 @@ def main() -> int:
         print("the data is not here: python scripts/setup/test_data.py", file=sys.stderr)
         return 2
     series = read_series(path)
-    found = measure(series)
-    print(f"{len(series)} minutes; the newest fifth of the days held out: {found.n_rows} rows; MAE")
-    print(f"\n  {'ahead':>7} {'persistence':>12} {'library':>8} {'hotfit':>8} {'ratio':>6} goal")
-    for horizon, mae in found.hotfit.items():
-        stays, library = found.persistence[horizon], found.library[horizon]
-        row = f"{stays:12.3f} {library:8.3f} {mae:8.3f} {mae / stays:6.2f} {GOAL:.2f}"
-        print(f"  {horizon:>3} min {row}")
-    print(f"\n  {found.in_band:.0%} of the truth lies between low and high (meant: 80 %)")
+    is_within = True
+    for horizons_min in (HORIZONS_MIN, LONG_HORIZONS_MIN):
+        found = measure(series, horizons_min)
+        is_within &= found.is_within_bars
+        print(f"{len(series)} minutes; the newest fifth of the days held out: {found.n_rows} rows")
+        print(
+            f"\n  {'ahead':>7} {'persistence':>12} {'library':>8} {'hotfit':>8} {'ratio':>6} goal"
+        )
+        for horizon, mae in found.hotfit.items():
+            stays, library = found.persistence[horizon], found.library[horizon]
+            row = f"{stays:12.3f} {library:8.3f} {mae:8.3f} {mae / stays:6.2f} {GOAL:.2f}"
+            print(f"  {horizon:>3} min {row}")
+        print(f"  bands of 80 and 90 %: {found.in_band:.0%}, {found.in_wide_band:.0%}")
     print(f"  forecast, risk and alerts of {N_SERVERS} servers: {found.fleet_s * 1e3:.0f} ms")
-    print(f"\ngoals: {'held' if found.is_within_bars else 'MISSED'}")
-    return 0 if found.is_within_bars else 1
+    print(f"\ngoals: {'held' if is_within else 'MISSED'}")
+    return 0 if is_within else 1
 
 
 if __name__ == "__main__":

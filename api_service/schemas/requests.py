@@ -178,6 +178,9 @@ class JobQuery(ModelQuery):
 
 class ServerQuery(ModelQuery):
     server: Annotated[str, Meta(description="only this server")] | None = None
+    band: Annotated[
+        Literal[80, 90], Meta(description="percent of the values that lie between low and high")
+    ] = 80
 
 
 class StreamQuery(Request):

@@ -20,7 +20,7 @@ def blueprint(context: Context) -> Blueprint:
     routes = Blueprint("fleet", __name__)
     ingest = RecordIngest(context.config.feed, context.clock)
 
-    def fleet() -> dict[str, Any]:
+    def fleet(**more: Any) -> dict[str, Any]:
         """One answer for all servers, by one version, from the windows as they are now."""
         to = ingest.windowed(request.args.get("model"))
         path = context.config.feed.path
@@ -28,12 +28,13 @@ def blueprint(context: Context) -> Blueprint:
         if path is not None and path.exists():
             windows = reader.windows(path, to.kept_in.collection)
         slot = context.table.slot(to.model)
-        return ask(context, slot, "fleet", {"windows": windows})
+        return ask(context, slot, "fleet", {"windows": windows, **more})
 
     @routes.get("/predictions/current")
     def predictions() -> ResponseReturnValue:
-        named = query_as(request, ServerQuery).server
-        answer = fleet()
+        query = query_as(request, ServerQuery)
+        named = query.server
+        answer = fleet(band=query.band)
         if named is not None:
             answer["servers"] = [one for one in answer["servers"] if one["server"] == named]
             if not answer["servers"]:

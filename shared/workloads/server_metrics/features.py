@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from shared.workloads.rows import FeatureSpec
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 WINDOW_MIN = 61
 """Minutes of history that a forecast looks at, the newest included."""
@@ -106,18 +107,23 @@ def filled_gaps(grid: Floats, longest_min: int) -> Floats:
     return np.where(positions - before <= longest_min, grid[before], np.nan)
 
 
-Series = Sequence[tuple[float, float]]
-"""(epoch seconds, value) of one metric of one server, oldest first, at least one."""
+def newest_hours(at_s: Floats, server: Ints, values: Floats) -> tuple[Floats, Ints, Ints]:
+    """The last hour of a metric of each server that has it.
 
+    at_s, server, values : (n_samples,) epoch seconds, growing numbers of the servers, and the
+        metric, NaN where a sample does not hold it; the samples of a server oldest first.
 
-def newest_hours(series: Sequence[Series]) -> tuple[Floats, NDArray[np.int64]]:
-    """The last hour of each series and the minute it ends with: (n, WINDOW_MIN) and (n,)."""
-    ends = np.array([int(one[-1][0] // 60) for one in series], dtype=np.int64)
-    hours = np.full((len(series), WINDOW_MIN), np.nan)
-    for hour, one, end in zip(hours, series, ends.tolist(), strict=True):
-        first = end - WINDOW_MIN + 1
-        for at, value in one:
-            position = int(at // 60) - first
-            if position >= 0:
-                hour[position] = value
-    return _filled(hours), ends
+    Returns:
+        (n, WINDOW_MIN) hours; (n,) the minutes that they end with; (n,) the numbers of the servers.
+    """
+    is_known = ~np.isnan(values)
+    minutes, server = (at_s[is_known] // 60).astype(np.int64), server[is_known]
+    is_newest = np.diff(server, append=-1) != 0
+    ends, whose = minutes[is_newest], server[is_newest]
+    row = np.searchsorted(whose, server)
+    position = minutes - ends[row] + WINDOW_MIN - 1
+    is_within = position >= 0
+    hours = np.full((len(whose), WINDOW_MIN), np.nan)
+    # Of several in a minute the last one stays.
+    hours[row[is_within], position[is_within]] = values[is_known][is_within]
+    return _filled(hours), ends, whose

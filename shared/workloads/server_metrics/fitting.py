@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from shared.workloads.server_metrics.cycles import Cycles, find_cycles
 from shared.workloads.server_metrics.features import FIRST_HOUR, VALUE, VOLATILITY
 from shared.workloads.server_metrics.model import (
+    BANDS,
     CLIP,
     N_MORE,
     NORMAL_HIGH,
@@ -29,9 +30,6 @@ from shared.workloads.server_metrics.model import (
     wandering,
 )
 from shared.workloads.server_metrics.regressors import Boosted, fit_boosted, fit_linear
-
-LOW = 0.1
-"""So much of the truth lies below `low`, and as much above `high`."""
 
 _VALIDATION_SHARE = 0.25
 _MIN_GAIN = 0.01  # of persistence's error
@@ -71,14 +69,15 @@ def fit_metric(
         # Neighbouring minutes miss alike: so many independent ones are behind a quantile.
         n_apart = max(np.unique(newer.minutes // max(ahead_min, 30)).size, 10)
         bounds.append(_bounds((moved - share @ changes) / away, n_apart))
-        stays.append(_bounds(moved / away, n_apart))
+        of_stays = _bounds(moved / away, n_apart)
+        normal = np.array([[NORMAL_HIGH[band]] for band in BANDS]) * np.array([-1.0, 1.0])
+        stays.append(np.where(np.abs(normal) > np.abs(of_stays), normal, of_stays))
         whole = _fit_parts(rows, later[:, step], ahead_min, floor, everything, seed, share)
         linear.append(whole[0])
         boosted.append(whole[1] if share[1] else None)
         shares.append(share)
     of_linear, of_boosted = np.array(shares).T
-    low, high = np.array(bounds).T
-    low_stays, high_stays = np.array(stays).T
+    narrow, wide = np.concatenate([bounds, stays], axis=2).transpose(1, 2, 0)
     _, scale = scaled(rows.features, floor)
     return MetricModel(
         floor=floor,
@@ -86,20 +85,22 @@ def fit_metric(
         linear_share=of_linear,
         boosted=boosted,
         boosted_share=of_boosted,
-        low=low,
-        high=high,
-        low_stays=np.minimum(low_stays, -NORMAL_HIGH),
-        high_stays=np.maximum(high_stays, NORMAL_HIGH),
+        low=narrow[0],
+        high=narrow[1],
+        low_stays=narrow[2],
+        high_stays=narrow[3],
         strange=_STRANGE * float(np.quantile(wandering(rows.features, scale), 0.99)),
         cycles=everything.all,
+        wide=wide,
     )
 
 
-def _bounds(missed: Floats, n_apart: int) -> tuple[float, float]:
-    """Conformal quantiles, for so many independent rows; never on the wrong side."""
-    beyond = LOW * (1 - 4 / n_apart)
+def _bounds(missed: Floats, n_apart: int) -> Floats:
+    """(len(BANDS), 2): conformal quantiles, for so many independent rows; never on the wrong side.
+    As many values lie below the first as above the second."""
+    beyond = (1 - np.array(BANDS) / 100) / 2 * (1 - 4 / n_apart)
     low, high = np.quantile(missed, [beyond, 1 - beyond])
-    return min(float(low), 0.0), max(float(high), 0.0)
+    return np.stack([np.minimum(low, 0.0), np.maximum(high, 0.0)], axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

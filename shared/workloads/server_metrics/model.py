@@ -27,7 +27,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-NORMAL_HIGH = 1.2816  # of a random walk
+BANDS = (80, 90)
+"""Percent of the values that lie between `low` and `high`; the first is what risk is read from."""
+
+NORMAL_HIGH = {80: 1.2816, 90: 1.6449}  # of a random walk
 CLIP = 10.0  # in volatilities: one restart of a service must not decide
 
 
@@ -73,13 +76,16 @@ class MetricForecaster:
 
     __reduce__ = reduced
 
-    def forecast(self, rows: Rows, horizons_min: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+    def forecast(
+        self, rows: Rows, horizons_min: Sequence[int], band: int = 80
+    ) -> tuple[Floats, Floats, Floats]:
         """(low, expected, high), each (n_rows, n_horizons), in the metric's unit."""
         del horizons_min
         x, scale = scaled(rows.features, self.floor)
         change = np.clip(x @ self.coefficients, -CLIP, CLIP) * scale[:, None]
         expected = rows.features[:, VALUE, None] + self.share * change
-        low, high = (bound * scale[:, None] for bound in (self.low, self.high))
+        wider = NORMAL_HIGH[band] / NORMAL_HIGH[80]
+        low, high = (wider * bound * scale[:, None] for bound in (self.low, self.high))
         return expected + low, expected, expected + high
 
 
@@ -93,6 +99,7 @@ class MetricModel:
         low_stays, high_stays : the same of persistence.
     strange : a metric that wanders off farther, beside how it trembles, than any did that was
         learnt from, moves in another way now: persistence is all that can be said of it.
+    wide (4, n_horizons) : low, high, low_stays and high_stays of the band of 90 percent.
     """
 
     floor: float
@@ -106,15 +113,28 @@ class MetricModel:
     high_stays: Floats
     strange: float
     cycles: Cycles
+    wide: Floats | None = None
 
     __reduce__ = reduced
 
-    def forecast(self, rows: Rows, horizons_min: Sequence[int]) -> tuple[Floats, Floats, Floats]:
+    def bounds(self, band: int) -> Floats:
+        """(4, n_horizons): low, high, low_stays and high_stays of a band of BANDS."""
+        narrow = np.stack([self.low, self.high, self.low_stays, self.high_stays])
+        if band == 80:
+            return narrow
+        if self.wide is not None:
+            return self.wide
+        return narrow * (NORMAL_HIGH[band] / NORMAL_HIGH[80])  # a version that did not learn it
+
+    def forecast(
+        self, rows: Rows, horizons_min: Sequence[int], band: int = 80
+    ) -> tuple[Floats, Floats, Floats]:
         """(low, expected, high), each (n_rows, n_horizons), in the metric's unit."""
         x, scale = scaled(rows.features, self.floor)
         place = places_of(self.cycles, rows)
         is_strange = wandering(rows.features, scale) > self.strange
         bands = np.empty((3, len(rows), len(horizons_min)))
+        lows, highs, lows_stays, highs_stays = self.bounds(band)
         for step, ahead_min in enumerate(horizons_min):
             change = np.zeros(len(rows))
             if self.linear_share[step] or self.boosted_share[step]:
@@ -127,8 +147,8 @@ class MetricModel:
             away = spread(rows.features, ahead_min, self.floor)
             change[is_strange] = 0.0
             expected = rows.features[:, VALUE] + np.clip(change, -3 * CLIP, 3 * CLIP) * scale
-            low = np.where(is_strange, self.low_stays[step], self.low[step])
-            high = np.where(is_strange, self.high_stays[step], self.high[step])
+            low = np.where(is_strange, lows_stays[step], lows[step])
+            high = np.where(is_strange, highs_stays[step], highs[step])
             bands[:, :, step] = expected + low * away, expected, expected + high * away
         return bands[0], bands[1], bands[2]
 
@@ -152,18 +172,21 @@ def forecast(
     rows: Rows,
     horizons_min: Sequence[int],
     limit: float | None,
+    band: int = 80,
 ) -> tuple[Floats, Floats, Floats]:
     """(low, expected, high), each (n_rows, n_horizons); persistence where nothing was learnt.
 
     limit : what the metric cannot pass, unless it is beyond already; None: nobody knows.
+    band : one of BANDS.
     """
     now = rows.features[:, VALUE, None]
     if known is None:
         expected = np.repeat(now, len(horizons_min), axis=1)
-        away = NORMAL_HIGH * rows.features[:, VOLATILITY, None] * np.sqrt(np.asarray(horizons_min))
+        far = rows.features[:, VOLATILITY, None] * np.sqrt(np.asarray(horizons_min))
+        away = NORMAL_HIGH[band] * far
         found = (expected - away, expected, expected + away)
     else:
-        found = known.forecast(rows, horizons_min)
+        found = known.forecast(rows, horizons_min, band)
     if limit is None:
         return found
     low, expected, high = (

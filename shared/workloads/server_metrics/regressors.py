@@ -41,13 +41,19 @@ class Boosted:
 
     def predict(self, x: Floats) -> Floats:
         """(n_rows,) for x (n_rows, n_columns), all finite."""
-        tree = np.arange(len(self.value))
-        node = np.zeros((len(x), len(tree)), dtype=np.int64)
-        rows = np.arange(len(x))[:, None]
+        n_trees, width = self.value.shape
+        first = np.arange(n_trees) * width
+        # Flat arrays and `take` are several times faster than an index for each axis.
+        column, threshold = self.column.astype(np.intp).ravel(), self.threshold.ravel()
+        child = np.stack([self.right, self.left], axis=2).astype(np.intp) + first[:, None, None]
+        child, cells = child.ravel(), np.ascontiguousarray(x).ravel()
+        row = (np.arange(len(x)) * x.shape[1])[:, None]
+        node = np.broadcast_to(first, (len(x), n_trees))
         for _ in range(_DEPTH):
-            is_left = x[rows, self.column[tree, node]] <= self.threshold[tree, node]
-            node = np.where(is_left, self.left[tree, node], self.right[tree, node])
-        return np.asarray(self.base + self.value[tree, node].sum(axis=1), dtype=np.float64)
+            is_left = cells.take(column.take(node) + row) <= threshold.take(node)
+            node = child.take(2 * node + is_left)
+        leaves = self.value.ravel().take(node)
+        return np.asarray(self.base + leaves.sum(axis=1), dtype=np.float64)
 
 
 def _thinned(n: int, most: int) -> NDArray[np.int64]:

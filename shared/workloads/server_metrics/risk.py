@@ -35,49 +35,55 @@ def alert_level(score: float) -> str:
 
 def metric_risk(
     low: Floats, expected: Floats, high: Floats, limit: float, trend: Floats | None = None
-) -> float:
-    """0 to 100, by the moment from now to the end of the horizon that is worst.
+) -> Floats:
+    """(n_servers,), 0 to 100, by the moment from now to the end of the horizon that is worst.
 
-    low, expected, high : (1 + n_horizons,), all three beginning with the value now; one value in
-        ten lies below `low`, one above `high`.
-    trend : (1 + n_horizons,), where the metric gets by a steady trend; None where it has none.
+    low, expected, high : (n_servers, 1 + n_horizons), all three beginning with the value now; one
+        value in ten lies below `low`, one above `high`.
+    trend : the same shape, where the metric gets by a steady trend; NaN where it has none.
     """
     at_limit = AT_LIMIT * limit
     # A forecast ends at the limit, so the lower side shows how far the upper one would go.
     reach = np.where(high >= limit, np.maximum(high - expected, expected - low), high - expected)
     away = np.maximum(reach, 1e-9) / _HIGH_DEVIATIONS
-    probability = float(_above((at_limit - expected) / away).max())
-    if expected[0] >= at_limit:
-        probability = 1.0
-    if trend is not None and trend.max() >= at_limit:
-        probability = max(probability, _BY_TREND)
-    level = _LEVEL_SCORE * min(max(float(expected[0]) / limit, 0.0), 1.0)
-    return max(level, float(np.interp(probability, _PROBABILITY, _SCORE)))
+    probability = _above((at_limit - expected) / away).max(axis=1)
+    probability[expected[:, 0] >= at_limit] = 1.0
+    if trend is not None:
+        gets_there = (trend >= at_limit).any(axis=1)
+        probability[gets_there] = np.maximum(probability[gets_there], _BY_TREND)
+    level = _LEVEL_SCORE * np.clip(expected[:, 0] / limit, 0.0, 1.0)
+    by_probability = np.interp(probability, _PROBABILITY, _SCORE)
+    return np.asarray(np.maximum(level, by_probability), dtype=np.float64)
 
 
-def level_risk(expected: Floats, high: Floats, limit: float) -> float:
+def level_risk(expected: Floats, high: Floats, limit: float) -> Floats:
     """The score of release 0.1.0, for its versions: what share of the limit is used, expected and
     possible (`high`) half each, at the worst moment. Arguments as in `metric_risk`."""
     used, score = (0.0, 0.50, 0.70, 0.80, 0.88, 0.95, 1.0), (0.0, 15.0, 35.0, 50.0, 60.0, 80.0, 100)
     halves = np.interp(expected / limit, used, score) + np.interp(high / limit, used, score)
-    return float(halves.max() / 2)
+    return np.asarray(halves.max(axis=1) / 2, dtype=np.float64)
 
 
-def steady_trend(hour: Floats, ahead_min: Floats) -> Floats | None:
-    """Where a metric gets that has risen in each part of its last hour, by the slower of them.
+def steady_trends(hours: Floats, ahead_min: Floats) -> Floats:
+    """Where metrics get that have risen in each part of their last hour, by the slower of them.
 
-    hour : (n,) its last minutes. ahead_min : (n_ahead,) minutes from now, 0 the first.
+    hours : (n_servers, n) their last minutes. ahead_min : (n_ahead,) minutes from now, 0 the first.
 
     Returns:
-        (n_ahead,) in the metric's unit; None where it does not rise steadily, so that neither a
-        jump nor a wave is carried on.
+        (n_servers, n_ahead) in the metric's unit; NaN where one does not rise steadily, so that
+        neither a jump nor a wave is carried on.
     """
-    means = np.array([hour[max(end - 7, 0) : end].mean() for end in range(len(hour), 7, -13)])[::-1]
-    rises = np.diff(means)
-    if len(rises) < 3 or rises.min() <= 0 or rises.min() < 0.3 * rises.max():
-        return None
-    per_min = float(np.minimum(rises.mean(), rises[-1])) / 13
-    return np.asarray(float(means[-1]) + per_min * (ahead_min + 3), dtype=np.float64)
+    ends = range(hours.shape[1], 7, -13)
+    means = np.stack([hours[:, max(end - 7, 0) : end].mean(axis=1) for end in ends][::-1], axis=1)
+    trends = np.full((len(hours), len(ahead_min)), np.nan)
+    rises = np.diff(means, axis=1)
+    if rises.shape[1] < 3:
+        return trends
+    slowest, fastest = rises.min(axis=1), rises.max(axis=1)
+    steady = (slowest > 0) & (slowest >= 0.3 * fastest)
+    per_min = np.minimum(rises.mean(axis=1), rises[:, -1])[steady] / 13
+    trends[steady] = means[steady, -1:] + per_min[:, None] * (ahead_min + 3)
+    return trends
 
 
 _HIGH_DEVIATIONS = 1.2816  # of a normal distribution, up to nine of ten

@@ -7,6 +7,7 @@ thread may ask. The windows come in with the request, because they live outside 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,16 +22,30 @@ from shared.workloads.server_metrics.features import (
     METRIC,
     VALUE,
     Floats,
-    Series,
     feature_rows,
     newest_hours,
 )
-from shared.workloads.server_metrics.model import FleetForecaster, Rows, forecast
+from shared.workloads.server_metrics.model import BANDS, FleetForecaster, Rows, forecast
 
 _LOW, _EXPECTED, _HIGH = 0, 1, 2
 _DIGITS = 3
 _LESS = (0.1, 0.25)
 """Shares of its limit by which an explanation lowers a metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Forecast:
+    """Of one metric of one server. low, expected, high : now and at each horizon, rounded.
+
+    score : its risk; NaN where it has no limit. highest : the greatest of `high`, not rounded.
+    """
+
+    low: list[float]
+    expected: list[float]
+    high: list[float]
+    score: float
+    rises_steadily: bool
+    highest: float
 
 
 class FleetAnswerer(Answerer):
@@ -56,14 +71,19 @@ class FleetAnswerer(Answerer):
     @property
     def questions(self) -> Mapping[str, str]:
         return {
-            "fleet": "forecast, risk score and alert level of each server, from its last hour",
+            "fleet": "forecast, risk score and alert level of each server, from its last hour;"
+            " `band`: 80 or 90 percent of the values lie between low and high",
             "explain": "what drives the risk score of one server, and what would lower it",
             "predict": "low, expected and high value at each horizon for feature rows",
         }
 
     def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         if question == "fleet":
-            return self._fleet(_windows(request), now)
+            band = request.get("band", BANDS[0])
+            if band not in BANDS:
+                expected = f"one of {list(BANDS)}, in percent"
+                raise RequestInvalid(expected, band, "band")
+            return self._fleet(_windows(request), band, now)
         if question == "explain":
             return self._explain(_windows(request), now)
         if question == "predict":
@@ -77,14 +97,14 @@ class FleetAnswerer(Answerer):
     # -- the fleet -------------------------------------------------------------------------------
 
     def _fleet(
-        self, windows: Mapping[str, Sequence[Mapping[str, float]]], now: datetime
+        self, windows: Mapping[str, Sequence[Mapping[str, float]]], band: int, now: datetime
     ) -> dict[str, Any]:
         try:
-            forecasts, trends = self._forecasts(windows)
+            heard = {name: rows for name, rows in windows.items() if rows}
+            forecasts = self._forecasts(heard, band)
             servers = [
-                self._server(name, rows[-1]["at"], forecasts[name], trends[name], now)
-                for name, rows in windows.items()
-                if rows
+                self._server(name, rows[-1]["at"], forecasts[number], now)
+                for number, (name, rows) in enumerate(heard.items())
             ]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise RequestInvalid(
@@ -104,11 +124,14 @@ class FleetAnswerer(Answerer):
     ) -> dict[str, Any]:
         """Of each server: its entry in the fleet, the score of each metric, and what the score
         would be had a metric been lower by some share of its limit in the last hour."""
-        fleet = self._fleet(windows, now)
+        fleet = self._fleet(windows, BANDS[0], now)
+        heard = {name: rows for name, rows in windows.items() if rows}
+        forecasts = dict(zip(heard, self._forecasts(heard, BANDS[0]), strict=True))
         explained = []
         for server in fleet["servers"]:
-            rows = windows[server["server"]]
-            scores = self._scores(*(each[server["server"]] for each in self._forecasts(windows)))
+            rows = heard[server["server"]]
+            limited = forecasts[server["server"]].items()
+            scores = {metric: one.score for metric, one in limited if metric in self._limits}
             changes = [
                 {
                     "metric": metric,
@@ -135,57 +158,59 @@ class FleetAnswerer(Answerer):
         changed = [
             {**row, metric: max(row[metric] - less, 0.0)} if metric in row else row for row in rows
         ]
-        score: float = self._fleet({name: changed}, now)["servers"][0]["risk_score"]
+        score: float = self._fleet({name: changed}, BANDS[0], now)["servers"][0]["risk_score"]
         return score
 
     def _forecasts(
-        self, windows: Mapping[str, Sequence[Mapping[str, float]]]
-    ) -> tuple[dict[str, dict[str, Floats]], dict[str, dict[str, Floats]]]:
-        """Server -> metric -> (3, 1 + n_horizons): low, expected, high; the value now first. And
-        the same of those that rise steadily: (1 + n_horizons,)."""
-        found: dict[str, dict[str, Floats]] = {name: {} for name in windows}
-        trends: dict[str, dict[str, Floats]] = {name: {} for name in windows}
+        self, windows: Mapping[str, Sequence[Mapping[str, float]]], band: int
+    ) -> list[dict[str, _Forecast]]:
+        """For each server, metric -> forecast. All servers of a metric at once."""
+        names = tuple(windows)
+        found: list[dict[str, _Forecast]] = [{} for _ in names]
+        samples = [row for rows in windows.values() for row in rows]
+        at_s = np.array([row["at"] for row in samples], dtype=np.float64)
+        server = np.repeat(np.arange(len(names)), [len(rows) for rows in windows.values()])
         ahead_min = np.array([0, *self._forecaster.horizons_min], dtype=np.float64)
-        limits = {} if self._is_old else self._limits
         for position, metric in enumerate(self._metrics):
-            names: list[str] = []
-            series: list[Series] = []
-            for name, rows in windows.items():
-                one = [(row["at"], row[metric]) for row in rows if metric in row]
-                if one:
-                    names.append(name)
-                    series.append(one)
-            if not names:
+            values = np.array([row.get(metric) for row in samples], dtype=np.float64)
+            hours, minutes, whose = newest_hours(at_s, server, values)
+            if not len(whose):
                 continue
-            hours, minutes = newest_hours(series)
-            rows_ = feature_rows(position, hours, minutes)
-            bands = forecast(
-                self._forecaster.metrics.get(metric),
-                Rows(rows_, minutes, np.arange(len(names)), tuple(names)),
-                self._forecaster.horizons_min,
-                self._limits.get(metric),
-            )
-            current = np.repeat(rows_[:, VALUE][None, :, None], 3, axis=0)
-            whole = np.concatenate([current, np.stack(bands)], axis=2)
-            for i, name in enumerate(names):
-                found[name][metric] = whole[:, i]
-                trend = risk.steady_trend(hours[i], ahead_min) if metric in limits else None
-                if trend is not None:
-                    trends[name][metric] = trend
-        return found, trends
+            rows = Rows(feature_rows(position, hours, minutes), minutes, whose, names)
+            limit = self._limits.get(metric)
+            low, expected, high = self._bands(metric, rows, BANDS[0])
+            scores, rises = np.full(len(whose), np.nan), np.zeros(len(whose), dtype=np.bool_)
+            if limit is not None and self._is_old:
+                scores = risk.level_risk(expected, high, limit)
+            elif limit is not None:
+                trends = risk.steady_trends(hours, ahead_min)
+                scores = risk.metric_risk(low, expected, high, limit, trends)
+                rises = ~np.isnan(trends[:, 0])
+            highest = high.max(axis=1)
+            if band != BANDS[0]:  # the score is read from the first band, whatever is shown
+                low, expected, high = self._bands(metric, rows, band)
+            rounded = (np.round(bound, _DIGITS) for bound in (low, expected, high))
+            columns = [column.tolist() for column in (*rounded, scores, rises, highest)]
+            for number, *of_server in zip(whose.tolist(), *columns, strict=True):
+                found[number][metric] = _Forecast(*of_server)
+        return found
+
+    def _bands(self, metric: str, rows: Rows, band: int) -> tuple[Floats, Floats, Floats]:
+        """(low, expected, high), each (n_rows, 1 + n_horizons); the value now first."""
+        known, horizons_min = self._forecaster.metrics.get(metric), self._forecaster.horizons_min
+        now = rows.features[:, VALUE, None]
+        low, expected, high = (
+            np.concatenate([now, bound], axis=1)
+            for bound in forecast(known, rows, horizons_min, self._limits.get(metric), band)
+        )
+        return low, expected, high
 
     def _server(
-        self,
-        name: str,
-        last_at: float,
-        metrics: Mapping[str, Floats],
-        trends: Mapping[str, Floats],
-        now: datetime,
+        self, name: str, last_at: float, forecasts: Mapping[str, _Forecast], now: datetime
     ) -> dict[str, Any]:
         seen_at = datetime.fromtimestamp(last_at, UTC)
         silent_s = max((now - seen_at).total_seconds(), 0.0)
-        score, reasons = self._risk(metrics, trends, silent_s)
-        rounded = {metric: np.round(bands, _DIGITS).tolist() for metric, bands in metrics.items()}
+        score, reasons = self._risk(forecasts, silent_s)
         minute = seen_at.replace(second=0, microsecond=0)
         return {
             "server": name,
@@ -194,56 +219,39 @@ class FleetAnswerer(Answerer):
             "risk_score": score,
             "alert_level": risk.alert_level(score),
             "reasons": reasons,
-            "current": {metric: bands[_EXPECTED][0] for metric, bands in rounded.items()},
+            "current": {metric: one.expected[0] for metric, one in forecasts.items()},
             "forecast": [
                 {
                     "at": (minute + timedelta(minutes=horizon)).isoformat(),
                     "horizon_min": horizon,
                     **{
                         metric: {
-                            "expected": bands[_EXPECTED][step],
-                            "low": bands[_LOW][step],
-                            "high": bands[_HIGH][step],
+                            "expected": one.expected[step],
+                            "low": one.low[step],
+                            "high": one.high[step],
                         }
-                        for metric, bands in rounded.items()
+                        for metric, one in forecasts.items()
                     },
                 }
                 for step, horizon in enumerate(self._forecaster.horizons_min, start=1)
             ],
         }
 
-    def _risk(
-        self, metrics: Mapping[str, Floats], trends: Mapping[str, Floats], silent_s: float
-    ) -> tuple[float, list[str]]:
+    def _risk(self, forecasts: Mapping[str, _Forecast], silent_s: float) -> tuple[float, list[str]]:
         """The score of the metric that is worst off, and a sentence for each that alerts."""
-        scores = self._scores(metrics, trends)
+        limited = {metric: one for metric, one in forecasts.items() if metric in self._limits}
         reasons = [
-            f"{metric} is {metrics[metric][_EXPECTED][0]:.1f} of {self._limits[metric]:g},"
-            f" up to {metrics[metric][_HIGH].max():.1f} within the horizon"
-            + (", and rises steadily" if metric in trends else "")
-            for metric, score in sorted(scores.items(), key=lambda item: -item[1])
-            if risk.alert_level(score) != risk.HEALTHY
+            f"{metric} is {one.expected[0]:.1f} of {self._limits[metric]:g},"
+            f" up to {one.highest:.1f} within the horizon"
+            + (", and rises steadily" if one.rises_steadily else "")
+            for metric, one in sorted(limited.items(), key=lambda item: -item[1].score)
+            if risk.alert_level(one.score) != risk.HEALTHY
         ]
-        worst = max(scores.values(), default=0.0)
+        worst = max((one.score for one in limited.values()), default=0.0)
         if silent_s > self._silent_after_s:
             worst = max(worst, risk.SILENT_SCORE)
             reasons.append(f"nothing was heard for {silent_s / 60:.0f} min")
         return round(worst, 1), reasons
-
-    def _scores(
-        self, metrics: Mapping[str, Floats], trends: Mapping[str, Floats]
-    ) -> dict[str, float]:
-        """The risk score of each metric that has a limit."""
-        return {
-            metric: self._score(bands, self._limits[metric], trends.get(metric))
-            for metric, bands in metrics.items()
-            if metric in self._limits
-        }
-
-    def _score(self, bands: Floats, limit: float, trend: Floats | None) -> float:
-        if self._is_old:
-            return risk.level_risk(bands[_EXPECTED], bands[_HIGH], limit)
-        return risk.metric_risk(bands[_LOW], bands[_EXPECTED], bands[_HIGH], limit, trend)
 
     # -- feature rows ----------------------------------------------------------------------------
 
@@ -269,9 +277,11 @@ class FleetAnswerer(Answerer):
 
 
 def _windows(request: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, float]]]:
-    unexpected = sorted(set(request) - {"windows"})
+    unexpected = sorted(set(request) - {"windows", "band"})
     if unexpected:
-        raise RequestInvalid("only the field 'windows'", {"unexpected": unexpected}, "request")
+        raise RequestInvalid(
+            "only the fields 'windows' and 'band'", {"unexpected": unexpected}, "request"
+        )
     windows = request.get("windows")
     if not isinstance(windows, Mapping):
         raise RequestInvalid("an object: server -> its samples", windows, "windows")

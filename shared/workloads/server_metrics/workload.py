@@ -26,7 +26,7 @@ from shared.workloads.server_metrics.columns import CLOCK_SLACK, IN_THE_FUTURE
 from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WINDOW_MIN, Floats
 from shared.workloads.server_metrics.fields import sample_fields
 from shared.workloads.server_metrics.fitting import fit_metric
-from shared.workloads.server_metrics.model import FleetForecaster, forecast
+from shared.workloads.server_metrics.model import BANDS, FleetForecaster, forecast
 from shared.workloads.server_metrics.records import KNOWN_NAMES, SampleReader
 from shared.workloads.server_metrics.rows import RowContext, metric_rows, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
@@ -184,16 +184,20 @@ class ServerMetrics(Workload):
 
     def score(self, estimator: FleetForecaster, holdout: TrainingSet) -> Score:
         low, expected, high = (np.empty_like(holdout.target) for _ in range(3))
-        for position, metric in enumerate(self.parameters.metrics):
-            chosen, rows = metric_rows(holdout, position)
-            low[chosen], expected[chosen], high[chosen] = forecast(
-                estimator.metrics.get(metric),
-                rows,
-                self.parameters.horizons_min,
-                self.parameters.limits.get(metric),
-            )
-        inside = (holdout.target >= low) & (holdout.target <= high)
-        return self._score(expected, holdout, {"in_80_percent_band": float(inside.mean())})
+        inside: dict[str, float] = {}
+        for band in BANDS:
+            for position, metric in enumerate(self.parameters.metrics):
+                chosen, rows = metric_rows(holdout, position)
+                low[chosen], expected[chosen], high[chosen] = forecast(
+                    estimator.metrics.get(metric),
+                    rows,
+                    self.parameters.horizons_min,
+                    self.parameters.limits.get(metric),
+                    band,
+                )
+            is_inside = (holdout.target >= low) & (holdout.target <= high)
+            inside[f"in_{band}_percent_band"] = float(is_inside.mean())
+        return self._score(expected, holdout, inside)
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
         """The naive baseline: everything stays as it is now."""

@@ -370,6 +370,13 @@ def test_the_fleet_is_forecast_with_risk_and_alerts(
     assert "cpu is 99.5 of 100" in alerts["alerts"][0]["reasons"][0]
     assert get(client, "/alerts/active?level=warning")["total"] == 1
     assert get(client, "/predictions/current?server=eu/hot")["total"] == 1
+    wide = get(client, "/predictions/current?band=90&server=calm")["servers"][0]
+    narrow = found["calm"]
+    assert (wide["risk_score"], wide["reasons"]) == (narrow["risk_score"], narrow["reasons"])
+    narrow_band, wide_band = (one["forecast"][0]["cpu"] for one in (narrow, wide))
+    assert wide_band["low"] <= narrow_band["low"] <= narrow_band["high"] <= wide_band["high"]
+    assert wide_band["expected"] == narrow_band["expected"]
+    assert client.get("/predictions/current?band=70").status_code == 400
     assert client.get("/predictions/current?server=nobody").status_code == 404
     assert client.get("/alerts/active?level=odd").status_code == 400
 

@@ -23,7 +23,7 @@ from shared.workloads.server_metrics.columns import read_columns
 from shared.workloads.server_metrics.features import FEATURES, METRIC, feature_rows, newest_hours
 from shared.workloads.server_metrics.model import FleetForecaster, MetricModel
 from shared.workloads.server_metrics.records import Sample, SampleReader
-from shared.workloads.server_metrics.risk import alert_level, metric_risk, steady_trend
+from shared.workloads.server_metrics.risk import alert_level, metric_risk, steady_trends
 from shared.workloads.server_metrics.workload import STREAM, ServerMetrics
 from shared.workloads.training import Admitted, TrainingSet
 from tests.support.daemons import ROOT
@@ -272,11 +272,10 @@ def test_a_window_gives_the_same_features_as_the_history_does(rows: TrainingSet)
 
     for i in chosen:
         end = 10 + i // 2  # two metrics a minute; the first ten minutes give no row
-        window = [
-            (datetime.fromisoformat(one["timestamp"]).timestamp(), one["cpu"])
-            for one in samples[end - 60 : end + 1]
-        ]
-        hours, minutes = newest_hours([window])
+        window = samples[end - 60 : end + 1]
+        at_s = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in window]
+        cpu = np.array([one["cpu"] for one in window])
+        hours, minutes, _ = newest_hours(np.array(at_s), np.zeros(61, dtype=np.int64), cpu)
         assert np.allclose(feature_rows(0, hours, minutes)[0], rows.features[i])
 
 
@@ -378,6 +377,7 @@ def test_bands_hold_and_forecasts_stay_after_a_change_of_level() -> None:
     stays = workload.score_baseline(rows.where(last)).metrics
 
     assert 0.7 < ours["in_80_percent_band"] < 0.9
+    assert ours["in_80_percent_band"] + 0.05 < ours["in_90_percent_band"] < 0.97
     for horizon in (5, 60):
         assert ours[f"mae_cpu_{horizon}_min"] <= stays[f"mae_cpu_{horizon}_min"] * 1.02
 
@@ -407,13 +407,12 @@ def test_a_full_cache_is_no_alert_and_a_leak_is_one_before_the_end() -> None:
     cache = 96 + 0.2 * np.sin(minutes)
     leak = 60 + 0.45 * minutes
 
-    assert steady_trend(cache, ahead) is None
-    trend = steady_trend(leak, ahead)
-    assert trend is not None
-    assert trend[2] == pytest.approx(leak[-1] + 0.45 * 60, abs=1.5)
-    flat = np.full(3, 96.0)
-    assert alert_level(metric_risk(flat - 0.3, flat, flat + 0.3, 100)) == "healthy"
-    assert alert_level(metric_risk(flat * 0.85, flat * 0.9, flat, 100, trend)) == "critical"
+    trends = steady_trends(np.stack([cache, leak]), ahead)
+    assert np.isnan(trends[0]).all()
+    assert trends[1, 2] == pytest.approx(leak[-1] + 0.45 * 60, abs=1.5)
+    expected, away = np.array([[96.0], [86.0]]) * np.ones(3), np.array([[0.3], [8.0]])
+    calm, rising = metric_risk(expected - away, expected, expected + away, 100, trends)
+    assert (alert_level(calm), alert_level(rising)) == ("healthy", "critical")
 
 
 def test_the_same_rows_give_the_same_estimator(workload: ServerMetrics, rows: TrainingSet) -> None:
@@ -576,9 +575,10 @@ def test_alert_levels_begin_where_they_are_documented(score: float, level: str) 
 
 def test_risk_grows_with_what_is_and_with_what_may_come() -> None:
     """A disk that will be full within the hour is a risk before it is full."""
-    calm = metric_risk(np.array([40.0, 38]), np.array([40, 41]), np.array([40, 45]), 100)
-    rising = metric_risk(np.array([70.0, 90]), np.array([70, 99]), np.array([70, 100]), 100)
-    full = metric_risk(np.array([100.0, 100]), np.array([100, 100]), np.array([100, 100]), 100)
+    low = np.array([[40.0, 38], [70, 90], [100, 100]])
+    expected = np.array([[40.0, 41], [70, 99], [100, 100]])
+    high = np.array([[40.0, 45], [70, 100], [100, 100]])
+    calm, rising, full = metric_risk(low, expected, high, 100)
 
     assert alert_level(calm) == "healthy"
     assert alert_level(rising) == "critical"
