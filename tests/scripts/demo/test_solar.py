@@ -109,8 +109,8 @@ def test_every_device_writes_as_firmwares_do_and_is_understood(filled: Path) -> 
         found = workload.training_set({"readings": table})
 
         assert set(found.rejected) == {NOT_ONLINE, NO_TARGET}
-        assert found.n_days == 7
-        assert found.n_rows > 0.93 * 7 * 24 * 60 / EVERY_MIN
+        assert found.n_days == 14
+        assert found.n_rows > 0.93 * 14 * 24 * 60 / EVERY_MIN
         night = found.features[:, 0] < 5
         assert (found.target[night] == 0).all(), f"{device.id}: the sun shines at night"
         assert found.target.max() > 0.5 * device.peak_w
