@@ -98,7 +98,7 @@ def test_added_readings_are_the_next_ones_and_newer_than_all_that_was_read(
 
 
 def test_every_device_writes_as_firmwares_do_and_is_understood(filled: Path) -> None:
-    """Texts for numbers, naive local times, epochs; only what was offline or ends the record is left out."""
+    """Texts for numbers, naive local times, epochs; what was offline or last is left out."""
     workload = SolarPower({"time_zone": "Asia/Colombo"})
     for device in DEVICES:
         documents = [row for row in rows(filled) if row["device_id"] == device.id]
