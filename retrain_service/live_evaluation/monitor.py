@@ -53,7 +53,7 @@ class LiveMonitor:
         self._name = name
         self._settings = settings
         self._records = records
-        path = buffer_path(settings.home / "live", name)
+        path = buffer_path(settings.live_dir, name)
         self._path: Path = path.with_suffix(".sqlite")
         self._join: TruthJoin | None = None
         self._next_s = 0.0

@@ -28,7 +28,18 @@ STOP_WITHIN_MS = 10_000
 KEYS_WITHIN_S = 60.0
 LET_GO_WITHIN_S = 10.0
 # What the daemons write in their data folder; whatever else lies there is somebody else's.
-FOLDERS = ("buffer", "keys", "logs", "models", "pids", "reports", "requests", "work")
+FOLDERS = (
+    "buffer",
+    "keys",
+    "live",
+    "logs",
+    "models",
+    "pids",
+    "prediction_log",
+    "reports",
+    "requests",
+    "work",
+)
 DATABASES = ("run_log.sqlite", "feed.sqlite")
 
 

@@ -157,6 +157,10 @@ class Settings(BaseSettings):
         return self.home / "prediction_log"
 
     @property
+    def live_dir(self) -> Path:
+        return self.home / "live"
+
+    @property
     def feed_path(self) -> Path:
         return self.home / "feed.sqlite"
 

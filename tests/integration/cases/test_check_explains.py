@@ -140,11 +140,11 @@ def test_times_of_another_clock_are_noticed(
 ) -> None:
     """A clock east of Greenwich writes the future; one west of it is late by whole hours."""
     place = CaseHome(tmp_path, SOURCE + PARTS)
-    shift = timedelta(hours=behind_h)
+    shift, now = timedelta(hours=behind_h), datetime.now(UTC).replace(microsecond=0)
     rows = [
         (i, "completed", at.date().isoformat(), LINE, at.strftime("%Y-%m-%d %H:%M:%S"))
         for i in range(240)
-        for at in [NOW - shift - (239 - i) * every]
+        for at in [now - shift - (239 - i) * every]
     ]
     place.table("appointments", COLUMNS, rows)
 

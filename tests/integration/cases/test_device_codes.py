@@ -63,4 +63,5 @@ def test_codes_for_no_value_change_no_row_of_the_other_readings(tmp_path: Path) 
     assert np.array_equal(made["clean"].features, made["codes"].features, equal_nan=True)
     assert made["clean"].target.tolist() == made["codes"].target.tolist()
     reason = "power is a code for no value, or far beyond what the device measures"
-    assert made["codes"].rejected == {reason: len(rows["codes"]) - len(rows["clean"])}
+    n_codes = len(rows["codes"]) - len(rows["clean"])
+    assert made["codes"].rejected == {reason: n_codes, **made["clean"].rejected}

@@ -24,6 +24,7 @@ source = "office"
 collection = "flats"
 [models.flats.parameters]
 target = "rent"
+task = "regression"
 features = ["area"]
 """
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
