@@ -104,6 +104,11 @@ def _runs(home: Path) -> list[Run]:
         return []
 
 
+def open_runs(home: Path) -> list[str]:
+    """Ids of the runs of which no end is written down."""
+    return [run.run_id for run in _runs(home) if run.status in UNFINISHED]
+
+
 def _of_what_is_served(home: Path, before: Facts, runs: Sequence[Run]) -> Iterator[str]:
     """The served version verifies; the generation never goes back."""
     store = ModelStore(home / "models")

@@ -12,7 +12,12 @@ from pathlib import Path
 
 from shared.versions.model_store import ModelStore
 from tests.campaigns.faults import FileFaults, Point
-from tests.campaigns.invariants import facts_of, make_temporaries_old, violations
+from tests.campaigns.invariants import (
+    facts_of,
+    make_temporaries_old,
+    open_runs,
+    violations,
+)
 from tests.campaigns.tally import Tally
 from tests.support.daemons import Daemon, MeanHome, daemon
 from tests.support.waiting import wait_until
@@ -102,12 +107,18 @@ class TrainingWrites:
         )
 
     def _newest_is_in(self) -> bool:
-        """Whether the served version has learnt from every record."""
+        """Whether the served version has learnt from every record, and the run log says so.
+
+        The signal alone is there before the end of its run is written, and before the next start
+        has done anything.
+        """
         store = ModelStore(self.place.home / "models")
         signal = store.signal("m")
         if signal is None:
             return False
-        return store.manifest("m", signal.version).watermark.n_records == self._n_rows
+        if store.manifest("m", signal.version).watermark.n_records != self._n_rows:
+            return False
+        return not open_runs(self.place.home)
 
     def _goes_on(self, running: Daemon) -> bool:
         try:
