@@ -102,6 +102,22 @@ def p_of_ratio(candidate: Score, rival: Score, ratio: float, block_days: int) ->
     return 0.0 if is_tied else float(found.p_positive()[0])
 
 
+def errors_to_ratio(candidate: Score, rival: Score, ratio: float, block_days: int) -> float:
+    """How many standard errors of the ratio that was found lie between it and `ratio`.
+
+    What both models find hard alike is no doubt about their ratio, while `p_of_ratio` counts it as
+    one: identical models on days of very unlike losses could not be told from far worse ones.
+    """
+    one_group = np.zeros(candidate.loss.shape[0], dtype=np.int64)
+    losses, rivals = float(candidate.loss.sum()), float(rival.loss.sum())
+    if rivals <= 0:
+        return 0.0
+    not_shared = losses / rivals * rival.loss - candidate.loss
+    error = float(totals(one_group, candidate.day, not_shared, block_days).error[0])
+    distance = ratio**candidate.order * rivals - losses
+    return distance / error if error > 0 else math.inf if distance > 0 else -math.inf
+
+
 def losses_by_day(
     candidate: Score, rival: Score
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:

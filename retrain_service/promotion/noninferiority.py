@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from retrain_service.evaluation.paired_bootstrap import Comparison, compare, p_of_ratio
+from retrain_service.evaluation.paired_bootstrap import (
+    Comparison,
+    compare,
+    errors_to_ratio,
+    p_of_ratio,
+)
 from retrain_service.promotion.gate_result import GateResult, GateVerdict, change, percent
 from shared.settings.per_model import GateSettings
 from shared.workloads.training import Score
@@ -20,6 +25,8 @@ FAR_WORSE = 2.0
 FAR_WORSE_CERTAINTY = 0.99
 """... with this certainty, whatever else is asked: where the noise is great, a bound at 95 % lets
 what is far worse pass almost as often as what is at the limit."""
+FAR_AWAY_ERRORS = 20.0
+"""So many standard errors below it, it is ruled out however unlike the days' losses are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +92,11 @@ def check_noninferiority(
         return result(found.upper, "insufficient_data", shown, end)
     far = 1.0 + FAR_WORSE * allowed.limit
     doubt = (1 - FAR_WORSE_CERTAINTY) / (1 + allowed.late_tries)
-    is_far_away = found.upper <= 1.0 or allowed.must_be_better
+    is_far_away = (
+        found.upper <= 1.0
+        or allowed.must_be_better
+        or errors_to_ratio(candidate, rival, far, found.block_days) >= FAR_AWAY_ERRORS
+    )
     if not is_far_away and p_of_ratio(candidate, rival, far, found.block_days) > doubt:
         end = (
             f"{patience}undecided, {change(far)} cannot be ruled out with"

@@ -166,6 +166,19 @@ def test_twice_the_limit_is_ruled_out_whatever_the_noise() -> None:
 
 
 @pytest.mark.parametrize("order", [1, 2])
+def test_days_of_very_unlike_losses_keep_no_version_that_is_almost_the_same(order: int) -> None:
+    """What is hard for both is no doubt about which of them is worse."""
+    losses = np.full(14, 0.5)
+    losses[[3, 8]] = 40.0
+    more = 1.0 + 0.004 * np.resize([1.0, 0.5], 14)
+    evaluation = an_evaluation(
+        a_score(losses * more, 14, order=order), champion=a_score(losses, 14, order=order)
+    )
+
+    assert isinstance(decide(evaluation, POLICY), Promote)
+
+
+@pytest.mark.parametrize("order", [1, 2])
 def test_ten_percent_more_means_the_same_whichever_the_loss_is(order: int) -> None:
     """A mean is judged by squares, and 21 % more of those are 10 % more error."""
     verdicts = {}
