@@ -320,7 +320,6 @@ TOO_LONG = frozenset(
         "retrain_service/buffer/ingest.py",
         "retrain_service/buffer/store.py",
         "retrain_service/buffer/stream_reader.py",
-        "retrain_service/inspection/stream_report.py",
         "retrain_service/model_controller.py",
         "retrain_service/retrain_loop.py",
         "retrain_service/sources/firestore/source.py",

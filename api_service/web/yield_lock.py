@@ -126,7 +126,7 @@ class LockReleasingInput(Body):
     def _read_unlocked(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if not self.is_released:
             return self._lock.read(call, arguments, self)
-        self._lock.acquire()  # it is let go of at once, and the deadline counts
+        self._lock.acquire()  # `read` releases it at once, and applies the deadline
         try:
             return self._lock.read(call, arguments, self)
         finally:

@@ -203,7 +203,7 @@ class Buffer:
             return applied
         with self._file.transaction():
             if incoming.num_rows and sets_deletions_aside:
-                incoming = withheld.set_aside(self._file, stream, incoming, now)
+                incoming = withheld.hold_back(self._file, stream, incoming, now)
             if incoming.num_rows:
                 applied, high_seq = upsert(self._file, stream, incoming, high_seq)
             if has_moved:

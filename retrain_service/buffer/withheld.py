@@ -41,8 +41,8 @@ class Withheld:
     since: datetime | None = None
 
 
-def set_aside(file: BufferFile, stream: str, incoming: pa.Table, now: datetime) -> pa.Table:
-    """Put tombstones of records that are there aside; what is left may be taken at once.
+def hold_back(file: BufferFile, stream: str, incoming: pa.Table, now: datetime) -> pa.Table:
+    """Hold back the tombstones of records that are there; return the rows that may be taken now.
 
     A record that is there again ends the waiting of its own deletion.
     """
@@ -55,26 +55,26 @@ def set_aside(file: BufferFile, stream: str, incoming: pa.Table, now: datetime) 
             [stream],
         )
         database.execute(
-            "CREATE OR REPLACE TEMP TABLE aside AS SELECT a.id, a.updated_us FROM arrived a"
+            "CREATE OR REPLACE TEMP TABLE held_back AS SELECT a.id, a.updated_us FROM arrived a"
             " JOIN rows r ON r.stream = ? AND r.id = a.id WHERE a.is_deleted AND NOT r.is_deleted",
             [stream],
         )
-        if not file.one("SELECT count(*) FROM aside")[0]:
+        if not file.one("SELECT count(*) FROM held_back")[0]:
             return incoming
         database.execute(
-            "INSERT INTO withheld SELECT ?, id, updated_us, ?, FALSE FROM aside"
+            "INSERT INTO withheld SELECT ?, id, updated_us, ?, FALSE FROM held_back"
             " WHERE id NOT IN (SELECT id FROM withheld WHERE stream = ?)",
             [stream, to_epoch_us(now), stream],
         )
-        rest = database.sql("SELECT * FROM arrived WHERE id NOT IN (SELECT id FROM aside)")
+        rest = database.sql("SELECT * FROM arrived WHERE id NOT IN (SELECT id FROM held_back)")
         return rest.to_arrow_table()
     finally:
-        database.execute("DROP TABLE IF EXISTS aside")
+        database.execute("DROP TABLE IF EXISTS held_back")
         database.unregister("arrived")
 
 
 def add_missing(file: BufferFile, stream: str, ids: Sequence[str], now: datetime) -> None:
-    """Records that the source, asked for them, has no more."""
+    """Hold back the deletion of records that the source, asked for them, no longer has."""
     file.one(
         "INSERT INTO withheld SELECT stream, id, updated_us, ?, TRUE FROM rows"
         " WHERE stream = ? AND id IN (SELECT unnest(?::VARCHAR[]))"
@@ -84,7 +84,7 @@ def add_missing(file: BufferFile, stream: str, ids: Sequence[str], now: datetime
 
 
 def forget(file: BufferFile, stream: str, ids: Sequence[str]) -> None:
-    """These are there after all, or were deleted."""
+    """End the waiting of records that are there after all, or that were deleted."""
     file.one(
         "DELETE FROM withheld WHERE stream = ? AND id IN (SELECT unnest(?::VARCHAR[]))",
         [stream, list(ids)],

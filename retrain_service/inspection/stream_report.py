@@ -7,25 +7,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from retrain_service.discovery.config_text import stream_lines, toml_key, toml_value
-from retrain_service.discovery.joins import joined_collections
-from retrain_service.discovery.stream_plan import StreamPlan, plan_stream
 from retrain_service.inspection import warnings
 from retrain_service.inspection.buffered import StreamRead
 from retrain_service.inspection.field_report import FieldReport, report_fields
+from retrain_service.inspection.mend_lines import mend_place, mend_stream
 from retrain_service.inspection.sample import StreamSample, sample_stream
 from retrain_service.sources import open_source
-from retrain_service.sources.catalogue import Catalogue, Collection, Column, columns_of
+from retrain_service.sources.catalogue import Catalogue, Column
 from retrain_service.sources.look import LOOKERS, look_at
 from shared.errors import CollectionMissing, HotfitError
 from shared.mapping.fields import RecordMapping
-from shared.mapping.shapes import recognised, suggestion
-from shared.mapping.words import are_flags
+from shared.mapping.shapes import suggestion
 from shared.records import Record
 from shared.settings.root import Settings
 from shared.settings.sections import SourceSettings
@@ -52,7 +49,7 @@ class StreamReport:
     error: str = ""
     is_absent: bool = False
     n_usable: int = 0
-    rejected: Mapping[str, int] = ()  # type: ignore[assignment]
+    rejected: Mapping[str, int] = field(default_factory=dict)
     fields: tuple[FieldReport, ...] = ()
     warnings: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
@@ -156,7 +153,22 @@ def report_stream(
         faults.append(unordered)
     elif unordered:
         found.append(unordered)
-    report = StreamReport(
+    mend = mend_stream(
+        name,
+        workload,
+        spec,
+        stream,
+        source_settings,
+        sample=sample,
+        records=records,
+        n_usable=n_usable,
+        reports=fields,
+        collection=collection,
+        lacks_ids=bool(repeated) or warnings.has_no_ids(sample, column, source_settings.kind),
+        repeats=bool(repeated),
+        zone=warnings.foreign_zone(sample, now, column),
+    )
+    return StreamReport(
         spec.name,
         where,
         sample,
@@ -166,17 +178,8 @@ def report_stream(
         fields=tuple(fields),
         warnings=tuple(found),
         faults=tuple(faults),
+        mend=tuple(mend),
     )
-    mend = list(
-        _mend(
-            name, workload, spec, stream, report, collection, source_settings, now, bool(repeated)
-        )
-    )
-    return StreamReport(**{**_as_dict(report), "mend": tuple(mend)})
-
-
-def _as_dict(report: StreamReport) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in StreamReport.__dataclass_fields__}
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -233,140 +236,11 @@ def _not_opened(
     mend: list[str] = []
     if source.kind in LOOKERS and not is_absent:
         with contextlib.suppress(Exception):
-            mend = list(_place_mend(name, workload, spec, source, stream))
+            mend = list(mend_place(name, workload, spec, source, stream))
     faults = () if is_absent or not spec.is_required else (f"{where}: {sentence}",)
     return StreamReport(
         spec.name, where, error=sentence, is_absent=is_absent, faults=faults, mend=tuple(mend)
     )
-
-
-# -- what mends it -------------------------------------------------------------------------------
-
-
-def _place_mend(
-    name: str, workload: Workload, spec: StreamSpec, source: SourceSettings, stream: StreamSettings
-) -> Iterator[str]:
-    """Another collection, id or time, from what is there."""
-    collections = look_at(source).collections
-    here = [each for each in collections if each.name == stream.collection]
-    plans = sorted(
-        (
-            plan_stream(workload.name, spec, workload.fields_of(spec.name), each, source.kind)
-            for each in here or collections
-        ),
-        key=lambda plan: -plan.score,
-    )
-    if plans and plans[0].score > 0:
-        section, *rest = stream_lines(name, plans[0])
-        yield section
-        if plans[0].collection.name == spec.name != stream.collection:
-            yield f"collection = {toml_value(spec.name)}"
-        yield from rest
-
-
-def _mend(
-    name: str,
-    workload: Workload,
-    spec: StreamSpec,
-    stream: StreamSettings,
-    report: StreamReport,
-    collection: Collection | None,
-    source: SourceSettings,
-    now: datetime,
-    repeats: bool,
-) -> Iterator[str]:
-    where = f"models.{toml_key(name)}.streams.{toml_key(spec.name)}"
-    place: list[str] = []
-    sample = report.sample
-    assert sample is not None
-    shape = recognised(spec.name, [record.fields for record in sample.records])
-    if shape is not None and not (stream.shape or stream.fields):
-        yield f"[{where}]"
-        yield f"shape = {toml_value(shape.name)}"
-        return
-    known = collection or Collection(
-        stream.collection, columns_of([record.fields for record in sample.records[:60]])
-    )
-    plan = plan_stream(workload.name, spec, workload.fields_of(spec.name), known, source.kind)
-    if repeats:
-        joined = _joined_plan(workload, spec, stream, source)
-        if joined is not None:
-            yield from stream_lines(name, joined)
-            return
-        place += list(_id_lines(sample, plan, stream))
-    is_unread = not sample.records and sample.found.n_without_cursor_field
-    if is_unread and plan.updated_at not in ("", stream.updated_at_field):
-        place.append(f"updated_at_field = {toml_value(plan.updated_at)}")
-    if any("is no id" in fault for fault in report.faults):
-        place += list(_id_lines(sample, plan, stream))
-    newest = sample.newest
-    if newest is not None and any("from UTC" in each for each in report.warnings):
-        place.append(warnings.zone_setting(newest - now))
-    if place:
-        yield f"[{where}]"
-        yield from place
-    troubled = {
-        each.field.name
-        for each in report.fields
-        if each.n_usable < max(1, each.n_looked // 2)
-        and (each.field.is_needed or each.n_there or each.field.is_line_only)
-    }
-    lines = {each.name for each in workload.fields_of(spec.name) if each.is_line_only}
-    if troubled & lines:
-        troubled |= lines
-    fields = {field: value for field, value in plan.fields.items() if field in troubled}
-    fields = {field: value for field, value in fields.items() if field not in stream.fields}
-    if fields and report.n_usable < len(report.records):
-        yield f"[{where}.fields]"
-        for field, value in fields.items():
-            yield f"{toml_key(field)} = {toml_value(value)}"
-    meanings = {
-        meaning: words
-        for each in workload.fields_of(spec.name)
-        if each.name in troubled
-        for meaning, words in plan.words.items()
-        if meaning in each.meanings and meaning not in stream.words
-    }
-    for each in workload.fields_of(spec.name):
-        if each.name in troubled and len(each.meanings) == 1:
-            values = [record.fields.get(each.name) for record in report.records]
-            if are_flags(value for value in values if value is not None):
-                meanings[next(iter(each.meanings))] = (True,)
-    if meanings:
-        yield f"[{where}.words]"
-        for meaning, words in meanings.items():
-            yield f"{toml_key(meaning)} = {toml_value(words)}"
-
-
-def _joined_plan(
-    workload: Workload, spec: StreamSpec, stream: StreamSettings, source: SourceSettings
-) -> StreamPlan | None:
-    """The same records with their lines, from the tables behind a view that repeats its ids."""
-    if source.kind != "sql":
-        return None
-    schema = stream.collection.rpartition(".")[0]
-    with contextlib.suppress(Exception):  # a proposal less
-        catalogue = look_at(source)
-        plans = sorted(
-            (
-                plan_stream(workload.name, spec, workload.fields_of(spec.name), each, source.kind)
-                for each in joined_collections(catalogue, source)
-                if each.name.rpartition(".")[0] == schema
-            ),
-            key=lambda plan: -plan.score,
-        )
-        return next((plan for plan in plans if not plan.missing), None)
-    return None
-
-
-def _id_lines(sample: StreamSample, plan: StreamPlan, stream: StreamSettings) -> Iterator[str]:
-    """Columns that tell the rows apart; where none does, say how to make one."""
-    if plan.id_fields and set(plan.id_fields) != set(stream.id_fields):
-        value: Any = plan.id_fields[0] if len(plan.id_fields) == 1 else plan.id_fields
-        yield f"id_field = {toml_value(value)}"
-        return
-    yield "# add the line's own number to the view or query, and name both:"
-    yield f'# id_field = [{toml_value(stream.id_fields[0])}, "line_no"]'
 
 
 def _extremes(sample: StreamSample, stream: StreamSettings, column: Column | None) -> Column:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from statistics import median
+from zoneinfo import ZoneInfo
 
 from retrain_service.inspection.buffered import StreamRead
 from retrain_service.inspection.sample import StreamSample
@@ -25,6 +26,13 @@ _ZONE_STEP = timedelta(minutes=30)
 _FARTHEST_ZONE = timedelta(hours=14)
 _DENSE = timedelta(minutes=10)
 _EPOCH, _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC), timedelta(days=3650)
+_KNOWN_ZONES = (
+    "Europe/Berlin", "Europe/London", "America/New_York", "America/Chicago", "America/Denver",
+    "America/Los_Angeles", "America/Halifax", "America/Sao_Paulo", "Pacific/Honolulu",
+    "Europe/Athens", "Europe/Istanbul", "Asia/Tehran", "Asia/Dubai", "Asia/Karachi",
+    "Asia/Kolkata", "Asia/Kathmandu", "Asia/Dhaka", "Asia/Bangkok", "Asia/Shanghai", "Asia/Tokyo",
+    "Australia/Adelaide", "Australia/Sydney", "Pacific/Auckland",
+)  # fmt: skip
 _BY_ANY_TIME = ("files", "http_export")
 
 
@@ -136,15 +144,32 @@ def unordered(
         return f"{never}: they have no {name}."
     if problem := column_times(column.values).problem:
         return f"{never}: {name}: {problem} (updated_at_format)."
-    if all(read_time_us(value) is not None for value in column.values) and kind in _BY_ANY_TIME:
+    if has_no_ids(sample, column, kind):
         return f"{never}: {name} is there, but {' or '.join(settings.id_fields)} is no id in them."
     wanted = "a date" if kind in ("mongodb", "firestore") else "a time"
     return f"{never}: {name} is there, but is {described(column)}, not {wanted} by which to order."
 
 
-def zone_setting(ahead: timedelta) -> str:
-    """The line that mends times of another clock."""
-    return f'time_zone = "{_iana(_zone_of(ahead))}"'
+def has_no_ids(sample: StreamSample, column: Column | None, kind: str) -> bool:
+    """Whether records are not read although their times are times: they have no usable id."""
+    return bool(
+        sample.found.n_without_cursor_field
+        and kind in _BY_ANY_TIME
+        and column is not None
+        and column.values
+        and not column_times(column.values).problem
+        and all(read_time_us(value) is not None for value in column.values)
+    )
+
+
+def foreign_zone(sample: StreamSample, now: datetime, column: Column | None) -> str | None:
+    """The IANA zone whose clock the times are probably of; None where they look like UTC."""
+    newest = sample.newest
+    if newest is None or (column is not None and column.declared == "timestamp with time zone"):
+        return None
+    ahead = newest - now
+    is_future = _CLOCK_SLACK < ahead <= _FARTHEST_ZONE
+    return _iana(_zone_of(ahead), now) if is_future or late_clock(sample, now, column) else None
 
 
 def column_of(collection: Collection | None, path: str) -> Column | None:
@@ -156,20 +181,12 @@ def _zone_of(ahead: timedelta) -> timedelta:
     return math.ceil(ahead / _ZONE_STEP) * _ZONE_STEP
 
 
-def _iana(offset: timedelta) -> str:
-    """A zone of that offset; of the many, one that people know."""
-    known = {
-        -10: "Pacific/Honolulu", -8: "America/Los_Angeles", -7: "America/Denver",
-        -6: "America/Chicago", -5: "America/New_York", -4: "America/Halifax",
-        -3: "America/Sao_Paulo", 1: "Europe/Berlin", 2: "Europe/Athens", 3: "Europe/Istanbul",
-        3.5: "Asia/Tehran", 4: "Asia/Dubai", 5: "Asia/Karachi", 5.5: "Asia/Kolkata",
-        5.75: "Asia/Kathmandu", 6: "Asia/Dhaka", 7: "Asia/Bangkok", 8: "Asia/Shanghai",
-        9: "Asia/Tokyo", 9.5: "Australia/Adelaide", 10: "Australia/Sydney", 12: "Pacific/Auckland",
-    }  # fmt: skip
-    hours = offset / timedelta(hours=1)
-    if hours in known:
-        return known[hours]
-    return f"Etc/GMT{-round(hours):+d}"  # the sign is the other way round there
+def _iana(offset: timedelta, now: datetime) -> str:
+    """A zone that has this offset now; of the many, one that people know."""
+    for name in _KNOWN_ZONES:
+        if now.astimezone(ZoneInfo(name)).utcoffset() == offset:
+            return name
+    return f"Etc/GMT{-round(offset / timedelta(hours=1)):+d}"  # its sign is the other way round
 
 
 def _signed(span: timedelta) -> str:

@@ -160,7 +160,7 @@ def _training_config(manifest: Manifest) -> dict[str, Any]:
 
 
 def _servers_seen(context: Context, model: str) -> int:
-    """How many servers have sent rows lately; 0 where rows are not sent to the API."""
+    """How many servers have a window of sent rows; 0 where rows are not sent to the API."""
     path = context.config.feed.path
     if path is None:
         return 0

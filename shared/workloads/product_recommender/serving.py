@@ -179,7 +179,7 @@ class Recommendations(Answerer):
         return {
             "similar": "the products that are most like one product",
             "for_user": "what suits a customer; what is popular where nothing is known of them",
-            "popular": "what most customers met lately",
+            "popular": "what most customers met recently",
             "predict": "for_user for many customers at once, as lists of product ids",
         }
 
