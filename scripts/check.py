@@ -52,8 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def in_parallel() -> tuple[str, ...]:
-    """One process more than cores, because tests of daemons wait much; a file stays together."""
-    return "--numprocesses", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"
+    """One process more than cores, because tests of daemons wait much; a file stays together.
+
+    Files come by name: by their number of tests the campaigns and the whole systems, few tests
+    that take minutes, would come last and leave one process to run alone.
+    """
+    n_processes = str((os.cpu_count() or 1) + 1)
+    return "--numprocesses", n_processes, "--dist", "loadfile", "--no-loadscope-reorder"
 
 
 def failed_tests() -> list[str]:
