@@ -40,6 +40,7 @@ from shared.errors import (
 )
 from shared.exchange.reload_signal import ReloadSignal
 from shared.keys.api_keys import Role
+from shared.workloads import workload_class
 
 _NAMED_IN_ERRORS = 10
 
@@ -92,8 +93,10 @@ def blueprint(context: Context) -> Blueprint:
         training = report.models.get(model) if report is not None else None
         found = training.live if training is not None else []
         lines = [live_line(one, _metrics(context, model, one.version)) for one in found]
-        served = slot.live.version if slot.live is not None else None
-        body = {"model": model, "sentence": live_sentence(lines, served), "versions": lines}
+        live = slot.live
+        is_judged = live is None or workload_class(live.manifest.workload).judges_answers()
+        sentence = live_sentence(lines, live.version if live else None, is_judged=is_judged)
+        body = {"model": model, "sentence": sentence, "versions": lines}
         return json_response(body, is_for_people=True)
 
     def ask_for(

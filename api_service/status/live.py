@@ -16,8 +16,15 @@ def live_line(found: LiveVersion, metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {**msgspec.structs.asdict(found), "expected": expected}
 
 
-def live_sentence(lines: Sequence[Mapping[str, Any]], served: str | None) -> str:
-    """Of the version that serves, with what was expected of it."""
+def live_sentence(
+    lines: Sequence[Mapping[str, Any]], served: str | None, *, is_judged: bool = True
+) -> str:
+    """Of the version that serves, with what was expected of it.
+
+    is_judged : whether answers of its workload are compared with what came.
+    """
+    if not is_judged:
+        return "answers of this workload are logged, and not yet compared with what came."
     line = next((one for one in lines if one["version"] == served), None)
     if line is None:
         return "no truth is known yet of what this version answered."

@@ -62,7 +62,11 @@ class LiveMonitor:
 
     def is_due(self) -> bool:
         """Whether a step would do something now."""
-        return time.monotonic() >= self._next_s and self._settings.prediction_log_dir.is_dir()
+        return (
+            self._records.workload.judges_answers()
+            and time.monotonic() >= self._next_s
+            and self._settings.prediction_log_dir.is_dir()
+        )
 
     def step(self, now: datetime) -> Mapping[str, list[LiveVersion]]:
         """Take in what is new, and say how every version does; model with its entity -> versions.

@@ -222,6 +222,11 @@ class Workload(ABC):
 
     # -- what came true: retrain_service only ------------------------------------------------------
 
+    @classmethod
+    def judges_answers(cls) -> bool:
+        """Whether answers of this workload say what the records will: it has `expectations`."""
+        return cls.expectations is not Workload.expectations
+
     def expectations(
         self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
     ) -> Sequence[Expectation]:

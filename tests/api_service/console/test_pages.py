@@ -11,6 +11,12 @@ import msgspec
 import pytest
 
 from shared.exchange.json_files import read_struct, write_struct
+from shared.exchange.rejected_records import (
+    RejectedCount,
+    RejectedRecord,
+    RejectedRecords,
+    rejected_path,
+)
 from shared.exchange.retrain_report import RETRAIN_REPORT_NAME, RetrainReport
 from shared.exchange.worker_report import ServingReport, WatcherReport, WorkerReport
 from tests.api_service.console.conftest import HTML, Desk
@@ -301,6 +307,29 @@ def test_two_versions_stand_side_by_side(served: Desk) -> None:
     assert "1 feature is the same" in page
     assert "Neither version carries held-out rows or answers" in page
     text_of(served, f"/console/compare?model=m&a={one}&b=../../etc", status=400)
+
+
+def test_which_records_cannot_be_used_is_shown_to_the_admin_alone(served: Desk) -> None:
+    """They hold what people wrote; everybody who reads sees how many there are, and why."""
+    record = RejectedRecord(stream="rows", id="row-4711", updated_at=served.now, reason="no day")
+    listed = RejectedRecords(
+        model="m",
+        written_at=served.now,
+        counts=[RejectedCount("rows", "no day", 900)],
+        records=[record],
+    )
+    path = rejected_path(served.config.reports_dir, "m")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_struct(path, listed)
+    admin = served.client()
+    served.sign_in(admin)
+
+    anybody = text_of(served, "/console/models/m")
+    shown = admin.get("/console/models/m", headers=HTML).text
+
+    assert "rows: 900 no day" in anybody
+    assert "row-4711" not in anybody
+    assert "row-4711" in shown
 
 
 def test_names_and_sentences_are_text_and_never_markup(served: Desk) -> None:

@@ -90,6 +90,20 @@ def solar(tmp_path: Path) -> Iterator[Followed]:
     followed.records.buffer.close()
 
 
+@pytest.mark.parametrize(
+    ("workload", "stream", "is_due"),
+    [("solar_power", "readings", True), ("spare_parts", "appointments", False)],
+)
+def test_the_log_is_read_only_for_answers_that_can_be_judged(
+    tmp_path: Path, workload: str, stream: str, is_due: bool
+) -> None:
+    followed = Followed(tmp_path, workload, stream)
+    followed.settings.prediction_log_dir.mkdir(parents=True, exist_ok=True)
+
+    assert followed.monitor.is_due() is is_due
+    followed.records.buffer.close()
+
+
 def forecast(at: datetime, power_w: float) -> dict[str, Any]:
     return {
         "device_id": "d1",
