@@ -7,8 +7,9 @@ Artefact first, manifest next, signal last. `stage` runs in the training process
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import joblib
@@ -58,12 +59,14 @@ def stage(
     key: SigningKey,
     sample: HoldoutSample | None = None,
     twin: FileEntry | None = None,
+    errors: Mapping[str, bytes] = MappingProxyType({}),
 ) -> str:
     """Write all of a version into its staged directory, where nothing lies but its twin; the
     signed manifest last.
 
     rows : everything known, train and holdout; the state is made from it.
     sample : some held-out rows, for looking at. twin : as `stage_twin` wrote it.
+    errors : state files of `Workload.state_of_errors`.
 
     Returns:
         The SHA-256 of the manifest.
@@ -77,7 +80,7 @@ def stage(
     write_sample(files, sample)
     with files.writing(MODEL_NAME) as file:
         joblib.dump(estimator, file)
-    state = workload.state(rows)
+    state = {**workload.state(rows), **errors}
     for name, content in state.items():
         files.write(name, content)
     answerer = workload.open(estimator, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_judged
 from retrain_service.evaluation.rivals import Rival, find_rivals
-from retrain_service.evaluation.scores import FeatureContract, score_on
+from retrain_service.evaluation.scores import Evaluation, FeatureContract, score_on
 from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select, select_window
 from retrain_service.promotion.decide import (
     Promote,
@@ -110,6 +111,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         evaluation = evaluation.of_baseline
         candidate = fit_candidate(workload, BASELINE, train, spec.seed, lambda *_: None)
         details["candidate"] = BASELINE
+    errors = _errors(workload, candidate, evaluation, holdout, newest)
     staged, twin = Path(spec.staged), None
     if spec.refit:
         progress(REFITTING)
@@ -140,7 +142,9 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
     sample = holdout_sample(workload, evaluation, holdout)
     with TrialLoad() as trial:
         known = workload.as_learnt_from(rows, fitted_on)
-        digest = stage(staged, workload, candidate.estimator, known, manifest, key, sample, twin)
+        digest = stage(
+            staged, workload, candidate.estimator, known, manifest, key, sample, twin, errors
+        )
         progress("trial")
         tried = trial.open(staged, public_key, spec.model, spec.version, policy.max_load_s)
     verdict = check_trial(tried, policy, before=verdict.gates)
@@ -194,6 +198,20 @@ def _fit(
     )
     progress("fitting")
     return fit_candidate(workload, selection.chosen, train, spec.seed, fitting), selection
+
+
+def _errors(
+    workload: Workload,
+    judged: Candidate,
+    evaluation: Evaluation,
+    holdout: TrainingSet,
+    newest: TrainingSet,
+) -> Mapping[str, bytes]:
+    """What the errors of the judged estimator tell of answers to come, from all rows that it had
+    not seen: also of those that its rivals had."""
+    if holdout.n_rows == newest.n_rows:
+        return workload.state_of_errors(holdout, evaluation.candidate)
+    return workload.state_of_errors(newest, score_on(workload, judged.estimator, newest))
 
 
 def _continuable(spec: JobSpec, champion: Rival | None) -> Fitted | None:

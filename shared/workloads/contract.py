@@ -347,6 +347,14 @@ class Workload(ABC):
     def state(self, rows: TrainingSet) -> Mapping[str, bytes]:
         """File name (`state.*`) -> bytes: what answers need beyond the estimator, as data."""
 
+    def state_of_errors(self, unseen: TrainingSet, score: Score) -> Mapping[str, bytes]:
+        """Further state files: what the errors of the judged estimator tell of answers to come.
+
+        unseen : rows that it was not fitted on, `score` : its own on them.
+        """
+        del unseen, score
+        return {}
+
     @abstractmethod
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """A few requests that reach every question and every branch worth guarding."""

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from shared.errors import SettingsInvalid
+from shared.workloads.losses import Loss
 from shared.workloads.tabular.columns import Column
 from shared.workloads.tabular.estimator_factory import make_own
+from shared.workloads.tabular.evaluation import loss_of
 from shared.workloads.tabular.parameters import WHERE, TabularParameters
 
 Maker = Callable[..., Any]
@@ -43,6 +47,17 @@ def make_pipeline(parameters: TabularParameters, columns: Sequence[Column], seed
         _seed_all(pipeline, seed)
         return pipeline
     return _make_named(parameters, columns, seed)
+
+
+def loss_of_estimator(parameters: TabularParameters) -> Loss:
+    """What the configured estimator of a regression minimises.
+
+    Raises:
+        SettingsInvalid: as `make_pipeline`.
+    """
+    if parameters.is_own_code:
+        return loss_of(make_own(parameters.estimator, parameters.estimator_options, 0))
+    return loss_of(_estimator(msgspec.structs.replace(parameters, task="regression"), 0))
 
 
 def make_baseline(task: str, columns: Sequence[Column]) -> Any:
@@ -88,15 +103,19 @@ def _set_where(pipeline: Any, ending: str, is_meant: Callable[[Any], bool], want
 def _make_named(parameters: TabularParameters, columns: Sequence[Column], seed: int) -> Any:
     from sklearn.pipeline import Pipeline
 
+    before = _preprocessing(parameters.estimator, columns)
+    return Pipeline([("columns", before), ("estimator", _estimator(parameters, seed))])
+
+
+def _estimator(parameters: TabularParameters, seed: int) -> Any:
     name = parameters.estimator
     options = {**_DEFAULTS.get(name, {}), **parameters.estimator_options}
     if name not in _NO_SEED:
         options = {"random_state": seed, **options}
     try:
-        estimator = _maker(name, str(parameters.task))(**options)
+        return _maker(name, str(parameters.task))(**options)
     except TypeError as error:
         raise SettingsInvalid(f"{WHERE}: estimator_options of {name}: {error}.") from None
-    return Pipeline([("columns", _preprocessing(name, columns)), ("estimator", estimator)])
 
 
 def _preprocessing(name: str, columns: Sequence[Column]) -> Any:

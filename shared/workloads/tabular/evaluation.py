@@ -1,24 +1,80 @@
 """Score the answers of a tabular model and of its naive baseline.
 
-Runs where models are trained. A regressor's loss is its absolute error; a classifier's is the
-Brier score of the row (Brier, Verification of forecasts expressed in terms of probability, 1950):
-the squared distance between its probabilities and the truth, 0 to 2.
+Runs where models are trained. A regressor's loss is the one that it is fitted by; a classifier's
+is the Brier score of the row (Brier, Verification of forecasts expressed in terms of probability,
+1950): the squared distance between its probabilities and the truth, 0 to 2.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.workloads.losses import ABSOLUTE, Loss, LossName
 from shared.workloads.tabular.records import read_text
 from shared.workloads.tabular.rows import Label, TrainingContext
 from shared.workloads.training import RowAnswers, Score, TrainingSet
 
 UNIT = "Brier"
 _LEAST_PROBABILITY = 1e-15
+
+_OBJECTIVES = ("loss", "objective", "loss_function", "criterion")
+"""Parameters that name what a fit minimises, in scikit-learn, LightGBM, XGBoost and CatBoost; the
+criterion last, for boosted trees have both."""
+_OF_WORDS: Sequence[tuple[tuple[str, ...], LossName]] = (
+    (("quantile",), "quantile"),
+    (("poisson", "tweedie"), "poisson"),
+    (("gamma",), "gamma"),
+    (("absolute", "mae", "l1", "huber", "fair", "mape", "epsilon_insensitive"), "absolute"),
+)
+_OF_CLASSES: Mapping[str, LossName] = {
+    "PoissonRegressor": "poisson",
+    "GammaRegressor": "gamma",
+    "QuantileRegressor": "quantile",
+    "HuberRegressor": "absolute",
+    "TheilSenRegressor": "absolute",
+    "RANSACRegressor": "absolute",
+    "SVR": "absolute",
+    "NuSVR": "absolute",
+    "LinearSVR": "absolute",
+}
+
+
+def loss_of(estimator: Any) -> Loss:
+    """What an estimator minimises, fitted or not: as its class or its parameters say, squares
+    where neither does.
+
+    A target that is transformed before it is fitted makes of the mean of the logarithms, say,
+    something near the median: its answers are judged by absolute errors.
+    """
+    if type(estimator).__name__ == "TransformedTargetRegressor":
+        return ABSOLUTE
+    inner = getattr(estimator, "steps", None)
+    if inner:
+        return loss_of(inner[-1][1])
+    parameters = estimator.get_params(deep=False) if hasattr(estimator, "get_params") else {}
+    level = next(
+        (
+            float(parameters[name])
+            for name in ("quantile", "quantile_alpha", "alpha")
+            if isinstance(parameters.get(name), float) and 0 < parameters[name] < 1
+        ),
+        0.5,
+    )
+    name = _OF_CLASSES.get(type(estimator).__name__)
+    if name is None and type(estimator).__name__ == "TweedieRegressor":
+        power = parameters.get("power", 0)
+        name = "gamma" if power >= 2 else "poisson" if power >= 1 else "squared"
+    named = next((parameters[one] for one in _OBJECTIVES if parameters.get(one)), None)
+    if name is None and isinstance(named, str):
+        word = named.lower()
+        name = next((name for words, name in _OF_WORDS if any(one in word for one in words)), None)
+    elif name is None and hasattr(parameters.get("estimator"), "fit"):
+        return loss_of(parameters["estimator"])  # a search over its parameters, or many of it
+    return Loss(name or "squared", level if name == "quantile" else 0.5)
 
 
 def probabilities_of(
@@ -89,11 +145,11 @@ def frequencies_before(holdout: TrainingSet) -> NDArray[np.float64]:
     return np.asarray(counts / counts.sum())
 
 
-def median_before(holdout: TrainingSet) -> float:
-    """The median target of all rows older than the holdout; 0 where there are none."""
+def usual_before(holdout: TrainingSet, loss: Loss) -> float:
+    """The same answer to everything that is best for all rows older than the holdout; 0 where
+    there are none."""
     context: TrainingContext = holdout.context
-    before = context.target[context.day < holdout.day.min()]
-    return float(np.median(before)) if before.size else 0.0
+    return loss.best_constant(context.target[context.day < holdout.day.min()])
 
 
 def _macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:

@@ -61,6 +61,9 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
     estimator : a name from bring-your-own-model.md, or package.module:factory of your own
     estimator_options : keyword arguments of that estimator or factory
     target_unit : unit of the target, shown with every answer and error
+    interval : of a regression, with this probability the target lies between low and high
+    loss : by what a regression is judged: "squared", "absolute", "poisson" or "gamma"; not said:
+        by what the estimator minimises
     max_categories : most frequent texts of a category column that are told apart
     """
 
@@ -72,6 +75,8 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
     estimator: str = "hist_gradient_boosting"
     estimator_options: dict[str, Any] = {}
     target_unit: str = ""
+    interval: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.8
+    loss: Literal["squared", "absolute", "poisson", "gamma"] | None = None
     max_categories: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
 
     @property
@@ -118,6 +123,11 @@ def check(parameters: TabularParameters) -> ZoneInfo:
             f"{WHERE}: time: {parameters.time!r} is a feature or the target as well; a time is no"
             " feature as it stands. Make numbers of it (hour, age in days) in a column of their"
             " own."
+        )
+    if parameters.loss is not None and parameters.known_task == "classification":
+        raise SettingsInvalid(
+            f"{WHERE}: loss: a classification is judged by the Brier score of its probabilities;"
+            f" loss = {parameters.loss!r} is of a regression."
         )
     for name, column in parameters.columns.items():
         _check_column(name, column)

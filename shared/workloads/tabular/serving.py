@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from shared.errors import LoadFailed, NotFound, RequestInvalid
 from shared.workloads.contract import Answerer
+from shared.workloads.error_bounds import ErrorBounds
 from shared.workloads.rows import RowRefused, is_all_finite, refuse_not_finite
 from shared.workloads.tabular.columns import Column, contract_of
 
@@ -84,10 +85,16 @@ def read_serving_state(state: Mapping[str, bytes]) -> ServingState:
 
 
 class TabularAnswerer(Answerer):
-    """Rows in; numbers, or labels with their probabilities, out."""
+    """Rows in; numbers with bounds, or labels with their probabilities, out.
 
-    def __init__(self, estimator: Any, serving_state: ServingState) -> None:
+    bounds : of a regression; None of a version of a release that learnt none.
+    """
+
+    def __init__(
+        self, estimator: Any, serving_state: ServingState, bounds: ErrorBounds | None = None
+    ) -> None:
         self._estimator = estimator
+        self._bounds = bounds
         self._serving_state = serving_state
         self.rows = contract_of(serving_state.columns)
         self._required = [
@@ -101,15 +108,19 @@ class TabularAnswerer(Answerer):
             self._has_probabilities = hasattr(estimator, "predict_proba")
             self._labels = np.array(np.asarray(estimator.classes_).tolist())
             self.row_facts = {"classes": self._labels.tolist()}
-        elif serving_state.unit:
-            self.row_facts = {"unit": serving_state.unit}
+        else:
+            self.row_facts = {"unit": serving_state.unit} if serving_state.unit else {}
+            if bounds is not None:
+                self.row_facts = {**self.row_facts, "interval": bounds.interval}
 
     @property
     def questions(self) -> Mapping[str, str]:
         known = self._serving_state
         what = f"{known.target} in {known.unit}" if known.unit else known.target
-        chances = ", and the probability of each class" if self._has_probabilities else ""
-        return {"predict": f"{what} for each row{chances}"}
+        more = ", and the probability of each class" if self._has_probabilities else ""
+        if self._bounds is not None:
+            more = f", and between which bounds it lies in {self._bounds.interval:.0%} of the cases"
+        return {"predict": f"{what} for each row{more}"}
 
     def answer(self, question: str, request: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         del now
@@ -125,7 +136,11 @@ class TabularAnswerer(Answerer):
         if not is_all_finite(matrix):
             self._refuse(matrix)
         if self._labels is None:
-            return {"predictions": np.asarray(self._estimator.predict(matrix), dtype=np.float64)}
+            numbers = np.asarray(self._estimator.predict(matrix), dtype=np.float64)
+            if self._bounds is None:
+                return {"predictions": numbers}
+            low, high = self._bounds.around(numbers)
+            return {"predictions": numbers, "low": low, "high": high}
         if not self._has_probabilities:
             return {"predictions": self._chosen(matrix)}
         probabilities = self._estimator.predict_proba(matrix)

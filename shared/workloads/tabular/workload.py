@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -19,13 +20,19 @@ from shared.documents.times import parse_time
 from shared.errors import SettingsInvalid
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
+from shared.workloads.error_bounds import ErrorBounds
 from shared.workloads.holdout import split_by_day
-from shared.workloads.losses import score_regressor
+from shared.workloads.losses import Loss, score_regressor
 from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
 from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import contract_of
 from shared.workloads.tabular.estimator_factory import own_version
-from shared.workloads.tabular.estimators import make_baseline, make_pipeline, use_one_thread
+from shared.workloads.tabular.estimators import (
+    loss_of_estimator,
+    make_baseline,
+    make_pipeline,
+    use_one_thread,
+)
 from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
@@ -165,7 +172,7 @@ class Tabular(Workload):
         context: TrainingContext = holdout.context
         if context.task == "regression":
             predicted = np.asarray(estimator.predict(matrix), dtype=np.float64)
-            return score_regressor(predicted, holdout, self._unit)
+            return score_regressor(predicted, holdout, self._unit, self._loss)
         probabilities = evaluation.probabilities_of(estimator, matrix, context.labels)
         places = {read_text(label): i for i, label in enumerate(context.labels)}
         answered = [
@@ -177,11 +184,12 @@ class Tabular(Workload):
         )
 
     def score_baseline(self, holdout: TrainingSet) -> Score:
-        """The naive baseline: the median of all older rows, or how often each label was right."""
+        """The naive baseline: the mean or median of all older rows, as the loss is, or how often
+        each label was right."""
         context: TrainingContext = holdout.context
         if context.task == "regression":
-            usual = np.full(holdout.n_rows, evaluation.median_before(holdout))
-            return score_regressor(usual, holdout, self._unit)
+            usual = np.full(holdout.n_rows, evaluation.usual_before(holdout, self._loss))
+            return score_regressor(usual, holdout, self._unit, self._loss)
         shares = evaluation.frequencies_before(holdout)
         probabilities = np.tile(shares, (holdout.n_rows, 1))
         return evaluation.score_classifier(probabilities, probabilities.argmax(axis=1), holdout)
@@ -189,16 +197,24 @@ class Tabular(Workload):
     serves_baseline = True
 
     def fit_baseline(self, train: TrainingSet) -> Any:
-        """A tree of one leaf: the median of all rows, or how often each label was right."""
+        """A tree of one leaf: the mean or median of all rows, or how often each label was right."""
         context: TrainingContext = train.context
         if context.task == "classification":
             target: Any = np.array(context.labels)[train.target.astype(np.int64)]
         else:
-            target = np.full(train.n_rows, np.median(train.target))
+            target = np.full(train.n_rows, self._loss.best_constant(train.target))
         pipeline = make_baseline(context.task, context.columns)
         naive = TabularEstimator(pipeline, context.contract)
         pipeline.fit(naive.frame(train.features), target)
         return naive
+
+    @cached_property
+    def _loss(self) -> Loss:
+        """By what a regression is judged; training alone asks."""
+        given = self._given
+        if given.loss is not None:
+            return Loss(given.loss)
+        return loss_of_estimator(given)
 
     @property
     def _unit(self) -> str:
@@ -212,6 +228,17 @@ class Tabular(Workload):
                 given.target, context.task, given.target_unit, given.is_own_code, context.columns
             )
         )
+
+    def state_of_errors(self, unseen: TrainingSet, score: Score) -> Mapping[str, bytes]:
+        """Of a regression, the bounds that go with its answers."""
+        context: TrainingContext = unseen.context
+        if context.task != "regression" or score.prediction is None:
+            return {}
+        is_positive = bool(context.target.min(initial=0.0) >= 0)
+        bounds = ErrorBounds.learn(
+            score.prediction, unseen.target, self._given.interval, is_positive=is_positive
+        )
+        return bounds.save() if bounds is not None else {}
 
     def golden_requests(self, rows: TrainingSet) -> Sequence[GoldenRequest]:
         """Rows from all times, then one with unknown categories, and nulls where they may be."""
@@ -265,4 +292,4 @@ class Tabular(Workload):
         return CodedForm(form, contract_of(read_serving_state(state).columns))
 
     def open(self, estimator: Any, state: Mapping[str, bytes]) -> Answerer:
-        return TabularAnswerer(estimator, read_serving_state(state))
+        return TabularAnswerer(estimator, read_serving_state(state), ErrorBounds.read(state))

@@ -14,6 +14,7 @@ import pytest
 from shared.errors import ContractMismatch, LoadFailed, RequestInvalid, SettingsInvalid
 from shared.workloads.check import check_workload
 from shared.workloads.contract import Answerer
+from shared.workloads.losses import Loss
 from shared.workloads.rows import FeatureSpec
 from shared.workloads.tabular.model import TabularEstimator
 from shared.workloads.tabular.parameters import ESTIMATORS
@@ -174,11 +175,11 @@ def test_metrics_of_a_classifier_are_those_of_scikit_learn(dear: Fitted) -> None
 
 
 def test_the_baseline_knows_only_what_is_older_than_the_holdout(rents: Fitted) -> None:
-    """The median of the future would be a guess that nobody could have made."""
+    """The mean of the future would be a guess that nobody could have made."""
     scored = rents.workload.score_baseline(rents.holdout)
 
     assert scored.prediction is not None
-    assert set(scored.prediction.tolist()) == {float(np.median(rents.train.target))}
+    np.testing.assert_allclose(scored.prediction, rents.train.target.mean())
 
 
 def test_one_class_alone_cannot_be_learnt() -> None:
@@ -260,3 +261,69 @@ def test_rows_of_a_day_are_never_on_both_sides(rents: Fitted) -> None:
 
     assert not days(rents.train) & days(rents.holdout)
     assert 0.15 < rents.holdout.n_rows / rents.rows.n_rows < 0.25
+
+
+def _with_errors(fitted: Fitted) -> Answerer:
+    score = fitted.workload.score(fitted.estimator, fitted.holdout)
+    errors = fitted.workload.state_of_errors(fitted.holdout, score)
+    state = {**fitted.workload.state(fitted.rows), **errors}
+    return fitted.workload.open(fitted.estimator, state)
+
+
+def test_a_regression_answers_with_bounds_and_says_how_sure_they_are(
+    rents: Fitted, dear: Fitted
+) -> None:
+    """A rent without a range invites to trust it to the cent; labels have probabilities."""
+    answer = _with_errors(rents).answer("predict", {"instances": [FLAT, FLAT]}, NOW)
+
+    assert answer["interval"] == 0.8
+    assert answer["low"][0] < answer["predictions"][0] < answer["high"][0]
+    assert 50 < answer["high"][0] - answer["low"][0] < 200, "noise of 30 EUR: 77 wide"
+    assert _with_errors(dear).answer("predict", {"instances": [FLAT]}, NOW).keys() == {
+        "predictions",
+        "probabilities",
+        "classes",
+    }
+    assert "low" not in rents.ask(FLAT), "a version of an earlier release has learnt none"
+
+
+@pytest.mark.parametrize(
+    ("estimator", "options", "expected"),
+    [
+        ("ridge", {}, Loss("squared")),
+        ("hist_gradient_boosting", {}, Loss("squared")),
+        ("hist_gradient_boosting", {"loss": "absolute_error"}, Loss("absolute")),
+        ("hist_gradient_boosting", {"loss": "quantile", "quantile": 0.9}, Loss("quantile", 0.9)),
+        ("gradient_boosting", {"loss": "huber"}, Loss("absolute")),
+        ("random_forest", {"criterion": "poisson"}, Loss("poisson")),
+        ("hist_gradient_boosting", {"loss": "gamma"}, Loss("gamma")),
+        ("sklearn.svm:SVR", {}, Loss("absolute")),
+        ("sklearn.linear_model:PoissonRegressor", {}, Loss("poisson")),
+        ("sklearn.linear_model:TweedieRegressor", {"power": 2}, Loss("gamma")),
+        ("sklearn.linear_model:QuantileRegressor", {"quantile": 0.25}, Loss("quantile", 0.25)),
+    ],
+)
+def test_answers_are_judged_by_the_loss_that_is_fitted(
+    estimator: str, options: dict[str, Any], expected: Loss
+) -> None:
+    """A mean that is judged by a loss of the median loses to a worse model."""
+    workload = Tabular({**PARAMETERS, "estimator": estimator, "estimator_options": options})
+
+    assert workload._loss == expected
+    assert Tabular({**PARAMETERS, "loss": "absolute"})._loss == Loss("absolute")
+    with pytest.raises(SettingsInvalid, match="loss: a classification"):
+        Tabular({**CLASSES, "loss": "absolute"})
+
+
+@pytest.mark.parametrize("name", ["squared", "absolute", "quantile", "poisson", "gamma"])
+def test_a_loss_prefers_what_minimises_it(name: Any) -> None:
+    """Zero for what is right, and of all constants the least for its own."""
+    loss, dice = Loss(name, 0.9 if name == "quantile" else 0.5), np.random.default_rng(0)
+    target = dice.exponential(10.0, 2000) + 0.1
+    best = loss.best_constant(target)
+
+    def of(constant: float) -> float:
+        return float(loss.of_rows(np.full(2000, constant), target).mean())
+
+    assert loss.of_rows(target, target).max() < 1e-12
+    assert of(best) < min(of(best * 0.9), of(best * 1.1), of(-1.0))
