@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from api_service.control.desired_version import signal_of
 from api_service.metrics.traffic_history import TrafficHistory, read_traffic
-from api_service.metrics.worker_file import Sum, read_sum
+from api_service.metrics.worker_file import read_sum
+from api_service.metrics.worker_metrics import Sum
 from api_service.status.health import HealthInputs, summarize
 from api_service.status.rejected import list_rejected
 from api_service.status.retrain_daemon import RetrainDaemon, look_at_retrain_daemon

@@ -28,7 +28,7 @@ from api_service.config.release import RELEASE
 from api_service.metrics.catalogue import METRICS
 from api_service.metrics.latency import quantile_s
 from api_service.metrics.recorder import BOUNDS_S, NO_VERSION, ROWS, SUM_S, Cell
-from api_service.metrics.worker_file import STAGE_BOUNDS_S, Served, Sum
+from api_service.metrics.worker_metrics import STAGE_BOUNDS_S, Served, Sum
 from shared.exchange.training_metrics import Distribution
 
 SHOWN_BOUNDS_S = (

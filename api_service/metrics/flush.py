@@ -16,14 +16,8 @@ import structlog
 
 from api_service.metrics.recorder import OTHER, Recorder
 from api_service.metrics.swaps import SwapMetrics
-from api_service.metrics.worker_file import (
-    Counted,
-    WorkerMetrics,
-    host_of,
-    read_sum,
-    series_of,
-    worker_path,
-)
+from api_service.metrics.worker_file import host_of, read_sum, worker_path
+from api_service.metrics.worker_metrics import Counted, WorkerMetrics, series_of
 from api_service.serving_slot import ServingTable
 from shared.daemon.background import BackgroundThread, run_in_background
 from shared.daemon.loop import utc_now

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import msgspec
 
 from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, Cell, Key, Recorder
-from api_service.metrics.worker_file import (
+from api_service.metrics.worker_metrics import (
     STAGE_BOUNDS_S,
     ModelsSeen,
     Served,

@@ -15,7 +15,8 @@ import msgspec
 
 from api_service.metrics.latency import quantile_s, summed
 from api_service.metrics.recorder import NO_MODEL, NO_VERSION, Cell, Key
-from api_service.metrics.worker_file import file_of_host, filled, read_sum
+from api_service.metrics.worker_file import file_of_host, read_sum
+from api_service.metrics.worker_metrics import filled
 from shared.exchange.json_files import write_unsynced
 
 SUFFIX = ".traffic"

@@ -22,6 +22,7 @@ from shared.run_log import pending_events, pruning
 from shared.run_log.history import History
 from shared.run_log.pruning import OldEntries
 from shared.run_log.reader import RunLogReader
+from shared.run_log.rows import INSERT_EVENT, INSERT_RUN, EventRow, event_row, run_row
 from shared.run_log.run import FINISHED, UNFINISHED, Run, RunStatus
 from shared.run_log.schema import RUN_LOG
 
@@ -38,7 +39,7 @@ class RunLog(RunLogReader):
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         super().__init__(connection, path)
         self._file = file_identity(path)
-        self._waiting: deque[_Event] = deque(maxlen=MOST_WAITING_EVENTS)
+        self._waiting: deque[EventRow] = deque(maxlen=MOST_WAITING_EVENTS)
         self._histories: dict[str, History] = {}
         self._data_version = 0
 
@@ -97,7 +98,7 @@ class RunLog(RunLogReader):
         n_waiting = len(self._waiting)
         with transaction(self._connection, self._path) as connection:
             for event in self._waiting:
-                connection.execute(_INSERT_EVENT, event)
+                connection.execute(INSERT_EVENT, event)
             yield connection
         for _ in range(n_waiting):
             self._waiting.popleft()
@@ -134,12 +135,12 @@ class RunLog(RunLogReader):
         """
         try:
             with self._changing(run.model) as connection:
-                connection.execute(_INSERT_RUN, _row_of(run))
+                connection.execute(INSERT_RUN, run_row(run))
                 pending_events.reassign(connection, run.model, run.version_number, rows_read_until)
                 if decided is not None:
                     at, sentence = decided
-                    event = _event(at, run.model, "decision", sentence, run.run_id, None)
-                    connection.execute(_INSERT_EVENT, event)
+                    event = event_row(at, run.model, "decision", sentence, run.run_id, None)
+                    connection.execute(INSERT_EVENT, event)
         except sqlite3.IntegrityError:
             raise StateConflict(
                 f"run {run.run_id} of {run.model} was not begun: that id is in the run log"
@@ -204,8 +205,8 @@ class RunLog(RunLogReader):
             if done.rowcount == 1 and status in FINISHED:
                 pending_events.clear_covered(connection, run_id)
             if done.rowcount == 1 and event is not None:
-                row = _event(now, model, *event, run_id, None)
-                connection.execute(_INSERT_EVENT, row)
+                row = event_row(now, model, *event, run_id, None)
+                connection.execute(INSERT_EVENT, row)
         return done.rowcount == 1
 
     def mark_promoted(self, run_id: str, now: datetime, model: str, sentence: str) -> None:
@@ -214,8 +215,8 @@ class RunLog(RunLogReader):
             connection.execute(
                 "UPDATE runs SET promoted=1, verdict=? WHERE run_id=?", (sentence, run_id)
             )
-            row = _event(now, model, "promote", sentence, run_id, None)
-            connection.execute(_INSERT_EVENT, row)
+            row = event_row(now, model, "promote", sentence, run_id, None)
+            connection.execute(INSERT_EVENT, row)
 
     def delete_run(self, run_id: str) -> bool:
         """Take a run that has ended out of the log; False when there is none of that id."""
@@ -238,7 +239,7 @@ class RunLog(RunLogReader):
         """Append one event. While the disk refuses it is kept in memory, and written first of all
         with whatever is written next."""
         is_first = not self._waiting
-        self._waiting.append(_event(now, model, kind, sentence, run_id, details))
+        self._waiting.append(event_row(now, model, kind, sentence, run_id, details))
         if is_first:  # each try may wait for a lock
             with suppress(StorageUnavailable):
                 self.write_waiting_events()
@@ -285,51 +286,3 @@ class RunLog(RunLogReader):
     def _model_of(self, run_id: str) -> str:
         rows = self._rows("SELECT model FROM runs WHERE run_id=?", (run_id,))
         return rows[0]["model"] if rows else ""
-
-
-_Event = tuple[str, str, str, str, str | None, str]
-_INSERT_EVENT = (
-    "INSERT INTO events (at, model, kind, sentence, run_id, details) VALUES (?,?,?,?,?,?)"
-)
-_INSERT_RUN = (
-    "INSERT INTO runs (run_id, idempotency_key, model, trigger, trigger_reason, version,"
-    " version_number, status, requested_at, started_at, finished_at, high_seq, promoted, verdict,"
-    " error, details) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-)
-
-
-def _event(
-    at: datetime,
-    model: str,
-    kind: str,
-    sentence: str,
-    run_id: str | None,
-    details: Mapping[str, Any] | None,
-) -> _Event:
-    content = msgspec.json.encode(details or {}).decode()
-    return (at.isoformat(), model, kind, sentence, run_id, content)
-
-
-def _row_of(run: Run) -> tuple[object, ...]:
-    return (
-        run.run_id,
-        run.run_id,  # the column was the decision's key once, and must be unique
-        run.model,
-        run.trigger,
-        run.trigger_reason,
-        run.version,
-        run.version_number,
-        run.status,
-        run.requested_at.isoformat(),
-        _text(run.started_at),
-        _text(run.finished_at),
-        run.high_seq,
-        run.promoted,
-        run.verdict,
-        run.error,
-        msgspec.json.encode(run.details).decode(),
-    )
-
-
-def _text(at: datetime | None) -> str | None:
-    return at.isoformat() if at is not None else None

@@ -13,10 +13,10 @@ from api_service.console.charts.plots import Bar, bars
 from api_service.console.formatting import figure, short_version
 from api_service.metrics.latency import quantile_s
 from api_service.metrics.recorder import BOUNDS_S, ROWS, SUM_S, Cell
-from api_service.metrics.worker_file import filled
+from api_service.metrics.worker_metrics import filled
 
 if TYPE_CHECKING:
-    from api_service.metrics.worker_file import Sum
+    from api_service.metrics.worker_metrics import Sum
 
 
 @dataclass(frozen=True, slots=True)

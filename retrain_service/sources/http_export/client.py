@@ -7,19 +7,18 @@ names: the key goes nowhere else.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 import httpx
 import msgspec
 
+from retrain_service.sources.http_export.answers import decoded, http_date, next_page
 from shared.errors import CollectionMissing, SourceMisconfigured, SourceUnavailable
 from shared.mapping.paths import Path
 from shared.settings.sections import SourceSettings
@@ -115,7 +114,7 @@ class ExportClient:
             metadata = metadata if isinstance(metadata, dict) else {}
             if first is None:
                 first = (metadata, response.headers.get("ETag"), self._time_of(response))
-            following = _next_page(url, answer, metadata, response)
+            following = next_page(url, answer, metadata, response)
             if following is None:
                 break
             if following in seen or len(seen) >= _MOST_PAGES:
@@ -203,7 +202,7 @@ class ExportClient:
         try:
             wait_s = float(text)
         except ValueError:
-            until = _http_date(text)
+            until = http_date(text)
             if until is None:
                 return 0.0
             wait_s = (until - self._time_of(response)).total_seconds()
@@ -211,13 +210,13 @@ class ExportClient:
         return min(wait_s, _LONGEST_WAIT_S) if wait_s > 0 else 0.0
 
     def _time_of(self, response: httpx.Response) -> datetime:
-        return _http_date(response.headers.get("Date", "")) or self._clock()
+        return http_date(response.headers.get("Date", "")) or self._clock()
 
     # -- what a page holds -----------------------------------------------------------------------
 
     def _decode(self, response: httpx.Response, body: bytes) -> Any:
         try:
-            answer = _decoded(body.removeprefix(_BOM))
+            answer = decoded(body.removeprefix(_BOM))
         except (msgspec.DecodeError, RecursionError) as error:
             if "truncated" in str(error) and body.lstrip()[:1] == b"{":
                 raise SourceUnavailable(f"{self._where}: the answer broke off.") from error
@@ -249,32 +248,6 @@ class ExportClient:
         )
 
 
-def _http_date(text: str) -> datetime | None:
-    """UTC also where the zone is missing or "-0000", as HTTP's dates are. None: not a date."""
-    try:
-        at = parsedate_to_datetime(text)
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _next_page(
-    url: httpx.URL, answer: Mapping[str, Any], metadata: Mapping[str, Any], response: httpx.Response
-) -> httpx.URL | None:
-    """A link `next`, in the body, the metadata or the header; else by page or offset."""
-    link = answer.get("next") or metadata.get("next") or response.links.get("next", {}).get("url")
-    if isinstance(link, str) and link:
-        return url.copy_with(raw_path=url.join(link).raw_path)
-    page, n_pages = metadata.get("page"), metadata.get("pages", metadata.get("total_pages"))
-    if isinstance(page, int) and isinstance(n_pages, int):
-        return url.copy_set_param("page", page + 1) if page < n_pages else None
-    offset, limit, total = (metadata.get(name) for name in ("offset", "limit", "total"))
-    if isinstance(offset, int) and isinstance(limit, int) and isinstance(total, int) and limit > 0:
-        behind = offset + limit
-        return url.copy_set_param("offset", behind) if behind < total else None
-    return None
-
-
 def _parse(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
@@ -296,16 +269,3 @@ def _key_header(settings: SourceSettings) -> dict[str, str]:
         )
     is_bearer = settings.api_key_header.lower() == "authorization" and " " not in key
     return {settings.api_key_header: f"Bearer {key}" if is_bearer else key}
-
-
-def _decoded(body: bytes) -> Any:
-    """JSON, also with the NaN and Infinity that Python's and R's writers put in; they are null."""
-    try:
-        return msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        if not any(word in body for word in (b"NaN", b"Infinity")):
-            raise
-        try:
-            return json.loads(body, parse_constant=lambda _word: None)
-        except ValueError:
-            raise msgspec.DecodeError("not JSON") from None

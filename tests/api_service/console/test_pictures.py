@@ -16,7 +16,7 @@ from api_service.console.views import error_history, swap_history, traffic_by_ve
 from api_service.console.views.timeline import lines
 from api_service.metrics.latency import quantile_s
 from api_service.metrics.recorder import Recorder
-from api_service.metrics.worker_file import Sum
+from api_service.metrics.worker_metrics import Sum
 from shared.run_log.reader import Event
 from shared.run_log.run import Run, RunStatus
 from tests.api_service.console.past import details

@@ -27,12 +27,8 @@ from api_service.metrics.exposition import SHOWN_BOUNDS_S, Families, Scrape, add
 from api_service.metrics.flush import MetricsWriter
 from api_service.metrics.recorder import BOUNDS_S, MAX_MODELS, OTHER, Recorder
 from api_service.metrics.swaps import WINDOW_S
-from api_service.metrics.worker_file import (
-    WorkerMetrics,
-    merge_exited_workers,
-    read_sum,
-    worker_path,
-)
+from api_service.metrics.worker_file import merge_exited_workers, read_sum, worker_path
+from api_service.metrics.worker_metrics import Counted, WorkerMetrics, series_of
 from shared.exchange.json_files import write_unsynced
 from shared.exchange.training_metrics import metrics_dir
 from shared.exchange.worker_report import WatcherReport
@@ -239,7 +235,7 @@ def dead_worker(counting: Counting, n: int, *, pid: int, has_ended: bool = False
         started_at=started_at,
         written_at=started_at,
         has_ended=has_ended,
-        counted=worker_file.Counted(series=worker_file.series_of(recorder.cells()), n_starts=1),
+        counted=Counted(series=series_of(recorder.cells()), n_starts=1),
     )
     counting.directory.mkdir(parents=True, exist_ok=True)
     write_unsynced(path, msgspec.msgpack.encode(worker))

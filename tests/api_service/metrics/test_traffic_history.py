@@ -17,15 +17,8 @@ from api_service.metrics.traffic_history import (
     TrafficWriter,
     read_traffic,
 )
-from api_service.metrics.worker_file import (
-    Counted,
-    WorkerMetrics,
-    file_of_host,
-    host_of,
-    merge_exited_workers,
-    series_of,
-    worker_path,
-)
+from api_service.metrics.worker_file import file_of_host, host_of, merge_exited_workers, worker_path
+from api_service.metrics.worker_metrics import Counted, WorkerMetrics, series_of
 from shared.exchange.json_files import write_unsynced
 from tests.api_service.conftest import NOW
 
