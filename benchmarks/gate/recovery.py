@@ -157,7 +157,7 @@ class _Engine:
             twin = fit_candidate(workload, name, train, 0, _nobody).estimator
         served = fit_candidate(workload, name, rows, 0, _nobody).estimator
         seen = workload.score(served, holdout)
-        if not isinstance(check_refit(holdout, evaluation.candidate, seen, POLICY, ()), Promote):
+        if not isinstance(check_refit(holdout, evaluation, seen, POLICY, ()), Promote):
             return False
         self.version = _Version(name, twin, train.day.max(), served, day)
         if anchor is None or anchor_after(evaluation, POLICY) == evaluation.version:

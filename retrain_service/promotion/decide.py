@@ -78,13 +78,14 @@ def decide(
 
 def check_refit(
     holdout: TrainingSet,
-    twin: Score,
+    evaluation: Evaluation,
     refit: Score,
     policy: GateSettings,
     before: Iterable[GateResult],
 ) -> Verdict:
     """What was fitted on all rows, beside the twin that was judged, on the rows of the holdout."""
-    return conclude([judge_refit(holdout, twin, refit, policy)], before)
+    twin, naive_error = evaluation.candidate, evaluation.baseline.error
+    return conclude([judge_refit(holdout, twin, refit, policy, naive_error)], before)
 
 
 def check_trial(tried: TrialResult, policy: GateSettings, before: Iterable[GateResult]) -> Verdict:

@@ -128,7 +128,7 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         )
         details["refit_s"] = round(candidate.fit_s, 3)
         seen = score_on(workload, candidate.estimator, holdout)
-        verdict = check_refit(holdout, evaluation.candidate, seen, policy, verdict.gates)
+        verdict = check_refit(holdout, evaluation, seen, policy, verdict.gates)
         if not isinstance(verdict, Promote):
             return _not_promoted(verdict, {**details, "stage_s": progress.stage_s})
     progress("staging")
