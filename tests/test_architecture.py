@@ -128,7 +128,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/discovery": (
         "sources",
-        "documents settings workloads",
+        "documents mapping settings workloads",
     ),
     "retrain_service/dry_run": (
         "buffer home promotion training_controller training_job triggers",

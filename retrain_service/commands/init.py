@@ -19,6 +19,7 @@ from retrain_service.discovery.address import Address, read_address
 from retrain_service.discovery.config_file import config_text
 from retrain_service.discovery.model_plans import ModelPlan, plan_models
 from retrain_service.sources.catalogue import Collection
+from retrain_service.sources.http_place import kind_of_place
 from retrain_service.sources.look import look_at
 from shared.atomic_file import write_atomic
 from shared.daemon.loop import utc_now
@@ -31,6 +32,11 @@ from shared.settings.sections import SourceSettings
 @click.option("--url", default="", help="address of the database or export, or a file or folder")
 @click.option("--project", default="", help="Firestore: the project's id, instead of --url")
 @click.option("--kind", default="", help="kind of source, where the address does not say it")
+@click.option(
+    "--api-key-env",
+    default="",
+    help="environment variable with the key of an export, of Elasticsearch or Prometheus",
+)
 @click.option(
     "--output",
     "path",
@@ -45,6 +51,7 @@ def init(
     url: str,
     project: str,
     kind: str,
+    api_key_env: str,
     path: Path | None,
     force: bool,
     as_json: bool,
@@ -60,13 +67,17 @@ def init(
             raise FixConfiguration(
                 f"{path} is there already; --force writes over it, --output names another file."
             )
-        address = _address(url, project, kind)
-        source = SourceSettings(kind=address.kind, url=address.url, project=project)
+        address = _address(url, project, kind, os.environ.get(api_key_env, ""))
+        source = SourceSettings(
+            kind=address.kind, url=address.url, project=project, api_key_env=api_key_env
+        )
         collections, remarks = _collections(source)
         if not collections:
-            raise FixConfiguration("there is no table, collection or list that could be read.")
+            raise FixConfiguration(
+                " ".join(["there is no table, collection or list that could be read.", *remarks])
+            )
         plans = plan_models(collections, address.kind)
-        text = config_text(address, plans, collections, remarks, utc_now().date(), project)
+        text = config_text(address, plans, collections, remarks, utc_now().date(), source)
         write_atomic(path, text.encode())
         _say(out, path, address, plans, collections)
         if address.has_secret:
@@ -79,12 +90,15 @@ def init(
         fail(out, error)
 
 
-def _address(url: str, project: str, kind: str) -> Address:
+def _address(url: str, project: str, kind: str, key: str) -> Address:
     if project and not url:
         return Address("firestore", "", "", "firestore")
     if not url:
         raise FixConfiguration("--url: expected the address of a database, or --project.")
-    return read_address(url, kind)
+    address = read_address(url, kind)
+    if not kind and address.kind == "http_export":
+        return read_address(url, kind_of_place(url, key))
+    return address
 
 
 def _collections(source: SourceSettings) -> tuple[list[Collection], list[str]]:

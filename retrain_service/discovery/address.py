@@ -63,11 +63,12 @@ def read_address(text: str, kind: str = "") -> Address:
         # Not the text itself: it may hold a password.
         raise FixConfiguration(
             "--url: expected postgresql://…, mysql://…, sqlite:///file.db, mongodb://…/DATABASE,"
-            f" https://… (an export), or a file; found something that begins {scheme[:12]!r}."
+            " https://… (an export, Elasticsearch or Prometheus), or a file; found something that"
+            f" begins {scheme[:12]!r}."
         )
     shown = _without_secrets(text)
     host = (parts.hostname or "").split(".")[0]
-    name = host if found == "http_export" else Path(parts.path).stem
+    name = host if scheme in ("http", "https") else Path(parts.path).stem
     return Address(found, text, shown, _name_of(name))
 
 

@@ -12,7 +12,8 @@ from retrain_service.discovery.address import Address
 from retrain_service.discovery.config_text import commented, stream_lines, toml_value
 from retrain_service.discovery.model_plans import ModelPlan
 from retrain_service.discovery.stream_plan import StreamPlan
-from retrain_service.sources.catalogue import Collection, Column
+from retrain_service.sources.catalogue import Collection, Column, quoted_path
+from shared.settings.sections import SourceSettings
 
 _PURPOSES = {
     "product_recommender": "what a customer may want next",
@@ -29,10 +30,10 @@ def config_text(
     collections: Sequence[Collection],
     remarks: Sequence[str],
     today: date,
-    project: str = "",
+    source: SourceSettings,
 ) -> str:
     """The file, ending with a newline."""
-    return "\n".join(_lines(address, plans, collections, remarks, today, project)) + "\n"
+    return "\n".join(_lines(address, plans, collections, remarks, today, source)) + "\n"
 
 
 def _lines(
@@ -41,7 +42,7 @@ def _lines(
     collections: Sequence[Collection],
     remarks: Sequence[str],
     today: date,
-    project: str,
+    source: SourceSettings,
 ) -> Iterator[str]:
     yield f"# Written by `python -m retrain_service init` on {today}."
     yield "# A comment above a line says what is not certain; docs/settings.md has every setting."
@@ -49,12 +50,14 @@ def _lines(
     yield ""
     yield f"[sources.{address.name}]"
     yield f"kind = {toml_value(address.kind)}"
-    if project:
-        yield f"project = {toml_value(project)}"
+    if source.project:
+        yield f"project = {toml_value(source.project)}"
     if address.url:
         if address.has_secret:
             yield f"# The address with its password is read from the variable {address.variable}."
         yield f"url = {toml_value(address.shown)}"
+    if source.api_key_env:
+        yield f"api_key_env = {toml_value(source.api_key_env)}"
     naive = _naive_times(plans)
     if naive:
         yield f"# Times without a zone are taken for UTC ({naive}); if they are local, say where:"
@@ -98,7 +101,7 @@ def _naive_times(plans: Sequence[ModelPlan]) -> str:
 
 
 def _times_of(plan: StreamPlan) -> list[Column]:
-    ordering = plan.collection.column(plan.updated_at)
+    ordering = plan.collection.column(quoted_path(plan.updated_at))
     times = [match.column for match in plan.matches.values() if match.field.kind == "time"]
     return [*times, *([ordering] if ordering is not None else [])]
 

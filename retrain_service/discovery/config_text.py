@@ -62,6 +62,10 @@ def place_lines(plan: StreamPlan) -> Iterator[str]:
         yield f"query = {toml_value(plan.collection.query)}"
     elif plan.collection.name != plan.stream:
         yield f"collection = {toml_value(plan.collection.name)}"
+    for name, setting in plan.collection.settings.items():
+        yield from _with_doubt(f"{name} = {toml_value(setting)}", plan.doubts.get(name))
+    if plan.shape:
+        yield f"shape = {toml_value(plan.shape)}"
     if plan.id_fields and plan.id_fields != ("id",):
         value: Any = plan.id_fields[0] if len(plan.id_fields) == 1 else plan.id_fields
         yield from _with_doubt(f"id_field = {toml_value(value)}", plan.doubts.get("id_field"))

@@ -100,6 +100,8 @@ def _others(able: Sequence[StreamPlan]) -> tuple[StreamPlan, ...]:
 
 def _is_evident(workload: str, stream: str, plan: StreamPlan) -> bool:
     """Enough of it was found by name, and not by constants or by a part of a name alone."""
+    if plan.shape:
+        return True
     n_found = sum(match.score >= 60 for match in plan.matches.values())
     names = {token.rstrip("s") for token in tokens_of(plan.collection.plain_name)}
     hints = {each.rstrip("s") for each in STREAM_WORDS.get((workload, stream), ())}

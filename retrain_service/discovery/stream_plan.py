@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
-from retrain_service.discovery.field_match import (
-    Match,
-    best_matches,
-    is_epoch,
-    plain,
-    tokens_of,
+from retrain_service.discovery.field_match import Match, best_matches, plain, tokens_of
+from retrain_service.discovery.record_keys import (
+    KINDS_WITH_IDS,
+    KINDS_WITHOUT_ORDER,
+    choose_id,
+    choose_time,
+    orders,
 )
-from retrain_service.discovery.usual_names import CHANGE_TIMES, MEANINGS, STREAM_WORDS, TOMBSTONES
-from retrain_service.sources.catalogue import Collection, Column
+from retrain_service.discovery.usual_names import MEANINGS, STREAM_WORDS, TOMBSTONES
+from retrain_service.sources.catalogue import Collection, Column, quoted_path
 from retrain_service.sources.shown_values import words_in
 from shared.documents.field_specs import FieldSpec
+from shared.mapping.shapes import Shape, recognised
 from shared.workloads.training import StreamSpec
 
-_MOST_ID_COLUMNS = 3
+_OF_A_SHAPE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class StreamPlan:
     words : meaning -> words. missing : needed fields without a place, and settings without a value.
     doubts : field or setting -> what a person should look at, as a sentence.
     score : how much speaks for this collection; comparable within one stream only.
+    shape : a mapping that ships with Hotfit and fits all of it; then there are no fields.
     """
 
     stream: str
@@ -47,6 +49,7 @@ class StreamPlan:
     doubts: Mapping[str, str] = field(default_factory=dict)
     score: int = 0
     matches: Mapping[str, Match] = field(default_factory=dict)
+    shape: str = ""
 
 
 def plan_stream(
@@ -57,6 +60,9 @@ def plan_stream(
     kind: str,
 ) -> StreamPlan:
     """The plan for reading `collection` as this stream. kind : of the source."""
+    shape = recognised(spec.name, collection.sample)
+    if shape is not None:
+        return _shaped_plan(spec, shape, collection, kind)
     matches = best_matches(workload, spec.name, fields, collection)
     doubts: dict[str, str] = {}
     mapped: dict[str, Any] = {}
@@ -103,10 +109,15 @@ def plan_stream(
         doubts["updated_at_field"] = time_doubt
     if not id_fields:
         missing.append("id_field")
-    if not updated_at and kind not in ("http_export", "files"):
+    if not updated_at and kind not in KINDS_WITHOUT_ORDER:
         missing.append("updated_at_field")
     tombstone = next(
-        (c.path for name in TOMBSTONES for c in collection.columns if plain(c.path) == plain(name)),
+        (
+            c.field
+            for name in TOMBSTONES
+            for c in collection.columns
+            if plain(c.path) == plain(name)
+        ),
         "",
     )
     return StreamPlan(
@@ -121,6 +132,33 @@ def plan_stream(
         doubts,
         _score(workload, spec.name, fields, collection, matches, mapped),
         matches,
+    )
+
+
+def _shaped_plan(spec: StreamSpec, shape: Shape, collection: Collection, kind: str) -> StreamPlan:
+    """The whole mapping is known; only id and order depend on the place."""
+    id_fields, id_doubt = choose_id(collection, kind)
+    if shape.id_field and kind not in KINDS_WITH_IDS:
+        id_fields, id_doubt = (shape.id_field,), ""
+    updated_at, time_doubt = choose_time(collection, kind, {})
+    usual = collection.column(quoted_path(shape.updated_at_field))
+    if shape.updated_at_field and usual is not None and orders(usual, kind):
+        updated_at, time_doubt = shape.updated_at_field, ""
+    is_ordered = updated_at or kind in KINDS_WITHOUT_ORDER
+    missing = (
+        *(() if id_fields else ("id_field",)),
+        *(() if is_ordered else ("updated_at_field",)),
+    )
+    doubts = {"id_field": id_doubt, "updated_at_field": time_doubt}
+    return StreamPlan(
+        spec.name,
+        collection,
+        id_fields,
+        updated_at,
+        missing=missing,
+        doubts={name: doubt for name, doubt in doubts.items() if doubt},
+        score=_OF_A_SHAPE + len(collection.sample),
+        shape=shape.name,
     )
 
 
@@ -190,65 +228,7 @@ def _different(values: Sequence[Any]) -> list[Any]:
     return list(counts)
 
 
-# -- the record --------------------------------------------------------------------------------
-
-
-def choose_id(collection: Collection, kind: str) -> tuple[tuple[str, ...], str]:
-    """What identifies a record, and a doubt about it."""
-    if kind in ("mongodb", "firestore", "elasticsearch"):
-        return ("id",), ""
-    if collection.key:
-        return collection.key, ""
-    for name in ("id", "_id", "uuid", "guid", "product_id", "no", "number", "nr"):
-        column = next((c for c in collection.columns if plain(c.path) == plain(name)), None)
-        if column is not None and _is_unique((column,)):
-            return (column.path,), ""
-    scalars = [
-        column
-        for column in collection.columns
-        if column.is_top
-        and column.kind in ("number", "text", "time")
-        and "float" not in column.declared
-    ]
-    for n_columns in range(1, _MOST_ID_COLUMNS + 1):
-        for some in combinations(scalars[:12], n_columns):
-            if _is_unique(some):
-                names = tuple(column.path for column in some)
-                return names, "nothing says what is unique; in the sample this is."
-    return (), ""
-
-
-def _is_unique(columns: Sequence[Column]) -> bool:
-    values = [column.values for column in columns]
-    n_rows = min((len(each) for each in values), default=0)
-    is_whole = all(len(column.values) == column.n_looked for column in columns)
-    keys = {tuple(map(repr, row)) for row in zip(*values, strict=False)}
-    return is_whole and n_rows > 1 and len(keys) == n_rows
-
-
-def choose_time(collection: Collection, kind: str, matches: Mapping[str, Match]) -> tuple[str, str]:
-    """The column that grows with each change, and a doubt about it."""
-    times = [column for column in collection.columns if column.is_top and _orders(column, kind)]
-    for name in CHANGE_TIMES:
-        for column in times:
-            if plain(column.path) == plain(name):
-                return column.path, ""
-    own = next((m.column for m in matches.values() if m.field.kind == "time"), None)
-    if own is not None and own in times:
-        chosen: Column | None = own
-    else:
-        chosen = next((column for column in times if column.declared != "date"), None)
-    if chosen is None:
-        return "", ""
-    return chosen.path, (
-        "there is no time of change, so a record that is changed later is not read again."
-    )
-
-
-def _orders(column: Column, kind: str) -> bool:
-    if kind in ("mongodb", "firestore"):
-        return column.declared == "date"
-    return column.kind == "time" or is_epoch(column)
+# -- the whole ----------------------------------------------------------------------------------
 
 
 def _score(

@@ -5,6 +5,7 @@ Values only; the same for every kind of database. Knows no driver and no workloa
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,9 +61,15 @@ class Column:
         return re.split(r"\.|\[\]", self.path.rstrip("[]"))[-1].strip('"')
 
     @property
+    def field(self) -> str:
+        """The name of a top field as settings take it that are no expressions."""
+        is_quoted = self.path.startswith('"')
+        return str(json.loads(self.path)) if is_quoted and self.is_top else self.path
+
+    @property
     def is_top(self) -> bool:
         """A field of the record itself."""
-        return "." not in self.path.replace('"."', "") and "[]" not in self.path
+        return re.fullmatch(r'"(?:[^"\\]|\\.)*"|[^".\[\]]+', self.path) is not None
 
     @property
     def is_naive_time(self) -> bool:
@@ -81,6 +88,7 @@ class Collection:
     name : as the setting `collection` takes it. key : the columns of its primary key.
     n_records : None where it was not counted; more than `counted_up_to` is only "more".
     query : the statement that joins it, where it is no table of the database. sample : records.
+    settings : further settings of a stream that reads it, such as {"collection_group": True}.
     """
 
     name: str
@@ -91,6 +99,7 @@ class Collection:
     is_view: bool = False
     query: str = ""
     sample: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def column(self, path: str) -> Column | None:
         return next((each for each in self.columns if each.path == path), None)

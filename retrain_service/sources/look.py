@@ -12,10 +12,12 @@ from shared.errors import SourceMisconfigured
 from shared.settings.sections import SourceSettings
 
 LOOKERS = {
+    "elasticsearch": "retrain_service.sources.elasticsearch.look",
     "files": "retrain_service.sources.files.look",
     "firestore": "retrain_service.sources.firestore.look",
     "http_export": "retrain_service.sources.http_export.look",
     "mongodb": "retrain_service.sources.mongodb.look",
+    "prometheus": "retrain_service.sources.prometheus.look",
     "sql": "retrain_service.sources.sql.look",
 }
 """Kind of source -> the module whose `look` knows it. Other kinds are described by hand."""

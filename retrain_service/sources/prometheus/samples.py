@@ -19,6 +19,27 @@ NODE_EXPORTER: Mapping[str, str] = {
 }
 """What is asked for where the stream names no queries. Counters by rate(), which knows resets."""
 
+WINDOWS_EXPORTER: Mapping[str, str] = {
+    "cpu": '100 - 100 * avg by (instance) (rate(windows_cpu_time_total{mode="idle"}[5m]))',
+    "memory": "100 * max by (instance)"
+    " (1 - windows_os_physical_memory_free_bytes / windows_cs_physical_memory_bytes)",
+    "disk": "100 * max by (instance)"
+    " (1 - windows_logical_disk_free_bytes / windows_logical_disk_size_bytes)",
+    "load": "max by (instance) (windows_system_processor_queue_length)",
+}
+TELEGRAF: Mapping[str, str] = {
+    "cpu": '100 - avg by (instance) (cpu_usage_idle{cpu="cpu-total"})',
+    "memory": "max by (instance) (mem_used_percent)",
+    "disk": "max by (instance) (disk_used_percent)",
+    "load": "max by (instance) (system_load1)",
+}
+EXPORTERS: Mapping[str, Mapping[str, str]] = {
+    "the node exporter": NODE_EXPORTER,
+    "windows_exporter": WINDOWS_EXPORTER,
+    "telegraf": TELEGRAF,
+}
+"""Whose metrics -> the queries that make records of them."""
+
 
 @dataclass(slots=True)
 class Samples:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -13,10 +14,19 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import bulk
+from google.cloud import firestore
 
 from tests.integration.cases.case_home import CaseHome
+from tests.support.elasticsearch import ElasticsearchServer
+from tests.support.export_server import ExportServer
+from tests.support.firestore_server import FirestoreServer
+from tests.support.mariadb import MariadbServer
 from tests.support.mongodb import MongoServer
 from tests.support.postgres import PostgresServer
+from tests.support.prometheus_store import PrometheusStore
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -235,3 +245,114 @@ def test_an_address_that_is_none_is_a_sentence(tmp_path: Path, url: str, sentenc
     assert sentence in done.complaints
     assert "tiger" not in done.everything
     assert not place.config.exists()
+
+
+def test_metrics_in_elasticsearch_and_prometheus(
+    tmp_path: Path, elasticsearch_server: ElasticsearchServer, prometheus_store: PrometheusStore
+) -> None:
+    """What answers at an http address is found out; a known shape is named, not mapped by hand."""
+    times = [NOW - timedelta(minutes=301 - i) for i in range(300)]
+    with Elasticsearch(elasticsearch_server.url, max_retries=0) as client:
+        properties = {"@timestamp": {"type": "date"}, "host": {"type": "object"}}
+        for n in range(2):
+            index = f"metricbeat-8.15.3-2026.11.0{1 + n}"
+            client.indices.create(index=index, mappings={"properties": properties})
+        bulk(
+            client,
+            (
+                {
+                    "_index": f"metricbeat-8.15.3-2026.11.0{1 + i % 2}",
+                    "_source": {
+                        "@timestamp": at.isoformat(),
+                        "host": {"name": "web-1"},
+                        "metricset": {"name": "cpu"},
+                        "system": {
+                            "cpu": {"total": {"norm": {"pct": 0.4 + 0.2 * math.sin(i / 90)}}}
+                        },
+                    },
+                }
+                for i, at in enumerate(times)
+            ),
+            refresh=True,
+        )
+    minutes = [round(at.timestamp() * 1000) // 60_000 * 60_000 for at in times]
+    for name, level in (("mem_used_percent", 50.0), ("system_load1", 2.0)):
+        values = [(level + math.sin(i / 90), at_ms) for i, at_ms in enumerate(minutes)]
+        prometheus_store.write([({"__name__": name, "instance": "web-1:9273"}, values)])
+    expected = {
+        elasticsearch_server.url: ('kind = "elasticsearch"', "metricbeat-8.15.3-*", "metricbeat"),
+        prometheus_store.url: ('kind = "prometheus"', "queries = { cpu =", "mem_used_percent"),
+    }
+
+    for number, (url, lines) in enumerate(expected.items()):
+        place = CaseHome(tmp_path / str(number))
+        place.directory.mkdir()
+        done = place.run("init", "--url", url, "--output", str(place.config))
+
+        written = place.config.read_text(encoding="utf-8")
+        assert all(line in written for line in lines), written
+        assert re.search(r"server: found, (29\d|300) of \1 usable", done.text), done.text
+
+
+def test_orders_below_each_customer_in_firestore(
+    tmp_path: Path, firestore_server: FirestoreServer
+) -> None:
+    """Customers without documents of their own, as Firestore allows: only orders below them."""
+    client = firestore.Client(project=firestore_server.project)
+    batch = client.batch()
+    for i in range(120):
+        at = NOW - timedelta(hours=8 * (120 - i))
+        lines = [{"name": f"Seal {i % 3}", "quantity": 2}]
+        order = {"status": "completed", "date": at, "spareParts": lines, "updated_at": at}
+        batch.set(client.document(f"customers/c{i % 7}/orders/o{i}"), order)
+    batch.commit()
+    place = CaseHome(tmp_path)
+
+    project = ("--project", firestore_server.project)
+    done = place.run("init", *project, "--output", str(place.config))
+    written = place.config.read_text(encoding="utf-8")
+
+    assert done.code == 0, done.everything
+    assert 'collection = "orders"\ncollection_group = true' in written
+    assert "spare_parts: a training would start, as far as" in done.text
+
+
+def test_an_export_and_mariadb(
+    tmp_path: Path,
+    export_server: ExportServer,
+    mariadb_server: MariadbServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same products behind an export that wants a key, and in a database."""
+    goods = [
+        {"id": i, "title": f"Tea {i}", "unitPrice": 2.5 + i, "Category": f"c{i % 5}",
+         "updatedAt": (NOW - timedelta(hours=i)).isoformat()}
+        for i in range(80)
+    ]  # fmt: skip
+    export_server.lists["products"] = {str(each["id"]): each for each in goods}
+    export_server.can.api_key = "let me in"
+    url = mariadb_server.url()
+    engine = sa.create_engine(url.replace("mysql:", "mysql+pymysql:"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE TABLE goods (id int PRIMARY KEY, title text,"
+            " unitPrice decimal(8,2), Category text, updatedAt datetime)"
+        )
+        rows = [(*tuple(each.values())[:4], NOW.replace(tzinfo=None)) for each in goods]
+        connection.exec_driver_sql("INSERT INTO goods VALUES (%s, %s, %s, %s, %s)", rows)
+    engine.dispose()
+    monkeypatch.setenv("SHOP_KEY", "let me in")
+    variable = f"HOTFIT_SOURCES__{url.rpartition('/')[2].upper()}__URL"
+
+    for name, options in (
+        ("export", ["--url", export_server.url, "--api-key-env", "SHOP_KEY"]),
+        ("mariadb", ["--url", url]),
+    ):
+        place = CaseHome(tmp_path / name)
+        place.directory.mkdir()
+        if name == "mariadb":
+            monkeypatch.setenv(variable, url)
+        done = place.run("init", *options, "--output", str(place.config))
+
+        assert "product_similarity: a training would start: " in done.everything, done.everything
+        assert "let me in" not in done.everything + place.config.read_text(encoding="utf-8")
