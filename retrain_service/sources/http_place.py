@@ -48,7 +48,7 @@ def _is_elasticsearch(answer: dict[str, Any]) -> bool:
     version = answer.get("version")
     if isinstance(version, dict) and "lucene_version" in version:
         return True
-    error = answer.get("error")  # it wants to know who asks
+    error = answer.get("error")  # it answers to those with a key
     return isinstance(error, dict) and error.get("type") == "security_exception"
 
 

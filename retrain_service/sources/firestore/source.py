@@ -11,9 +11,6 @@ clocks are apart; from then on the query itself is bounded by (server time - lag
 documents are neither returned nor billed. Until then it is unbounded, and documents that are too
 young are dropped here, to be read, and billed, once more later. What was learnt is forgotten after
 an hour and when this machine's clock jumps. An unchanged collection costs one read in any case.
-
-**Errors.** The client retries a broken stream in ways that lose the limit or fail themselves, so it
-is told never to; one immediate second try is made here, and only when nothing had arrived.
 """
 
 from __future__ import annotations
@@ -24,18 +21,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from google.api_core.retry import Retry
-from google.auth import exceptions as auth
 from google.cloud import firestore
 from google.cloud.firestore_v1.base_query import FieldFilter
 from google.cloud.firestore_v1.field_path import FieldPath
 
 from retrain_service.sources.base import DayCounts, IdSet, Inspection, ReadInterrupted, Source
-from retrain_service.sources.firestore.errors import (
-    first_line,
-    is_lost_connection,
-    translate_errors,
-)
+from retrain_service.sources.firestore.connection import FirestoreConnection
 from retrain_service.sources.firestore.server_clock import ServerClock
 from retrain_service.sources.firestore.times import (
     EARLIEST,
@@ -71,14 +62,10 @@ class FirestoreSource(Source):
             SourceMisconfigured: no credentials, no project, or not the path of a collection.
         """
         self._settings, self._stream = settings, stream
-        self._page_size, self._timeout_s = settings.page_size, settings.timeout_s
+        self._page_size = settings.page_size
         self._lag = timedelta(seconds=settings.lag_s)
         self._server_clock = ServerClock(clock)
-        self._client: Any = None
-        self._connect()
-        project = self._project()
-        self._documents = f"projects/{project}/databases/{settings.database}/documents"
-        self._where = f"Firestore {project}/{stream.collection}"
+        self._database = FirestoreConnection(settings, stream, self._server_clock)
         self._times = FieldTimes()
         self._asked_s: float | None = None
 
@@ -87,23 +74,23 @@ class FirestoreSource(Source):
         sink = "emulator" if "FIRESTORE_EMULATOR_HOST" in os.environ else "firestore"
         group = "**/" if self._stream.collection_group else ""
         field = self._stream.updated_at_field
-        return f"{sink}:{self._documents}/{group}{self._stream.collection}({field})"
+        return f"{sink}:{self._database.documents}/{group}{self._stream.collection}({field})"
 
     def close(self) -> None:
-        self._disconnect()
+        self._database.close()
 
     # -- reading ---------------------------------------------------------------------------------
 
     def read_after(self, cursor: Cursor, limit: int) -> Batch:
         if cursor is not None and "kind" in cursor:
             self._times = times_of(cursor["kind"], cursor["value"])
-        snapshots, error = self._run(self._ripe(cursor, limit))
+        snapshots, error = self._database.run(self._ripe(cursor, limit))
         spent = 0
         if not snapshots and error is None and cursor is None:
             spent = self._learn_times()
             if spent and self._times.kind != "timestamp":
                 spent += 1  # for the look that found no timestamp
-                snapshots, error = self._run(self._ripe(cursor, limit))
+                snapshots, error = self._database.run(self._ripe(cursor, limit))
         timed = [(self._time(each), each) for each in snapshots]
         # Documents come oldest first, so those that are too young are the last ones.
         while timed and (timed[-1][0] or EARLIEST) > read_time(timed[-1][1]) - self._lag:
@@ -135,9 +122,8 @@ class FirestoreSource(Source):
             return 0
         self._asked_s, spent = now_s, 0
         for kind, first in FIRST_BOUNDS.items():
-            newest = self._connect().where(filter=FieldFilter(self._field, ">=", first))
-            newest = newest.order_by(self._field, direction=firestore.Query.DESCENDING)
-            snapshots, error = self._run(newest.limit(1))
+            newest = self._since(first).order_by(self._field, direction=firestore.Query.DESCENDING)
+            snapshots, error = self._database.run(newest.limit(1))
             spent += _billed(snapshots, error)
             if error is not None:
                 raise ReadInterrupted(str(error), spent) from error
@@ -154,7 +140,7 @@ class FirestoreSource(Source):
         billed_reads = 0
         for day in days:
             try:
-                counts[day], cost = self._count(self._on(day))
+                counts[day], cost = self._database.count(self._on(day))
             except SourceUnavailable as error:
                 raise ReadInterrupted(str(error), billed_reads) from error
             billed_reads += cost
@@ -165,7 +151,7 @@ class FirestoreSource(Source):
         billed_reads = 0
         query = self._by_time(self._on(day)).select([self._field])
         while True:
-            snapshots, error = self._run(query.limit(self._page_size))
+            snapshots, error = self._database.run(query.limit(self._page_size))
             billed_reads += _billed(snapshots, error)
             if error is not None:
                 raise ReadInterrupted(str(error), billed_reads) from error
@@ -177,45 +163,33 @@ class FirestoreSource(Source):
 
     def missing(self, ids: Collection[str]) -> IdSet:
         wanted, gone, billed_reads = sorted(ids), set[str](), 0
-        collection = self._connect()
-        holder = self._client if self._stream.collection_group else collection
         for begin in range(0, len(wanted), _IDS_A_LOOKUP):
             some = wanted[begin : begin + _IDS_A_LOOKUP]
-            references = [holder.document(id_) for id_ in some]
-            answered = 0
-            try:
-                with translate_errors(self._where):
-                    for snapshot in self._client.get_all(
-                        references,
-                        field_paths=[self._field],
-                        retry=self._never_retry(),
-                        timeout=self._timeout_s,
-                    ):
-                        answered += 1
-                        if not snapshot.exists:
-                            gone.add(self._id(snapshot.reference))
-            except SourceUnavailable as error:
-                raise ReadInterrupted(str(error), billed_reads + answered) from error
-            billed_reads += answered
+            references = [self._database.reference(id_) for id_ in some]
+            snapshots, error = self._database.look_up(references, self._field)
+            billed_reads += len(snapshots)
+            if error is not None:
+                raise ReadInterrupted(str(error), billed_reads) from error
+            gone.update(self._id(each.reference) for each in snapshots if not each.exists)
         # What was not answered for is not known to be missing.
         return IdSet(frozenset(gone), billed_reads)
 
     def inspect(self, n_sample: int = 0) -> Inspection:
         billed_reads, sample = 0, list[Record]()
-        collection = self._connect()
+        collection = self._database.collection()
         try:
-            n_records, cost = self._count(collection)
+            n_records, cost = self._database.count(collection)
             billed_reads += cost
-            n_readable, cost = self._count(self._readable())
+            n_readable, cost = self._database.count(self._readable())
             billed_reads += cost
             if n_records and not n_readable and (cost := self._learn_times()):
-                n_readable, again = self._count(self._readable())
+                n_readable, again = self._database.count(self._readable())
                 billed_reads += cost + again
         except SourceUnavailable as error:
             raise ReadInterrupted(str(error), billed_reads) from error
         if n_sample:
             newest_first = firestore.Query.DESCENDING
-            snapshots, broken = self._run(
+            snapshots, broken = self._database.run(
                 self._readable()
                 .order_by(self._field, direction=newest_first)
                 .order_by(_NAME, direction=newest_first)
@@ -247,76 +221,31 @@ class FirestoreSource(Source):
     def _on(self, day: date) -> Any:
         begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
         end = self._times.bound(begin + timedelta(days=1))
-        query = self._connect().where(filter=self._filter(">=", self._times.bound(begin)))
-        return query.where(filter=self._filter("<", end))
+        return self._since(self._times.bound(begin)).where(filter=self._filter("<", end))
 
     def _readable(self) -> Any:
-        return self._connect().where(filter=self._filter(">=", self._times.bound(EARLIEST)))
+        return self._since(self._times.bound(EARLIEST))
+
+    def _since(self, stored: Any) -> Any:
+        return self._database.collection().where(filter=self._filter(">=", stored))
 
     def _ordered(self, cursor: Cursor) -> Any:
-        collection = self._connect()
         at = EARLIEST if cursor is None else datetime.fromisoformat(cursor["at"])
         stored = self._times.bound(at) if cursor is None else cursor.get("value")
         stored = self._times.bound(at) if stored is None else stored
-        query = self._by_time(collection.where(filter=self._filter(">=", stored)))
+        query = self._by_time(self._since(stored))
         if cursor is None or "name" not in cursor:
             return query
         name: str = cursor["name"]
-        if self._stream.collection_group:
-            reference = self._client.document(name.removeprefix(f"{self._documents}/"))
-            return query.start_after([stored, reference])
-        prefix = f"{self._documents}/{self._stream.collection}/"
-        if not name.startswith(prefix):
+        holder = f"{self._database.documents}/"
+        if not self._stream.collection_group:
+            holder += f"{self._stream.collection}/"
+        if not name.startswith(holder):
             raise SourceMisconfigured(
-                f"{self._where}: the buffer's cursor belongs to {name.rpartition('/')[0]}."
+                f"{self._database.where}: the buffer's cursor belongs to {name.rpartition('/')[0]}."
             )
-        reference = collection.document(name.removeprefix(prefix))
+        reference = self._database.reference(name.removeprefix(holder))
         return query.start_after([stored, reference])
-
-    def _run(self, query: Any) -> tuple[list[Any], SourceUnavailable | None]:
-        """All documents that came, and the error that ended the stream early, if one did.
-
-        Raises:
-            SourceMisconfigured: the server refuses the query.
-        """
-        began = time.monotonic()
-        snapshots, error = self._run_once(query, self._timeout_s)
-        if error is None or not is_lost_connection(error):
-            return snapshots, error
-        spent_s = time.monotonic() - began
-        if not snapshots and spent_s < self._timeout_s / 2:
-            # A connection that idled is often only noticed as lost when it is used again.
-            snapshots, error = self._run_once(query, self._timeout_s - spent_s)
-        if error is not None and is_lost_connection(error):
-            self._disconnect()
-        return snapshots, error
-
-    def _run_once(self, query: Any, timeout_s: float) -> tuple[list[Any], SourceUnavailable | None]:
-        snapshots: list[Any] = []
-        error: SourceUnavailable | None = None
-        try:
-            with translate_errors(self._where):
-                for snapshot in query.stream(retry=self._never_retry(), timeout=timeout_s):
-                    snapshots.append(snapshot)  # kept when a later one fails
-        except SourceUnavailable as broken:
-            error = broken
-        if snapshots:
-            self._server_clock.learn(read_time(snapshots[-1]))
-        return snapshots, error
-
-    def _count(self, query: Any) -> tuple[int, int]:
-        """How many documents match, and what it is billed: one read for each thousand begun."""
-        with translate_errors(self._where):
-            answer = query.count(alias="n").get(retry=self._never_retry(), timeout=self._timeout_s)
-            if not answer or not answer[0]:
-                raise SourceUnavailable(f"{self._where}: a count ended without an answer.")
-            n = int(answer[0][0].value)
-        return n, max(1, -(-n // 1000))
-
-    @staticmethod
-    def _never_retry() -> Retry:
-        # None would make the client ask None for its predicate when a stream breaks.
-        return Retry(predicate=lambda _error: False, timeout=1.0)
 
     def _time(self, snapshot: Any) -> datetime | None:
         """Microseconds are all that the server keeps, and all that a cursor may hold."""
@@ -335,62 +264,12 @@ class FirestoreSource(Source):
         return Record(id_, updated_at, to_json(fields, from_firestore))
 
     def _cursor_of(self, at: datetime | None, snapshot: Any, before: Cursor) -> Cursor:
-        name = f"{self._documents}/{snapshot.reference.path}"
+        name = f"{self._database.documents}/{snapshot.reference.path}"
         told = to_rfc3339(at) if at is not None else (before or {}).get("at", to_rfc3339(EARLIEST))
         if self._times.kind == "timestamp":
             return {"at": told, "name": name}
         value = snapshot.get(self._field)
         return {"at": told, "name": name, "kind": self._times.kind, "value": value}
-
-    # -- the connection --------------------------------------------------------------------------
-
-    def _connect(self) -> Any:
-        """The collection, through a client that is made when there is none.
-
-        Raises:
-            SourceMisconfigured: no credentials, no project, or not the path of a collection.
-        """
-        if self._client is None:
-            try:
-                self._client = firestore.Client(
-                    project=self._settings.project or None, database=self._settings.database
-                )
-            except auth.GoogleAuthError as error:
-                raise SourceMisconfigured(
-                    f"no Google credentials: {first_line(error)}. Set"
-                    " GOOGLE_APPLICATION_CREDENTIALS to a service account's key file, or"
-                    " FIRESTORE_EMULATOR_HOST to an emulator."
-                ) from error
-            except (OSError, ValueError) as error:
-                raise SourceMisconfigured(f"Firestore: {first_line(error)}.") from error
-        name, is_group = self._stream.collection, self._stream.collection_group
-        if "*" in name or (is_group and "/" in name):
-            raise SourceMisconfigured(
-                f"collection: found {name!r}; all collections of one name are read with"
-                f' collection = "{name.rpartition("/")[2]}" and collection_group = true.'
-            )
-        try:
-            found = self._client.collection_group if is_group else self._client.collection
-            return found(name)
-        except ValueError as error:
-            raise SourceMisconfigured(
-                f"collection: expected the path of a collection, found {name!r}."
-            ) from error
-
-    def _project(self) -> str:
-        return str(self._client.project)
-
-    def _disconnect(self) -> None:
-        """Drop the connection; the next read makes a new one.
-
-        A channel that has failed waits longer and longer, up to two minutes, before it tries
-        again; a new one tries at once, and how long to wait is the loop's decision.
-        """
-        # The client cannot be closed, only the transport that it makes when first used.
-        api_client = getattr(self._client, "_firestore_api_internal", None)
-        self._client = None
-        if api_client is not None:
-            api_client.transport.close()
 
 
 def _billed(snapshots: Sequence[Any], error: SourceUnavailable | None) -> int:
