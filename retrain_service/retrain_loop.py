@@ -100,15 +100,9 @@ class RetrainLoop:
         for left_over in settings.work_dir.iterdir():
             if left_over.name != PINNED_FOLDER:
                 shutil.rmtree(left_over, ignore_errors=True)
-        for directory in (
-            *(settings.home, settings.keys_dir, settings.requests_dir, settings.pids_dir),
-            *(
-                settings.models_dir,
-                *settings.models_dir.glob("*/"),
-                *settings.models_dir.glob("*/*/"),
-            ),
-        ):
-            remove_left_temporaries(directory)
+        for depth in ("", "*/", "*/*/", "*/*/*/"):  # down to the folder of a model's versions
+            for directory in settings.home.glob(depth) if depth else (settings.home,):
+                remove_left_temporaries(directory)
         self._key = key = signing_key(settings)
         ensure_api_keys(settings.keys_dir)
         ensure_console_secret(settings.keys_dir)

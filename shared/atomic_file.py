@@ -89,10 +89,17 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644, is_synced: bo
 
 
 def make_directories(path: Path, mode: int = 0o755) -> None:
-    """Make a directory with all above it. Nobody else may write there, whatever the umask is."""
+    """Make a directory with all above it, which a power cut does not take away again.
+
+    Nobody else may write there, whatever the umask is.
+    """
+    if path.is_dir():
+        return
     if not path.parent.exists():
         make_directories(path.parent)
     path.mkdir(mode=mode, exist_ok=True)
+    with contextlib.suppress(PermissionError):  # what is above may be hidden from this user
+        sync_directory(path.parent)
 
 
 def write_new(path: Path, content: bytes, *, mode: int = 0o644, is_synced: bool = True) -> None:

@@ -319,7 +319,6 @@ TOO_LONG = frozenset(
         "retrain_service/buffer/store.py",
         "retrain_service/buffer/stream_reader.py",
         "retrain_service/model_controller.py",
-        "retrain_service/retrain_loop.py",
         "retrain_service/sources/mongodb/source.py",
         "retrain_service/sources/sql/source.py",
         "retrain_service/sources/sql/table.py",

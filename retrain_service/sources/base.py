@@ -21,10 +21,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from shared.errors import SourceUnavailable
 from shared.records import Batch, Cursor, Record
+
+SET_BACK_LOOK = timedelta(days=1)
+"""Read again where the server's clock was set back: what is written now has older times than the
+cursor, and some of it was written before the next look. What comes twice changes nothing."""
 
 
 def how_to_install(extra: str) -> str:

@@ -80,6 +80,7 @@ source = "fed"
             goes_on = self._goes_on(running)
             if running.is_running:
                 running.stop(60)
+        faults.end()
         if not goes_on:
             with self._running(self._faults()) as running:
                 if not self._goes_on(running):

@@ -13,7 +13,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,17 @@ reconcile_interval_s = 0.5
 class BothDaemons:
     """fit_s : how long a training lasts, so that there is one to be met. api : further settings."""
 
-    def __init__(self, folder: Path, *, fit_s: float = 0.3, api: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fit_s: float = 0.3,
+        api: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.port = folder, free_port()
+        self._environment = environment
         settings = _SETTINGS.format(fit_s=fit_s, port=self.port, workers=N_WORKERS, api=api)
         self.place = MeanHome(folder, settings)
         self.home, self.store = self.place.home, ModelStore(self.place.home / "models")
@@ -95,7 +103,9 @@ class BothDaemons:
 
     def _start(self, *arguments: str) -> Daemon:
         log = self.folder / f"{arguments[0]}.log"
-        return self._stack.enter_context(daemon(*arguments, config=self.place.config, output=log))
+        return self._stack.enter_context(
+            daemon(*arguments, config=self.place.config, output=log, environment=self._environment)
+        )
 
     def start_what_has_ended(self) -> list[str]:
         """As a service manager does; the names of what was started."""
@@ -121,8 +131,8 @@ class BothDaemons:
         """What is there now has to be there at the end."""
         self.before = facts_of(self.home)
 
-    def add_rows(self, n: int = N_NEW) -> None:
-        self.place.add_rows(n)
+    def add_rows(self, n: int = N_NEW, *, ahead_s: int = 0) -> None:
+        self.place.add_rows(n, ahead_s=ahead_s)
         self.n_rows += n
 
     def signal(self) -> ReloadSignal | None:

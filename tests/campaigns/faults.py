@@ -10,8 +10,11 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.campaigns.power_loss import PowerLoss, kill_all_with
+
 SOURCE = Path(__file__).with_name("file_faults.c")
-KILLS = ("kill", "kill_first")
+POWER = ("power", "power_content")
+KILLS = ("kill", "kill_first", *POWER)
 KINDS = (*KILLS, "short", "ENOSPC", "EIO", "EACCES", "EROFS", "EMFILE")
 
 
@@ -63,10 +66,24 @@ class FileFaults:
     folder: Path
     point: Point | None = None
     _state: Path = field(init=False)
+    _power: PowerLoss | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
         object.__setattr__(self, "_state", self.folder / "state")
+        if self.point is not None and self.point.kind in POWER:
+            object.__setattr__(self, "_power", PowerLoss(self.below, self._journal))
+
+    @property
+    def _journal(self) -> Path:
+        return self.folder / "journal"
+
+    def end(self) -> None:
+        """After the daemon has ended: a power cut also takes what was not synced."""
+        if self._power is not None and self.has_happened:
+            kill_all_with("FAULT_STATE", str(self._state))
+            assert self.point is not None
+            self._power.take(with_names=self.point.kind == "power")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -78,6 +95,8 @@ class FileFaults:
         }
         if self.point is None:
             return preload
+        if self._power is not None:
+            preload["FAULT_JOURNAL"] = str(self._journal)
         return preload | {
             "FAULT_MATCH": self.point.fits,
             "FAULT_AT": str(self.point.at),
@@ -92,7 +111,7 @@ class FileFaults:
             content = self._state.read_bytes()
         except FileNotFoundError:
             return False
-        n_faults: int = struct.unpack("lllll", content)[2] if len(content) >= 40 else 0
+        n_faults: int = struct.unpack("6l", content)[2] if len(content) >= 48 else 0
         return n_faults > 0
 
     def operations(self) -> list[str]:

@@ -97,9 +97,13 @@ def _of_keys(home: Path, before: Facts) -> Iterator[str]:
 
 
 def _runs(home: Path) -> list[Run]:
+    log = home / "run_log.sqlite"
+    if log.exists():  # what a power cut left is first put right by whoever may write
+        with closing(sqlite3.connect(log)) as connection:
+            connection.execute("SELECT 1 FROM sqlite_master").fetchall()
     try:
-        with reading(home / "run_log.sqlite") as log:
-            return log.runs(limit=1000)[0]
+        with reading(log) as reader:
+            return reader.runs(limit=1000)[0]
     except NotFound:
         return []
 

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS)
+@pytest.mark.parametrize("name", [name for name, each in CAMPAIGNS.items() if each.tiny])
 def test_a_campaign_breaks_nothing(name: str, tmp_path: Path) -> None:
     tally, campaign = Tally(), CAMPAIGNS[name]
 

@@ -7,9 +7,11 @@ killed.
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from shared.exchange.retrain_report import RETRAIN_REPORT_NAME
 from shared.versions.model_store import ModelStore
 from tests.campaigns.faults import FileFaults, Point
 from tests.campaigns.invariants import (
@@ -70,6 +72,7 @@ class TrainingWrites:
             goes_on = self._goes_on(running)
             if running.is_running:
                 running.stop(60)
+        faults.end()
         is_first = not before.keys
         if is_first:
             before = facts_of(self.place.home)
@@ -127,9 +130,16 @@ class TrainingWrites:
             return False
         return running.is_running
 
+    def _has_reported(self, began: float) -> bool:
+        """Whether this start is through with what it does first."""
+        report = self.place.home / "reports" / RETRAIN_REPORT_NAME
+        return report.exists() and report.stat().st_mtime > began
+
     def _wait_for_the_newest(self, running: Daemon) -> None:
+        began = time.time()
+
         def newest_or_over() -> bool:
-            return not running.is_running or self._newest_is_in()
+            return not running.is_running or (self._has_reported(began) and self._newest_is_in())
 
         wait_until(newest_or_over, GOES_ON_WITHIN_S, "a promoted run of all records", every_s=0.1)
         assert self._newest_is_in(), "the daemon has ended"

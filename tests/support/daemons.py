@@ -120,13 +120,16 @@ min_interval = "0s"
                 " (id INTEGER PRIMARY KEY, day TEXT, value REAL, device TEXT, updated_at TEXT)"
             )
 
-    def add_rows(self, n: int, *, value: float = 5.0, device: str = "a") -> None:
-        """Append `n` rows of a device, one a day, with values around `value`."""
+    def add_rows(self, n: int, *, value: float = 5.0, device: str = "a", ahead_s: int = 0) -> None:
+        """Append `n` rows of a device, one a day, with values around `value`.
+
+        ahead_s : of the clock by which the application writes them.
+        """
         with contextlib.closing(sqlite3.connect(self.database)) as connection, connection:
             so_far = connection.execute(
                 "SELECT count(*) FROM rows WHERE device = ?", (device,)
             ).fetchone()[0]
-            at = datetime.now(UTC).isoformat()
+            at = (datetime.now(UTC) + timedelta(seconds=ahead_s)).isoformat()
             connection.executemany(
                 "INSERT INTO rows (day, value, device, updated_at) VALUES (?, ?, ?, ?)",
                 [

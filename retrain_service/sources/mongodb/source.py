@@ -28,7 +28,7 @@ from urllib.parse import urlsplit
 import pymongo
 from pymongo.collection import Collection as MongoCollection
 
-from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
+from retrain_service.sources.base import SET_BACK_LOOK, DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import is_set, to_json
 from retrain_service.sources.mongodb.bson_values import (
     from_bson,
@@ -99,6 +99,8 @@ class MongodbSource(Source):
             self._unit_us = cursor["unit_us"]
         with self._connected() as collection:
             newest = self._server_time(collection) - self._lag
+            if cursor is not None and cursor["at_us"] > to_epoch_us(newest):
+                cursor = self.cursor_at(newest - SET_BACK_LOOK)
 
             def find() -> list[Filter]:
                 wanted = self._after(cursor, newest)

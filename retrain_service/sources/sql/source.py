@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from retrain_service.sources.base import DayCounts, IdSet, Inspection, Source
+from retrain_service.sources.base import SET_BACK_LOOK, DayCounts, IdSet, Inspection, Source
 from retrain_service.sources.json_values import decode_json_text, is_set, to_json
 from retrain_service.sources.sql.changed_form import has_another_form
 from retrain_service.sources.sql.cursor_values import id_text, pack, unpack
@@ -114,6 +114,8 @@ class SqlSource(Source):
                 return Batch((), cursor, is_last=True)
             key = form.key(watched.updated_at, self._dialect)
             newest_at = settled(server_time(connection, self._clock) - self._lag, form.zone)
+            if cursor and cursor["at_us"] > to_epoch_us(newest_at) and not self._reads_ahead:
+                cursor = self.cursor_at(newest_at - SET_BACK_LOOK)
             newest = form.bound(LATEST if self._reads_ahead else newest_at, self._dialect)
             wanted = [
                 watched.id.is_not(None),

@@ -197,6 +197,20 @@ def test_the_time_may_lie_deeper(place: MongodbPlace) -> None:
     assert [record.id for record in (*first.records, *rest.records)] == ["1", "2"]
 
 
+def test_what_is_written_after_a_clock_was_set_back_is_read(place: MongodbPlace) -> None:
+    """It is older than what was read before; else training stops until the clock has caught up."""
+    now, source = datetime.now(UTC), place.source(lag_s=10)
+    insert(place, {"_id": "old", "updated_at": now - timedelta(days=2)})
+    insert(place, {"_id": "since", "updated_at": now - timedelta(seconds=20)})
+
+    first = source.read_after(source.cursor_at(now + timedelta(hours=1)), 10)
+    insert(place, {"_id": "new", "updated_at": now - timedelta(seconds=5)})
+    second = place.source(lag_s=0).read_after(first.cursor, 10)
+
+    assert [record.id for record in first.records] == ["since"]
+    assert [record.id for record in second.records] == ["new"]
+
+
 def test_a_collection_that_does_not_exist_yet_is_empty(place: MongodbPlace) -> None:
     """An application that has just been installed has written nothing."""
     source = place.source()

@@ -219,6 +219,23 @@ def test_a_second_that_still_runs_is_not_read(database: Path, opened: Opener) ->
     assert [record.id for record in second.records] == ["a", "c"]
 
 
+def test_what_is_written_after_a_clock_was_set_back_is_read(database: Path, opened: Opener) -> None:
+    """It is older than what was read before; else training stops until the clock has caught up."""
+    run(database, "CREATE TABLE t (id TEXT PRIMARY KEY, updated_at TEXT)")
+    run(database, "INSERT INTO t VALUES ('a', '2025-11-26 10:00:00')")
+    url, at = f"sqlite:///{database}", datetime(2025, 11, 26, 9, 0, 10, tzinfo=UTC)
+
+    first = opened(url, clock=at + timedelta(hours=1)).read_after(None, 10)
+    run(database, "INSERT INTO t VALUES ('b', '2025-11-26 09:00:05')")
+    second = opened(url, clock=at).read_after(first.cursor, 10)
+    run(database, "INSERT INTO t VALUES ('c', '2025-11-26 09:00:20')")
+    third = opened(url, clock=at + timedelta(minutes=1)).read_after(second.cursor, 10)
+
+    assert [record.id for record in first.records] == ["a"]
+    assert [record.id for record in second.records] == ["b"]
+    assert [record.id for record in third.records] == ["c"]
+
+
 def test_rows_whose_time_is_no_time_are_counted_and_stop_nothing(
     database: Path, opened: Opener
 ) -> None:
