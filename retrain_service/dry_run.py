@@ -22,6 +22,7 @@ from retrain_service.buffer.store import read_snapshot
 from retrain_service.buffer.stream_reader import ReadResult, StreamReader
 from retrain_service.home import read_store, signing_key
 from retrain_service.promotion.decide import Promote, check_data, check_newest_days, reason
+from retrain_service.promotion.readable_gate import check_readable, sampled, unmapped_streams
 from retrain_service.training_controller import TrainingController, watermark_of
 from retrain_service.training_job.build_spec import build_spec, parameters_of_run
 from retrain_service.training_job.job_limit import JobLimit
@@ -183,6 +184,7 @@ class _Stage:
             tables = read_snapshot(path)
             rows = workload.training_set(tables)
             short = shortage_of(workload, tables)
+            looked_at = {name: list(some) for name, some in sampled(tables).items()}
         finally:
             shutil.rmtree(work_dir, ignore_errors=True)
         if (days := self._options.get("days")) is not None and rows.n_rows:
@@ -193,6 +195,14 @@ class _Stage:
             features=workload.features_of(rows),
             n_records=snapshot.n_total,
             now=now,
+        )
+        verdict = check_readable(
+            looked_at,
+            workload,
+            gate_of(model),
+            model=split_name(base.name)[0],
+            unmapped=unmapped_streams(model, workload),
+            before=verdict,
         )
         if isinstance(verdict, Promote):
             verdict = check_newest_days(rows, workload, gate_of(model), verdict.gates)

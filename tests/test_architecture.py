@@ -168,7 +168,7 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
     ),
     "retrain_service/promotion": (
         "evaluation",
-        "loading settings workloads",
+        "loading mapping records settings workloads",
     ),
     "retrain_service/publish": (
         "compiling",
@@ -304,6 +304,7 @@ MOST_FILES: Mapping[str, int] = {
     "shared/workloads/tabular": 15,  # cells, columns and rows; one's own and named estimators
     "retrain_service/training_job": 14,  # both sides of a run, in the order of their steps
     "retrain_service/sources/sql": 14,  # four databases; tables, queries and the log of changes
+    "retrain_service/promotion": 13,  # a file for each gate
     "api_service/web": 14,  # a request passes all of them
 }
 

@@ -267,6 +267,11 @@ class StreamIngestor:
         if self._steps is None and self._reconciler is not None and self._reconciler.is_due(now):
             self._steps = self._reconciler.steps(now)
 
+    @property
+    def suggestion(self) -> str:
+        """Which shape to set for records that are not mapped; "" where nothing is to be said."""
+        return self._suggestion or ""
+
     def _enter_settled(self, interval: timedelta, now: datetime) -> None:
         withheld = self._buffer.withheld(self._stream)
         if withheld.n:

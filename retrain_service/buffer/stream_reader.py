@@ -184,7 +184,9 @@ class StreamReader:
                 for name, n in counts.items()
                 if n
             }
-            self._judged = counts, shortage(self._workload, records) if records else ""
+            told = [shortage(self._workload, records)] if records else []
+            told += [f"{each.suggestion}." for each in self._ingestors if each.suggestion]
+            self._judged = counts, " ".join(told)
         return self._judged[1]
 
     def snapshot(self, path: Path, now: datetime, entity: str = "") -> SnapshotInfo:

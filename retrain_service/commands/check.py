@@ -116,7 +116,7 @@ def _model(settings: Settings, name: str) -> dict[str, Any]:
                     settings, name, workload, spec, mappings[spec.name], now=now, n_read=n_read
                 )
             )
-        found = outlook(workload, gate_of(model), streams, now)
+        found = outlook(name, model, workload, streams, now)
         needs = _needs(settings, name, found)
     except Exception as error:  # noqa: BLE001 - it is told, with its kind
         found = Outlook(False, f"cannot be told: {type(error).__name__}: {error}")

@@ -14,9 +14,11 @@ import msgspec
 
 from retrain_service.inspection.stream_report import StreamReport
 from retrain_service.promotion.decide import Promote, check_data, reason
+from retrain_service.promotion.readable_gate import judge_readable, unmapped_streams
 from shared.records import Record, Table, to_epoch_us
-from shared.settings.per_model import GateSettings
+from shared.settings.per_model import GateSettings, ModelSettings
 from shared.workloads.contract import Workload
+from shared.workloads.defaults import gate_of
 from shared.workloads.shortage import shortage
 
 _MOST_ENTITIES = 20
@@ -36,9 +38,14 @@ class Outlook:
 
 
 def outlook(
-    workload: Workload, gate: GateSettings, reports: Sequence[StreamReport], now: datetime
+    name: str,
+    model: ModelSettings,
+    workload: Workload,
+    reports: Sequence[StreamReport],
+    now: datetime,
 ) -> Outlook:
-    """What a training of this model would meet."""
+    """What a training of this model would meet; `name` is the model's."""
+    gate = gate_of(model)
     needed = {spec.name for spec in workload.streams if spec.is_required}
     faults = [fault for each in reports if each.stream in needed for fault in each.faults]
     if faults:
@@ -46,6 +53,16 @@ def outlook(
     counted = {spec.name for spec in workload.streams if spec.is_counted}
     n_usable = sum(each.n_usable for each in reports if each.stream in counted)
     records = {each.stream: each.records for each in reports}
+    readable = judge_readable(
+        {stream: [each.fields for each in some] for stream, some in records.items()},
+        workload,
+        gate,
+        model=name,
+        unmapped=unmapped_streams(model, workload),
+    )
+    if readable.stops:
+        sentence = f"would not start: {readable.sentence} {_shortage(workload, records)}"
+        return Outlook(False, sentence.rstrip())
     if not n_usable:
         return Outlook(False, "would not start: " + _shortage(workload, records))
     if not all(each.sample is None or each.sample.is_whole for each in reports):

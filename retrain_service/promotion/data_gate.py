@@ -28,6 +28,7 @@ from shared.workloads.training import TrainingSet
 NO_LABEL = "no label"
 NO_DAY = "no day"
 CAME_TWICE = "the same row came before"
+_FEW_UNCLEAR = 0.05
 
 
 def check_data(
@@ -81,6 +82,8 @@ def _gates(
     policy: GateSettings,
     now: datetime,
 ) -> Iterator[GateResult]:
+    if rows.unclear:
+        yield _clear(rows, n_records)
     if rows.n_rows < policy.min_rows:  # shares of a handful of rows say nothing
         yield _amount(usable, policy)
     yield _share("data_labels", sum(bad.values()), rows.n_rows, policy.max_bad_rows, "rows", bad)
@@ -181,6 +184,18 @@ def _share(
         "." if is_fine else f"; at most {percent(limit)} allowed: bad data, not trained."
     )
     return GateResult(gate, share, limit, n, "passed" if is_fine else "failed", sentence)
+
+
+def _clear(rows: TrainingSet, n_records: int) -> GateResult:
+    """How values are written that may mean two things; few of them are left out, no more."""
+    n = sum(rows.unclear.values())
+    share = n / n_records if n_records else 0.0
+    is_fine = share <= _FEW_UNCLEAR
+    sentence = f"{n} of {n_records} records ({percent(share)}) left out{_reasons(rows.unclear)}" + (
+        "." if is_fine else ": not trained on a guess."
+    )
+    verdict: GateVerdict = "passed" if is_fine else "failed"
+    return GateResult("data_clear", share, _FEW_UNCLEAR, n_records, verdict, sentence)
 
 
 def _amount(rows: TrainingSet, policy: GateSettings) -> GateResult:

@@ -22,6 +22,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     windows_days : lengths of history that are tried beside all of it.
     candidates : which of the workload's may be chosen; empty for all. max_run_time_s : of the
         whole run; comparing candidates takes its share of it.
+    unmapped : streams for which the configuration names neither fields nor a shape.
     refit : what passed the gates is fitted again on all rows, and that is published.
     """
 
@@ -55,6 +56,7 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     windows_days: tuple[int, ...] = ()
     max_run_time_s: float = 3600.0
     refit: bool = True
+    unmapped: tuple[str, ...] = ()
 
     def policy(self) -> GateSettings:
         return GateSettings.model_validate(self.gate)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_service.buffer.snapshot import SnapshotInfo
+from retrain_service.promotion.readable_gate import unmapped_streams
 from retrain_service.trainer.job_spec import JobSpec
 from retrain_service.trainer.libraries import libraries_for
 from retrain_service.training_job.inputs_digest import inputs_digest
@@ -96,6 +97,7 @@ def build_spec(
         windows_days=training.windows_days,
         max_run_time_s=training.max_run_time_s,
         refit=training.refit,
+        unmapped=unmapped_streams(model, open_workload(model.workload, parameters)),
     )
 
 

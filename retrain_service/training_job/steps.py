@@ -26,6 +26,7 @@ from retrain_service.promotion.decide import (
     decide,
     reason,
 )
+from retrain_service.promotion.readable_gate import check_readable, sampled
 from retrain_service.publish.stage import stage, stage_twin
 from retrain_service.publish.trial_load import TrialLoad
 from retrain_service.trainer.candidates import candidates_for
@@ -75,6 +76,14 @@ def run_steps(spec: JobSpec, work_dir: Path) -> JobResult:
         features=workload.features_of(rows),
         n_records=spec.n_records,
         now=spec.requested_at,
+    )
+    verdict = check_readable(
+        sampled(tables),
+        workload,
+        policy,
+        model=spec.model.partition("/")[0],
+        unmapped=spec.unmapped,
+        before=verdict,
     )
     if isinstance(verdict, Promote):
         verdict = check_newest_days(rows, workload, policy, verdict.gates)

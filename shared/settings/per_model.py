@@ -162,6 +162,13 @@ class GateSettings(Section):
     max_rejected: float = Field(
         0.95, ge=0, le=1, description="share of records that could not be used"
     )
+    max_unreadable: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="share of a stream's records that cannot be read; those that are left out on"
+        " purpose do not count",
+    )
     max_newest_change: float = Field(
         2.5,
         ge=0,

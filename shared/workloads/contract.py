@@ -207,6 +207,14 @@ class Workload(ABC):
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""
 
+    reasons_left_out: ClassVar[tuple[str, ...]] = ()
+    """How those reasons begin that say what a record is (an order that was cancelled), not that
+    it is badly written: any number of such records is no fault of the data."""
+
+    def is_left_out(self, reason: str) -> bool:
+        """Whether records with this reason are left out on purpose."""
+        return reason.startswith(self.reasons_left_out) if self.reasons_left_out else False
+
     # -- records sent to the API -----------------------------------------------------------------
 
     def window_of(self, stream: str) -> WindowSpec | None:

@@ -45,6 +45,8 @@ class TrainingSet:
     slices : (n_rows,) of str, the part, device or class of each row, for tolerances per slice.
     context : what the workload needs beyond the rows (history, catalogue); opaque to the engine.
     rejected : reason -> number of records that could not be used.
+    unclear : how a column is written that nobody can tell -> number of records that depend on it;
+        they are not used, and a person has to say.
     key : (n_rows,) what makes a row one of its kind (record id, device and minute), so that one
         that came twice is found; None where rows cannot come twice.
     """
@@ -55,6 +57,7 @@ class TrainingSet:
     slices: NDArray[np.str_]
     context: Any = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    unclear: Mapping[str, int] = field(default_factory=dict)
     key: NDArray[Any] | None = None
 
     @property

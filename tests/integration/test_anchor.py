@@ -241,8 +241,8 @@ def test_the_daemon_leaves_the_best_version_in_place(tmp_path: Path) -> None:
     gates = {gate["gate"]: gate for gate in second.details["gates"]}
     assert list(gates) == [
         *("data_schema", "data_labels", "data_duplicates", "data_rejected", "data_amount"),
-        *("data_freshness", "data_newest", "holdout", "finite", "constant", "champion"),
-        *("baseline", "slices", "anchor", "contract", "refit", "trial"),
+        *("data_freshness", "data_readable", "data_newest", "holdout", "finite", "constant"),
+        *("champion", "baseline", "slices", "anchor", "contract", "refit", "trial"),
         *("load_time", "memory", "file_size", "latency"),
     ]
     assert {gate["verdict"] for gate in gates.values()} <= {"passed", "skipped"}

@@ -20,6 +20,7 @@ from shared.workloads.product_catalogue.records import words_of
 
 NO_USER = "event without a user or session"
 NO_PRODUCT = "event without a product"
+NO_VIEWED_PRODUCT = "view of a page that shows no product"
 UNKNOWN_KIND = "event that says nothing about interest"
 VOID_ORDER = "order that was cancelled, refused or paid back"
 BAD_RATING = "rating that is not from 1 to 5"
@@ -51,6 +52,7 @@ MEANINGS: Mapping[str, str] = {
     " removefromwishlist productremovedfromwishlist",
 }
 _WORDS = {word: kind for kind, words in MEANINGS.items() for word in words_of(words)}
+_OF_PAGES = frozenset(words_of("pageview click clicked visit dwell"))
 KINDS = words_of(
     "type event event_type eventType interaction_type interactionType interaction action kind "
     "event_name eventName"
@@ -83,7 +85,8 @@ _VOID = frozenset(
 )
 RATINGS = ("rating", "value", "stars", "score", "rate")
 TIMES = words_of(
-    "timestamp created_at createdAt event_time eventTime occurred_at time date at updated_at"
+    "timestamp event_timestamp eventTimestamp created_at createdAt event_time eventTime occurred_at"
+    " time date at updated_at"
 )
 _DWELLS: tuple[tuple[str, float], ...] = (
     ("dwell_time", 1.0),
@@ -140,7 +143,7 @@ def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
     product_id = first_id(fields, PRODUCTS)
     parts: Sequence[object] = [fields] if product_id is not None else lines or ()
     if not parts:
-        yield NO_PRODUCT
+        yield NO_VIEWED_PRODUCT if _shows_a_page(fields) else NO_PRODUCT
     interest = _interest(kind, fields)
     for part in parts:
         id_ = product_id or _line_id(part)
@@ -151,6 +154,12 @@ def read_interactions(fields: Mapping[str, Any]) -> Iterator[Interaction | str]:
             yield BAD_RATING
         else:
             yield Interaction(user_id, id_, its_kind, interest, at)
+
+
+def _shows_a_page(fields: Mapping[str, Any]) -> bool:
+    """Whether an event is about a page or a click, which need be no product's."""
+    word = next((fields[name] for name in KINDS if isinstance(fields.get(name), str)), "")
+    return word_key(word) in _OF_PAGES
 
 
 def _visitor(fields: Mapping[str, Any], *, is_order: bool) -> str | None:

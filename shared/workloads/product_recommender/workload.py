@@ -115,6 +115,12 @@ class ProductRecommender(Workload):
 
     # -- what the records are ------------------------------------------------------------------
 
+    reasons_left_out = (
+        interactions.NO_VIEWED_PRODUCT,
+        interactions.UNKNOWN_KIND,
+        interactions.VOID_ORDER,
+    )
+
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         if stream == "products":
             return records.reject_reason(fields)

@@ -27,7 +27,7 @@ from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WI
 from shared.workloads.server_metrics.fields import sample_fields
 from shared.workloads.server_metrics.fitting import fit_metric
 from shared.workloads.server_metrics.model import BANDS, FleetForecaster, forecast
-from shared.workloads.server_metrics.records import KNOWN_NAMES, SampleReader
+from shared.workloads.server_metrics.records import KNOWN_NAMES, NO_METRIC, SampleReader
 from shared.workloads.server_metrics.rows import RowContext, metric_rows, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
 from shared.workloads.server_metrics.unread import doubtful_fractions, unread_metrics
@@ -110,6 +110,8 @@ class ServerMetrics(Workload):
         samples = (each for each in read if not isinstance(each, str))
         doubtful = doubtful_fractions(samples, self._reader.percentages)
         return [*doubtful] if sentence is None else [sentence, *doubtful]
+
+    reasons_left_out = (NO_METRIC,)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         found = self._reader.read(fields)

@@ -129,6 +129,8 @@ class SolarPower(Workload):
     def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return documents.doubtful_power(records)
 
+    reasons_left_out = (documents.NOT_ONLINE, documents.NO_POWER)
+
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         return documents.unusable(documents.raw_reading(fields), self._time_zone)
 

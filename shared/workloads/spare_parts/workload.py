@@ -93,6 +93,8 @@ class SpareParts(Workload):
 
     # -- what the records are ------------------------------------------------------------------
 
+    reasons_left_out = (records.NOT_COMPLETE, records.NO_PARTS)
+
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         if stream == "spare_parts":
             return None if records.catalogue_entry(fields) else records.NO_NAME
@@ -115,8 +117,9 @@ class SpareParts(Workload):
         )
         for record in table:
             ledger.enter(record.fields, records.appointment_day(record.fields, days.policy))
-        if days.problem and ledger.rejected[NoTime.AMBIGUOUS.value]:
-            ledger.rejected[days.problem] = ledger.rejected.pop(NoTime.AMBIGUOUS.value)
+        unclear = {}
+        if days.problem and (n_unclear := ledger.rejected.pop(NoTime.AMBIGUOUS.value, 0)):
+            unclear = {f"date: {days.problem}": n_unclear}
         history = ledger.history(self.parameters.history_days)
         features, pieces, day, part = daily_demand.feature_rows(history)
         return TrainingSet(
@@ -125,7 +128,8 @@ class SpareParts(Workload):
             day=day,
             slices=np.array(history.parts, dtype=np.str_)[part],
             context=ServingState(history, tuple(catalogue.values())),
-            rejected=dict(rejected + ledger.rejected),
+            rejected=dict(rejected + ledger.rejected + Counter(unclear)),
+            unclear=unclear,
         )
 
     def split(self, rows: TrainingSet) -> tuple[TrainingSet, TrainingSet]:

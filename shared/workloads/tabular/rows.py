@@ -87,9 +87,9 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
     cells = Cells(table, [*names, parameters.target, *filter(None, [parameters.time])])
     task = parameters.known_task or learn_task(cells.of(parameters.target))
     parameters = msgspec.structs.replace(parameters, task=task)
-    rejected: Counter[str] = Counter()
+    rejected, unclear = Counter[str](), Counter[str]()
     newest_us = max(table.updated_at_us, default=0)
-    order, day = _order(cells, table, parameters, time_zone, newest_us, rejected)
+    order, day = _order(cells, table, parameters, time_zone, newest_us, rejected, unclear)
     n_older = int((~newest_days(day)).sum())
     texts = TextTable()
     features, is_bad = _features(cells, order, n_older, parameters, texts, rejected)
@@ -114,7 +114,9 @@ def read_rows(table: Table, parameters: TabularParameters, time_zone: ZoneInfo) 
     for j, each in enumerate(features):
         matrix[:, j] = each.numbers[kept]
     with_texts = texts.matrix(matrix, context.contract.text_columns)
-    return TrainingSet(with_texts, target, day[kept], slices, context, dict(rejected))
+    return TrainingSet(
+        with_texts, target, day[kept], slices, context, dict(rejected), dict(unclear)
+    )
 
 
 def as_learnt_from(
@@ -201,6 +203,7 @@ def _order(
     time_zone: ZoneInfo,
     newest_us: int,
     rejected: Counter[str],
+    unclear: Counter[str],
 ) -> tuple[list[int], NDArray[np.datetime64]]:
     """Numbers of the records with a target and a time, oldest first, and the day of each."""
     kept: list[int] = []
@@ -211,8 +214,10 @@ def _order(
         reason = unusable_target(value, parameters)
         found_us = time if not parameters.time else read_time_us(time, written.policy)
         if reason is None and found_us is None:
-            is_unclear = written.problem and is_ambiguous(time, written.policy)
-            reason = written.problem if is_unclear else NO_TIME
+            reason = NO_TIME
+            if written.problem and is_ambiguous(time, written.policy):
+                reason = f"{parameters.time}: {written.problem}"
+                unclear[reason] += 1
         elif reason is None and found_us is not None and found_us > newest_us + _DAY_US:
             reason = DATED_LATER
         if reason is not None or found_us is None:

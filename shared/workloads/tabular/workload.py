@@ -37,7 +37,7 @@ from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
 from shared.workloads.tabular.records import read_text, time_policy
-from shared.workloads.tabular.rejections import unusable_cell, unusable_target
+from shared.workloads.tabular.rejections import no_target, unusable_cell, unusable_target
 from shared.workloads.tabular.rows import NO_TIME, TrainingContext, as_learnt_from, read_rows
 from shared.workloads.tabular.sample_requests import golden_requests, try_out
 from shared.workloads.tabular.serving import (
@@ -78,6 +78,10 @@ class Tabular(Workload):
     def fields_of(self, stream: str) -> tuple[FieldSpec, ...]:
         del stream
         return row_fields(self._given)
+
+    def is_left_out(self, reason: str) -> bool:
+        """A record whose outcome is not known yet teaches nothing, and that is no fault."""
+        return reason == no_target(self._given.target)
 
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """As far as one record can say: types that are learnt show only among many."""
