@@ -230,7 +230,8 @@ def _candidates(
             )
             return TreesForm(trees, model.answers)
 
-        yield Candidate("treelite", "treelite", EXACT, write_trees)
+        tolerance = ROUNDED if model.is_rounded else EXACT
+        yield Candidate("treelite", "treelite", tolerance, write_trees)
     process = Processed(MODEL_NAME, lowered.n_planned, admission, plan, lowered.coded)
     if holds_trees(lowered.rest):
         refused["onnx"] = "it rounds split thresholds to single precision"

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from retrain_service.compiling.columns import NotLowered
 from retrain_service.compiling.lower_linear import Weights, lower_linear, stack
-from retrain_service.compiling.lower_trees import LoweredTrees, is_trees, lower_trees
+from retrain_service.compiling.lower_trees import is_trees, lower_trees
+from retrain_service.compiling.treelite_models import LoweredTrees
 from shared.forms.link import INVERSES
 from shared.forms.stored_form import AnomalyAnswers, Classes, Numeric
 from shared.versions.staged_files import StagedFiles
@@ -33,6 +34,10 @@ class Model:
     @property
     def in_single_precision(self) -> bool:
         return self.trees[0].in_single_precision
+
+    @property
+    def is_rounded(self) -> bool:
+        return self.trees[0].is_rounded
 
     def write(self, staged: StagedFiles) -> tuple[str, ...]:
         """The files of the trees; returns their names."""

@@ -154,7 +154,7 @@ def _robust_scaler(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
 
 
 def _function_transformer(step: Any, columns: Columns, _: Sequence[str]) -> Columns:
-    if step.func is None:
+    if step.func is None or step.func is np.asarray:
         return columns
     name = getattr(step.func, "__name__", "")
     if FUNCTIONS.get(name) is step.func and not step.kw_args:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from retrain_service.compiling.columns import NotLowered
+from retrain_service.compiling.lower_boosted import boosted_thresholds, is_boosted, lower_boosted
+from retrain_service.compiling.treelite_models import LoweredTrees, imported_by
 from shared.forms.stored_form import AnomalyAnswers, Classes, Numeric, class_labels
 from shared.forms.treelite_library import DEFAULT, RAW
-from shared.versions.staged_files import StagedFiles
-from shared.versions.version_files import COMPILED_NAME
 
 _FORESTS = ("RandomForest", "ExtraTrees")
 _SINGLE = {
@@ -24,37 +23,26 @@ _MOST_TREES = 40  # of which thresholds are looked at
 _LOG_LINKED = ("poisson", "gamma")
 
 
-@dataclass(frozen=True, slots=True)
-class LoweredTrees:
-    """models : as treelite holds them, not yet written. The rest is as in `trees.Trees`."""
-
-    models: tuple[Any, ...]
-    kind: str
-    in_single_precision: bool
-    answers: Numeric | Classes | AnomalyAnswers
-
-    def write(self, staged: StagedFiles) -> tuple[str, ...]:
-        names = tuple(f"trees-{i}.treelite" for i in range(len(self.models)))
-        for name, model in zip(names, self.models, strict=True):
-            staged.write(f"{COMPILED_NAME}/{name}", model.serialize_bytes())
-        return names
-
-
 def is_trees(model: Any) -> bool:
     """Whether it is one of those that treelite reads."""
     kind = type(model).__name__
-    return type(model).__module__.startswith("sklearn.") and (
-        kind.startswith((*_FORESTS, "GradientBoosting", "HistGradientBoosting"))
-        or kind in _SINGLE
-        or kind == "IsolationForest"
+    return is_boosted(model) or (
+        type(model).__module__.startswith("sklearn.")
+        and (
+            kind.startswith((*_FORESTS, "GradientBoosting", "HistGradientBoosting"))
+            or kind in _SINGLE
+            or kind == "IsolationForest"
+        )
     )
 
 
 def lower_trees(model: Any) -> LoweredTrees:
     """Raises NotLowered: trees of a kind that has no form."""
+    if is_boosted(model):
+        return lower_boosted(model)
     kind = type(model).__name__
     is_hist = kind.startswith("HistGradientBoosting")
-    imported = _imported(model)
+    imported = imported_by("import_model", _as_forest(model))
     if kind == "IsolationForest":
         answers: Numeric | Classes | AnomalyAnswers = AnomalyAnswers(float(model.offset_))
         return LoweredTrees((imported,), DEFAULT, in_single_precision=True, answers=answers)
@@ -75,17 +63,6 @@ def lower_trees(model: Any) -> LoweredTrees:
     return LoweredTrees((imported,), RAW, in_single_precision=not is_hist, answers=answers)
 
 
-def _imported(model: Any) -> Any:
-    import treelite.sklearn  # heavy: brings scipy
-
-    try:
-        return treelite.sklearn.import_model(_as_forest(model))
-    except (NotImplementedError, AssertionError, ValueError, treelite.TreeliteError) as error:
-        raise NotLowered(
-            f"treelite: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from (None)
-
-
 def _as_forest(model: Any) -> Any:
     """A single tree as a forest of one, because treelite reads forests."""
     name = _SINGLE.get(type(model).__name__)
@@ -104,6 +81,8 @@ def _as_forest(model: Any) -> Any:
 
 def thresholds(model: Any) -> list[tuple[int, float]]:
     """(column, threshold) of splits on numbers, columns as the model gets them."""
+    if is_boosted(model):
+        return boosted_thresholds(model, _MOST_TREES)
     predictors = getattr(model, "_predictors", None)
     if predictors is not None:  # HistGradientBoosting
         is_categorical = getattr(model, "is_categorical_", None)

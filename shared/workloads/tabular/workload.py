@@ -36,6 +36,7 @@ from shared.workloads.tabular.estimators import (
 from shared.workloads.tabular.fields import row_fields
 from shared.workloads.tabular.model import CodedForm, TabularEstimator, recode
 from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
+from shared.workloads.tabular.plain_names import fit_any_names
 from shared.workloads.tabular.records import read_text, time_policy
 from shared.workloads.tabular.rejections import no_target, unusable_cell, unusable_target
 from shared.workloads.tabular.rows import NO_TIME, TrainingContext, as_learnt_from, read_rows
@@ -141,9 +142,9 @@ class Tabular(Workload):
                 )
             target = np.array(context.labels)[codes]
         pipeline = make_pipeline(given, context.columns, seed)
-        estimator = TabularEstimator(pipeline, context.contract)
+        frame = TabularEstimator(pipeline, context.contract).frame(train.features)
         try:
-            pipeline.fit(estimator.frame(train.features), target)
+            pipeline = fit_any_names(pipeline, lambda each: each.fit(frame, target))
         except MemoryError:
             raise
         except Exception as error:
@@ -152,7 +153,7 @@ class Tabular(Workload):
                 f" {type(error).__name__}: {error}"
             ) from error
         use_one_thread(pipeline)
-        try_out(estimator, train, given)
+        try_out(estimator := TabularEstimator(pipeline, context.contract), train, given)
         progress(1.0, "fit")
         return estimator
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import joblib
+import lightgbm
 import numpy as np
 import pytest
+import xgboost
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesRegressor,
@@ -120,6 +123,60 @@ CLASSIFIERS: dict[str, tuple[Any, str]] = {
         "treelite",
     ),
 }
+
+
+BOOSTED: dict[str, Callable[[], Any]] = {
+    "XGBoost": lambda: xgboost.XGBRegressor(n_estimators=12),
+    "XGBoost, counts": lambda: xgboost.XGBRegressor(n_estimators=12, objective="count:poisson"),
+    "XGBoost, early stop": lambda: _StopsEarly(n_estimators=40, early_stopping_rounds=2),
+    "XGBoost, dropped trees": lambda: xgboost.XGBRegressor(
+        n_estimators=8, booster="dart", rate_drop=0.3
+    ),
+    "XGBoost, forest": lambda: xgboost.XGBRFRegressor(n_estimators=8),
+    "XGBoost, 2 classes": lambda: xgboost.XGBClassifier(n_estimators=8),
+    "XGBoost, 3 classes": lambda: xgboost.XGBClassifier(n_estimators=8),
+    "LightGBM": lambda: lightgbm.LGBMRegressor(n_estimators=12, verbose=-1),
+    "LightGBM, gamma": lambda: lightgbm.LGBMRegressor(
+        n_estimators=12, objective="gamma", verbose=-1
+    ),
+    "LightGBM, 2 classes": lambda: lightgbm.LGBMClassifier(n_estimators=8, verbose=-1),
+    "LightGBM, 3 classes": lambda: lightgbm.LGBMClassifier(n_estimators=8, verbose=-1),
+    "LightGBM, one against all": lambda: lightgbm.LGBMClassifier(
+        n_estimators=8, objective="multiclassova", num_class=3, verbose=-1
+    ),
+}
+
+
+class _StopsEarly(xgboost.XGBRegressor):
+    """Keeps more rounds than it asks."""
+
+    def fit(self, rows: Any, target: Any) -> Any:
+        return super().fit(rows, target, eval_set=[(-rows, target)], verbose=False)
+
+
+@pytest.mark.parametrize("name", BOOSTED)
+def test_models_of_xgboost_and_lightgbm_are_compiled(name: str, tmp_path: Path) -> None:
+    """They are what most people bring. XGBoost adds up in single precision, LightGBM in double."""
+    rows = some_rows(21, gaps=0.1)
+    target: Any = np.abs(a_target(rows)) + 0.1
+    if "classes" in name or "against" in name:
+        n_classes = 2 if "2" in name else 3
+        target = np.digitize(target, np.quantile(target, [0.4, 0.7][: n_classes - 1]))
+    model = BOOSTED[name]()
+    estimator = fitted(make_pipeline(ordinal(), model), rows, target)
+
+    form, opened = compiled(estimator, rows, tmp_path)
+
+    assert form.form == "treelite", form.refused
+    fresh = some_rows(22, gaps=0.2)
+    rtol, atol = (1e-5, 1e-6) if "XGB" in name else (1e-9, 1e-12)
+    expected = quietly(estimator.predict, fresh)
+    np.testing.assert_allclose(opened.predict(fresh.copy()), expected, rtol=rtol, atol=atol)
+    if hasattr(opened, "predict_proba"):
+        expected = quietly(estimator.predict_proba, fresh)
+        np.testing.assert_allclose(
+            opened.predict_proba(fresh.copy()), expected, rtol=rtol, atol=atol
+        )
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
