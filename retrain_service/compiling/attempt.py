@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from retrain_service.compiling.columns import NotLowered
-from retrain_service.compiling.parity import ONE_BY_ONE, NotEqual, Reference, compare, tolerance_for
+from retrain_service.compiling.parity import (
+    ONE_BY_ONE,
+    NotEqual,
+    Reference,
+    Tolerance,
+    compare,
+    tolerance_for,
+)
 from shared.errors import StorageUnavailable
 from shared.forms import data_tree
 from shared.forms.open_form import open_compiled
@@ -65,7 +72,8 @@ class FormTrial:
         (predictor,) = found
         tolerance = tolerance_for(reference, candidate.tolerance)
         try:
-            worst = compare(predictor, reference, tolerance, candidate.one_by_one)
+            usual = reference.of_kind(extreme=False)
+            worst = compare(predictor, usual, tolerance, candidate.one_by_one)
             latency_us = _latency_us(predictor, reference)
         except NotEqual as reason:
             self.refused[candidate.label] = str(reason)
@@ -84,6 +92,7 @@ class FormTrial:
             tolerance_absolute=tolerance.absolute,
             rows_checked=len(reference.is_refused),
             how=candidate.label,
+            differs=_difference_of_extremes(predictor, reference, tolerance),
         )
 
     def _opened(self, candidate: Candidate) -> tuple[Any] | None:
@@ -111,6 +120,18 @@ class FormTrial:
         if reason is not None:
             self.refused[candidate.label] = reason
         return reason is None
+
+
+def _difference_of_extremes(
+    predictor: Any, reference: Reference, tolerance: Tolerance
+) -> str | None:
+    """How it differs on numbers that hardly any client sends, such as 1e20: worth a sentence, but
+    no reason for a slower form."""
+    try:
+        compare(predictor, reference.of_kind(extreme=True), tolerance, one_by_one=1)
+    except Exception as reason:  # noqa: BLE001
+        return str(reason)
+    return None
 
 
 def _latency_us(predictor: Any, reference: Reference) -> float:

@@ -17,9 +17,6 @@ from shared.forms.treelite_library import DEFAULT, RAW
 _NUMERICAL = 1
 """Of treelite's kinds of nodes."""
 
-_ZERO = 1.1e-35
-"""LightGBM takes what is nearer to 0 for 0."""
-
 
 def is_boosted(model: Any) -> bool:
     """Whether it is an estimator of XGBoost or LightGBM."""
@@ -76,8 +73,7 @@ def _of_lightgbm(model: Any) -> Any:
 
 
 def boosted_thresholds(model: Any, most_trees: int) -> list[tuple[int, float]]:
-    """(column, threshold) of splits on numbers; not LightGBM's own border of zero, where the model
-    that it read back itself answers otherwise as well, and which no client sends."""
+    """(column, threshold) of splits on numbers."""
     try:
         (imported,) = lower_boosted(model).models
     except NotLowered:
@@ -89,8 +85,6 @@ def boosted_thresholds(model: Any, most_trees: int) -> list[tuple[int, float]]:
         threshold = np.asarray(tree.get_field("threshold"), dtype=np.float64)
         column = np.asarray(tree.get_field("split_index"))
         kind = np.asarray(tree.get_field("node_type"))
-        inner = np.flatnonzero(
-            (kind == _NUMERICAL) & np.isfinite(threshold) & (np.abs(threshold) > _ZERO)
-        )
+        inner = np.flatnonzero((kind == _NUMERICAL) & np.isfinite(threshold))
         found.extend(zip(column[inner].tolist(), threshold[inner].tolist(), strict=True))
     return found

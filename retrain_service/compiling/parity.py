@@ -48,6 +48,19 @@ class Reference:
     probabilities: Floats | None
     is_classifier: bool
 
+    def of_kind(self, extreme: bool) -> Reference:
+        """The extreme rows alone, or all others."""
+        chosen = (self.rows.kind == "extreme") == extreme
+        taken = chosen[~self.is_refused]
+        likely = self.probabilities
+        return Reference(
+            ProbeRows(self.rows.rows[chosen], self.rows.kind[chosen]),
+            self.is_refused[chosen],
+            self.predictions[taken],
+            likely if likely is None else likely[taken],
+            self.is_classifier,
+        )
+
 
 def reference_answers(estimator: Any, rows: ProbeRows, suspected: NDArray[np.bool_]) -> Reference:
     """Ask scikit-learn; of the others, rows that it refuses are found by halving.

@@ -22,11 +22,13 @@ Floats = NDArray[np.float64]
 MAX_REAL, MAX_THRESHOLDS = 500, 250
 _MAX_CODES, _N_GAPS, _MAX_WIDE = 40, 60, 60
 _GAP_SHARE = 0.3
+_TINY, _HUGE = 1e-30, 1e19
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRows:
-    """rows : (n_rows, n_columns). kind : (n_rows,) of real, threshold, category, missing, far."""
+    """rows : (n_rows, n_columns). kind : (n_rows,) of real, threshold, category, missing, far, and
+    extreme: with a number of a size that no real row has, and that hardly any client sends."""
 
     rows: Floats
     kind: NDArray[np.str_]
@@ -85,7 +87,14 @@ def make_probe_rows(
         parts.append(("missing", [row]))
     rows = [row for _, found in parts for row in found]
     kinds = [kind for kind, found in parts for _ in found]
-    return ProbeRows(np.array(rows), np.array(kinds, dtype=np.str_))
+    made = np.array(rows)
+    is_extreme = (_is_extreme(made) & ~_is_extreme(real).any(axis=0)).any(axis=1)
+    return ProbeRows(made, np.where(is_extreme, "extreme", np.array(kinds, dtype=np.str_)))
+
+
+def _is_extreme(rows: Floats) -> NDArray[np.bool_]:
+    size = np.abs(rows)
+    return np.asarray(((size < _TINY) & (size > 0)) | ((size > _HUGE) & (size < np.inf)))
 
 
 def _far(column: Floats) -> list[float]:

@@ -71,7 +71,8 @@ class ServingForm(msgspec.Struct, frozen=True):
     """The form that serves, how far it is from scikit-learn, and why others were refused.
 
     form : numpy, treelite, onnx, scikit-learn (a process of its own) or IN_PROCESS. how : which
-        way of making it; "numpy, folded" has the preprocessing in the weights.
+        way of making it; "numpy, folded" has the preprocessing in the weights. differs : a
+        sentence where it differs on numbers that hardly any client sends, such as 1e20.
     max_abs_difference : on the rows that were compared; of a regressor in the target's unit, of
         a classifier in probability. tolerance_absolute in the same unit.
     latency_us : one row, in the training process. refused : way -> why it was not taken.
@@ -85,6 +86,7 @@ class ServingForm(msgspec.Struct, frozen=True):
     tolerance_absolute: float | None = None
     rows_checked: int | None = None
     how: str | None = None
+    differs: str | None = None
 
 
 class Promotion(msgspec.Struct, frozen=True):

@@ -126,23 +126,20 @@ CLASSIFIERS: dict[str, tuple[Any, str]] = {
 
 
 BOOSTED: dict[str, Callable[[], Any]] = {
-    "XGBoost": lambda: xgboost.XGBRegressor(n_estimators=12),
     "XGBoost, counts": lambda: xgboost.XGBRegressor(n_estimators=12, objective="count:poisson"),
     "XGBoost, early stop": lambda: _StopsEarly(n_estimators=40, early_stopping_rounds=2),
     "XGBoost, dropped trees": lambda: xgboost.XGBRegressor(
         n_estimators=8, booster="dart", rate_drop=0.3
     ),
-    "XGBoost, forest": lambda: xgboost.XGBRFRegressor(n_estimators=8),
     "XGBoost, 2 classes": lambda: xgboost.XGBClassifier(n_estimators=8),
     "XGBoost, 3 classes": lambda: xgboost.XGBClassifier(n_estimators=8),
     "LightGBM": lambda: lightgbm.LGBMRegressor(n_estimators=12, verbose=-1),
     "LightGBM, gamma": lambda: lightgbm.LGBMRegressor(
         n_estimators=12, objective="gamma", verbose=-1
     ),
-    "LightGBM, 2 classes": lambda: lightgbm.LGBMClassifier(n_estimators=8, verbose=-1),
     "LightGBM, 3 classes": lambda: lightgbm.LGBMClassifier(n_estimators=8, verbose=-1),
     "LightGBM, one against all": lambda: lightgbm.LGBMClassifier(
-        n_estimators=8, objective="multiclassova", num_class=3, verbose=-1
+        n_estimators=4, objective="multiclassova", num_class=3, verbose=-1
     ),
 }
 
