@@ -520,6 +520,7 @@ def test_plug_ins_never_import_their_siblings() -> None:
                 "live",
                 "losses",
                 "rows",
+                "search_space",
                 "text_rows",
                 "training",
             },

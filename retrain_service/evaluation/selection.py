@@ -17,6 +17,7 @@ from retrain_service.trainer.fit import fit_candidate
 from retrain_service.trainer.windows import has_window, newest_origins, windowed
 from shared.errors import FixConfiguration
 from shared.workloads.contract import Workload
+from shared.workloads.search_space import mean_of, options_of
 from shared.workloads.training import Progress, Score, TrainingSet
 
 SHARE_OF_RUN = 0.4
@@ -27,6 +28,8 @@ WINDOW_CONFIDENCE = 0.95
 """What is left out was true once: it takes more to do without it."""
 MUCH_COSTLIER = 10.0
 _WORTH_IT = 0.99  # a hundredth less, surely: what is much costlier has to earn it
+_FEWEST_OF_MEAN = 2
+_NEAR_ENOUGH = 1.2  # times the error of the best: the mean with one that is worse is not better
 # Below these, how long a fit takes is the machine's mood, and nobody minds it.
 _LEAST_S, _LEAST_MB = 5.0, 200.0
 
@@ -54,7 +57,7 @@ class Selection(msgspec.Struct, frozen=True):
     scores: list[CandidateScore] = []
 
 
-class _OutOfTime(Exception):
+class OutOfTime(Exception):
     """The share of the run's time is used up."""
 
 
@@ -91,12 +94,12 @@ def select(
     for position, name in enumerate(names):
         progress(position / len(names), name)
         try:
-            score, measured = _measure(workload, name, origins, seed, clock, ends_at)
+            score, measured = measure(workload, name, origins, seed, clock, ends_at)
         except FixConfiguration as error:
             if name == first or not has_window(name):
                 raise
             found.append(CandidateScore(name=name, left_out=str(error)))
-        except _OutOfTime:
+        except OutOfTime:
             found.append(CandidateScore(name=name, left_out=f"no time within {budget_s:.0f} s"))
         except Exception as error:  # noqa: BLE001 - another candidate may do without what it needs
             found.append(CandidateScore(name=name, left_out=f"{type(error).__name__}: {error}"))
@@ -141,7 +144,38 @@ def select_window(
     return Selection(found.chosen, sentence, [*selection.scores, *found.scores[1:]])
 
 
-def _measure(
+def select_mean(
+    workload: Workload,
+    selection: Selection,
+    train: TrainingSet,
+    seed: int,
+    progress: Progress,
+    *,
+    budget_s: float,
+) -> Selection:
+    """The chosen candidate, unless the mean of the two best of those that were compared is surely
+    better."""
+    scored = [each for each in selection.scores if each.loss is not None]
+    if not workload.can_be_averaged or len(scored) < _FEWEST_OF_MEAN:
+        return selection
+    chosen = next((each for each in scored if each.name == selection.chosen), scored[0])
+    rivals = [each for each in scored if options_of(each.name)[0] != options_of(chosen.name)[0]]
+    second = min(rivals, key=lambda each: each.loss or 0.0, default=None)
+    if second is None or (second.loss or 0.0) > _NEAR_ENOUGH * (chosen.loss or 0.0):
+        return selection
+    found = select(
+        workload,
+        [selection.chosen, mean_of([selection.chosen, second.name])],
+        train,
+        seed,
+        progress,
+        budget_s=budget_s,
+    )
+    sentence = f"{selection.sentence} With their mean: {found.sentence}"
+    return Selection(found.chosen, sentence, [*selection.scores, *found.scores[1:]])
+
+
+def measure(
     workload: Workload,
     name: str,
     origins: Sequence[tuple[TrainingSet, TrainingSet]],
@@ -149,15 +183,22 @@ def _measure(
     clock: Callable[[], float],
     ends_at: float,
 ) -> tuple[Score, CandidateScore]:
+    """Fit and score one candidate at each origin.
+
+    Raises:
+        OutOfTime: no further fit would end by `ends_at`, or one did not.
+        ValueError: an answer is not finite; and whatever a fit raises.
+    """
+
     def look(_share: float, _stage: str) -> None:
         if clock() > ends_at:
-            raise _OutOfTime
+            raise OutOfTime
 
     scores: list[Score] = []
     fit_s = peak_mb = 0.0
     for past, following in origins:
         if clock() + fit_s > ends_at:
-            raise _OutOfTime
+            raise OutOfTime
         fitted = fit_candidate(workload, name, past, seed, look)
         score = workload.score(fitted.estimator, following)
         if not np.isfinite(score.loss).all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from shared.errors import SettingsInvalid
 from shared.settings.per_model import ModelSettings
@@ -18,6 +19,11 @@ def configured_workload(model: ModelSettings) -> Workload:
         SettingsInvalid: no such workload, parameters or candidates.
     """
     workload = open_workload(model.workload, model.parameters)
+    if model.training.tune.trials and find_spec("optuna") is None:
+        raise SettingsInvalid(
+            "training.tune: Optuna is not installed; in the project's folder,"
+            " .venv/bin/python -m pip install -e '.[tune]'"
+        )
     _check(workload, model.training.candidates)
     return workload
 

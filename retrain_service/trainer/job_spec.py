@@ -23,6 +23,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     candidates : which of the workload's may be chosen; empty for all. max_run_time_s : of the
         whole run; comparing candidates takes its share of it.
     unmapped : streams for which the configuration names neither fields nor a shape.
+    tune_trials, tune_budget_s : options of the chosen candidate that are tried at most, and for
+        how long; 0 for none.
     refit : what passed the gates is fitted again on all rows, and that is published.
     """
 
@@ -55,6 +57,8 @@ class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     candidates: tuple[str, ...] = ()
     windows_days: tuple[int, ...] = ()
     max_run_time_s: float = 3600.0
+    tune_trials: int = 0
+    tune_budget_s: float = 0.0
     refit: bool = True
     unmapped: tuple[str, ...] = ()
 

@@ -86,6 +86,7 @@ def build_spec(
                 "windows_days": training.windows_days,
                 "refit": training.refit,
                 "gate": gate,
+                **({"tune": training.tune.model_dump()} if training.tune.trials else {}),
             },
             libraries=libraries_for(model.workload, parameters),
         ),
@@ -96,6 +97,8 @@ def build_spec(
         candidates=training.candidates,
         windows_days=training.windows_days,
         max_run_time_s=training.max_run_time_s,
+        tune_trials=training.tune.trials,
+        tune_budget_s=training.tune.budget_s,
         refit=training.refit,
         unmapped=unmapped_streams(model, open_workload(model.workload, parameters)),
     )

@@ -14,7 +14,14 @@ from retrain_service.buffer.snapshot import read_snapshot
 from retrain_service.evaluation.champion_challenger import compare_with_champion, open_judged
 from retrain_service.evaluation.rivals import Rival, find_rivals
 from retrain_service.evaluation.scores import Evaluation, FeatureContract, score_on
-from retrain_service.evaluation.selection import SHARE_OF_RUN, Selection, select, select_window
+from retrain_service.evaluation.selection import (
+    SHARE_OF_RUN,
+    Selection,
+    select,
+    select_mean,
+    select_window,
+)
+from retrain_service.evaluation.tuning import JOURNAL_NAME, tune
 from retrain_service.promotion.decide import (
     Promote,
     Verdict,
@@ -195,6 +202,26 @@ def _fit(
         spec.seed,
         lambda share, _name: progress("comparing", share),
         budget_s=SHARE_OF_RUN * spec.max_run_time_s,
+    )
+    if spec.tune_trials:
+        selection = tune(
+            workload,
+            selection,
+            train,
+            spec.seed,
+            lambda share, _name: progress("comparing", share),
+            trials=spec.tune_trials,
+            budget_s=min(spec.tune_budget_s, SHARE_OF_RUN * spec.max_run_time_s),
+            journal=Path(spec.models_dir) / spec.model / JOURNAL_NAME,
+            study=spec.inputs_digest,
+        )
+    selection = select_mean(
+        workload,
+        selection,
+        train,
+        spec.seed,
+        lambda share, _name: progress("comparing", share),
+        budget_s=SHARE_OF_RUN * spec.max_run_time_s / 2,
     )
     selection = select_window(
         workload,

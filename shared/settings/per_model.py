@@ -211,6 +211,18 @@ class GateSettings(Section):
     )
 
 
+class TuneSettings(Section):
+    """[models.NAME.training.tune]: a search for better options of the estimator."""
+
+    trials: int = Field(0, ge=0, le=10_000, description="at most in a run; 0: none (extra tune)")
+    budget_s: float = Field(
+        600.0,
+        gt=0,
+        le=MONTH_S,
+        description="no trial is begun after this; never more than two fifths of max_run_time_s",
+    )
+
+
 class TrainingSettings(Section):
     """[models.NAME.training]: limits of the training process."""
 
@@ -244,6 +256,7 @@ class TrainingSettings(Section):
         description="lengths of the newest history that a run tries to fit on, beside all of it;"
         " empty: none",
     )
+    tune: TuneSettings = Field(default_factory=TuneSettings)
     refit: bool = Field(
         True,
         description="publish what passed the gates fitted again on all rows, the newest included;"

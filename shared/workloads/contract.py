@@ -38,6 +38,7 @@ from shared.workloads.rows import (
     check_features,
     rows_to_matrix,
 )
+from shared.workloads.search_space import Choice
 from shared.workloads.training import (
     Admitted,
     AskedLists,
@@ -293,6 +294,15 @@ class Workload(ABC):
         """Those worth a fit on these rows; the first is taken where none can be compared."""
         del train
         return self.candidate_names
+
+    def search_space(self, name: str) -> Mapping[str, Choice]:
+        """Options of a candidate that `training.tune` may search, none by default; `fit_candidate`
+        then takes names that `with_options` made."""
+        del name
+        return {}
+
+    can_be_averaged: ClassVar[bool] = False
+    """Whether `fit_candidate` takes names that `mean_of` made."""
 
     def fit_candidate(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
         """Fit one of `candidate_names`, as `fit` does; each answers through `score` and `open`."""

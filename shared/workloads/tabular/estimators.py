@@ -12,10 +12,11 @@ import msgspec
 
 from shared.errors import SettingsInvalid
 from shared.workloads.losses import Loss
+from shared.workloads.search_space import Choice, options_of
 from shared.workloads.tabular.columns import Column
 from shared.workloads.tabular.estimator_factory import make_own
 from shared.workloads.tabular.evaluation import loss_of
-from shared.workloads.tabular.parameters import WHERE, TabularParameters
+from shared.workloads.tabular.parameters import ESTIMATORS, WHERE, TabularParameters
 
 Maker = Callable[..., Any]
 
@@ -30,8 +31,87 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _NO_SEED = {"linear", "knn"}
 _SCALED = {"linear", "ridge", "lasso", "elastic_net", "logistic_regression", "knn", "mlp"}
 _NEEDS_NUMBERS = {"gradient_boosting"}
+# Between what is usually worth trying; an option that the user has set is not searched.
+_SPACES: Mapping[str, Mapping[str, Choice]] = {
+    "ridge": {"alpha": Choice(low=1e-3, high=1e3, log=True)},
+    "lasso": {"alpha": Choice(low=1e-4, high=10.0, log=True)},
+    "elastic_net": {
+        "alpha": Choice(low=1e-4, high=10.0, log=True),
+        "l1_ratio": Choice(low=0.05, high=1.0),
+    },
+    "logistic_regression": {"C": Choice(low=1e-3, high=1e3, log=True)},
+    "decision_tree": {
+        "max_depth": Choice(low=2, high=20),
+        "min_samples_leaf": Choice(low=1, high=100, log=True),
+    },
+    "random_forest": {
+        "min_samples_leaf": Choice(low=1, high=30, log=True),
+        "max_features": Choice(low=0.2, high=1.0),
+    },
+    "extra_trees": {
+        "min_samples_leaf": Choice(low=1, high=30, log=True),
+        "max_features": Choice(low=0.2, high=1.0),
+    },
+    "gradient_boosting": {
+        "learning_rate": Choice(low=0.02, high=0.3, log=True),
+        "n_estimators": Choice(low=50, high=500, log=True),
+        "max_depth": Choice(low=2, high=6),
+        "subsample": Choice(low=0.5, high=1.0),
+    },
+    "hist_gradient_boosting": {
+        "learning_rate": Choice(low=0.02, high=0.3, log=True),
+        "max_iter": Choice(low=50, high=500, log=True),
+        "max_leaf_nodes": Choice(low=4, high=127, log=True),
+        "min_samples_leaf": Choice(low=5, high=100, log=True),
+        "l2_regularization": Choice(low=1e-3, high=30.0, log=True),
+    },
+    "knn": {
+        "n_neighbors": Choice(low=1, high=60, log=True),
+        "weights": Choice(among=["uniform", "distance"]),
+    },
+    "mlp": {
+        "alpha": Choice(low=1e-6, high=0.1, log=True),
+        "learning_rate_init": Choice(low=1e-4, high=1e-2, log=True),
+    },
+}
 _PIECES_OF_SUMS, _PIECES_OF_TREES = 2000, 300
 """Columns that a text gives."""
+
+
+def search_space_of(parameters: TabularParameters, name: str) -> Mapping[str, Choice]:
+    """What may be searched of an estimator: what the user says of the configured one, else what is
+    known of its name, without the options that are set."""
+    is_own = name == parameters.estimator
+    if is_own and parameters.search_space:
+        return parameters.search_space
+    fixed = parameters.estimator_options if is_own else {}
+    known = _SPACES.get(name, {})
+    return {option: choice for option, choice in known.items() if option not in fixed}
+
+
+def make_mean(task: str, pipelines: Sequence[Any]) -> Any:
+    """The mean of pipelines, of a classification that of their probabilities; not fitted yet."""
+    from sklearn.ensemble import VotingClassifier, VotingRegressor
+
+    parts = [(f"part_{i}", pipeline) for i, pipeline in enumerate(pipelines)]
+    return (
+        VotingRegressor(parts) if task == "regression" else VotingClassifier(parts, voting="soft")
+    )
+
+
+def candidate_parameters(parameters: TabularParameters, name: str) -> TabularParameters:
+    """The parameters with a candidate's estimator and options in place of the configured ones.
+
+    Raises:
+        SettingsInvalid: no estimator has this name.
+    """
+    base, options = options_of(name)
+    if base not in (parameters.estimator, *ESTIMATORS):
+        raise SettingsInvalid(f"{WHERE}: no candidate {base!r}; known: {', '.join(ESTIMATORS)}.")
+    fixed = parameters.estimator_options if base == parameters.estimator else {}
+    return msgspec.structs.replace(
+        parameters, estimator=base, estimator_options={**fixed, **options}
+    )
 
 
 def make_pipeline(parameters: TabularParameters, columns: Sequence[Column], seed: int) -> Any:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from shared.errors import SettingsInvalid
+from shared.workloads.search_space import Choice
 
 WHERE = "parameters of workload tabular"
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -60,6 +61,8 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
     time_zone : IANA name; decides which day a time belongs to, and reads times without a zone
     estimator : a name from bring-your-own-model.md, or package.module:factory of your own
     estimator_options : keyword arguments of that estimator or factory
+    search_space : options of that estimator that training.tune may search, in place of the known
+        ones: name = {low, high, log} or {among}
     target_unit : unit of the target, shown with every answer and error
     interval : of a regression, with this probability the target lies between low and high
     loss : by what a regression is judged: "squared", "absolute", "poisson" or "gamma"; not said:
@@ -74,6 +77,7 @@ class TabularParameters(msgspec.Struct, forbid_unknown_fields=True, frozen=True,
     time_zone: str = "UTC"
     estimator: str = "hist_gradient_boosting"
     estimator_options: dict[str, Any] = {}
+    search_space: dict[str, Choice] = {}
     target_unit: str = ""
     interval: Annotated[float, msgspec.Meta(ge=0.5, le=0.99)] = 0.8
     loss: Literal["squared", "absolute", "poisson", "gamma"] | None = None
@@ -131,6 +135,9 @@ def check(parameters: TabularParameters) -> ZoneInfo:
         )
     for name, column in parameters.columns.items():
         _check_column(name, column)
+    for name, choice in parameters.search_space.items():
+        if choice.fault is not None:
+            raise SettingsInvalid(f"{WHERE}: search_space.{name}: {choice.fault}.")
     _check_estimator(parameters)
     try:
         return ZoneInfo(parameters.time_zone)

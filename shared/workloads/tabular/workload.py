@@ -17,30 +17,29 @@ from numpy.typing import NDArray
 from shared.documents.field_specs import FieldSpec
 from shared.documents.time_policy import NoTime
 from shared.documents.times import parse_time
-from shared.errors import SettingsInvalid
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.error_bounds import ErrorBounds
 from shared.workloads.holdout import split_by_day
 from shared.workloads.losses import Loss, score_regressor
 from shared.workloads.rows import UNKNOWN_CATEGORY, FeatureSpec, check_features
+from shared.workloads.search_space import Choice
 from shared.workloads.tabular import evaluation
 from shared.workloads.tabular.columns import contract_of
 from shared.workloads.tabular.estimator_factory import own_version
 from shared.workloads.tabular.estimators import (
     loss_of_estimator,
     make_baseline,
-    make_pipeline,
-    use_one_thread,
+    search_space_of,
 )
 from shared.workloads.tabular.fields import row_fields
+from shared.workloads.tabular.fitting import fit_candidate
 from shared.workloads.tabular.model import CodedForm, TabularEstimator, recode
-from shared.workloads.tabular.parameters import WHERE, TabularParameters, check
-from shared.workloads.tabular.plain_names import fit_any_names
+from shared.workloads.tabular.parameters import ESTIMATORS, TabularParameters, check
 from shared.workloads.tabular.records import read_text, time_policy
 from shared.workloads.tabular.rejections import no_target, unusable_cell, unusable_target
 from shared.workloads.tabular.rows import NO_TIME, TrainingContext, as_learnt_from, read_rows
-from shared.workloads.tabular.sample_requests import golden_requests, try_out
+from shared.workloads.tabular.sample_requests import golden_requests
 from shared.workloads.tabular.serving import (
     ServingState,
     TabularAnswerer,
@@ -127,35 +126,29 @@ class Tabular(Workload):
     def as_learnt_from(self, rows: TrainingSet, seen: TrainingSet) -> TrainingSet:
         return as_learnt_from(rows, seen, self._given) if seen.n_rows else rows
 
+    @property
+    def candidate_names(self) -> Sequence[str]:
+        """The configured estimator first, then the other names that can do the task."""
+        given = self._given
+        able = [name for name, tasks in ESTIMATORS.items() if given.known_task in (None, *tasks)]
+        return (given.estimator, *(name for name in able if name != given.estimator))
+
+    def candidates(self, train: TrainingSet) -> Sequence[str]:
+        """What is configured; `training.candidates` has others compared with it."""
+        del train
+        return self.candidate_names[:1]
+
+    def search_space(self, name: str) -> Mapping[str, Choice]:
+        return search_space_of(self._given, name)
+
+    can_be_averaged = True
+
     def fit(self, train: TrainingSet, seed: int, progress: Progress) -> Any:
-        progress(0.0, "fit")
-        context: TrainingContext = train.context
-        given = msgspec.structs.replace(self._given, task=context.task)
-        target: Any = train.target
-        if given.task == "classification":
-            codes = train.target.astype(np.int64)
-            if np.unique(codes).size < 2:
-                only = f"only {context.labels[codes[0]]!r}" if codes.size else "nothing"
-                raise SettingsInvalid(
-                    f"{WHERE}: target: {given.target} holds {only} in all {codes.size:,} rows to"
-                    " learn from; a classification needs two labels."
-                )
-            target = np.array(context.labels)[codes]
-        pipeline = make_pipeline(given, context.columns, seed)
-        frame = TabularEstimator(pipeline, context.contract).frame(train.features)
-        try:
-            pipeline = fit_any_names(pipeline, lambda each: each.fit(frame, target))
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise SettingsInvalid(
-                f"{WHERE}: estimator {given.estimator} cannot be fitted to these rows:"
-                f" {type(error).__name__}: {error}"
-            ) from error
-        use_one_thread(pipeline)
-        try_out(estimator := TabularEstimator(pipeline, context.contract), train, given)
-        progress(1.0, "fit")
-        return estimator
+        return self.fit_candidate(self._given.estimator, train, seed, progress)
+
+    def fit_candidate(self, name: str, train: TrainingSet, seed: int, progress: Progress) -> Any:
+        """One of `candidate_names`, with options of its own, or the mean of some."""
+        return fit_candidate(self._given, name, train, seed, progress)
 
     def fit_more(
         self, estimator: Any, new: TrainingSet, seed: int, progress: Progress
