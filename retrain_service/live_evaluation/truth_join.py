@@ -7,49 +7,26 @@ rests on it. Knows no workload and no clock; one thread.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from retrain_service.live_evaluation.live_scores import Judged
+from retrain_service.live_evaluation.schema import IS_KNOWN, JUDGE, LOSS, SCHEMA, SETTLE
 from shared.database.connection import open_to_write, transaction
-from shared.database.migrations import Schema
-from shared.workloads.live import LONGEST_WINDOW_US, Expectation, Outcome
+from shared.workloads.live import DAY_US, Expectation, Outcome
 
-_DAY_US = 86_400_000_000
-_SLACK_US = 3_600_000_000
-MOST_EXPECTATIONS = 200_000
+MOST_EXPECTATIONS = 300_000
 
-_TABLES = """
-CREATE TABLE positions (name TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE expectations (
-    id INTEGER PRIMARY KEY, model TEXT NOT NULL, version TEXT NOT NULL, slice TEXT NOT NULL,
-    series TEXT NOT NULL, at_us INTEGER NOT NULL, from_us INTEGER NOT NULL,
-    until_us INTEGER NOT NULL, how TEXT NOT NULL, value REAL NOT NULL, low REAL, high REAL,
-    answered_us INTEGER NOT NULL, truth REAL
-);
-CREATE INDEX expectations_of_series ON expectations (series, from_us);
-CREATE TABLE outcomes (
-    stream TEXT NOT NULL, record TEXT NOT NULL, nth INTEGER NOT NULL, series TEXT NOT NULL,
-    at_us INTEGER NOT NULL, value REAL NOT NULL, updated_us INTEGER NOT NULL,
-    PRIMARY KEY (stream, record, nth)
-) WITHOUT ROWID;
-CREATE INDEX outcomes_of_series ON outcomes (series, at_us);
-"""
-SCHEMA = Schema("file of live errors", (_TABLES,))
-
-_JUDGE = """
-UPDATE expectations SET truth = CASE how
-    WHEN 'mean' THEN (
-        SELECT avg(o.value) FROM outcomes o
-        WHERE o.series = expectations.series AND o.at_us >= expectations.from_us
-            AND o.at_us < expectations.until_us
-    ) ELSE (
-        SELECT o.value FROM expectations e JOIN outcomes o
-            ON o.series = e.series AND o.at_us >= e.from_us AND o.at_us < e.until_us
-        WHERE e.id = expectations.id
-        ORDER BY abs(o.at_us - e.at_us), o.at_us DESC, o.updated_us DESC, o.record LIMIT 1
-    ) END
+_NEW = """
+INSERT INTO expectations (
+    fact, answer, model, version, is_replayed, slice, is_headline, series, at_us, from_us,
+    until_us, due_us, how, value, low, high, losses, other, empty, answered_us, n
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+ON CONFLICT (fact) DO UPDATE SET n = n + 1 RETURNING id, n
 """
 
 
@@ -64,6 +41,8 @@ class TruthJoin:
         """
         self._path = path
         self._database = open_to_write(path, SCHEMA, check_same_thread=False)
+        found = self._database.execute("SELECT max(until_us - from_us) FROM expectations")
+        self._longest_us = int(found.fetchone()[0] or 0)
 
     def close(self) -> None:
         self._database.close()
@@ -89,27 +68,48 @@ class TruthJoin:
         self._database.execute("DELETE FROM positions WHERE name = ?", [name])
 
     def expect(
-        self, model: str, version: str, answered_us: int, expected: Iterable[Expectation]
+        self,
+        answer: int,
+        model: str,
+        version: str,
+        answered_us: int,
+        expected: Iterable[Expectation],
+        *,
+        is_replayed: bool = False,
     ) -> None:
-        """Take in what one answer said; what was past when it was answered is no forecast."""
+        """Take in what one answer said; what was past when it was answered is no forecast.
+
+        answer : key of the logged answer, the same for all versions that answered its request.
+        is_replayed : the version answered it later, and nobody was served.
+
+        The same said again of the same by the same version counts once more and is kept once,
+        beside the first answer that said it.
+        """
         for one in expected:
             if one.at_us <= answered_us:
                 continue
-            row = self._database.execute(
-                "INSERT INTO expectations (model, version, slice, series, at_us, from_us,"
-                " until_us, how, value, low, high, answered_us)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
-                [
-                    *(model, version, one.slice, one.series, one.at_us, one.from_us),
-                    *(one.until_us, one.how, one.value, one.low, one.high, answered_us),
-                ],
-            ).fetchone()
-            self._database.execute(f"{_JUDGE} WHERE id = ?", row)
+            losses = None if one.losses is None else msgspec.json.encode(one.losses).decode()
+            due_us = one.until_us if one.due_us is None else one.due_us
+            about = [
+                *(model, version, is_replayed, one.slice, one.is_headline, one.series),
+                *(one.at_us, one.from_us, one.until_us, due_us, one.how, one.value),
+                *(one.low, one.high, losses, one.other, one.empty),
+            ]
+            # A replay is one side of a pair: of one answer.
+            fact = _hash(repr([*about, answer if is_replayed else 0]))
+            id_, n = self._database.execute(_NEW, [fact, answer, *about, answered_us]).fetchone()
+            if n == 1:
+                self._longest_us = max(self._longest_us, one.until_us - one.from_us)
+                self._database.execute(f"{JUDGE} WHERE id = ?", [id_])
+                self._database.execute(f"{LOSS} WHERE id = ?", [id_])
 
-    def oldest_needed_us(self, now_us: int) -> int:
-        """Outcomes of before can tell nothing that was asked, or may have been by now."""
+    def oldest_needed_us(self, recent_us: int) -> int:
+        """Outcomes of before can tell nothing that was asked.
+
+        recent_us : what is asked from now on may be about what has come since.
+        """
         found = self._database.execute("SELECT min(from_us) FROM expectations").fetchone()[0]
-        return min(now_us - _SLACK_US, now_us if found is None else int(found))
+        return recent_us if found is None else min(recent_us, int(found))
 
     def replace(self, stream: str, record: str, updated_us: int, said: Sequence[Outcome]) -> None:
         """What a record says now, in place of all that it said before; nothing, once it is gone."""
@@ -118,17 +118,17 @@ class TruthJoin:
             [stream, record],
         ).fetchall()
         self._database.executemany(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (stream, record, nth, one.series, one.at_us, one.value, updated_us)
+                (stream, record, nth, one.series, one.at_us, one.value, one.text, updated_us)
                 for nth, one in enumerate(said)
             ],
         )
+        concerned = "WHERE series = ? AND from_us > ? AND from_us <= ? AND until_us > ?"
         for series, at_us in {*before, *((one.series, one.at_us) for one in said)}:
-            self._database.execute(
-                f"{_JUDGE} WHERE series = ? AND from_us > ? AND from_us <= ? AND until_us > ?",
-                [series, at_us - LONGEST_WINDOW_US, at_us, at_us],
-            )
+            which = [series, at_us - self._longest_us - 1, at_us, at_us]
+            self._database.execute(f"{JUDGE} {concerned}", which)
+            self._database.execute(f"{LOSS} {concerned}", which)
 
     def records(self, stream: str, updated_from_us: int) -> list[str]:
         """Records of which something is kept, last changed then or later."""
@@ -138,28 +138,46 @@ class TruthJoin:
         )
         return [record for (record,) in found]
 
-    def forget(self, before_us: int) -> None:
-        """Forget answers of before, the oldest beyond the most, and outcomes nobody needs."""
+    def forget(self, before_us: int, now_us: int, complete_us: int) -> None:
+        """Forget answers of before, and the oldest beyond the most; what is known of these stays
+        in the errors, as it is now."""
         database = self._database
         database.execute("DELETE FROM expectations WHERE answered_us < ?", [before_us])
-        database.execute(
-            "DELETE FROM expectations WHERE id <= (SELECT max(id) FROM expectations) - ?",
-            [MOST_EXPECTATIONS],
-        )
+        database.execute("DELETE FROM settled WHERE day < ?", [before_us // DAY_US])
+        n_over = database.execute("SELECT count(*) FROM expectations").fetchone()[0]
+        n_over -= MOST_EXPECTATIONS
+        if n_over <= 0:
+            return
+        known = f"SELECT id FROM expectations WHERE {IS_KNOWN} ORDER BY id LIMIT :n"  # noqa: S608 - words of ours
+        which = {"now": now_us, "complete": complete_us, "n": n_over}
+        database.execute(SETTLE.format(ids=known), which)
+        n_gone = database.execute(f"DELETE FROM expectations WHERE id IN ({known})", which).rowcount  # noqa: S608 - words of ours
+        oldest = "SELECT id FROM expectations ORDER BY id LIMIT ?"
+        database.execute(f"DELETE FROM expectations WHERE id IN ({oldest})", [n_over - n_gone])  # noqa: S608 - words of ours
 
     def forget_outcomes(self, before_us: int) -> None:
         """Forget what nobody asks about."""
         self._database.execute("DELETE FROM outcomes WHERE at_us < ?", [before_us])
 
-    def judged(self, now_us: int) -> dict[str, list[Judged]]:
-        """Model, with its entity -> its answers whose truth is known and final for now."""
+    def judged(self, now_us: int, complete_us: int) -> dict[str, list[Judged]]:
+        """Model, with its entity -> its served answers whose truth is known and final for now.
+
+        complete_us : all outcomes of before have been read, so that what is missing did not come.
+        """
         found: dict[str, list[Judged]] = {}
         for model, *values in self._database.execute(
-            "SELECT model, version, slice, at_us / ?, count(*), sum(abs(value - truth)),"
-            " count(low), coalesce(sum(truth >= low AND truth <= high), 0), min(answered_us)"
-            " FROM expectations WHERE truth IS NOT NULL AND until_us <= ?"
-            " GROUP BY model, version, slice, at_us / ?",
-            [_DAY_US, now_us, _DAY_US],
+            "SELECT model, version, slice, is_headline, at_us / :day, sum(n), sum(n * loss),"  # noqa: S608 - words of ours
+            " sum(n * (low IS NOT NULL)),"
+            " coalesce(sum(n * (truth >= low AND truth <= high)), 0), min(answered_us)"
+            f" FROM expectations WHERE NOT is_replayed AND {IS_KNOWN}"
+            " GROUP BY model, version, slice, is_headline, at_us / :day"
+            " UNION ALL SELECT * FROM settled",
+            {"day": DAY_US, "now": now_us, "complete": complete_us},
         ):
             found.setdefault(model, []).append(Judged(*values))
         return found
+
+
+def _hash(text: str) -> int:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

@@ -18,7 +18,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -231,21 +231,32 @@ class Workload(ABC):
 
     # -- what came true: retrain_service only ------------------------------------------------------
 
+    looks_back: ClassVar[timedelta] = timedelta(hours=1)
+    """How old outcomes may be that answers of now are about."""
+
     @classmethod
     def judges_answers(cls) -> bool:
         """Whether answers of this workload say what the records will: it has `expectations`."""
         return cls.expectations is not Workload.expectations
 
     def expectations(
-        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any], at_us: int
     ) -> Sequence[Expectation]:
-        """What an answer said about what the records will say; pure, of this answer alone."""
-        del question, request, answer
+        """What an answer said about what the records will say; pure, of this answer alone.
+
+        at_us : when it was answered, microseconds since 1970, UTC.
+        """
+        del question, request, answer, at_us
         return ()
 
-    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
-        """What a record says came of it; pure, of this record alone."""
-        del stream, fields
+    def outcomes(
+        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+    ) -> Sequence[Outcome]:
+        """What a record says came of it; pure, of this record alone.
+
+        id_, updated_us : of the record; when it was last changed, microseconds since 1970, UTC.
+        """
+        del stream, fields, id_, updated_us
         return ()
 
     # -- training half: retrain_service only -----------------------------------------------------

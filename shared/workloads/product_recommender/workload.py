@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from shared.records import Table
 from shared.workloads.contract import Answerer, Workload
 from shared.workloads.holdout import MOST_DAYS
+from shared.workloads.live import Expectation, Outcome
 from shared.workloads.product_catalogue import records
 from shared.workloads.product_catalogue.comparison_questions import asked_lists
 from shared.workloads.product_catalogue.fields import PRODUCT
 from shared.workloads.product_catalogue.similarity import Share, Similarity
 from shared.workloads.product_catalogue.training_catalogue import read_training_catalogue
-from shared.workloads.product_recommender import evaluation, serving
+from shared.workloads.product_recommender import evaluation, live, serving
 from shared.workloads.product_recommender import records as interactions
 from shared.workloads.product_recommender.features import Profiles, profiles_of
 from shared.workloads.product_recommender.fields import INTERACTION
@@ -125,6 +126,18 @@ class ProductRecommender(Workload):
         if stream == "products":
             return records.reject_reason(fields)
         return interactions.reject_reason(fields)
+
+    # -- what came of an answer ------------------------------------------------------------------
+
+    def expectations(
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any], at_us: int
+    ) -> Sequence[Expectation]:
+        return live.expectations(request, answer, at_us)
+
+    def outcomes(
+        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+    ) -> Sequence[Outcome]:
+        return live.outcomes(fields, updated_us) if stream == "interactions" else ()
 
     # -- training half: retrain_service only -----------------------------------------------------
 

@@ -146,11 +146,13 @@ class ServerMetrics(Workload):
     # -- what came true: retrain_service only ------------------------------------------------------
 
     def expectations(
-        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any], at_us: int
     ) -> Sequence[Expectation]:
         return live.expectations(answer, self.parameters.metrics)
 
-    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
+    def outcomes(
+        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+    ) -> Sequence[Outcome]:
         found = self._reader.read(fields)
         return () if isinstance(found, str) else live.outcomes(found)
 

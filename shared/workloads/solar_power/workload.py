@@ -137,11 +137,13 @@ class SolarPower(Workload):
     # -- what came true: retrain_service only ------------------------------------------------------
 
     def expectations(
-        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any]
+        self, question: str, request: Mapping[str, Any], answer: Mapping[str, Any], at_us: int
     ) -> Sequence[Expectation]:
         return live.expectations(answer, self._span.tolerance_us)
 
-    def outcomes(self, stream: str, fields: Mapping[str, Any]) -> Sequence[Outcome]:
+    def outcomes(
+        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+    ) -> Sequence[Outcome]:
         return live.outcomes(fields, self._time_zone)
 
     # -- training half: retrain_service only -----------------------------------------------------

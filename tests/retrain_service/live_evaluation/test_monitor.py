@@ -48,6 +48,9 @@ class Buffered:
     def changes(self, _now: datetime, after_seq: int, most: int) -> list[Change]:
         return self.buffer.changes(after_seq, most)
 
+    def complete_until(self, now: datetime) -> datetime:
+        return now
+
     def n_records(self, _now: datetime, stream: str) -> int:
         return self.buffer.count(stream)
 
@@ -214,8 +217,37 @@ def test_the_bounds_hold_at_every_look() -> None:
     n_outside, n_lives = 0, 200
     for _ in range(n_lives):
         errors = rng.gamma(2.0, 0.5, 60)
-        days = [Judged("v", "s", i, 10, 10 * error, 0, 0, 0) for i, error in enumerate(errors)]
+        days = [Judged("v", "s", True, i, 10, 10 * x, 0, 0, 0) for i, x in enumerate(errors)]
         bounds = [confidence_sequence(days[:n]) for n in range(1, 61)]
         assert bounds[3] is None
         n_outside += any(b is not None and not b[0] <= 1.0 <= b[1] for b in bounds)
     assert n_outside <= 0.08 * n_lives
+
+
+def test_a_list_is_judged_by_what_the_person_takes(tmp_path: Path) -> None:
+    """One of it within a week is a hit, only others is none; who takes nothing tells nothing."""
+    shop = Followed(tmp_path, "product_recommender", "interactions")
+    for person in ("hit", "miss", "gone", "late"):
+        shown = [{"product_id": "p1"}, {"product_id": "p2"}]
+        answer = {"user_id": person, "basis": "history", "recommendations": shown, "total": 2}
+        shop.log("m", START, answer)
+    shop.log("m", START, {"recommendations": [{"product_id": "p1"}], "total": 1})
+    events = [
+        ("hit", "view", "p7", 1),
+        ("hit", "purchase", "p2", 3),
+        ("miss", "purchase", "p7", 3),
+        ("late", "purchase", "p1", 8),
+    ]
+    for n, (person, kind, product, days) in enumerate(events):
+        at = START + timedelta(days=days)
+        fields = {"user_id": person, "type": kind, "product_id": product, "timestamp": str(at)}
+        shop.records.add(Record(f"e{n}", at, fields))
+
+    (version,) = shop.found("m", START + timedelta(days=9))
+    early = shop.found("m", START + timedelta(days=6))
+
+    assert version.n == 2
+    assert version.error == pytest.approx(0.5)
+    assert early == [], "the week is not over"
+    shop.monitor.close()
+    shop.records.buffer.close()
