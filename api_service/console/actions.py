@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from api_service.control.desired_version import require_not_quarantined, require_verified, wanted
-from api_service.control.requests import Kind, submit
+from api_service.control.requests import Kind, deletions_effect, submit
 from api_service.control.training import require_trained_here
 from shared.errors import RequestInvalid, StateConflict
 from shared.exchange.reload_signal import ReloadSignal
@@ -17,7 +17,10 @@ from shared.exchange.reload_signal import ReloadSignal
 if TYPE_CHECKING:
     from api_service.context import Context
 
-ACTIONS: tuple[Kind, ...] = ("train", "cancel", "rollback", "hold", "release")
+ACTIONS: tuple[Kind, ...] = (
+    *("train", "cancel", "rollback", "hold", "release"),
+    "confirm_deletions",
+)
 _LONGEST_REASON = 300
 
 
@@ -37,7 +40,7 @@ def ask_for(
     if kind is None:
         raise RequestInvalid(f"one of {', '.join(ACTIONS)}", form.get("action"), "action")
     version: str | None = None
-    if kind in ("train", "cancel"):
+    if kind in ("train", "cancel", "confirm_deletions"):
         require_trained_here(context, model)
         effect = _of_training(kind, model)
     else:
@@ -62,6 +65,8 @@ def ask_for(
 
 
 def _of_training(kind: Kind, model: str) -> str:
+    if kind == "confirm_deletions":
+        return deletions_effect(model)
     if kind == "cancel":
         return f"the training of {model} is stopped if it still runs; what serves stays."
     return f"{model} is trained with everything known, and promoted if it is good enough."

@@ -15,12 +15,22 @@ from api_service.status.retrain_daemon import look_at_retrain_daemon
 from shared.exchange.control_request import Request
 from shared.exchange.json_files import SignalUnreadable, read_struct, write_struct
 
-Kind = Literal["train", "cancel", "rollback", "hold", "release", "reload", "forget"]
+Kind = Literal[
+    "train", "cancel", "rollback", "hold", "release", "reload", "forget", "confirm_deletions"
+]
 
 
 def new_id(now: datetime) -> str:
     """Unique, sorts by time, and safe in a path and a URL."""
     return f"{now:%Y%m%dT%H%M%S%f}Z-{secrets.token_hex(4)}"
+
+
+def deletions_effect(model: str) -> str:
+    """What a request to confirm deletions does."""
+    return (
+        f"records of {model} that its source does not bring any more and that are withheld are"
+        " deleted; trainings go on without them."
+    )
 
 
 def submit(

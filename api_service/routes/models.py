@@ -17,7 +17,8 @@ from api_service.control.desired_version import (
     signal_of,
     wanted,
 )
-from api_service.control.requests import Kind, submit
+from api_service.control.requests import Kind, deletions_effect, submit
+from api_service.control.training import require_trained_here
 from api_service.schemas.requests import Reason, VersionRequest
 from api_service.serving_slot import ServingSlot
 from api_service.status.live import live_line, live_sentence
@@ -160,6 +161,13 @@ def blueprint(context: Context) -> Blueprint:
         reason = _only_reason(context, model)
         wanted(context, model)
         return ask_for("release", model, "the next better version is promoted again.", reason)
+
+    @model_route(routes, "POST", "/confirm-deletions")
+    @needs(Role.ADMIN)
+    def confirm_deletions(model: str) -> ResponseReturnValue:
+        reason = _only_reason(context, model)
+        require_trained_here(context, model)
+        return ask_for("confirm_deletions", model, deletions_effect(model), reason)
 
     return routes
 

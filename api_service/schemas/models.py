@@ -152,6 +152,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /models/<model>/hold": Operation(
         "Stay at the served version.", ASKED, body=REASON, errors=(409, 503)
     ),
+    "POST /models/<model>/confirm-deletions": Operation(
+        "Delete the records that are withheld.", ASKED, body=REASON, errors=(409, 503)
+    ),
     "POST /models/<model>/release": Operation(
         "Promote again.", ASKED, body=REASON, errors=(409, 503)
     ),

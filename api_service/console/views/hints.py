@@ -16,7 +16,8 @@ _ADVICE: Mapping[str, str] = {
     ProblemCode.SOURCE_BUDGET: "Reading slows down until tomorrow; raise daily_read_budget if that"
     " is too late.",
     ProblemCode.SOURCE_WITHHELD: "See whether the source shows all of its records; if they are"
-    " gone on purpose, confirm-deletions takes it.",
+    " gone on purpose, confirm-deletions takes it: the command, the route, or the button beside the"
+    " source.",
     ProblemCode.WORKERS_MISSING: "Others answer meanwhile. If it goes on, the API's log tells what"
     " each of them died of.",
     ProblemCode.WORKER_SILENT: "It hangs, or the machine has no time for it: restart the API if it"

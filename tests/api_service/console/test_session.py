@@ -16,6 +16,7 @@ from shared.keys.api_keys import Role, rotate_keys
 from shared.keys.console_secret import CONSOLE_SECRET_NAME
 from shared.versions.manifest import MODEL_NAME
 from tests.api_service.console.conftest import HTML, Desk
+from tests.api_service.console.past import source, training, write_retrain_report
 
 PLACES = (
     "/",
@@ -167,6 +168,22 @@ def test_every_path_of_the_console_is_behind_the_door_or_meant_to_be_open(outsid
         *("static", "sign_in", "sign_in_form", "sign_out")
     }
     assert len(PLACES) + 1 == sum(role == "session" for role in views.values())  # and the buttons
+
+
+@pytest.mark.parametrize("state", ["withheld", "ok"])
+def test_withheld_deletions_are_confirmed_beside_their_source(served: Desk, state: str) -> None:
+    """Who reads the warning there is not sent to a shell; where nothing waits is no button."""
+    models = {"m": training(sources=[source(served.now, state=state)])}
+    write_retrain_report(served.config.reports_dir, served.now, models)
+    client = served.client()
+    served.sign_in(client)
+
+    page = client.get("/console/models/m", headers=HTML).text
+    status, _ = press(client, "confirm_deletions", token=token(client))
+
+    assert ('value="confirm_deletions"' in page) is (state == "withheld")
+    assert status == 303
+    assert asked_for(served) == 1
 
 
 def test_a_predict_key_reads_and_does_not_act(outside: Desk) -> None:
