@@ -23,6 +23,7 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from scripts.setup.debian import apt_install, can_install
+from scripts.setup.launcher import write_launcher
 from scripts.setup.test_servers import offer_test_servers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_python()
         set_up(venv_dir(), sets)
+        write_launcher(venv_python(venv_dir()), ROOT)
     except SetupFailed as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1
