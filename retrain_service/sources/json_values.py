@@ -13,7 +13,11 @@ from typing import Any
 from shared.documents.json_texts import read_json_text
 from shared.documents.times import means_never
 
-_NOT_SET = frozenset({"", "0", "f", "false", "n", "no", "off"})
+_NOT_SET = frozenset((
+    "f", "false", "n", "no", "off", "none", "null", "nil", "nan", "undefined", "n/a", "-",
+    "active", "alive", "live", "existing", "undeleted", "not_deleted", "not-deleted", "nein",
+    "non", "falsch", "faux", "falso", "aktiv", "actif", "activo",
+))  # fmt: skip
 
 DEEPEST = 100
 """Objects and lists in each other, as MongoDB allows them: what is deeper ends every reader."""
@@ -103,9 +107,12 @@ def is_set(value: Any) -> bool:
     """Whether a tombstone field says deleted: true, a number but 0, a time, or such a text.
 
     A time that means never does not: Go, .NET and MySQL write the zero time where there is none.
+    Nor does a word that means alive, such as "active".
     """
     if isinstance(value, bool) or value is None:
         return bool(value)
-    if isinstance(value, str) and value.strip().lower() in _NOT_SET:
-        return False
+    if isinstance(value, str):
+        word = value.strip().casefold()
+        if word in _NOT_SET or not word.strip("0."):
+            return False
     return bool(value) and not means_never(value)

@@ -145,7 +145,8 @@ class _Chunks:
             is_odd |= np.isnan(times)
         values = np.full((len(rows), len(self._reader.metrics)), np.nan)
         for position, names in enumerate(plan.metrics):
-            can_stand_elsewhere = bool(plan.nested or len(names) > 1 or plan.shares[position][0])
+            is_in_parts = plan.shares[position][0] or plan.busy[0]
+            can_stand_elsewhere = bool(plan.nested or len(names) > 1 or is_in_parts)
             if names:
                 column = [row[names[0]] for row in rows]
                 if not set(map(type, column)) <= _PLAIN:

@@ -28,13 +28,18 @@ TIME_FIELDS = ("timestamp", "time", "ts", "at", "@timestamp", "datetime", "colle
 NESTED_FIELDS = ("metrics", "values", "stats", "system", "data", "fields")
 
 ALIASES: Mapping[str, tuple[str, ...]] = {
-    "cpu": ("cpu_percent", "cpu_usage", "cpu_pct", "cpu_utilization", "cpu_total"),
+    "cpu": (
+        "cpu_percent", "cpu_usage", "cpu_pct", "cpu_utilization", "cpu_total", "cpu_util",
+        "cpu_used_pct", "cpu_used_percent", "cpu_usage_pct", "cpu_usage_percent",
+    ),
     "memory": (
         "mem", "ram", "memory_percent", "memory_usage", "mem_percent", "mem_usage", "memory_pct",
         "mem_used_percent", "memory_used_percent", "mem_pct", "mem_used_pct", "memory_used_pct",
+        "mem_util", "memory_utilization", "mem_usage_pct", "memory_usage_pct",
+        "memory_usage_percent",
     ),
     "disk": ("disk_percent", "disk_usage", "disk_pct", "disk_used_percent", "filesystem",
-             "disk_usage_pct", "disk_used_pct", "fs_pct"),
+             "disk_usage_pct", "disk_used_pct", "fs_pct", "disk_usage_percent"),
     "load": ("load1", "load_1", "load_avg", "load_average", "loadavg", "load_1m"),
 }  # fmt: skip
 _INNER_NAMES = ("percent", "usage", "used_percent", "utilization", "pct", "value", "1m")
@@ -43,9 +48,18 @@ _SHARES = frozenset(("memory", "disk"))
 _TOTALS = ("total", "total_bytes", "size")
 _USED = ("used", "used_bytes", "in_use")
 _LEFT = ("available", "available_bytes", "free", "free_bytes", "avail")
+_USER = ("cpu_user_pct", "cpu_user_percent")
+_SYSTEM = ("cpu_sys_pct", "cpu_system_pct", "cpu_sys_percent", "cpu_system_percent")
+_IDLE = ("cpu_idle_pct", "cpu_idle_percent")
+"""Parts of a processor's time. cpu_user and cpu_idle alone are not among them: under these names
+agents send seconds since the start, too."""
+_LEAST_WHOLE = 2.0
 _METRIC_NAMES = ("metric", "metric_name", "__name__", "measurement", "name", "field")
 _METRIC_VALUES = ("value", "val", "metric_value")
 
+NAMES_OF_PARTS = frozenset(
+    re.sub(r"[\W_]+", "", name) for names in (_USER, _SYSTEM, _IDLE) for name in names
+)
 KNOWN_NAMES = frozenset(
     re.sub(r"[\W_]+", "", name)
     for names in (NESTED_FIELDS, _METRIC_NAMES, _METRIC_VALUES)
@@ -53,7 +67,7 @@ KNOWN_NAMES = frozenset(
 )
 """Names beside those of the metrics themselves under which numbers may stand."""
 
-_NOT_ALIKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-/]+")
+_NOT_ALIKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s.\-/()\[\]]+")
 _MOST_PLANS = 4096
 
 
@@ -80,6 +94,8 @@ class Plan:
 
     inner : of an object that stands for one metric, where its number is; inner_shares the names of
     total, used and left there. metrics : for each metric its names; shares as inner_shares.
+    busy : names of a processor's time for users, for the system and idle; without the first two
+    none of the three.
     """
 
     server: tuple[str, ...]
@@ -89,6 +105,7 @@ class Plan:
     inner_shares: _Share
     metrics: tuple[tuple[str, ...], ...]
     shares: tuple[_Share, ...]
+    busy: _Share
     long_form: tuple[str, str] | None
 
 
@@ -151,7 +168,7 @@ class SampleReader:
         return plan
 
     def _make_plan(self, names: tuple[str, ...]) -> Plan:
-        named = {_plain(str(name)): name for name in names}
+        named = {_plain(str(name)): name for name in names} | {str(name): name for name in names}
 
         def there(candidates: Sequence[str]) -> tuple[str, ...]:
             return tuple(named[name] for name in candidates if name in named)
@@ -166,6 +183,7 @@ class SampleReader:
                 for group in (_TOTALS, _USED, _LEFT)
             )
             shares.append((of_metric[0], of_metric[1], of_metric[2]))
+        busy = (there(_USER), there(_SYSTEM), there(_IDLE))
         metric_name, metric_value = there(_METRIC_NAMES), there(_METRIC_VALUES)
         return Plan(
             there(SERVER_FIELDS),
@@ -175,6 +193,7 @@ class SampleReader:
             (there(_TOTALS), there(_USED), there(_LEFT)),
             tuple(there((metric, *ALIASES.get(metric, ()))) for metric in self.metrics),
             tuple(shares),
+            busy if busy[0] and busy[1] else ((), (), ()),
             (metric_name[0], metric_value[0]) if metric_name and metric_value else None,
         )
 
@@ -187,6 +206,8 @@ class SampleReader:
         totals, used, left = plan.shares[position]
         if totals and (used or left):
             return _share(place, plan.shares[position])
+        if metric == "cpu" and plan.busy[0]:
+            return _busy(place, plan.busy)
         if plan.long_form is not None:
             name, value = plan.long_form
             written = place[name]
@@ -231,6 +252,19 @@ def _share(place: Mapping[str, Any], names: _Share) -> float | None:
     return 100.0 * (used if used is not None else total - (left or 0.0)) / total
 
 
+def _busy(place: Mapping[str, Any], names: _Share) -> float | None:
+    """What is not idle, else user and system time together, in the unit in which they are sent.
+
+    Where user and idle time make less than a few percent together, they are fractions of 1.
+    """
+    user, system, idle = (_first_number(place, of_one) for of_one in names)
+    if user is None or system is None:
+        return None
+    if idle is not None and user + idle > _LEAST_WHOLE:
+        return 100.0 - idle
+    return user + system
+
+
 def _first_number(place: Mapping[str, Any], names: Sequence[str]) -> float | None:
     found = (_plain_number(place[name]) for name in names)
     return next((number for number in found if number is not None), None)
@@ -242,5 +276,5 @@ def _plain_number(value: object) -> float | None:
 
 
 def _plain(name: str) -> str:
-    """cpuPercent, CPU-Percent and cpu.percent are all cpu_percent."""
-    return _NOT_ALIKE.sub("_", name.strip()).lower()
+    """cpuPercent, CPU-Percent and cpu.percent are all cpu_percent; CPU (%) is cpu_pct."""
+    return _NOT_ALIKE.sub("_", name.replace("%", " pct ").strip()).lower().rstrip("_")

@@ -27,7 +27,12 @@ from shared.workloads.server_metrics.features import FEATURES, METRIC, VALUE, WI
 from shared.workloads.server_metrics.fields import sample_fields
 from shared.workloads.server_metrics.fitting import fit_metric
 from shared.workloads.server_metrics.model import BANDS, FleetForecaster, forecast
-from shared.workloads.server_metrics.records import KNOWN_NAMES, NO_METRIC, SampleReader
+from shared.workloads.server_metrics.records import (
+    KNOWN_NAMES,
+    NAMES_OF_PARTS,
+    NO_METRIC,
+    SampleReader,
+)
 from shared.workloads.server_metrics.rows import RowContext, metric_rows, training_rows
 from shared.workloads.server_metrics.serving import FleetAnswerer
 from shared.workloads.server_metrics.unread import doubtful_fractions, unread_metrics
@@ -105,7 +110,10 @@ class ServerMetrics(Workload):
         return sample_fields(self.parameters.metrics)
 
     def remarks(self, stream: str, records: Sequence[Mapping[str, Any]]) -> Sequence[str]:
-        sentence = unread_metrics(self.fields_of(stream), records, KNOWN_NAMES)
+        known = KNOWN_NAMES
+        if any(self._reader.plan(tuple(record)).busy[0] for record in records):
+            known |= NAMES_OF_PARTS
+        sentence = unread_metrics(self.fields_of(stream), records, known)
         read = (self._reader.read(record) for record in records)
         samples = (each for each in read if not isinstance(each, str))
         doubtful = doubtful_fractions(samples, self._reader.percentages)

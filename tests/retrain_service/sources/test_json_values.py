@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from retrain_service.buffer.upsert import to_arrow
-from retrain_service.sources.json_values import DEEPEST, decode_json_text, to_json
+from retrain_service.sources.json_values import DEEPEST, decode_json_text, is_set, to_json
 from shared.records import Record
 
 
@@ -30,6 +30,18 @@ from shared.records import Record
 def test_what_json_cannot_hold_is_null_or_a_mark(value: Any, expected: Any) -> None:
     assert to_json(value) == expected
     _keep(to_json(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "is_deleted"),
+    [
+        *((word, False) for word in (" Active ", "NULL", "0.0", "nein", "0000-00-00")),
+        *((word, True) for word in ("deleted", "yes", "inactive", "2026-03-02", 1)),
+    ],
+)
+def test_words_that_mean_alive_delete_nothing(value: Any, is_deleted: bool) -> None:
+    """All records that say "active" would be deleted."""
+    assert is_set(value) is is_deleted
 
 
 @pytest.mark.parametrize("depth", [DEEPEST - 1, DEEPEST + 1, 500, 990, 5_000, 100_000])

@@ -17,6 +17,8 @@ ROW = {"host": "w", "timestamp": "2026-01-01T00:00:00Z", "cpu_pct": 5}
         ({"swap_pct": 3, "netInMb": "1.5"}, ["swap_pct", "netInMb"]),
         ({"memUsed": "63 %", "disk": {"percent": 5}}, ["memUsed"]),
         ({"mem_pct": 3, "load1": 1, "fs_pct": 4}, []),
+        ({"cpu_user_pct": 4}, ["cpu_user_pct"]),
+        ({"cpu_user_pct": 4, "cpu_sys_pct": 1, "cpu_idle_pct": 95}, []),
         ({"rack": 4, "process_id": 17, "cpu_name": "x", "temp_at": 5, "note": "load"}, []),
     ],
 )

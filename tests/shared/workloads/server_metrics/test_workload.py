@@ -117,9 +117,18 @@ def estimator(workload: ServerMetrics, rows: TrainingSet) -> FleetForecaster:
         ({"server": "a", "disk": {"size": "400", "used": "100", "percent": None}}, {"disk": 25.0}),
         ({"server": "a", "cpu": 3, "memory": 16e9, "disk": -1}, {"cpu": 3.0}),
         ({"server": "a", "cpu": 800}, {"cpu": 800.0}),
+        # Parts of a processor's time; counters of seconds are no percentages.
+        (
+            {"server": "a", "cpu_user_pct": 20, "cpu_sys_pct": 8, "cpu_idle_pct": 70, "load1": 1},
+            {"cpu": 30.0, "load": 1.0},
+        ),
+        ({"server": "a", "cpuUserPct": 0.2, "cpuSysPct": 0.1, "cpuIdlePct": 0.7}, {"cpu": 0.3}),
+        ({"server": "a", "cpu_user": 71250.5, "cpu_system": 900, "mem_util": 5}, {"memory": 5.0}),
+        ({"server": "a", "CPU (%)": 3, "Memory Usage %": 4}, {"cpu": 3.0, "memory": 4.0}),
         # One row for each metric, named by a field.
         ({"host": "a", "metric": "cpu.usage", "value": "96"}, {"cpu": 96.0}),
         ({"host": "a", "name": "load1", "value": 2}, {"load": 2.0}),
+        ({"host": "a", "name": "x", "__name__": "load1", "value": 2}, {"load": 2.0}),
     ],
 )
 def test_numbers_are_found_in_the_shapes_that_agents_send(
@@ -129,7 +138,7 @@ def test_numbers_are_found_in_the_shapes_that_agents_send(
     found = READER.read(fields)
 
     assert isinstance(found, Sample)
-    assert found.values == values
+    assert found.values == pytest.approx(values)
 
 
 @pytest.mark.parametrize("name", ["server", "host", "hostname", "serverName", "Node", "instance"])
@@ -189,6 +198,8 @@ def test_many_rows_at_once_are_read_as_each_of_them_is() -> None:
                   int(NOW.timestamp() * 1e3), "2026-11-21 11:00:00", "noon", 0, None, "9999"]),
         ("cpu", [1, 2.5, "3,5 %", None, True, [4, 6], {"percent": 7}, -1, 1e9, "n/a", 1e400]),
         ("cpu_pct", [5, None]),
+        ("cpu_user_pct", [20, "3 %", None]),
+        ("cpu_sys_pct", [4]),
         ("memory", [1, 40.0, 3e9, {"total": 8, "used": 2}, None]),
         ("metrics", [{"mem": 30}, {"memory": {"free": 6, "size": 8}}, 3]),
     ]  # fmt: skip
