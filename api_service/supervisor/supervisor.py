@@ -6,6 +6,7 @@ Serves no request itself and opens no model.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
 import threading
 import time
@@ -236,6 +237,8 @@ def serve(
     """
     require_hooks(mp)
     hear_ctrl_c()
+    if sys.platform != "win32":
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # tells workers to drain; here it ends all
     # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)
     server = Supervisor(

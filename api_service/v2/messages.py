@@ -4,14 +4,12 @@ JSON (`Inference-Header-Content-Length`) and without. Bytes in, bytes out; knows
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from werkzeug.exceptions import RequestEntityTooLarge
 
 from api_service.v2.tensors import (
     Tensor,
@@ -25,7 +23,6 @@ from api_service.web.query import as_whole_number
 from shared.errors import RequestInvalid
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -53,30 +50,6 @@ class InferRequest(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(InferRequest).decode
-
-
-def unpacked(content: bytes, encoding: str, most_bytes: int) -> bytes:
-    """The body of a request that was sent compressed.
-
-    Raises:
-        RequestInvalid: an encoding that is not known, or not what the body is in.
-        RequestEntityTooLarge: more than `most_bytes` come out of it.
-    """
-    if encoding in ("", "identity"):
-        return content
-    window = _WINDOW.get(encoding)
-    if window is None:
-        raise RequestInvalid(f"one of {', '.join(_WINDOW)}", encoding, "Content-Encoding")
-    unpacking = zlib.decompressobj(window)
-    try:
-        found = unpacking.decompress(content, most_bytes)
-    except zlib.error as error:
-        raise RequestInvalid(f"a body in {encoding}", str(error), "body") from None
-    if unpacking.unconsumed_tail:
-        raise RequestEntityTooLarge
-    if not unpacking.eof:
-        raise RequestInvalid(f"a body in {encoding}", "one that ends too early", "body")
-    return found
 
 
 def read_request(content: bytes, header_length: str | None) -> tuple[InferRequest, list[Tensor]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import zlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,6 +20,8 @@ _BYTE = re.compile(r"\s*\(byte (\d+)\)")
 _SHOWN = 20
 _PLACE = re.compile(r" - at `\$\.([^`]*)`$")
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 T = TypeVar("T")
 
@@ -53,11 +57,20 @@ def read_value(request: Request, *, may_be_empty: bool = False) -> Any:
 
 
 def read_body(request: Request) -> bytes:
-    """The bytes of a request's body.
+    """The bytes of a request's body, unpacked where it was sent compressed.
 
     Raises:
-        RequestEntityTooLarge: more bytes than the application's limit.
+        RequestEntityTooLarge: more bytes than the application's limit, as sent or unpacked.
+        RequestInvalid: an encoding that is not known, or not what the body is in.
     """
+    encoding = request.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    content = _body_as_sent(request)
+    if encoding in ("", "identity"):
+        return content
+    return _unpacked(content, encoding, request.max_content_length or 0)
+
+
+def _body_as_sent(request: Request) -> bytes:
     limit = request.max_content_length
     said = request.environ.get("CONTENT_LENGTH", "")
     # A stream that somebody else has taken, or whose end nobody said, is left to Flask.
@@ -76,6 +89,23 @@ def read_body(request: Request) -> bytes:
     return content
 
 
+def _unpacked(content: bytes, encoding: str, most_bytes: int) -> bytes:
+    """most_bytes : 0 for any number."""
+    window = _WINDOW.get(encoding)
+    if window is None:
+        raise RequestInvalid(f"one of {', '.join(_WINDOW)}", encoding, "Content-Encoding")
+    unpacking = zlib.decompressobj(window)
+    try:
+        found = unpacking.decompress(content, most_bytes)
+    except zlib.error as error:
+        raise RequestInvalid(f"a body in {encoding}", str(error), "body") from None
+    if unpacking.unconsumed_tail:
+        raise RequestEntityTooLarge
+    if not unpacking.eof:
+        raise RequestInvalid(f"a body in {encoding}", "one that ends too early", "body")
+    return found
+
+
 def object_of(value: Any) -> dict[str, Any]:
     """The value, which must be an object.
 
@@ -88,11 +118,12 @@ def object_of(value: Any) -> dict[str, Any]:
 
 
 def value_of(content: bytes) -> Any:
-    """The JSON value that these bytes are.
+    """The JSON value that these bytes are; a byte order mark before it is passed over.
 
     Raises:
         RequestInvalid: says at which line and column.
     """
+    content = content.removeprefix(codecs.BOM_UTF8)
     if not content:
         raise RequestInvalid("a JSON object", "an empty body", "body")
     try:

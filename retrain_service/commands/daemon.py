@@ -41,7 +41,7 @@ def _run(config: Path | None) -> None:
     start_logging(settings.log_format, "retrain_service")
     warn_of_unread_variables()
     stop, wake = threading.Event(), threading.Event()
-    stop_on_signals(stop, wake)
+    stop_on_signals(stop, wake, outlives_terminal=True)
     with contextlib.ExitStack() as held:
         patiently(
             lambda: held.enter_context(only_instance(settings.pids_dir, "retrain_service")), stop

@@ -13,20 +13,34 @@ from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 
+import structlog
+
 from shared.daemon.background import run_once_in_background
 
+log = structlog.get_logger()
 
-def stop_on_signals(*stop: threading.Event) -> None:
-    """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only."""
+
+_HARMLESS = [
+    number for name in ("SIGHUP", "SIGUSR1", "SIGUSR2") if (number := getattr(signal, name, None))
+]
+
+
+def stop_on_signals(*stop: threading.Event, outlives_terminal: bool = False) -> None:
+    """Set every `stop` on TERM and INT, and on Windows' BREAK. Main thread only.
+
+    outlives_terminal : HUP, USR1 and USR2 end nothing; the log says that they change nothing.
+    """
     # A handler interrupts the main thread anywhere, also while that holds an event's own lock:
     # it may not set one itself.
     read_end, write_end = os.pipe()
 
-    def record(_number: int, _frame: FrameType | None) -> None:
-        os.write(write_end, b"!")
+    def record(number: int, _frame: FrameType | None) -> None:
+        os.write(write_end, bytes([number]))
 
     def pass_on() -> None:
-        os.read(read_end, 1)
+        while (number := os.read(read_end, 1)[0]) in _HARMLESS:
+            sentence = f"{signal.Signals(number).name}: settings are read at the start alone."
+            log.warning("signal_without_effect", sentence=sentence)
         for each in stop:
             each.set()
 
@@ -36,6 +50,8 @@ def stop_on_signals(*stop: threading.Event) -> None:
     signal.signal(signal.SIGINT, record)
     if sys.platform == "win32":
         signal.signal(signal.SIGBREAK, record)
+    for number in _HARMLESS if outlives_terminal else ():
+        signal.signal(number, record)
 
 
 def hear_ctrl_c() -> None:

@@ -21,7 +21,7 @@ from api_service.metrics.worker_file import read_sum
 from api_service.serving_slot import ServingSlot
 from api_service.status.health import not_ready_reason
 from api_service.v2.logged import as_requests
-from api_service.v2.messages import HEADER_LENGTH, read_request, unpacked, write_answer
+from api_service.v2.messages import HEADER_LENGTH, read_request, write_answer
 from api_service.v2.rows import answer_tensors, metadata
 from api_service.v2.statistics import statistics
 from api_service.web.auth import open_to_all
@@ -74,11 +74,7 @@ def blueprint(context: Context) -> Blueprint:
 
     @v2_route(routes, "POST", "/infer")
     def infer(model: str, version: str | None = None) -> ResponseReturnValue:
-        content = unpacked(
-            read_body(request),
-            request.headers.get("Content-Encoding", "").lower(),
-            context.config.max_request_bytes,
-        )
+        content = read_body(request)
         # After the body came: while a slow client sent it, another version may have come.
         with computing():
             slot, found = _meant(context, model, version)

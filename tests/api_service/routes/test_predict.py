@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import pytest
@@ -33,6 +34,28 @@ def test_an_answer_names_the_one_version_that_gave_it(served: Serving) -> None:
         "fitted_until": "2026-10-31T23:59:59.999999Z",
         "watermark": "2026-11-01T08:00:00Z",
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (gzip.compress(b'{"instances": [{"x": 1}]}'), "gzip", 200),
+        (b'\xef\xbb\xbf{"instances": [{"x": 1}]}', "", 200),
+        (gzip.compress(b'\xef\xbb\xbf{"instances": [{"x": 1}]}'), "GZIP", 200),
+        (gzip.compress(b'{"instances": [{"x": 1}]}')[:-9], "gzip", 400),
+        (gzip.compress(b"{}"), "br", 400),
+    ],
+)
+def test_bodies_come_as_clients_send_them(
+    served: Serving, body: bytes, encoding: str, status: int
+) -> None:
+    """Many clients pack all that is large; PowerShell and Excel write a byte order mark."""
+    headers = {"Content-Encoding": encoding} if encoding else {}
+
+    answer = served.client().post("/models/m/predict", data=body, headers=headers)
+
+    assert answer.status_code == status, answer.text
+    assert status == 200 or "expected" in answer.text
 
 
 def test_a_model_of_an_entity_is_asked_under_its_whole_name(served: Serving) -> None:
