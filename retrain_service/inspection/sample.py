@@ -86,6 +86,13 @@ def _whole(source: Source, found: Inspection) -> StreamSample:
     except HotfitError as error:
         is_whole = False
         remarks.append(f"not all of it could be read: {error}")
+    n_unread = found.n_records - found.n_without_cursor_field - len(records)
+    if is_whole and n_unread > 0:
+        is_whole = False
+        remarks.append(
+            f"{n_unread:,} records are not read yet: they are newer than the source's lag_s allows,"
+            " or dated in the future"
+        )
     alive = [record for record in records.values() if not record.is_deleted]
     alive.sort(key=lambda record: (record.updated_at, record.id))
     return StreamSample(

@@ -262,3 +262,16 @@ def test_a_time_of_another_type_is_not_called_missing(
 
     assert done.code == 1
     assert "30 of 30 records are never read: at is there, but is a list" in done.text
+
+
+def test_rows_that_are_too_young_to_be_read_are_no_lack_of_rows(tmp_path: Path) -> None:
+    """Who fills a table and looks at once was told that nothing would be trained."""
+    place = CaseHome(tmp_path, SOURCE.replace("lag_s = 0", "lag_s = 300") + PARTS)
+    young = [(*row[:4], NOW.isoformat()) for row in appointments(600)]
+    place.table("appointments", COLUMNS, young)
+
+    checked = place.check()
+
+    assert checked.code == 0, checked.everything
+    assert "580 records are not read yet" in checked.text
+    assert "a training would start, as far as the records looked at tell" in checked.text
