@@ -1,12 +1,11 @@
 """The command `hotfit`: start, stop and status of both daemons, and every command of the trainer.
 
-Away from a configuration (no HOTFIT_CONFIG, no hotfit.toml where one stands) it works on the
-project's folder. Wiring only.
+start, stop and status work on the project's folder, as the scripts of these names do; all others
+where one stands. Wiring only.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,6 @@ _HELP = """Usage: hotfit start | stop | status [OPTIONS]   both daemons
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if "HOTFIT_CONFIG" not in os.environ and not Path("hotfit.toml").exists():
-        os.chdir(ROOT)
     if given and given[0] in OF_BOTH_DAEMONS:
         from scripts.control import main as control
 

@@ -62,8 +62,10 @@ def run(connection: socket.socket) -> NoReturn:
     # The collector writes to all it looks at, and each page that is written to is copied: what was
     # imported is never looked at, here or in a worker.
     gc.disable()
-    from_outside = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, signal.SIG_IGN) for number in from_outside}
+    # A terminal's INT and HUP reach the main process as well, which tells the workers what to do.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    on_term = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _name_process("hotfit-template")
     _close_all_but(connection.fileno())
     for name in _SYSTEMD_VARIABLES:
@@ -74,8 +76,7 @@ def run(connection: socket.socket) -> NoReturn:
     if not _is_worker(connection):
         os._exit(0)
     _name_process("hotfit-worker")
-    for number, handler in former.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGTERM, on_term)
     gc.enable()
     sys.exit(_work())
 

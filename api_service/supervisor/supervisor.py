@@ -238,7 +238,8 @@ def serve(
     require_hooks(mp)
     hear_ctrl_c()
     if sys.platform != "win32":
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # tells workers to drain; here it ends all
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # mean something to workers alone
+            signal.signal(number, signal.SIG_IGN)
     # Forked off this very process it would inherit our lock, our threads and half a logging setup.
     multiprocessing.set_start_method("spawn", force=True)
     server = Supervisor(

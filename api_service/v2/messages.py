@@ -4,6 +4,7 @@ JSON (`Inference-Header-Content-Length`) and without. Bytes in, bytes out; knows
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -61,6 +62,8 @@ def read_request(content: bytes, header_length: str | None) -> tuple[InferReques
     Raises:
         RequestInvalid: says what was expected, what came, and where.
     """
+    if header_length is None:
+        content = content.removeprefix(codecs.BOM_UTF8)
     n_json = len(content)
     if header_length is not None:
         number = as_whole_number(header_length)

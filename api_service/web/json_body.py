@@ -94,15 +94,20 @@ def _unpacked(content: bytes, encoding: str, most_bytes: int) -> bytes:
     window = _WINDOW.get(encoding)
     if window is None:
         raise RequestInvalid(f"one of {', '.join(_WINDOW)}", encoding, "Content-Encoding")
-    unpacking = zlib.decompressobj(window)
-    try:
-        found = unpacking.decompress(content, most_bytes)
-    except zlib.error as error:
-        raise RequestInvalid(f"a body in {encoding}", str(error), "body") from None
-    if unpacking.unconsumed_tail:
-        raise RequestEntityTooLarge
-    if not unpacking.eof:
-        raise RequestInvalid(f"a body in {encoding}", "one that ends too early", "body")
+    found = b""
+    while content or not found:  # gzip may come in several members, one behind the other
+        unpacking = zlib.decompressobj(window)
+        try:
+            found += unpacking.decompress(content, most_bytes and most_bytes - len(found) + 1)
+        except zlib.error as error:
+            raise RequestInvalid(f"a body in {encoding}", str(error), "body") from None
+        if most_bytes and len(found) > most_bytes:
+            raise RequestEntityTooLarge
+        if not unpacking.eof:
+            raise RequestInvalid(f"a body in {encoding}", "one that ends too early", "body")
+        content = unpacking.unused_data
+        if not found and not content:
+            break
     return found
 
 

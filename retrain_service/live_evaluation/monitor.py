@@ -80,17 +80,22 @@ class LiveMonitor:
         if self._join is None:
             self._join = TruthJoin(self._path)
         join, now_us = self._join, to_epoch_us(now)
+        counts: dict[str, int] = {}
         with join.transaction():
             # Answers first: a record must find what was expected of it.
             has_more = self._take_answers(join)
             if not has_more:
                 has_more = self._take_changes(join, now)
-                self._take_removals(join, now)
+                counts = self._take_removals(join, now)
             keep = timedelta(days=self._settings.prediction_log.keep_days)
             if not has_more:
                 self._complete_us = self._read_until_us(now)
             join.forget(to_epoch_us(now - keep), now_us, self._complete_us)
             join.forget_outcomes(self._oldest_needed_us(join, now))
+        if counts:  # only now that what they led to is written
+            self._counts = counts
+            if self._is_check_due(now):
+                self._checked_at = now
         if has_more:
             self._next_s = 0.0
         has_units = self._records.workload.slices_have_units
@@ -171,12 +176,18 @@ class LiveMonitor:
             join.set_position(_BUFFER, changes[-1].seq)
         return len(changes) == _MOST_CHANGES
 
-    def _take_removals(self, join: TruthJoin, now: datetime) -> None:
-        """Records that left the buffer without a word: not those that retention took."""
-        records = self._records
-        is_time = self._checked_at is None or not (
-            timedelta(0) <= now - self._checked_at < _CHECK_PERIOD
-        )
+    def _is_check_due(self, now: datetime) -> bool:
+        at = self._checked_at
+        return at is None or not timedelta(0) <= now - at < _CHECK_PERIOD
+
+    def _take_removals(self, join: TruthJoin, now: datetime) -> dict[str, int]:
+        """Records that left the buffer without a word: not those that retention took.
+
+        Returns:
+            Stream -> the records that it holds now.
+        """
+        records, is_time = self._records, self._is_check_due(now)
+        counts: dict[str, int] = {}
         model = self._settings.models[self._name]
         for spec in records.workload.streams:
             n = records.n_records(now, spec.name)
@@ -186,6 +197,5 @@ class LiveMonitor:
                 known = join.records(spec.name, from_us)
                 for record in records.missing(now, spec.name, known):
                     join.replace(spec.name, record, 0, ())
-            self._counts[spec.name] = n
-        if is_time:
-            self._checked_at = now
+            counts[spec.name] = n
+        return counts

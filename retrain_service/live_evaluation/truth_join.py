@@ -139,10 +139,10 @@ class TruthJoin:
         return [record for (record,) in found]
 
     def forget(self, before_us: int, now_us: int, complete_us: int) -> None:
-        """Forget answers of before, and the oldest beyond the most; what is known of these stays
-        in the errors, as it is now."""
+        """Forget answers that were due before, and the oldest beyond the most; what is known of
+        these stays in the errors, as it is now."""
         database = self._database
-        database.execute("DELETE FROM expectations WHERE answered_us < ?", [before_us])
+        database.execute("DELETE FROM expectations WHERE due_us < ?", [before_us])
         database.execute("DELETE FROM settled WHERE day < ?", [before_us // DAY_US])
         n_over = database.execute("SELECT count(*) FROM expectations").fetchone()[0]
         n_over -= MOST_EXPECTATIONS

@@ -20,6 +20,7 @@ from tests.support.pages import ROOT
         (["stop", "--help"], 0, "ask, wait ten seconds"),
         (["runs"], 0, "no runs."),
         (["nonsense"], 2, "No such command 'nonsense'"),
+        (["--config", "mine.toml", "runs"], 0, "no runs."),
     ],
 )
 def test_every_command_has_one_name(
@@ -29,7 +30,8 @@ def test_every_command_has_one_name(
     python.parent.mkdir()
     python.symlink_to(sys.executable)
     launcher = write_launcher(python, ROOT)
-    (tmp_path / "hotfit.toml").write_text(f'home = "{tmp_path.as_posix()}/home"\n')
+    name = "mine.toml" if "mine.toml" in arguments else "hotfit.toml"
+    (tmp_path / name).write_text(f'home = "{tmp_path.as_posix()}/home"\n')
     search = os.pathsep.join(path for path in sys.path if path)
 
     ended = subprocess.run(

@@ -106,6 +106,8 @@ def candidate_parameters(parameters: TabularParameters, name: str) -> TabularPar
         SettingsInvalid: no estimator has this name.
     """
     base, options = options_of(name)
+    if base == "default":  # as workloads with one candidate call it
+        base = parameters.estimator
     if base not in (parameters.estimator, *ESTIMATORS):
         raise SettingsInvalid(f"{WHERE}: no candidate {base!r}; known: {', '.join(ESTIMATORS)}.")
     fixed = parameters.estimator_options if base == parameters.estimator else {}

@@ -44,6 +44,8 @@ def test_an_answer_names_the_one_version_that_gave_it(served: Serving) -> None:
         (gzip.compress(b'\xef\xbb\xbf{"instances": [{"x": 1}]}'), "GZIP", 200),
         (gzip.compress(b'{"instances": [{"x": 1}]}')[:-9], "gzip", 400),
         (gzip.compress(b"{}"), "br", 400),
+        (gzip.compress(b'{"instances": [') + gzip.compress(b'{"x": 1}]}'), "gzip", 200),
+        (gzip.compress(b'{"instances": [{"x": 1}]}') + b"more", "gzip", 400),
     ],
 )
 def test_bodies_come_as_clients_send_them(

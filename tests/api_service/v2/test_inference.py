@@ -215,9 +215,13 @@ def test_a_compressed_request_is_unpacked(client: FlaskClient, encoding: str) ->
     found = outputs(client.post(INFER, data=content, headers=headers))
     bomb = client.post(INFER, data=pack(b" " * 1_000_000), headers=headers)
     broken = client.post(INFER, data=content[:-9], headers=headers)
+    marked = client.post(
+        INFER, data=pack(b"\xef\xbb\xbf" + zlib.decompress(content, 47)), headers=headers
+    )
 
     assert found["label"]["data"] == ["warm", "kühl", "kühl"]
     assert (bomb.status_code, broken.status_code) == (413, 400)
+    assert marked.json == client.post(INFER, data=content, headers=headers).json
 
 
 def test_a_model_without_plain_rows_is_asked_in_json(home: ServingHome, serving: Serving) -> None:

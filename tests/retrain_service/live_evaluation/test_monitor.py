@@ -61,9 +61,10 @@ class Buffered:
 class Followed:
     """A model, its log and its buffer."""
 
-    def __init__(self, folder: Path, workload: str, stream: str) -> None:
+    def __init__(self, folder: Path, workload: str, stream: str, keep_days: int = 30) -> None:
         self.settings = Settings(
             home=folder / "home",
+            prediction_log={"keep_days": keep_days},
             sources={"app": {"kind": "sql", "url": "sqlite:///none.db"}},
             models={"m": {"workload": workload, "source": "app"}},
         )
@@ -224,9 +225,28 @@ def test_the_bounds_hold_at_every_look() -> None:
     assert n_outside <= 0.08 * n_lives
 
 
+def test_a_removal_that_could_not_be_written_is_found_again(
+    solar: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk at that moment, and the record counted for another hour."""
+    for minute in (0, 1):
+        at = START + timedelta(minutes=minute)
+        solar.log("m/d1", at, forecast(at, 10.0))
+        solar.records.add(reading(f"r{minute}", at + AHEAD, 11.0, seconds=1))
+    assert solar.found("m/d1")[0].n == 2
+    solar.records.buffer.delete_ids("readings", ["r1"])
+
+    with monkeypatch.context() as broken:
+        broken.setattr(TruthJoin, "forget", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            solar.monitor.step(END)
+
+    assert solar.found("m/d1")[0].n == 1
+
+
 def test_a_list_is_judged_by_what_the_person_takes(tmp_path: Path) -> None:
     """One of it within a week is a hit, only others is none; who takes nothing tells nothing."""
-    shop = Followed(tmp_path, "product_recommender", "interactions")
+    shop = Followed(tmp_path, "product_recommender", "interactions", keep_days=7)
     for person in ("hit", "miss", "gone", "late"):
         shown = [{"product_id": "p1"}, {"product_id": "p2"}]
         answer = {"user_id": person, "basis": "history", "recommendations": shown, "total": 2}
