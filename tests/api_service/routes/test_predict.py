@@ -36,16 +36,20 @@ def test_an_answer_names_the_one_version_that_gave_it(served: Serving) -> None:
     }
 
 
+ROWS = b'{"instances": [{"x": 1}]}'
+PACKED = gzip.compress(ROWS)
+
+
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (gzip.compress(b'{"instances": [{"x": 1}]}'), "gzip", 200),
-        (b'\xef\xbb\xbf{"instances": [{"x": 1}]}', "", 200),
-        (gzip.compress(b'\xef\xbb\xbf{"instances": [{"x": 1}]}'), "GZIP", 200),
-        (gzip.compress(b'{"instances": [{"x": 1}]}')[:-9], "gzip", 400),
-        (gzip.compress(b"{}"), "br", 400),
-        (gzip.compress(b'{"instances": [') + gzip.compress(b'{"x": 1}]}'), "gzip", 200),
-        (gzip.compress(b'{"instances": [{"x": 1}]}') + b"more", "gzip", 400),
+        pytest.param(PACKED, "gzip", 200, id="packed"),
+        pytest.param(b"\xef\xbb\xbf" + ROWS, "", 200, id="marked"),
+        pytest.param(gzip.compress(b"\xef\xbb\xbf" + ROWS), "GZIP", 200, id="marked and packed"),
+        pytest.param(gzip.compress(ROWS[:9]) + gzip.compress(ROWS[9:]), "gzip", 200, id="members"),
+        pytest.param(PACKED[:-9], "gzip", 400, id="cut"),
+        pytest.param(PACKED + b"more", "gzip", 400, id="more behind it"),
+        pytest.param(PACKED, "br", 400, id="unknown encoding"),
     ],
 )
 def test_bodies_come_as_clients_send_them(
