@@ -95,7 +95,7 @@ def _unpacked(content: bytes, encoding: str, most_bytes: int) -> bytes:
     if window is None:
         raise RequestInvalid(f"one of {', '.join(_WINDOW)}", encoding, "Content-Encoding")
     found = b""
-    while content or not found:  # gzip may come in several members, one behind the other
+    while True:  # gzip may come in several members, one behind the other
         unpacking = zlib.decompressobj(window)
         try:
             found += unpacking.decompress(content, most_bytes and most_bytes - len(found) + 1)
@@ -106,9 +106,8 @@ def _unpacked(content: bytes, encoding: str, most_bytes: int) -> bytes:
         if not unpacking.eof:
             raise RequestInvalid(f"a body in {encoding}", "one that ends too early", "body")
         content = unpacking.unused_data
-        if not found and not content:
-            break
-    return found
+        if not content:
+            return found
 
 
 def object_of(value: Any) -> dict[str, Any]:

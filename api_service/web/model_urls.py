@@ -12,18 +12,8 @@ from werkzeug.routing import BaseConverter
 # A model's own sub-routes: no entity is asked for under such a name, so "GET /models/m/predict"
 # asks for a method that the route does not take rather than for an entity.
 _SUB_ROUTES = (
-    *(
-        "confirm-deletions",
-        "events",
-        "hold",
-        "infer",
-        "live",
-        "predict",
-        "ready",
-        "records",
-        "rejected",
-    ),
-    *("release", "reload", "rollback", "stats", "train", "training", "versions"),
+    *("confirm-deletions", "events", "hold", "infer", "live", "predict", "ready", "records"),
+    *("rejected", "release", "reload", "rollback", "stats", "train", "training", "versions"),
 )
 
 

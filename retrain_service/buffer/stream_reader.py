@@ -145,7 +145,7 @@ class StreamReader:
             by_entity=by_entity,
             n_records={name: found.n_records for name, found in statistics.items()},
             is_caught_up=all(ingestor.is_caught_up for ingestor in self._ingestors),
-            read_until=self._read_until(self._ingestors),
+            read_until=self._read_until(),
             health=tuple(ingestor.health for ingestor in self._ingestors),
             state_changes=tuple(
                 result.state_change for result in results if result.state_change is not None
@@ -215,19 +215,6 @@ class StreamReader:
         with self._reopen_after_trouble():
             return self._open(now).missing(stream, ids)
 
-    def complete_until(self, now: datetime) -> datetime | None:
-        """What was committed before this is in the buffer, of all streams that must be there;
-        None while some of it waits to be read."""
-        with self._reopen_after_trouble():
-            self._open(now)
-        required = [
-            ingestor
-            for ingestor, spec in zip(self._ingestors, self._workload.streams, strict=True)
-            if spec.is_required
-        ]
-        is_caught_up = all(ingestor.is_caught_up for ingestor in required)
-        return self._read_until(required) if is_caught_up else None
-
     def confirm_deletions(self, now: datetime) -> int:
         """Delete what is withheld; how many records there were.
 
@@ -256,8 +243,8 @@ class StreamReader:
             self._buffer.close()
             self._buffer = None
 
-    def _read_until(self, ingestors: Sequence[StreamIngestor]) -> datetime | None:
-        times = [ingestor.health.last_read_at for ingestor in ingestors]
+    def _read_until(self) -> datetime | None:
+        times = [ingestor.health.last_read_at for ingestor in self._ingestors]
         read = [at for at in times if at is not None]
         lag = timedelta(seconds=self._settings.sources[self._model.source].lag_s)
         return min(read) - lag if read and len(read) == len(times) else None
@@ -289,7 +276,7 @@ class StreamReader:
                     settings=self._settings.sources[self._model.source],
                     stream_settings=self._model.stream(stream.name),
                     buffer=self._buffer,
-                    reject_reason=partial(self._workload.reject_reason, stream.name),
+                    reject_reason=partial(self._workload.why_unusable, stream.name),
                     entity_of=partial(self._entity_of, stream.name),
                     is_counted=stream.is_counted,
                     is_required=stream.is_required,

@@ -108,7 +108,7 @@ def to_arrow(
     """One row per id, the reject reason judged; the bodies as JSON text."""
     by_id = {record.id: record for record in records}  # the later one is the newer one
     rows = list(by_id.values())
-    reasons = [None if row.is_deleted else _judge(row, reject_reason) for row in rows]
+    reasons = [None if row.is_deleted else reject_reason(row.fields) for row in rows]
     entities = ["" if row.is_deleted else _entity(row, entity_of) for row in rows]
     bodies = [b"{}" if row.is_deleted else _encode_fields(row.fields) for row in rows]
     return pa.table(
@@ -133,10 +133,3 @@ def _entity(record: Record, entity_of: EntityOf) -> str:
         return entity_of(record.fields)
     except Exception:  # noqa: BLE001 - a record too odd to say whose it is belongs to nobody
         return ""
-
-
-def _judge(record: Record, reject_reason: RejectReason) -> str | None:
-    try:
-        return reject_reason(record.fields)
-    except Exception as error:  # noqa: BLE001  # one odd record must not stop its stream
-        return f"the workload could not read it ({type(error).__name__})"

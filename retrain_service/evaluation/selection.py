@@ -199,7 +199,7 @@ def measure(
     for past, following in origins:
         if clock() + fit_s > ends_at:
             raise OutOfTime
-        fitted = fit_candidate(workload, name, past, seed, look)
+        fitted = fit_candidate(workload, name, past, seed, look, clock)
         score = workload.score(fitted.estimator, following)
         if not np.isfinite(score.loss).all():
             raise ValueError("an answer is not a finite number")

@@ -7,7 +7,7 @@ framework, KDD 2019) and judged as candidates are. Knows no champion, no holdout
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,21 +26,15 @@ from shared.workloads.search_space import Choice, Option, options_of, with_optio
 from shared.workloads.training import Progress, TrainingSet
 
 JOURNAL_NAME = "tuning.jsonl"
-_SHARE_OF_TRIALS = 0.8
-"""Of the budget; the rest is for comparing the best of them with the candidate as it is."""
 _DIGITS = 4  # of an option: more only make names long
+_LONGEST_REASON = 200
 
 
 class _Trial(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the journal. study : what it belongs to; error : None where it failed."""
+    """A line of the journal. study : what it belongs to."""
 
     study: str
-    name: str
-    error: float | None = None
-    n_rows: int = 0
-    fit_s: float = 0.0
-    peak_mb: float = 0.0
-    left_out: str | None = None
+    score: CandidateScore
 
 
 def tune(
@@ -71,56 +65,43 @@ def tune(
     if not origins:
         sentence = f"{selection.sentence} Too few rows to search options of {base}."
         return msgspec.structs.replace(selection, sentence=sentence)
-    ends_at = clock() + _SHARE_OF_TRIALS * budget_s
+    ends_at = clock() + budget_s
     known = _read(journal)
-    done = [each for each in known if each.study == study and options_of(each.name)[0] == base]
-    others = [each for each in known if each.study != study and each.error is not None]
-    search = _Search(space, seed, [options_of(each.name)[1] for each in _best_first(others)[:1]])
+    done = [
+        each.score
+        for each in known
+        if each.study == study and options_of(each.score.name)[0] == base
+    ]
+    before = _best_of([each.score for each in known if each.study != study])
+    search = _Search(space, seed, [options_of(before.name)[1]] if before else [])
     for each in done:
-        search.tell(options_of(each.name)[1], each.error)
+        search.tell(options_of(each.name)[1], each.loss)
     n_resumed = len(done)
     if not done:
-        _rewrite(journal, [])
+        _begin(journal)
     for n in range(n_resumed, trials):
         progress(n / trials, base)
         options = search.ask()
         name = with_options(base, options)
-        same = next((each for each in done if each.name == name), None)
-        if same is None:
+        score = next((each for each in done if each.name == name), None)
+        if score is None:
+            # The best is compared with the candidate at last: two more fits at each origin.
+            slowest_s = max((each.fit_s for each in (*selection.scores, *done)), default=0.0)
+            last_s = ends_at - 2 * len(origins) * slowest_s
             try:
-                _, measured = measure(workload, name, origins, seed, clock, ends_at)
+                _, score = measure(workload, name, origins, seed, clock, last_s)
             except OutOfTime:
                 break
             except Exception as error:  # noqa: BLE001 - these options do not suit; others may
-                same = _Trial(study, name, left_out=f"{type(error).__name__}: {error}"[:200])
-            else:
-                same = _Trial(
-                    study,
-                    name,
-                    measured.loss,
-                    measured.n_rows,
-                    measured.fit_s,
-                    measured.peak_mb,
-                )
-            _append(journal, same)
-        done.append(same)
-        search.tell(options, same.error)
-    return _concluded(workload, selection, train, seed, done, n_resumed, budget_s)
-
-
-def _concluded(
-    workload: Workload,
-    selection: Selection,
-    train: TrainingSet,
-    seed: int,
-    done: list[_Trial],
-    n_resumed: int,
-    budget_s: float,
-) -> Selection:
-    best = next(iter(_best_first(done)), None)
+                reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+                score = CandidateScore(name=name, left_out=reason)
+            _append(journal, _Trial(study, score))
+        done.append(score)
+        search.tell(options, score.loss)
     again = f", {n_resumed} of them by a run before" if n_resumed else ""
     head = f"{selection.sentence} Of {len(done)} trials{again}"
-    scores = [*selection.scores, *map(_score_of, {each.name: each for each in done}.values())]
+    scores = [*selection.scores, *{each.name: each for each in done}.values()]
+    best = _best_of(done)
     if best is None:
         return Selection(selection.chosen, f"{head} none ended.", scores)
     found = select(
@@ -128,26 +109,17 @@ def _concluded(
         [selection.chosen, best.name],
         train,
         seed,
-        lambda *_: None,
-        budget_s=budget_s,  # the best has been fitted before, and in time
+        progress,
+        budget_s=ends_at - clock(),
+        clock=clock,
+        origins=origins,
     )
     return Selection(found.chosen, f"{head} the best: {found.sentence}", scores)
 
 
-def _score_of(trial: _Trial) -> CandidateScore:
-    return CandidateScore(
-        name=trial.name,
-        loss=trial.error,
-        n_rows=trial.n_rows,
-        fit_s=trial.fit_s,
-        peak_mb=trial.peak_mb,
-        left_out=trial.left_out,
-    )
-
-
-def _best_first(trials: list[_Trial]) -> list[_Trial]:
-    ended = [each for each in trials if each.error is not None]
-    return sorted(ended, key=lambda each: (each.error, each.name))
+def _best_of(scores: Iterable[CandidateScore]) -> CandidateScore | None:
+    ended = [each for each in scores if each.loss is not None]
+    return min(ended, key=lambda each: (each.loss, each.name), default=None)
 
 
 class _Search:
@@ -214,6 +186,6 @@ def _append(journal: Path, trial: _Trial) -> None:
         file.write(msgspec.json.encode(trial) + b"\n")
 
 
-def _rewrite(journal: Path, trials: list[_Trial]) -> None:
+def _begin(journal: Path) -> None:
     journal.parent.mkdir(parents=True, exist_ok=True)
-    journal.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in trials))
+    journal.write_bytes(b"")

@@ -114,7 +114,7 @@ def report_stream(
     reasons = Counter(
         reason
         for record in records
-        if (reason := _judged(workload, spec.name, record.fields)) is not None
+        if (reason := workload.why_unusable(spec.name, record.fields)) is not None
     )
     n_usable = len(records) - sum(reasons.values())
     catalogue, remark = _catalogue(source_settings, stream.collection)
@@ -202,13 +202,6 @@ def _without_windows(workload: Workload, spec: StreamSpec, source: SourceSetting
         " only with records that are sent to the API (a source of the kind feed); a request that"
         " brings its own samples is answered"
     )
-
-
-def _judged(workload: Workload, stream: str, fields: Mapping[str, Any]) -> str | None:
-    try:
-        return workload.reject_reason(stream, fields)
-    except Exception as error:  # noqa: BLE001 - as the buffer does: an odd record is one
-        return f"the workload could not read it ({type(error).__name__})"
 
 
 def _catalogue(settings: SourceSettings, collection: str) -> tuple[Catalogue | None, str]:

@@ -27,14 +27,12 @@ _MOST_SLICES = 20
 class Judged:
     """Answers of one version, slice and UTC day whose truth is known.
 
-    is_headline : whether the version's own error holds them. total_error : the sum of their
-    losses. n_bounded, n_inside : answers with an interval, and those whose truth lies in it.
-    since_us : when the first was given.
+    total_error : the sum of their losses. n_bounded, n_inside : answers with an interval, and those
+    whose truth lies in it. since_us : when the first was given.
     """
 
     version: str
     slice: str
-    is_headline: bool
     day: int
     n: int
     total_error: float
@@ -59,13 +57,11 @@ def _version(version: str, found: Sequence[Judged], has_slice_units: bool) -> Li
     for one in found:
         by_slice[one.slice].append(one)
     largest = sorted(by_slice, key=lambda name: (-sum(one.n for one in by_slice[name]), name))
-    headline = [one for one in found if one.is_headline]
-    has_error = bool(headline) and not has_slice_units
-    bounds = confidence_sequence(headline) if has_error else None
+    bounds = None if has_slice_units else confidence_sequence(found)
     return LiveVersion(
         version=version,
-        n=sum(one.n for one in headline or found),
-        error=_error(headline) if has_error else None,
+        n=sum(one.n for one in found),
+        error=None if has_slice_units else _error(found),
         low=bounds[0] if bounds else None,
         high=bounds[1] if bounds else None,
         coverage=_coverage(found),

@@ -19,7 +19,7 @@ from retrain_service.live_evaluation.live_scores import live_versions
 from retrain_service.live_evaluation.truth_join import TruthJoin
 from shared.exchange.retrain_report import LiveVersion
 from shared.prediction_log.frames import LoggedAnswer
-from shared.prediction_log.reader import read_keyed
+from shared.prediction_log.reader import read_from
 from shared.prediction_log.segments import segments
 from shared.records import to_epoch_us
 from shared.settings.root import Settings
@@ -44,7 +44,6 @@ class Records(Protocol):
     def changes(self, now: datetime, after_seq: int, most: int) -> list[Change]: ...
     def n_records(self, now: datetime, stream: str) -> int: ...
     def missing(self, now: datetime, stream: str, ids: Sequence[str]) -> list[str]: ...
-    def complete_until(self, now: datetime) -> datetime | None: ...
 
 
 class LiveMonitor:
@@ -60,7 +59,6 @@ class LiveMonitor:
         self._next_s = 0.0
         self._checked_at: datetime | None = None
         self._counts: dict[str, int] = {}
-        self._complete_us = -(2**62)
 
     def is_due(self) -> bool:
         """Whether a step would do something now."""
@@ -88,10 +86,8 @@ class LiveMonitor:
                 has_more = self._take_changes(join, now)
                 counts = self._take_removals(join, now)
             keep = timedelta(days=self._settings.prediction_log.keep_days)
-            if not has_more:
-                self._complete_us = self._read_until_us(now)
-            join.forget(to_epoch_us(now - keep), now_us, self._complete_us)
-            join.forget_outcomes(self._oldest_needed_us(join, now))
+            join.forget(to_epoch_us(now - keep), now_us)
+            join.forget_outcomes(join.oldest_needed_us(now_us))
         if counts:  # only now that what they led to is written
             self._counts = counts
             if self._is_check_due(now):
@@ -100,21 +96,13 @@ class LiveMonitor:
             self._next_s = 0.0
         has_units = self._records.workload.slices_have_units
         return {
-            model: live_versions(judged, has_units)
-            for model, judged in join.judged(now_us, self._complete_us).items()
+            model: live_versions(judged, has_units) for model, judged in join.judged(now_us).items()
         }
 
     def close(self) -> None:
         if self._join is not None:
             self._join.close()
             self._join = None
-
-    def _read_until_us(self, now: datetime) -> int:
-        until = self._records.complete_until(now)
-        return to_epoch_us(min(until, now)) if until is not None else self._complete_us
-
-    def _oldest_needed_us(self, join: TruthJoin, now: datetime) -> int:
-        return join.oldest_needed_us(to_epoch_us(now - self._records.workload.looks_back))
 
     def _take_answers(self, join: TruthJoin) -> bool:
         """Read on in each segment; True when there is more than one step may read."""
@@ -127,12 +115,12 @@ class LiveMonitor:
                     return True
                 continue
             try:
-                answers, after = read_keyed(segment.path, before, _MOST_BYTES)
+                answers, after = read_from(segment.path, before, _MOST_BYTES)
             except OSError:  # pruned meanwhile
                 continue
-            for key, logged in answers:
+            for logged in answers:
                 if split_name(logged.model)[0] == self._name:
-                    self._expect(join, key, logged)
+                    self._expect(join, logged)
             n_bytes += after - before
             if after != before:
                 join.set_position(name, after)
@@ -140,7 +128,7 @@ class LiveMonitor:
             join.forget_position(name)
         return n_bytes > _MOST_BYTES
 
-    def _expect(self, join: TruthJoin, key: int, logged: LoggedAnswer) -> None:
+    def _expect(self, join: TruthJoin, logged: LoggedAnswer) -> None:
         try:
             expected = self._records.workload.expectations(
                 logged.question,
@@ -151,13 +139,13 @@ class LiveMonitor:
         except Exception:
             log.exception("answer_not_understood", model=logged.model, version=logged.version)
             return
-        join.expect(key, logged.model, logged.version, logged.at_us, expected)
+        join.expect(logged.model, logged.version, logged.at_us, expected)
 
     def _take_changes(self, join: TruthJoin, now: datetime) -> bool:
         """Records in the order in which they reached the buffer."""
         after = join.positions().get(_BUFFER, 0)
         changes = self._records.changes(now, after, _MOST_CHANGES)
-        oldest_us = self._oldest_needed_us(join, now)
+        oldest_us = join.oldest_needed_us(to_epoch_us(now))
         for change in changes:
             said = []
             if not change.is_deleted:
@@ -165,7 +153,7 @@ class LiveMonitor:
                     said = [
                         one
                         for one in self._records.workload.outcomes(
-                            change.stream, _decode(change.body), change.id, change.updated_us
+                            change.stream, _decode(change.body), change.updated_us
                         )
                         if one.at_us >= oldest_us
                     ]

@@ -32,20 +32,14 @@ DROP TABLE outcomes;
 CREATE TABLE expectations (
     id INTEGER PRIMARY KEY,
     fact INTEGER NOT NULL UNIQUE,
-    answer INTEGER NOT NULL,
-    model TEXT NOT NULL, version TEXT NOT NULL,
-    is_replayed INTEGER NOT NULL,
-    slice TEXT NOT NULL, is_headline INTEGER NOT NULL,
+    model TEXT NOT NULL, version TEXT NOT NULL, slice TEXT NOT NULL,
     series TEXT NOT NULL, at_us INTEGER NOT NULL, from_us INTEGER NOT NULL,
-    until_us INTEGER NOT NULL, due_us INTEGER NOT NULL, how TEXT NOT NULL,
-    value REAL NOT NULL, low REAL, high REAL,
-    losses TEXT, other REAL NOT NULL, empty REAL,
+    until_us INTEGER NOT NULL, how TEXT NOT NULL,
+    value REAL NOT NULL, low REAL, high REAL, losses TEXT,
     answered_us INTEGER NOT NULL, n INTEGER NOT NULL,
-    truth REAL,
-    loss REAL
+    truth REAL
 );
 CREATE INDEX expectations_of_series ON expectations (series, from_us);
-CREATE INDEX expectations_of_answer ON expectations (answer);
 CREATE TABLE outcomes (
     stream TEXT NOT NULL, record TEXT NOT NULL, nth INTEGER NOT NULL, series TEXT NOT NULL,
     at_us INTEGER NOT NULL, value REAL NOT NULL, text TEXT NOT NULL, updated_us INTEGER NOT NULL,
@@ -54,14 +48,14 @@ CREATE TABLE outcomes (
 CREATE INDEX outcomes_of_series ON outcomes (series, at_us);
 CREATE TABLE settled (
     model TEXT NOT NULL, version TEXT NOT NULL, slice TEXT NOT NULL,
-    is_headline INTEGER NOT NULL, day INTEGER NOT NULL, n INTEGER NOT NULL,
+    day INTEGER NOT NULL, n INTEGER NOT NULL,
     total_error REAL NOT NULL, n_bounded INTEGER NOT NULL, n_inside INTEGER NOT NULL,
     since_us INTEGER NOT NULL,
-    PRIMARY KEY (model, version, slice, is_headline, day)
+    PRIMARY KEY (model, version, slice, day)
 ) WITHOUT ROWID;
 """
-# Of an expectation, fact is a hash of all that was said, answer the key of the logged answer that
-# said it first; truth is null while nothing came, and of a choice it is the loss.
+# Of an expectation, fact is a hash of all that was said, n how often it was; truth is null while
+# nothing came; of a choice, whose value is 0, it is the loss.
 SCHEMA = Schema("file of live errors", (_FIRST, _SECOND), format=2)
 
 _OUTCOMES = """
@@ -71,35 +65,28 @@ WHERE e.id = expectations.id
 """
 
 JUDGE = f"""
-UPDATE expectations SET truth = coalesce(CASE how
+UPDATE expectations SET truth = CASE how
     WHEN 'mean' THEN (SELECT avg(o.value) {_OUTCOMES})
-    WHEN 'sum' THEN (SELECT max(sum(o.value), 0.0) {_OUTCOMES})
     WHEN 'choice' THEN (
         SELECT min(coalesce((
             SELECT value FROM json_each(e.losses) WHERE key = o.text
-        ), e.other)) {_OUTCOMES}
+        ), 1.0)) {_OUTCOMES}
     ) ELSE (
         SELECT o.value {_OUTCOMES}
         ORDER BY abs(o.at_us - e.at_us), o.at_us DESC, o.updated_us DESC, o.record LIMIT 1
-    ) END, empty)
+    ) END
 """  # noqa: S608 - words of ours
 """Find what came; the caller adds WHERE."""
 
-LOSS = """
-UPDATE expectations SET loss = CASE how WHEN 'choice' THEN truth ELSE abs(value - truth) END
-"""
-"""The loss of what came; to be run after JUDGE."""
-
-IS_KNOWN = "loss IS NOT NULL AND due_us <= CASE WHEN empty IS NULL THEN :now ELSE :complete END"
-"""now; complete : the time up to which all outcomes have been read."""
+IS_KNOWN = "truth IS NOT NULL AND until_us <= :now"
 
 SETTLE = """
 INSERT INTO settled
-SELECT model, version, slice, is_headline, at_us / 86400000000, sum(n), sum(n * loss),
+SELECT model, version, slice, at_us / 86400000000, sum(n), sum(n * abs(value - truth)),
     sum(n * (low IS NOT NULL)), coalesce(sum(n * (truth >= low AND truth <= high)), 0),
     min(answered_us)
-FROM expectations WHERE id IN ({ids}) AND NOT is_replayed
-GROUP BY model, version, slice, is_headline, at_us / 86400000000
+FROM expectations WHERE id IN ({ids})
+GROUP BY model, version, slice, at_us / 86400000000
 ON CONFLICT DO UPDATE SET n = n + excluded.n, total_error = total_error + excluded.total_error,
     n_bounded = n_bounded + excluded.n_bounded, n_inside = n_inside + excluded.n_inside,
     since_us = min(since_us, excluded.since_us)

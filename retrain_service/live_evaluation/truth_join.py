@@ -15,17 +15,18 @@ from pathlib import Path
 import msgspec
 
 from retrain_service.live_evaluation.live_scores import Judged
-from retrain_service.live_evaluation.schema import IS_KNOWN, JUDGE, LOSS, SCHEMA, SETTLE
+from retrain_service.live_evaluation.schema import IS_KNOWN, JUDGE, SCHEMA, SETTLE
 from shared.database.connection import open_to_write, transaction
 from shared.workloads.live import DAY_US, Expectation, Outcome
 
 MOST_EXPECTATIONS = 300_000
+_SLACK_US = 3_600_000_000
 
 _NEW = """
 INSERT INTO expectations (
-    fact, answer, model, version, is_replayed, slice, is_headline, series, at_us, from_us,
-    until_us, due_us, how, value, low, high, losses, other, empty, answered_us, n
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
+    fact, model, version, slice, series, at_us, from_us, until_us, how, value, low, high, losses,
+    answered_us, n
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)
 ON CONFLICT (fact) DO UPDATE SET n = n + 1 RETURNING id, n
 """
 
@@ -68,48 +69,30 @@ class TruthJoin:
         self._database.execute("DELETE FROM positions WHERE name = ?", [name])
 
     def expect(
-        self,
-        answer: int,
-        model: str,
-        version: str,
-        answered_us: int,
-        expected: Iterable[Expectation],
-        *,
-        is_replayed: bool = False,
+        self, model: str, version: str, answered_us: int, expected: Iterable[Expectation]
     ) -> None:
         """Take in what one answer said; what was past when it was answered is no forecast.
 
-        answer : key of the logged answer, the same for all versions that answered its request.
-        is_replayed : the version answered it later, and nobody was served.
-
-        The same said again of the same by the same version counts once more and is kept once,
-        beside the first answer that said it.
+        The same said again of the same by the same version counts once more and is kept once.
         """
         for one in expected:
             if one.at_us <= answered_us:
                 continue
             losses = None if one.losses is None else msgspec.json.encode(one.losses).decode()
-            due_us = one.until_us if one.due_us is None else one.due_us
             about = [
-                *(model, version, is_replayed, one.slice, one.is_headline, one.series),
-                *(one.at_us, one.from_us, one.until_us, due_us, one.how, one.value),
-                *(one.low, one.high, losses, one.other, one.empty),
+                *(model, version, one.slice, one.series, one.at_us, one.from_us, one.until_us),
+                *(one.how, one.value, one.low, one.high, losses),
             ]
-            # A replay is one side of a pair: of one answer.
-            fact = _hash(repr([*about, answer if is_replayed else 0]))
-            id_, n = self._database.execute(_NEW, [fact, answer, *about, answered_us]).fetchone()
+            fact = _hash(repr(about))
+            id_, n = self._database.execute(_NEW, [fact, *about, answered_us]).fetchone()
             if n == 1:
                 self._longest_us = max(self._longest_us, one.until_us - one.from_us)
                 self._database.execute(f"{JUDGE} WHERE id = ?", [id_])
-                self._database.execute(f"{LOSS} WHERE id = ?", [id_])
 
-    def oldest_needed_us(self, recent_us: int) -> int:
-        """Outcomes of before can tell nothing that was asked.
-
-        recent_us : what is asked from now on may be about what has come since.
-        """
+    def oldest_needed_us(self, now_us: int) -> int:
+        """Outcomes of before can tell nothing that was asked, or may have been by now."""
         found = self._database.execute("SELECT min(from_us) FROM expectations").fetchone()[0]
-        return recent_us if found is None else min(recent_us, int(found))
+        return min(now_us - _SLACK_US, now_us if found is None else int(found))
 
     def replace(self, stream: str, record: str, updated_us: int, said: Sequence[Outcome]) -> None:
         """What a record says now, in place of all that it said before; nothing, once it is gone."""
@@ -126,9 +109,9 @@ class TruthJoin:
         )
         concerned = "WHERE series = ? AND from_us > ? AND from_us <= ? AND until_us > ?"
         for series, at_us in {*before, *((one.series, one.at_us) for one in said)}:
-            which = [series, at_us - self._longest_us - 1, at_us, at_us]
-            self._database.execute(f"{JUDGE} {concerned}", which)
-            self._database.execute(f"{LOSS} {concerned}", which)
+            self._database.execute(
+                f"{JUDGE} {concerned}", [series, at_us - self._longest_us - 1, at_us, at_us]
+            )
 
     def records(self, stream: str, updated_from_us: int) -> list[str]:
         """Records of which something is kept, last changed then or later."""
@@ -138,18 +121,18 @@ class TruthJoin:
         )
         return [record for (record,) in found]
 
-    def forget(self, before_us: int, now_us: int, complete_us: int) -> None:
+    def forget(self, before_us: int, now_us: int) -> None:
         """Forget answers that were due before, and the oldest beyond the most; what is known of
         these stays in the errors, as it is now."""
         database = self._database
-        database.execute("DELETE FROM expectations WHERE due_us < ?", [before_us])
+        database.execute("DELETE FROM expectations WHERE until_us < ?", [before_us])
         database.execute("DELETE FROM settled WHERE day < ?", [before_us // DAY_US])
         n_over = database.execute("SELECT count(*) FROM expectations").fetchone()[0]
         n_over -= MOST_EXPECTATIONS
         if n_over <= 0:
             return
         known = f"SELECT id FROM expectations WHERE {IS_KNOWN} ORDER BY id LIMIT :n"  # noqa: S608 - words of ours
-        which = {"now": now_us, "complete": complete_us, "n": n_over}
+        which = {"now": now_us, "n": n_over}
         database.execute(SETTLE.format(ids=known), which)
         n_gone = database.execute(f"DELETE FROM expectations WHERE id IN ({known})", which).rowcount  # noqa: S608 - words of ours
         oldest = "SELECT id FROM expectations ORDER BY id LIMIT ?"
@@ -159,20 +142,17 @@ class TruthJoin:
         """Forget what nobody asks about."""
         self._database.execute("DELETE FROM outcomes WHERE at_us < ?", [before_us])
 
-    def judged(self, now_us: int, complete_us: int) -> dict[str, list[Judged]]:
-        """Model, with its entity -> its served answers whose truth is known and final for now.
-
-        complete_us : all outcomes of before have been read, so that what is missing did not come.
-        """
+    def judged(self, now_us: int) -> dict[str, list[Judged]]:
+        """Model, with its entity -> its answers whose truth is known and whose moment is past."""
         found: dict[str, list[Judged]] = {}
         for model, *values in self._database.execute(
-            "SELECT model, version, slice, is_headline, at_us / :day, sum(n), sum(n * loss),"  # noqa: S608 - words of ours
+            "SELECT model, version, slice, at_us / :day, sum(n), sum(n * abs(value - truth)),"  # noqa: S608 - words of ours
             " sum(n * (low IS NOT NULL)),"
             " coalesce(sum(n * (truth >= low AND truth <= high)), 0), min(answered_us)"
-            f" FROM expectations WHERE NOT is_replayed AND {IS_KNOWN}"
-            " GROUP BY model, version, slice, is_headline, at_us / :day"
+            f" FROM expectations WHERE {IS_KNOWN}"
+            " GROUP BY model, version, slice, at_us / :day"
             " UNION ALL SELECT * FROM settled",
-            {"day": DAY_US, "now": now_us, "complete": complete_us},
+            {"day": DAY_US, "now": now_us},
         ):
             found.setdefault(model, []).append(Judged(*values))
         return found

@@ -116,7 +116,7 @@ def _badness(stream: _Stream) -> tuple[bool, float]:
 
 def _look_at(workload: Workload, stream: str, records: list[Fields], is_unmapped: bool) -> _Stream:
     reasons = Counter(
-        reason for each in records if (reason := _reason(workload, stream, each)) is not None
+        reason for each in records if (reason := workload.why_unusable(stream, each)) is not None
     )
     n_unread = sum(n for reason, n in reasons.items() if not workload.is_left_out(reason))
     shape = ""
@@ -140,16 +140,9 @@ def _n_left_out_with_shape(workload: Workload, stream: str, records: list[Fields
             stream=stream,
             where=stream,
         )
-        return sum(_reason(workload, stream, mapping(each)) is not None for each in records)
+        return sum(workload.why_unusable(stream, mapping(each)) is not None for each in records)
     except SettingsInvalid:
         return len(records)
-
-
-def _reason(workload: Workload, stream: str, fields: Fields) -> str | None:
-    try:
-        return workload.reject_reason(stream, fields)
-    except Exception as error:  # noqa: BLE001 - as the buffer takes it: an odd record is one
-        return f"the workload could not read it ({type(error).__name__})"
 
 
 def _sentence(stream: _Stream, bound: float, model: str, *, is_fine: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,18 +46,23 @@ class Candidate:
 
 
 def fit_candidate(
-    workload: Workload, name: str, train: TrainingSet, seed: int, progress: Progress
+    workload: Workload,
+    name: str,
+    train: TrainingSet,
+    seed: int,
+    progress: Progress,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Candidate:
     """Fit one of the workload's candidates, or its naive baseline, from scratch; same rows and
     seed, same estimator."""
-    started = time.perf_counter()
+    started = clock()
     with _peak_memory() as peak:
         if name == BASELINE:
             estimator = workload.fit_baseline(train)
         else:
             base, newest = cut(name, train)
             estimator = workload.fit_candidate(base, newest, seed, progress)
-    return Candidate(estimator, time.perf_counter() - started, 0, name, peak.mb)
+    return Candidate(estimator, clock() - started, 0, name, peak.mb)
 
 
 def continue_fitted(

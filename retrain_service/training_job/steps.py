@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -195,45 +196,42 @@ def _fit(
         if continued is not None:
             return continued, Selection(continued.name, f"{continued.name}: continued.")
     progress("comparing")
-    selection = select(
-        workload,
-        candidates_for(workload, train, spec.candidates),
-        train,
-        spec.seed,
-        lambda share, _name: progress("comparing", share),
-        budget_s=SHARE_OF_RUN * spec.max_run_time_s,
-    )
+    selection = _select(workload, spec, train, progress)
+    progress("fitting")
+    return fit_candidate(workload, selection.chosen, train, spec.seed, fitting), selection
+
+
+def _select(
+    workload: Workload, spec: JobSpec, train: TrainingSet, progress: RunProgress
+) -> Selection:
+    """Compare candidates, then options, the mean and the length of the history of the best."""
+    ends_at = time.monotonic() + SHARE_OF_RUN * spec.max_run_time_s
+
+    def left_s() -> float:
+        return max(0.0, ends_at - time.monotonic())
+
+    def comparing(share: float, _name: str) -> None:
+        progress("comparing", share)
+
+    names = candidates_for(workload, train, spec.candidates)
+    found = select(workload, names, train, spec.seed, comparing, budget_s=left_s())
     if spec.tune_trials:
-        selection = tune(
+        found = tune(
             workload,
-            selection,
+            found,
             train,
             spec.seed,
-            lambda share, _name: progress("comparing", share),
+            comparing,
             trials=spec.tune_trials,
-            budget_s=min(spec.tune_budget_s, SHARE_OF_RUN * spec.max_run_time_s),
+            budget_s=min(spec.tune_budget_s, left_s()),
             journal=Path(spec.models_dir) / spec.model / JOURNAL_NAME,
             study=spec.inputs_digest,
         )
-    selection = select_mean(
-        workload,
-        selection,
-        train,
-        spec.seed,
-        lambda share, _name: progress("comparing", share),
-        budget_s=SHARE_OF_RUN * spec.max_run_time_s / 2,
+    found = select_mean(workload, found, train, spec.seed, comparing, budget_s=left_s())
+    lengths_days = spec.windows_days
+    return select_window(
+        workload, found, train, spec.seed, comparing, lengths_days=lengths_days, budget_s=left_s()
     )
-    selection = select_window(
-        workload,
-        selection,
-        train,
-        spec.seed,
-        lambda share, _name: progress("comparing", share),
-        lengths_days=spec.windows_days,
-        budget_s=SHARE_OF_RUN * spec.max_run_time_s / 2,
-    )
-    progress("fitting")
-    return fit_candidate(workload, selection.chosen, train, spec.seed, fitting), selection
 
 
 def _errors(

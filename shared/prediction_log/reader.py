@@ -5,7 +5,6 @@ Any process may read while others write: what is not whole yet is read the next 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,19 +17,7 @@ _LEAST_BYTES = LARGEST_FRAME + 64
 def read_from(
     path: Path, position: int, most_bytes: int = 4 * LARGEST_FRAME
 ) -> tuple[list[LoggedAnswer], int]:
-    """The whole answers of a segment from a position on, and the position after them; see
-    `read_keyed`."""
-    found, after = read_keyed(path, position, most_bytes)
-    return [logged for _, logged in found], after
-
-
-def read_keyed(
-    path: Path, position: int, most_bytes: int = 4 * LARGEST_FRAME
-) -> tuple[list[tuple[int, LoggedAnswer]], int]:
-    """The whole answers of a segment from a position on, each with its key, and the position
-    after them.
-
-    A key is a number of 64 bits that no other answer of the log has, at every reading the same.
+    """The whole answers of a segment from a position on, and the position after them.
 
     position : 0 at first, then what the last call gave. most_bytes : to read at once.
 
@@ -46,14 +33,9 @@ def read_keyed(
         content = file.read(max(most_bytes, _LEAST_BYTES))
     found, end = [], 0
     for logged, after in whole_frames(content):
-        found.append((_key_of(path.name, position + after), logged))
+        found.append(logged)
         end = after
     return found, position + end
-
-
-def _key_of(segment: str, end: int) -> int:
-    digest = hashlib.blake2b(f"{segment}@{end}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 def read_all(directory: Path) -> Iterator[LoggedAnswer]:

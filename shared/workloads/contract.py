@@ -18,7 +18,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -208,6 +208,14 @@ class Workload(ABC):
     def reject_reason(self, stream: str, fields: Mapping[str, Any]) -> str | None:
         """None when the record can be learnt from; otherwise why not, in a few words."""
 
+    def why_unusable(self, stream: str, fields: Mapping[str, Any]) -> str | None:
+        """`reject_reason`, and a reason also of a record that is too odd for it: one such record
+        must not stop its stream."""
+        try:
+            return self.reject_reason(stream, fields)
+        except Exception as error:  # noqa: BLE001 - whatever it raises, the record is not used
+            return f"the workload could not read it ({type(error).__name__})"
+
     reasons_left_out: ClassVar[tuple[str, ...]] = ()
     """How those reasons begin that say what a record is (an order that was cancelled), not that
     it is badly written: any number of such records is no fault of the data."""
@@ -231,9 +239,6 @@ class Workload(ABC):
 
     # -- what came true: retrain_service only ------------------------------------------------------
 
-    looks_back: ClassVar[timedelta] = timedelta(hours=1)
-    """How old outcomes may be that answers of now are about."""
-
     @classmethod
     def judges_answers(cls) -> bool:
         """Whether answers of this workload say what the records will: it has `expectations`."""
@@ -250,13 +255,13 @@ class Workload(ABC):
         return ()
 
     def outcomes(
-        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+        self, stream: str, fields: Mapping[str, Any], updated_us: int
     ) -> Sequence[Outcome]:
         """What a record says came of it; pure, of this record alone.
 
-        id_, updated_us : of the record; when it was last changed, microseconds since 1970, UTC.
+        updated_us : when it was last changed, microseconds since 1970, UTC.
         """
-        del stream, fields, id_, updated_us
+        del stream, fields, updated_us
         return ()
 
     # -- training half: retrain_service only -----------------------------------------------------

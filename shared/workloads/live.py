@@ -19,15 +19,10 @@ class Expectation:
     from_us, until_us : outcomes from here, and before there, can tell what came.
     value : the number that was answered; 0 where a choice was.
     slice : what live errors are told apart by.
-    how : what came is the outcome nearest to `at_us`, their mean, their sum and at least 0, or
-        their texts (`choice`).
+    how : what came is the outcome nearest to `at_us`, their mean, or their texts (`choice`).
     low, high : the interval that was answered; None where there was none.
-    losses, other : of a choice, the loss by the text of an outcome, and of any other text; of
-        several outcomes the least counts.
-    empty : what came where no outcome did once all were read: a number, of a choice its loss;
-        None: that is not known then.
-    due_us : what came is final from here on; None: from `until_us` on.
-    is_headline : whether the version's one error holds it, and not the slice's alone.
+    losses : of a choice, the loss by the text of an outcome, 1 for any other; of several outcomes
+        the least counts.
     """
 
     series: str
@@ -36,14 +31,10 @@ class Expectation:
     until_us: int
     value: float
     slice: str
-    how: Literal["nearest", "mean", "sum", "choice"] = "nearest"
+    how: Literal["nearest", "mean", "choice"] = "nearest"
     low: float | None = None
     high: float | None = None
     losses: Mapping[str, float] | None = None
-    other: float = 1.0
-    empty: float | None = None
-    due_us: int | None = None
-    is_headline: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,10 +50,7 @@ def _of_stream(workload: Workload, stream: str, records: Iterable[Mapping[str, A
         if n_records >= MOST_LOOKED_AT:
             break
         n_records += 1
-        try:
-            reason = workload.reject_reason(stream, record)
-        except Exception as error:  # noqa: BLE001 - as the buffer takes it: an odd record
-            reason = f"the workload could not read it ({type(error).__name__})"
+        reason = workload.why_unusable(stream, record)
         if reason is not None:
             reasons[reason] += 1
         for field in fields:

@@ -135,7 +135,7 @@ class ProductRecommender(Workload):
         return live.expectations(request, answer, at_us)
 
     def outcomes(
-        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+        self, stream: str, fields: Mapping[str, Any], updated_us: int
     ) -> Sequence[Outcome]:
         return live.outcomes(fields, updated_us) if stream == "interactions" else ()
 

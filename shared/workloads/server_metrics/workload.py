@@ -159,7 +159,7 @@ class ServerMetrics(Workload):
         return live.expectations(answer, self.parameters.metrics)
 
     def outcomes(
-        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+        self, stream: str, fields: Mapping[str, Any], updated_us: int
     ) -> Sequence[Outcome]:
         found = self._reader.read(fields)
         return () if isinstance(found, str) else live.outcomes(found)

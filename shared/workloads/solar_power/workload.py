@@ -142,7 +142,7 @@ class SolarPower(Workload):
         return live.expectations(answer, self._span.tolerance_us)
 
     def outcomes(
-        self, stream: str, fields: Mapping[str, Any], id_: str, updated_us: int
+        self, stream: str, fields: Mapping[str, Any], updated_us: int
     ) -> Sequence[Outcome]:
         return live.outcomes(fields, self._time_zone)
 

@@ -29,6 +29,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.prometheus_store import PrometheusStore
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+HOUR = timedelta(hours=1)
 
 SHOP = """
 DROP SCHEMA IF EXISTS byo CASCADE; CREATE SCHEMA byo; SET search_path = byo;
@@ -131,7 +132,7 @@ def test_the_same_shop_in_mongodb(tmp_path: Path, mongodb_server: MongoServer) -
             for i in range(240)
         ]
         goods = [
-            {"title": f"Tea {i}", "unitPrice": 2.5 + i, "kind": "tea", "updatedAt": NOW}
+            {"title": f"Tea {i}", "unitPrice": 2.5 + i, "kind": "tea", "updatedAt": NOW - HOUR}
             for i in range(80)
         ]
         for collection, documents in (("orders", orders), ("articles", goods)):
@@ -338,7 +339,7 @@ def test_an_export_and_mariadb(
             "CREATE OR REPLACE TABLE goods (id int PRIMARY KEY, title text,"
             " unitPrice decimal(8,2), Category text, updatedAt datetime)"
         )
-        rows = [(*tuple(each.values())[:4], NOW.replace(tzinfo=None)) for each in goods]
+        rows = [(*tuple(each.values())[:4], (NOW - HOUR).replace(tzinfo=None)) for each in goods]
         connection.exec_driver_sql("INSERT INTO goods VALUES (%s, %s, %s, %s, %s)", rows)
     engine.dispose()
     monkeypatch.setenv("SHOP_KEY", "let me in")

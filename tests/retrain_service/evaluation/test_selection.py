@@ -59,7 +59,7 @@ def choose(
         (["off_by_2", "exact", "off_by_1"], 60, 1e9, "exact", []),
         (["off_by_2", "broken", "exact"], 60, 1e9, "exact", ["broken"]),
         (["off_by_2", "exact"], 9, 1e9, "off_by_2", []),  # too short to compare on
-        (["off_by_2", "off_by_1", "exact"], 60, 9, "off_by_2", ["off_by_1", "exact"]),
+        (["off_by_2", "off_by_1", "exact"], 60, 18, "off_by_2", ["off_by_1", "exact"]),
         (["broken", "exact"], 60, 1, "broken", ["broken", "exact"]),  # its fit says why it failed
         (["exact", "heavy"], 60, 1e9, "exact", []),
         (["off_by_1", "heavy"], 60, 1e9, "heavy", []),  # costly, but surely better
@@ -75,6 +75,30 @@ def test_the_best_candidate_is_chosen_unless_it_costs_much_more(
     assert selection.chosen == chosen
     assert [each.name for each in selection.scores if each.left_out] == left_out
     assert chosen in selection.sentence
+
+
+@pytest.mark.parametrize(("slow_s", "chosen"), [(1.0, "exact"), (100.0, "off_by_1")])
+def test_what_takes_much_longer_has_to_be_better_by_more(slow_s: float, chosen: str) -> None:
+    """An hour of fitting for a thousandth is no bargain."""
+    now_s = 0.0
+
+    class OneIsSlow(FourMeans):
+        def fit_candidate(self, name: str, train: TrainingSet, *_: Any) -> Any:
+            nonlocal now_s
+            now_s += slow_s if name == "exact" else 1.0
+            return {"mean": float(train.target.mean()) + (0.03 if name == "exact" else 0.05)}
+
+    found = select(
+        OneIsSlow({}),
+        ["off_by_1", "exact"],
+        rows(),
+        0,
+        lambda _share, _name: None,
+        budget_s=1e9,
+        clock=lambda: now_s,
+    )
+
+    assert found.chosen == chosen, found.sentence
 
 
 def test_candidates_are_compared_on_days_that_their_fit_has_not_seen() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,9 @@ def search(
     study: str = "these rows",
     budget_s: float = 1e9,
     chosen: str = "shifted",
+    ticks: Iterator[int] | None = None,
 ) -> Selection:
-    ticks = count()
+    ticks = ticks or count()
     return tune(
         workload,
         Selection(chosen, "One candidate.", []),
@@ -108,13 +109,15 @@ def test_other_rows_begin_a_search_anew_with_the_best_of_before(tmp_path: Path) 
     assert len(journal.read_bytes().splitlines()) == 1
 
 
-def test_the_budget_ends_a_search(tmp_path: Path) -> None:
-    workload = Shifted()
+def test_the_budget_ends_a_search_and_the_comparison_after_it(tmp_path: Path) -> None:
+    """The whole run has a limit of its own, which ends it without any model."""
+    workload, ticks = Shifted(), count()
 
-    found = search(workload, tmp_path / "tuning.jsonl", trials=10_000, budget_s=60)
+    found = search(workload, tmp_path / "tuning.jsonl", trials=10_000, budget_s=60, ticks=ticks)
 
-    assert len(workload.fitted) < 60
-    assert found.chosen.startswith("shifted")
+    assert next(ticks) <= 65
+    assert "the best: shifted" in found.sentence
+    assert "no time" not in str(found.scores)
 
 
 def test_what_has_no_options_stays(tmp_path: Path) -> None:

@@ -48,9 +48,6 @@ class Buffered:
     def changes(self, _now: datetime, after_seq: int, most: int) -> list[Change]:
         return self.buffer.changes(after_seq, most)
 
-    def complete_until(self, now: datetime) -> datetime:
-        return now
-
     def n_records(self, _now: datetime, stream: str) -> int:
         return self.buffer.count(stream)
 
@@ -218,7 +215,7 @@ def test_the_bounds_hold_at_every_look() -> None:
     n_outside, n_lives = 0, 200
     for _ in range(n_lives):
         errors = rng.gamma(2.0, 0.5, 60)
-        days = [Judged("v", "s", True, i, 10, 10 * x, 0, 0, 0) for i, x in enumerate(errors)]
+        days = [Judged("v", "s", i, 10, 10 * x, 0, 0, 0) for i, x in enumerate(errors)]
         bounds = [confidence_sequence(days[:n]) for n in range(1, 61)]
         assert bounds[3] is None
         n_outside += any(b is not None and not b[0] <= 1.0 <= b[1] for b in bounds)
